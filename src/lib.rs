@@ -1,0 +1,8 @@
+//! goawhy: why did this HTTP/2 connection go away?
+
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+)]
+
+pub mod vocab;

@@ -1,0 +1,3 @@
+//! The `goawhy` command.
+
+fn main() {}

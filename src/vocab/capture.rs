@@ -1,0 +1,40 @@
+//! What a capture file as a whole is like.
+
+use std::collections::BTreeMap;
+
+use super::packet::Skip;
+use super::time::Timestamp;
+
+/// Counters and facts of one capture.
+#[derive(Clone, Debug, Default)]
+pub struct CaptureFacts {
+    /// File name as the user gave it; `-` for standard input.
+    pub file: String,
+    /// `pcap`, `pcapng`, with `.gz` or `.zst` behind it where compressed.
+    pub format: String,
+    /// Packets read.
+    pub packets: u64,
+    /// Octets captured.
+    pub bytes: u64,
+    /// Time of the first packet in the file.
+    pub first_packet_at: Option<Timestamp>,
+    /// Latest time of any packet.
+    pub last_packet_at: Option<Timestamp>,
+    /// Packets cut by the snap length.
+    pub truncated_packets: u64,
+    /// Packets that the kernel dropped, where the file tells (pcapng interface statistics).
+    pub kernel_dropped: Option<u64>,
+    /// Packets that gave no TCP segment, by reason.
+    pub skipped: BTreeMap<Skip, u64>,
+    /// Where and why reading stopped before the end of the file.
+    pub damage: Option<Damage>,
+}
+
+/// Where and why a capture could not be read to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// Number of the packet at which it broke (the first one that could not be read).
+    pub packet: u64,
+    /// What is wrong, in one clause.
+    pub what: String,
+}

@@ -1,0 +1,93 @@
+//! Every bound of the program, with its reason. A bound that was reached is always told.
+
+/// Upper bounds on everything that input can grow.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// TCP flows followed at once; the quietest goes first. 2^20 flows of idle state fit in 2 GB.
+    pub flows: usize,
+    /// Octets that may wait for a missing segment, per half: four full 64 KB windows.
+    pub early_bytes_per_half: usize,
+    /// The same over all flows.
+    pub early_bytes: usize,
+    /// Segments that may wait for a missing one, per half.
+    pub early_segments_per_half: usize,
+    /// Packets of a flow that may pass after the receiver acknowledged a missing segment before
+    /// it counts as lost: captures deliver both directions slightly out of order.
+    pub gap_patience_packets: u32,
+    /// Octets of one header block (HEADERS with CONTINUATIONs). Servers stop at 16 to 256 KiB.
+    pub header_block: usize,
+    /// Octets of one decoded header list that are kept; what follows is counted.
+    pub header_list: usize,
+    /// Octets of GOAWAY debug data that are kept.
+    pub debug_data: usize,
+    /// Octets inspected per half to tell whether a flow is HTTP/2.
+    pub detect_bytes: usize,
+    /// Streams followed open at once, per connection.
+    pub open_streams: usize,
+    /// Resets remembered per connection.
+    pub resets: usize,
+    /// GOAWAYs remembered per connection.
+    pub goaways: usize,
+    /// Pings remembered per connection.
+    pub pings: usize,
+    /// Rule violations told per connection.
+    pub findings: usize,
+    /// IP datagrams waiting for fragments.
+    pub fragmented_datagrams: usize,
+    /// Octets of one reassembled IP datagram.
+    pub datagram_bytes: usize,
+    /// Tunnel headers removed from one packet.
+    pub tunnel_depth: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            flows: 1 << 20,
+            early_bytes_per_half: 256 * 1024,
+            early_bytes: 64 * 1024 * 1024,
+            early_segments_per_half: 4096,
+            gap_patience_packets: 64,
+            header_block: 256 * 1024,
+            header_list: 256 * 1024,
+            debug_data: 4096,
+            detect_bytes: 16 * 1024,
+            open_streams: 4096,
+            resets: 4096,
+            goaways: 64,
+            pings: 512,
+            findings: 256,
+            fragmented_datagrams: 1024,
+            datagram_bytes: 65_535,
+            tunnel_depth: 8,
+        }
+    }
+}
+
+/// A bound that was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hit {
+    /// [`Limits::flows`].
+    Flows,
+    /// [`Limits::early_bytes`] or one of its kin.
+    EarlyBytes,
+    /// [`Limits::header_block`].
+    HeaderBlock,
+    /// [`Limits::header_list`].
+    HeaderList,
+    /// [`Limits::debug_data`].
+    DebugData,
+    /// [`Limits::open_streams`].
+    OpenStreams,
+    /// [`Limits::resets`].
+    Resets,
+    /// [`Limits::goaways`].
+    Goaways,
+    /// [`Limits::pings`].
+    Pings,
+    /// [`Limits::findings`].
+    Findings,
+    /// [`Limits::fragmented_datagrams`].
+    Fragments,
+}

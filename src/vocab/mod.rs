@@ -1,0 +1,18 @@
+//! Floor 1, the words: every type that crosses a wall between rooms.
+//!
+//! Takes nothing, gives the vocabulary, never computes a conclusion.
+
+pub mod address;
+pub mod capture;
+pub mod cause;
+pub mod error_code;
+pub mod flow;
+pub mod frame;
+pub mod header;
+pub mod limits;
+pub mod packet;
+pub mod rule;
+pub mod segment;
+pub mod setting;
+pub mod time;
+pub mod verdict;

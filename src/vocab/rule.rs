@@ -1,0 +1,1 @@
+//! Rules of RFC 9113 and RFC 7541.

@@ -1,0 +1,86 @@
+//! Packet time, and the stamp that ties a fact to a packet.
+
+use std::time::Duration;
+
+/// Nanoseconds since the Unix epoch, as the capture tells them; never this machine's clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// From whole seconds and nanoseconds; saturates at the ends of the range.
+    pub fn from_parts(seconds: i64, nanoseconds: i64) -> Self {
+        Self(seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds))
+    }
+
+    /// Time passed since `earlier`; zero where `earlier` is later (captures may run backwards).
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// This time moved forward by `span`.
+    pub fn plus(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)))
+    }
+}
+
+/// Where and when a fact was captured: capture index (0-based), packet number (1-based, in its
+/// file, as Wireshark counts) and packet time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// Packet time.
+    pub at: Timestamp,
+    /// Capture index in the upper 16 bits, packet number in the lower 48.
+    place: u64,
+}
+
+impl Stamp {
+    const PACKET_BITS: u32 = 48;
+
+    /// A stamp for packet `packet` (1-based) of capture `capture` (0-based).
+    pub fn new(capture: u16, packet: u64, at: Timestamp) -> Self {
+        let packet = packet & ((1 << Self::PACKET_BITS) - 1);
+        Self { at, place: (u64::from(capture) << Self::PACKET_BITS) | packet }
+    }
+
+    /// The packet's 1-based number in its file.
+    pub fn packet(self) -> u64 {
+        self.place & ((1 << Self::PACKET_BITS) - 1)
+    }
+
+    /// Index of the capture file, from 0.
+    pub fn capture(self) -> usize {
+        (self.place >> Self::PACKET_BITS) as usize
+    }
+
+    /// Time since an earlier stamp; zero where it is not earlier.
+    pub fn since(self, earlier: Self) -> Duration {
+        self.at.since(earlier.at)
+    }
+
+    /// Sort key: time first, then capture and packet.
+    pub fn order(self) -> (i64, u64) {
+        (self.at.0, self.place)
+    }
+
+    /// Whether this stamp lies before `other` in time, then in packet order.
+    pub fn before(self, other: Self) -> bool {
+        self.order() < other.order()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_keeps_capture_and_packet_apart() {
+        let stamp = Stamp::new(3, 1 << 40, Timestamp(5));
+        assert_eq!((stamp.capture(), stamp.packet()), (3, 1 << 40));
+    }
+
+    #[test]
+    fn time_that_runs_backwards_is_no_time() {
+        assert_eq!(Timestamp(5).since(Timestamp(9)), Duration::ZERO);
+        assert_eq!(Timestamp(9).since(Timestamp(5)), Duration::from_nanos(4));
+    }
+}
