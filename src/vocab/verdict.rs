@@ -1,1 +1,220 @@
-//! Verdicts.
+//! What the cause engine says: steps, evidence, verdicts, cancellations, timeouts.
+
+use super::address::Side;
+use super::cause::{Blame, Cause, Confidence};
+use super::rule::Rule;
+use super::time::Stamp;
+
+/// A stamped fact that a step rests on: visible in the capture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// Where it can be seen.
+    pub stamp: Stamp,
+    /// Who did it.
+    pub by: Option<Side>,
+    /// On which stream; 0 for the connection.
+    pub stream: u32,
+    /// What was done: `HEADERS`, `RST_STREAM`, `GOAWAY`, `FIN` ...
+    pub what: &'static str,
+    /// One sentence.
+    pub text: String,
+}
+
+/// A timeout measured from the capture.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Timeout {
+    /// Which timer.
+    pub kind: Cause,
+    /// Value in seconds.
+    pub seconds: f64,
+    /// Whether the value is only a lower bound.
+    pub at_least: bool,
+    /// Half the distance between the smallest and the largest sample, in seconds.
+    pub spread_seconds: f64,
+    /// How many samples it rests on.
+    pub samples: u32,
+    /// Who configures it.
+    pub configured_in: ConfiguredIn,
+}
+
+/// Where a timeout is configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConfiguredIn {
+    /// In the client.
+    Client,
+    /// In the server.
+    Server,
+    /// In a proxy between them.
+    Proxy,
+}
+
+impl From<Side> for ConfiguredIn {
+    fn from(side: Side) -> Self {
+        match side {
+            Side::Client => Self::Client,
+            Side::Server => Self::Server,
+        }
+    }
+}
+
+/// The server answered a stream that was gone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LateAnswer {
+    /// The stream.
+    pub stream: u32,
+    /// Packet of its request.
+    pub request_packet: Option<u64>,
+    /// Packet of the reset.
+    pub reset_packet: Option<u64>,
+    /// Seconds from the request to the answer.
+    pub answered_after: Option<f64>,
+}
+
+/// An explanation that was weighed and found lighter.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alternative {
+    /// What else it could be.
+    pub cause: Cause,
+    /// How likely.
+    pub confidence: Confidence,
+    /// What speaks against it.
+    pub against: String,
+}
+
+/// An implementation recognised from what it sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Implementation {
+    /// Its name.
+    pub name: String,
+    /// What it was recognised by: an id of the fingerprint table, or a description.
+    pub fingerprint: String,
+}
+
+/// One detector's answer: this ending came about because of `cause`.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The reason.
+    pub cause: Cause,
+    /// How sure.
+    pub confidence: Confidence,
+    /// What it rests on; unordered.
+    pub evidence: Vec<Evidence>,
+    /// What has a further reason of its own, if anything: the next step explains this.
+    pub because: Option<Effect>,
+    /// One sentence for the summary, in the past tense.
+    pub summary: String,
+    /// The timer that ran out, measured.
+    pub timeout: Option<Timeout>,
+    /// The answer that came too late.
+    pub late_answer: Option<LateAnswer>,
+    /// The packet that broke a rule.
+    pub offending: Option<Stamp>,
+    /// The rule it broke.
+    pub rule: Option<&'static Rule>,
+    /// Streams that were cancelled on the way.
+    pub cancelled: Vec<u32>,
+    /// Who has to change something.
+    pub blame: Blame,
+}
+
+impl Step {
+    /// A step with nothing but its reason.
+    pub fn new(cause: Cause, confidence: Confidence, blame: Blame, summary: String) -> Self {
+        Self {
+            cause,
+            confidence,
+            evidence: Vec::new(),
+            because: None,
+            summary,
+            timeout: None,
+            late_answer: None,
+            offending: None,
+            rule: None,
+            cancelled: Vec::new(),
+            blame,
+        }
+    }
+}
+
+/// Something that needs a reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// The GOAWAY with this index in the connection's list.
+    Goaway(usize),
+    /// The connection ended and no GOAWAY had announced it.
+    End,
+    /// The client cancelled these streams.
+    Cancels(Vec<u32>),
+}
+
+/// Why a connection went away: the chain from the ending to its root.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// Where the chain began.
+    pub cause: Cause,
+    /// The step next to the ending.
+    pub trigger: Cause,
+    /// Who has to change something.
+    pub blame: Blame,
+    /// As sure as the weakest step.
+    pub confidence: Confidence,
+    /// One sentence that a tired person understands.
+    pub summary: String,
+    /// The timer that ran out.
+    pub timeout: Option<Timeout>,
+    /// The answer that came too late.
+    pub late_answer: Option<LateAnswer>,
+    /// Evidence in time order; ends with the GOAWAY or close.
+    pub chain: Vec<Evidence>,
+    /// Streams cancelled on the way, in order.
+    pub cancelled_streams: Vec<u32>,
+    /// The packet that broke a rule.
+    pub offending: Option<Stamp>,
+    /// The rule it broke.
+    pub rule: Option<&'static Rule>,
+    /// Streams that were certainly not processed.
+    pub safe_to_retry_streams: Vec<u32>,
+    /// Streams that may have been processed: retry only what is idempotent.
+    pub maybe_processed_streams: Vec<u32>,
+    /// Who sent it, recognised.
+    pub implementation: Option<Implementation>,
+    /// What else was weighed.
+    pub alternatives: Vec<Alternative>,
+    /// What to change.
+    pub advice: Vec<String>,
+}
+
+/// Streams that one side reset for one reason.
+#[derive(Clone, Debug)]
+pub struct Cancellation {
+    /// The reason.
+    pub cause: Cause,
+    /// Who reset them.
+    pub by: Side,
+    /// The streams, in order.
+    pub streams: Vec<u32>,
+    /// The timer, measured.
+    pub timeout: Option<Timeout>,
+    /// How sure.
+    pub confidence: Confidence,
+    /// First reset.
+    pub first: Stamp,
+    /// Last reset.
+    pub last: Stamp,
+}
+
+/// A rule broken, or an oddity, at a packet.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// Where.
+    pub stamp: Stamp,
+    /// Who broke it.
+    pub by: Side,
+    /// On which stream; 0 for the connection.
+    pub stream: u32,
+    /// Which rule.
+    pub rule: &'static Rule,
+    /// What was seen, in one sentence.
+    pub text: String,
+}
