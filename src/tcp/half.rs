@@ -1,0 +1,364 @@
+//! One direction of a flow: in order, early, late, overlapping, missing.
+
+use std::collections::BTreeMap;
+
+use crate::vocab::address::Half;
+use crate::vocab::flow::{FlowId, FlowItem, HalfTotals};
+use crate::vocab::segment::Seq;
+use crate::vocab::time::Stamp;
+
+/// Octets that wait for earlier ones.
+struct Early {
+    stamp: Stamp,
+    seen: u64,
+    data: Box<[u8]>,
+    /// Octets behind `data` that the snap length cut.
+    cut: u32,
+}
+
+impl Early {
+    fn length(&self) -> u64 {
+        self.data.len() as u64 + u64::from(self.cut)
+    }
+}
+
+/// One direction of a flow.
+#[derive(Default)]
+pub(super) struct HalfFlow {
+    /// Sequence number of `next`, once anything of this half is known.
+    next_seq: Option<Seq>,
+    /// Offset of the next octet to hand up.
+    next: u64,
+    /// First octet that the receiver has not acknowledged, as an offset.
+    acknowledged: Option<u64>,
+    /// Offset behind the last octet sent, and the packet of the FIN.
+    fin: Option<(u64, Stamp)>,
+    fin_delivered: bool,
+    early: BTreeMap<u64, Early>,
+    early_bytes: usize,
+    /// Packets of the flow since the oldest missing octet was acknowledged.
+    overdue: u32,
+    totals: HalfTotals,
+}
+
+/// Octets of one segment, placed in its half's byte stream.
+#[derive(Clone, Copy)]
+pub(super) struct Placed<'a> {
+    pub stamp: Stamp,
+    pub offset: u64,
+    pub seen: u64,
+    pub data: &'a [u8],
+    pub cut: u32,
+}
+
+/// Who is told of what a half hands up.
+pub(super) struct Outlet<'a, D: FnMut(FlowId, FlowItem<'_>)> {
+    pub id: FlowId,
+    pub half: Half,
+    pub deliver: &'a mut D,
+}
+
+impl<D: FnMut(FlowId, FlowItem<'_>)> Outlet<'_, D> {
+    fn bytes(&mut self, piece: Placed<'_>) {
+        let Placed { stamp, offset, seen, data, .. } = piece;
+        (self.deliver)(self.id, FlowItem::Bytes { stamp, half: self.half, offset, seen, data });
+    }
+
+    fn gap(&mut self, stamp: Stamp, offset: u64, bytes: u64) {
+        (self.deliver)(self.id, FlowItem::Gap { stamp, half: self.half, offset, bytes });
+    }
+}
+
+impl HalfFlow {
+    /// The first octet has sequence number `seq`.
+    pub fn start(&mut self, seq: Seq) {
+        self.next_seq = Some(seq);
+    }
+
+    pub fn is_started(&self) -> bool {
+        self.next_seq.is_some()
+    }
+
+    /// Where a sequence number lies in this half's byte stream; `None` before the first octet, or
+    /// before anything is known.
+    pub fn offset_of(&self, seq: Seq) -> Option<u64> {
+        let distance = i64::from(seq.ahead_of(self.next_seq?));
+        self.next.checked_add_signed(distance)
+    }
+
+    /// Signed distance of a sequence number from the next expected one.
+    pub fn distance(&self, seq: Seq) -> Option<i32> {
+        Some(seq.ahead_of(self.next_seq?))
+    }
+
+    /// The receiver acknowledged everything before `offset`.
+    pub fn acknowledge(&mut self, offset: u64) {
+        // An acknowledgement far ahead of anything seen is a stray or an attack.
+        let highest = self.highest().saturating_add(1 << 30);
+        if offset <= highest && self.acknowledged.is_none_or(|old| old < offset) {
+            self.acknowledged = Some(offset);
+        }
+    }
+
+    /// First octet that the receiver has not acknowledged.
+    pub fn acknowledged(&self) -> Option<u64> {
+        self.acknowledged
+    }
+
+    /// Offset behind the highest octet seen.
+    pub fn highest(&self) -> u64 {
+        self.early
+            .last_key_value()
+            .map_or(self.next, |(offset, early)| offset + early.length())
+            .max(self.next)
+    }
+
+    pub fn early_bytes(&self) -> usize {
+        self.early_bytes
+    }
+
+    pub fn early_segments(&self) -> usize {
+        self.early.len()
+    }
+
+    /// Places a segment's octets; hands up what is in order.
+    pub fn push<D: FnMut(FlowId, FlowItem<'_>)>(
+        &mut self,
+        piece: Placed<'_>,
+        out: &mut Outlet<'_, D>,
+    ) {
+        let end = piece.offset + piece.data.len() as u64 + u64::from(piece.cut);
+        if end <= self.next {
+            self.totals.repeated += end - piece.offset;
+            return;
+        }
+        if piece.offset > self.next {
+            self.totals.early += 1;
+            self.keep(piece);
+            return;
+        }
+        if self.early.is_empty() {
+            self.hand_up(self.trimmed(piece), out);
+        } else {
+            self.keep(piece);
+        }
+        self.drain(out);
+    }
+
+    /// The sender has no more: its FIN lies at `offset`.
+    pub fn finish_at(&mut self, offset: u64, stamp: Stamp) {
+        if self.fin.is_none() {
+            self.fin = Some((offset, stamp));
+        }
+    }
+
+    /// The FIN's packet, once everything before it was handed up; told once.
+    pub fn take_fin(&mut self) -> Option<Stamp> {
+        let (offset, stamp) = self.fin?;
+        if self.fin_delivered || self.next < offset {
+            return None;
+        }
+        self.fin_delivered = true;
+        Some(stamp)
+    }
+
+    pub fn has_fin(&self) -> bool {
+        self.fin.is_some()
+    }
+
+    pub fn fin_is_told(&self) -> bool {
+        self.fin_delivered
+    }
+
+    /// Another packet of the flow went by. Returns whether octets that the receiver has (or that
+    /// nobody acknowledges in this capture) have been missing for longer than `patience`.
+    pub fn is_overdue(&mut self, patience: u32, acks_seen: bool) -> bool {
+        let missing = match self.acknowledged {
+            Some(acknowledged) => acknowledged.min(self.fin_offset()) > self.next,
+            None => !acks_seen && !self.early.is_empty(),
+        };
+        if !missing {
+            self.overdue = 0;
+            return false;
+        }
+        self.overdue = self.overdue.saturating_add(1);
+        self.overdue > patience
+    }
+
+    fn fin_offset(&self) -> u64 {
+        self.fin.map_or(u64::MAX, |(offset, _)| offset)
+    }
+
+    /// Gives up on the octets missing before the next early ones, or up to what the receiver
+    /// acknowledged where none are early, and hands up what follows.
+    pub fn skip_gap<D: FnMut(FlowId, FlowItem<'_>)>(
+        &mut self,
+        stamp: Stamp,
+        out: &mut Outlet<'_, D>,
+    ) {
+        self.overdue = 0;
+        let acknowledged = self.acknowledged.unwrap_or(0).min(self.fin_offset());
+        let (target, stamp) = match self.early.first_key_value() {
+            Some((offset, early)) => (*offset, early.stamp),
+            None => (acknowledged, stamp),
+        };
+        if target > self.next {
+            self.lose(stamp, target - self.next, true, out);
+        }
+        self.drain(out);
+    }
+
+    /// Gives up on everything that is missing, to the FIN if there is one.
+    pub fn skip_all<D: FnMut(FlowId, FlowItem<'_>)>(
+        &mut self,
+        stamp: Stamp,
+        out: &mut Outlet<'_, D>,
+    ) {
+        while !self.early.is_empty() {
+            self.skip_gap(stamp, out);
+        }
+        let acknowledged = self.acknowledged.unwrap_or(0);
+        let target = self.fin.map_or(acknowledged, |(offset, _)| offset);
+        if target > self.next {
+            self.lose(stamp, target - self.next, true, out);
+        }
+    }
+
+    /// Octets up to `offset` went by unread: nobody wants them.
+    pub fn pass(&mut self, offset: u64) {
+        if offset > self.next {
+            self.advance(offset - self.next);
+        }
+    }
+
+    /// Drops what waits: nobody wants it.
+    pub fn clear(&mut self) {
+        self.early = BTreeMap::new();
+        self.early_bytes = 0;
+    }
+
+    pub fn totals(&self) -> HalfTotals {
+        let end = self.next.min(self.fin_offset());
+        let unacknowledged = end.saturating_sub(self.acknowledged.unwrap_or(end));
+        HalfTotals { unacknowledged, ..self.totals }
+    }
+
+    fn lose<D: FnMut(FlowId, FlowItem<'_>)>(
+        &mut self,
+        stamp: Stamp,
+        bytes: u64,
+        is_tail: bool,
+        out: &mut Outlet<'_, D>,
+    ) {
+        // The one octet acknowledged at the very end is a FIN that was not captured, not data.
+        let is_fin = bytes == 1 && self.early.is_empty() && self.fin.is_none() && is_tail;
+        if !is_fin {
+            self.totals.lost += bytes;
+            self.totals.gaps += 1;
+            out.gap(stamp, self.next, bytes);
+        }
+        self.advance(bytes);
+    }
+
+    fn advance(&mut self, octets: u64) {
+        self.next += octets;
+        self.next_seq = self.next_seq.map(|seq| seq.plus(octets as u32));
+    }
+
+    /// The part of a piece at and behind the next expected octet.
+    fn trimmed<'a>(&self, piece: Placed<'a>) -> Placed<'a> {
+        let old = self.next.saturating_sub(piece.offset);
+        let data = piece.data.get(old as usize..).unwrap_or_default();
+        let cut_old = old.saturating_sub(piece.data.len() as u64) as u32;
+        let cut = piece.cut.saturating_sub(cut_old);
+        Placed { offset: piece.offset + old, data, cut, ..piece }
+    }
+
+    fn hand_up<D: FnMut(FlowId, FlowItem<'_>)>(
+        &mut self,
+        piece: Placed<'_>,
+        out: &mut Outlet<'_, D>,
+    ) {
+        if !piece.data.is_empty() {
+            self.totals.delivered += piece.data.len() as u64;
+            out.bytes(piece);
+            self.advance(piece.data.len() as u64);
+        }
+        if piece.cut > 0 {
+            self.lose(piece.stamp, u64::from(piece.cut), false, out);
+        }
+    }
+
+    /// Hands up the early octets that are now in order.
+    fn drain<D: FnMut(FlowId, FlowItem<'_>)>(&mut self, out: &mut Outlet<'_, D>) {
+        while let Some(entry) = self.early.first_entry() {
+            let offset = *entry.key();
+            if offset > self.next {
+                return;
+            }
+            let early = entry.remove();
+            self.early_bytes -= early.data.len();
+            let piece = Placed {
+                stamp: early.stamp,
+                offset,
+                seen: early.seen,
+                data: &early.data,
+                cut: early.cut,
+            };
+            if offset + early.length() > self.next {
+                let piece = self.trimmed(piece);
+                self.hand_up(piece, out);
+            }
+        }
+    }
+
+    /// Keeps the octets of a piece that no earlier packet has brought: the first octet seen wins.
+    fn keep(&mut self, piece: Placed<'_>) {
+        let mut rest = self.trimmed(piece);
+        while !rest.data.is_empty() || rest.cut > 0 {
+            let length = rest.data.len() as u64 + u64::from(rest.cut);
+            let end = rest.offset + length;
+            let covering = self.early.range(..=rest.offset).next_back();
+            let covered = covering
+                .map_or(0, |(offset, early)| (offset + early.length()).saturating_sub(rest.offset));
+            if covered > 0 {
+                let overlap = covered.min(length);
+                self.note_repeat(rest, overlap);
+                rest = skip_front(rest, overlap);
+                continue;
+            }
+            let until = self.early.range(rest.offset..end).next().map_or(end, |(next, _)| *next);
+            let (front, back) = split_at(rest, until - rest.offset);
+            self.early_bytes += front.data.len();
+            let Placed { stamp, seen, data, cut, .. } = front;
+            self.early.insert(front.offset, Early { stamp, seen, data: data.into(), cut });
+            rest = back;
+        }
+    }
+
+    /// Counts octets seen again, and how many of them differ from the first copy.
+    fn note_repeat(&mut self, piece: Placed<'_>, overlap: u64) {
+        self.totals.repeated += overlap;
+        let Some((offset, early)) = self.early.range(..=piece.offset).next_back() else { return };
+        let from = (piece.offset - offset) as usize;
+        let kept = early.data.get(from..).unwrap_or_default();
+        let differing = kept.iter().zip(piece.data).filter(|(old, new)| old != new).count();
+        self.totals.differing += differing as u64;
+    }
+}
+
+/// The piece without its first `octets`.
+fn skip_front(piece: Placed<'_>, octets: u64) -> Placed<'_> {
+    split_at(piece, octets).1
+}
+
+/// The piece in two, `octets` behind its beginning.
+fn split_at(piece: Placed<'_>, octets: u64) -> (Placed<'_>, Placed<'_>) {
+    let inside = (octets as usize).min(piece.data.len());
+    let (front, back) = piece.data.split_at(inside);
+    let cut_front = octets.saturating_sub(piece.data.len() as u64).min(u64::from(piece.cut)) as u32;
+    let front = Placed { data: front, cut: cut_front, ..piece };
+    let rest =
+        Placed { offset: piece.offset + octets, data: back, cut: piece.cut - cut_front, ..piece };
+    (front, rest)
+}

@@ -1,0 +1,374 @@
+//! A flow's life: SYN or joined midway, FIN, RST, the same ports used again.
+
+use crate::vocab::address::{Both, FlowKey, Half};
+use crate::vocab::flow::{FlowEnd, FlowId, FlowItem, FlowTotals};
+use crate::vocab::limits::Limits;
+use crate::vocab::segment::{Segment, Seq, TcpFlags};
+use crate::vocab::time::Stamp;
+
+use super::half::{HalfFlow, Outlet, Placed};
+
+/// How far from the expected sequence number a RST may lie and still count: a host that answers
+/// an old segment uses that segment's acknowledgement number (RFC 9293 section 3.10.7.1), which
+/// is at most a window behind. Blind resets (RFC 5961) land elsewhere.
+const RST_TOLERANCE: i32 = 65_535;
+
+/// Packets that may pass in a one-sided capture, where nobody acknowledges, before missing octets
+/// count as lost.
+const ONE_SIDED_PATIENCE: u32 = 512;
+
+/// One TCP connection.
+pub(super) struct Flow {
+    id: FlowId,
+    key: FlowKey,
+    halves: Both<HalfFlow>,
+    syn: Both<Option<Seq>>,
+    /// A SYN with another sequence number came while the flow was open.
+    pending_syn: Option<(Half, Stamp, Seq)>,
+    /// Whether a half has ever acknowledged anything.
+    acks_seen: Both<bool>,
+    packets: u64,
+    last: Stamp,
+    closed: bool,
+    ignored: bool,
+    swept: bool,
+}
+
+impl Flow {
+    /// A flow whose first packet is `segment`, sent by `half`.
+    pub fn open(
+        id: FlowId,
+        key: FlowKey,
+        half: Half,
+        segment: &Segment<'_>,
+        deliver: &mut impl FnMut(FlowId, FlowItem<'_>),
+    ) -> Self {
+        let syn = segment.flags.has(TcpFlags::SYN);
+        let initiator = match (syn, segment.flags.has(TcpFlags::ACK)) {
+            (true, false) => Some(half),
+            (true, true) => Some(half.other()),
+            _ => None,
+        };
+        deliver(id, FlowItem::Opened { stamp: segment.stamp, key, initiator, first: half });
+        Self::blank(id, key, segment.stamp)
+    }
+
+    /// A flow whose SYN was taken for a stray while an older flow had the same ports.
+    pub fn from_syn(
+        id: FlowId,
+        key: FlowKey,
+        by: Half,
+        stamp: Stamp,
+        seq: Seq,
+        deliver: &mut impl FnMut(FlowId, FlowItem<'_>),
+    ) -> Self {
+        deliver(id, FlowItem::Opened { stamp, key, initiator: Some(by), first: by });
+        let mut flow = Self::blank(id, key, stamp);
+        flow.packets = 1;
+        *flow.syn.half_mut(by) = Some(seq);
+        flow.halves.half_mut(by).start(seq.plus(1));
+        flow
+    }
+
+    fn blank(id: FlowId, key: FlowKey, last: Stamp) -> Self {
+        Self {
+            id,
+            key,
+            halves: Both::default(),
+            syn: Both::default(),
+            pending_syn: None,
+            acks_seen: Both::default(),
+            packets: 0,
+            last,
+            closed: false,
+            ignored: false,
+            swept: false,
+        }
+    }
+
+    pub fn id(&self) -> FlowId {
+        self.id
+    }
+
+    pub fn key(&self) -> FlowKey {
+        self.key
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    pub fn last_stamp(&self) -> Stamp {
+        self.last
+    }
+
+    pub fn early_bytes(&self) -> usize {
+        self.halves.first.early_bytes() + self.halves.second.early_bytes()
+    }
+
+    /// Whether packets came since the last call.
+    pub fn mark_swept(&mut self) -> bool {
+        !std::mem::replace(&mut self.swept, true)
+    }
+
+    pub fn take_pending_syn(&mut self) -> Option<(Half, Stamp, Seq)> {
+        self.pending_syn.take()
+    }
+
+    /// Nobody wants the octets of this flow.
+    pub fn ignore(&mut self) {
+        self.ignored = true;
+        self.halves.first.clear();
+        self.halves.second.clear();
+    }
+
+    /// Whether this segment belongs to a new connection on the same pair of ports. On an open
+    /// flow one SYN is not enough, anybody can send one: the other end must agree, or the sender
+    /// must go on from it.
+    pub fn is_reused_by(&mut self, half: Half, segment: &Segment<'_>) -> bool {
+        let syn = segment.flags.has(TcpFlags::SYN);
+        if let Some((by, _, seq)) = self.pending_syn {
+            let answered =
+                syn && half != by && segment.ack == seq.plus(1) && segment.flags.has(TcpFlags::ACK);
+            let goes_on = !syn && half == by && segment.seq == seq.plus(1);
+            if answered || goes_on {
+                return true;
+            }
+        }
+        if !syn || segment.flags.has(TcpFlags::RST) {
+            return false;
+        }
+        let known = *self.syn.half(half);
+        if known == Some(segment.seq) {
+            return false;
+        }
+        if known.is_none() && !self.closed && self.packets < 2 {
+            return false; // the handshake's second packet
+        }
+        let answers_known = segment.flags.has(TcpFlags::ACK)
+            && self.syn.half(half.other()).is_some_and(|seq| segment.ack == seq.plus(1));
+        if known.is_none() && answers_known {
+            return false;
+        }
+        if self.closed {
+            self.pending_syn = None;
+            return true;
+        }
+        if !segment.flags.has(TcpFlags::ACK) {
+            self.pending_syn = Some((half, segment.stamp, segment.seq));
+        }
+        false
+    }
+
+    /// Takes one segment. Returns whether a limit forced a gap.
+    pub fn push(
+        &mut self,
+        half: Half,
+        segment: &Segment<'_>,
+        limits: &Limits,
+        room: usize,
+        deliver: &mut impl FnMut(FlowId, FlowItem<'_>),
+    ) -> bool {
+        self.swept = false;
+        if self.closed {
+            return false;
+        }
+        if self.pending_syn.is_some_and(|(_, stamp, _)| stamp == segment.stamp) {
+            return false; // the SYN that may begin a new connection says nothing about this one
+        }
+        self.packets += 1;
+        self.last = segment.stamp;
+        if segment.flags.has(TcpFlags::SYN) {
+            self.synchronize(half, segment, deliver);
+        } else if !self.halves.half(half).is_started() {
+            self.join(half, segment);
+        }
+        let seen = self.acknowledge(half, segment);
+        if segment.flags.has(TcpFlags::RST) {
+            self.reset(half, segment, deliver);
+            return false;
+        }
+        self.place(half, segment, seen, deliver);
+        let hit = self.skip_overdue(segment.stamp, limits, room, deliver);
+        self.tell_fins(deliver);
+        hit
+    }
+
+    /// Hands up what waits and closes.
+    pub fn close(&mut self, how: FlowEnd, deliver: &mut impl FnMut(FlowId, FlowItem<'_>)) {
+        if self.closed {
+            return;
+        }
+        self.closed = true;
+        for half in [Half::A, Half::B] {
+            if !self.ignored {
+                let mut out = Outlet { id: self.id, half, deliver };
+                self.halves.half_mut(half).skip_all(self.last, &mut out);
+            }
+            self.tell_fin(half, deliver);
+        }
+        self.tell_closed(how, deliver);
+    }
+
+    fn synchronize(
+        &mut self,
+        half: Half,
+        segment: &Segment<'_>,
+        deliver: &mut impl FnMut(FlowId, FlowItem<'_>),
+    ) {
+        if self.halves.half(half).is_started() {
+            return; // a retransmission
+        }
+        *self.syn.half_mut(half) = Some(segment.seq);
+        self.halves.half_mut(half).start(segment.seq.plus(1));
+        if segment.flags.has(TcpFlags::ACK) {
+            deliver(self.id, FlowItem::Accepted { stamp: segment.stamp, by: half });
+        }
+    }
+
+    /// First sight of a half whose SYN was not captured. What the other end has acknowledged is
+    /// where its octets begin for us, so that segments captured out of order are not lost.
+    fn join(&mut self, half: Half, segment: &Segment<'_>) {
+        if segment.flags.has(TcpFlags::RST) && segment.payload.is_empty() {
+            return;
+        }
+        self.halves.half_mut(half).start(segment.seq);
+    }
+
+    /// Notes what a segment acknowledges. Returns how much of the other half its sender has.
+    fn acknowledge(&mut self, half: Half, segment: &Segment<'_>) -> u64 {
+        let other = self.halves.half_mut(half.other());
+        if segment.flags.has(TcpFlags::ACK) {
+            if !other.is_started() && !segment.flags.has(TcpFlags::RST) {
+                other.start(segment.ack);
+            }
+            *self.acks_seen.half_mut(half) = true;
+            if let Some(offset) = other.offset_of(segment.ack) {
+                other.acknowledge(offset);
+            }
+        }
+        other.acknowledged().unwrap_or(0)
+    }
+
+    fn reset(
+        &mut self,
+        half: Half,
+        segment: &Segment<'_>,
+        deliver: &mut impl FnMut(FlowId, FlowItem<'_>),
+    ) {
+        // Before anything was accepted a RST is judged by what it acknowledges (RFC 9293
+        // section 3.10.7.3).
+        let syn = *self.syn.half(half.other());
+        let refused = self.syn.half(half).is_none()
+            && syn.is_some_and(|seq| segment.ack == seq.plus(1))
+            && self.halves.half(half.other()).highest() == 0;
+        let distance = self.halves.half(half).distance(segment.seq);
+        if !refused && distance.is_some_and(|d| d.unsigned_abs() > RST_TOLERANCE.unsigned_abs()) {
+            return;
+        }
+        for each in [Half::A, Half::B] {
+            if !self.ignored {
+                let mut out = Outlet { id: self.id, half: each, deliver };
+                self.halves.half_mut(each).skip_all(segment.stamp, &mut out);
+            }
+            self.tell_fin(each, deliver);
+        }
+        deliver(self.id, FlowItem::Rst { stamp: segment.stamp, by: half, refused });
+        self.closed = true;
+        self.tell_closed(FlowEnd::Ended, deliver);
+    }
+
+    fn place(
+        &mut self,
+        half: Half,
+        segment: &Segment<'_>,
+        seen: u64,
+        deliver: &mut impl FnMut(FlowId, FlowItem<'_>),
+    ) {
+        let syn = segment.flags.has(TcpFlags::SYN);
+        let first = if syn { segment.seq.plus(1) } else { segment.seq };
+        let length = segment.payload.len() as u64 + u64::from(segment.cut);
+        let this = self.halves.half_mut(half);
+        let Some(distance) = this.distance(first) else { return };
+        // Octets from before the first one we know: late duplicates, keep-alives (one octet
+        // before the next expected, RFC 9293 section 3.8.4).
+        let (offset, data, cut) = match this.offset_of(first) {
+            Some(offset) => (offset, segment.payload, segment.cut),
+            None => {
+                let old = distance.unsigned_abs() as usize;
+                let Some(rest) = segment.payload.get(old..) else { return };
+                (0, rest, segment.cut)
+            }
+        };
+        // Nobody has a window of 1 GiB: a segment that far ahead is not of this connection.
+        if distance > 1 << 30 {
+            return;
+        }
+        if segment.flags.has(TcpFlags::FIN) {
+            this.finish_at(offset + data.len() as u64 + u64::from(cut), segment.stamp);
+        }
+        if length == 0 || (data.is_empty() && cut == 0) {
+            return;
+        }
+        let stamp = segment.stamp;
+        let piece = Placed { stamp, offset, seen, data, cut };
+        if self.ignored {
+            this.pass(offset + data.len() as u64 + u64::from(cut));
+            return;
+        }
+        this.push(piece, &mut Outlet { id: self.id, half, deliver });
+    }
+
+    fn skip_overdue(
+        &mut self,
+        stamp: Stamp,
+        limits: &Limits,
+        room: usize,
+        deliver: &mut impl FnMut(FlowId, FlowItem<'_>),
+    ) -> bool {
+        let mut hit = false;
+        let waiting = self.early_bytes();
+        for half in [Half::A, Half::B] {
+            let acks_seen = *self.acks_seen.half(half.other());
+            let this = self.halves.half_mut(half);
+            let patience = if acks_seen { limits.gap_patience_packets } else { ONE_SIDED_PATIENCE };
+            let full = this.early_bytes() > limits.early_bytes_per_half
+                || this.early_segments() > limits.early_segments_per_half
+                || (this.early_bytes() > 0 && waiting > room);
+            hit |= full;
+            if full || this.is_overdue(patience, acks_seen) {
+                this.skip_gap(stamp, &mut Outlet { id: self.id, half, deliver });
+            }
+        }
+        hit
+    }
+
+    fn tell_fins(&mut self, deliver: &mut impl FnMut(FlowId, FlowItem<'_>)) {
+        if !self.halves.first.has_fin() && !self.halves.second.has_fin() {
+            return;
+        }
+        self.tell_fin(Half::A, deliver);
+        self.tell_fin(Half::B, deliver);
+        if self.halves.first.fin_is_told() && self.halves.second.fin_is_told() {
+            self.closed = true;
+            self.tell_closed(FlowEnd::Ended, deliver);
+        }
+    }
+
+    fn tell_fin(&mut self, half: Half, deliver: &mut impl FnMut(FlowId, FlowItem<'_>)) {
+        if let Some(stamp) = self.halves.half_mut(half).take_fin() {
+            deliver(self.id, FlowItem::Fin { stamp, by: half });
+        }
+    }
+
+    fn tell_closed(&mut self, how: FlowEnd, deliver: &mut impl FnMut(FlowId, FlowItem<'_>)) {
+        let totals = FlowTotals {
+            packets: self.packets,
+            a: self.halves.first.totals(),
+            b: self.halves.second.totals(),
+        };
+        deliver(self.id, FlowItem::Closed { stamp: self.last, how, totals });
+        self.halves.first.clear();
+        self.halves.second.clear();
+    }
+}

@@ -1,0 +1,190 @@
+//! Room 3: segments become octets in order (RFC 9293).
+//!
+//! Takes [`Segment`]s, gives [`FlowItem`]s: each octet of a half exactly once, gaps as facts.
+//! Never looks into the octets, never reads a clock: time is packet time.
+
+mod half;
+mod lifecycle;
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use crate::vocab::address::{FlowKey, Half};
+use crate::vocab::flow::{FlowEnd, FlowId, FlowItem};
+use crate::vocab::limits::Limits;
+use crate::vocab::segment::Segment;
+
+use lifecycle::Flow;
+
+/// How long a closed flow is remembered, so that its late retransmissions open no new one:
+/// twice the usual TIME_WAIT of 60 s would outlive most port reuse.
+const TOMBSTONE: Duration = Duration::from_secs(60);
+
+/// Every flow of one shard.
+pub struct FlowTable {
+    limits: Limits,
+    /// Keyed hash: strangers choose the key.
+    index: HashMap<FlowKey, usize, ahash::RandomState>,
+    flows: Vec<Option<Flow>>,
+    free: Vec<usize>,
+    /// Flows in rough order of their last packet, for eviction: (slot, id).
+    queue: VecDeque<(usize, FlowId)>,
+    /// The flow of the last packet: most packets come in runs.
+    last: Option<(FlowKey, usize)>,
+    next_id: u64,
+    early_bytes: usize,
+    /// Flows dropped to stay within [`Limits::flows`].
+    pub evicted: u64,
+    /// Gaps declared because [`Limits::early_bytes`] or its kin was reached.
+    pub early_limit_hits: u64,
+}
+
+impl FlowTable {
+    /// An empty table; flow ids count from `first_id`.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            index: HashMap::default(),
+            flows: Vec::new(),
+            free: Vec::new(),
+            queue: VecDeque::new(),
+            last: None,
+            next_id: 0,
+            early_bytes: 0,
+            evicted: 0,
+            early_limit_hits: 0,
+        }
+    }
+
+    /// Takes one segment and hands up what it completes.
+    pub fn push(&mut self, segment: &Segment<'_>, deliver: &mut impl FnMut(FlowId, FlowItem<'_>)) {
+        let (key, half) = FlowKey::of(segment.source, segment.destination);
+        let slot = match self.find(key) {
+            Some(slot) => slot,
+            None => self.open(key, half, segment, deliver),
+        };
+        let Some(flow) = self.flows.get_mut(slot).and_then(Option::as_mut) else { return };
+        if flow.is_reused_by(half, segment) {
+            let syn = flow.take_pending_syn();
+            flow.close(FlowEnd::Reused, deliver);
+            self.early_bytes = self.early_bytes.saturating_sub(flow.early_bytes());
+            let id = self.fresh_id();
+            let Some(flow) = self.flows.get_mut(slot).and_then(Option::as_mut) else { return };
+            *flow = match syn {
+                Some((by, stamp, seq)) => Flow::from_syn(id, key, by, stamp, seq, deliver),
+                None => Flow::open(id, key, half, segment, deliver),
+            };
+            self.queue.push_back((slot, id));
+        }
+        let Some(flow) = self.flows.get_mut(slot).and_then(Option::as_mut) else { return };
+        let before = flow.early_bytes();
+        let room = self.limits.early_bytes.saturating_sub(self.early_bytes);
+        if flow.push(half, segment, &self.limits, room, deliver) {
+            self.early_limit_hits += 1;
+        }
+        self.early_bytes = (self.early_bytes + flow.early_bytes()).saturating_sub(before);
+    }
+
+    /// The payload of this flow is of no use: nothing of it is buffered or handed up any more,
+    /// only its end.
+    pub fn ignore(&mut self, key: FlowKey) {
+        if let Some(slot) = self.find(key)
+            && let Some(flow) = self.flows.get_mut(slot).and_then(Option::as_mut)
+        {
+            self.early_bytes = self.early_bytes.saturating_sub(flow.early_bytes());
+            flow.ignore();
+        }
+    }
+
+    /// The capture is over: everything that waits is handed up, every flow is closed, in order of
+    /// first sight.
+    pub fn finish(&mut self, deliver: &mut impl FnMut(FlowId, FlowItem<'_>)) {
+        let mut open: Vec<&mut Flow> = self.flows.iter_mut().flatten().collect();
+        open.sort_by_key(|flow| flow.id());
+        for flow in open {
+            flow.close(FlowEnd::CaptureEnd, deliver);
+        }
+    }
+
+    fn find(&mut self, key: FlowKey) -> Option<usize> {
+        if let Some((last, slot)) = self.last
+            && last == key
+        {
+            return Some(slot);
+        }
+        let slot = self.index.get(&key).copied()?;
+        self.last = Some((key, slot));
+        Some(slot)
+    }
+
+    fn fresh_id(&mut self) -> FlowId {
+        let id = FlowId(self.next_id);
+        self.next_id += 1;
+        id
+    }
+
+    fn open(
+        &mut self,
+        key: FlowKey,
+        half: Half,
+        segment: &Segment<'_>,
+        deliver: &mut impl FnMut(FlowId, FlowItem<'_>),
+    ) -> usize {
+        self.sweep(segment, deliver);
+        let id = self.fresh_id();
+        let flow = Flow::open(id, key, half, segment, deliver);
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None => {
+                self.flows.push(None);
+                self.flows.len() - 1
+            }
+        };
+        if let Some(place) = self.flows.get_mut(slot) {
+            *place = Some(flow);
+        }
+        self.index.insert(key, slot);
+        self.queue.push_back((slot, id));
+        self.last = Some((key, slot));
+        slot
+    }
+
+    /// Forgets closed flows whose time is over, and the quietest flow where the table is full.
+    /// Looks at a few flows a call, so that the cost is spread.
+    fn sweep(&mut self, segment: &Segment<'_>, deliver: &mut impl FnMut(FlowId, FlowItem<'_>)) {
+        let full = self.index.len() >= self.limits.flows;
+        let mut looks = if full { self.queue.len().min(64) } else { 2 };
+        while looks > 0 {
+            looks -= 1;
+            let Some((slot, id)) = self.queue.pop_front() else { return };
+            let Some(flow) = self.flows.get_mut(slot).and_then(Option::as_mut) else { continue };
+            if flow.id() != id {
+                continue; // the slot has a new tenant, which has its own place in the queue
+            }
+            let quiet = segment.stamp.since(flow.last_stamp());
+            let done = flow.is_closed() && quiet >= TOMBSTONE;
+            let seen_since = flow.mark_swept();
+            if !done && (!full || (seen_since && looks > 0)) {
+                self.queue.push_back((slot, id));
+                continue;
+            }
+            if !flow.is_closed() {
+                flow.close(FlowEnd::Evicted, deliver);
+                self.evicted += 1;
+            }
+            self.early_bytes = self.early_bytes.saturating_sub(flow.early_bytes());
+            self.index.remove(&flow.key());
+            if let Some(place) = self.flows.get_mut(slot) {
+                *place = None;
+            }
+            self.free.push(slot);
+            self.last = None;
+            if full {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,235 @@
+use super::*;
+use crate::vocab::address::Endpoint;
+use crate::vocab::segment::{Seq, TcpFlags};
+use crate::vocab::time::{Stamp, Timestamp};
+
+const ACK: u8 = 0x10;
+
+struct Wire {
+    table: FlowTable,
+    packet: u64,
+    log: Vec<String>,
+}
+
+impl Wire {
+    fn new() -> Self {
+        Self { table: FlowTable::new(Limits::default()), packet: 0, log: Vec::new() }
+    }
+
+    fn send(&mut self, from: char, flags: u8, seq: u32, ack: u32, payload: &str) -> &mut Self {
+        self.send_cut(from, flags, seq, ack, payload, 0)
+    }
+
+    fn send_cut(
+        &mut self,
+        from: char,
+        flags: u8,
+        seq: u32,
+        ack: u32,
+        data: &str,
+        cut: u32,
+    ) -> &mut Self {
+        let ends = [
+            Endpoint { ip: [10, 0, 0, 1].into(), port: 40_000 },
+            Endpoint { ip: [10, 0, 0, 2].into(), port: 8080 },
+        ];
+        let (source, destination) =
+            if from == 'c' { (ends[0], ends[1]) } else { (ends[1], ends[0]) };
+        self.packet += 1;
+        let stamp = Stamp::new(0, self.packet, Timestamp(self.packet as i64 * 1_000_000));
+        let segment = Segment {
+            stamp,
+            source,
+            destination,
+            seq: Seq(seq),
+            ack: Seq(ack),
+            flags: TcpFlags(flags),
+            window: 1000,
+            payload: data.as_bytes(),
+            cut,
+        };
+        let log = &mut self.log;
+        self.table.push(&segment, &mut |id, item| log.push(line(id, &item)));
+        self
+    }
+
+    fn finish(&mut self) -> String {
+        let log = &mut self.log;
+        self.table.finish(&mut |id, item| log.push(line(id, &item)));
+        self.log.join(" ")
+    }
+}
+
+fn line(id: FlowId, item: &FlowItem<'_>) -> String {
+    let who = |half: &Half| if *half == Half::A { 'c' } else { 's' };
+    let what = match item {
+        FlowItem::Opened { initiator, .. } => {
+            format!("open:{}", initiator.as_ref().map_or('?', who))
+        }
+        FlowItem::Accepted { .. } => "accept".into(),
+        FlowItem::Bytes { half, offset, data, .. } => {
+            format!("{}{offset}:{}", who(half), String::from_utf8_lossy(data))
+        }
+        FlowItem::Gap { half, offset, bytes, .. } => format!("gap:{}{offset}+{bytes}", who(half)),
+        FlowItem::Fin { by, .. } => format!("fin:{}", who(by)),
+        FlowItem::Rst { by, refused, .. } => {
+            format!("rst:{}{}", who(by), if *refused { "!" } else { "" })
+        }
+        FlowItem::Closed { how, .. } => format!("{how:?}"),
+    };
+    if id.0 == 0 { what } else { format!("{}/{what}", id.0) }
+}
+
+fn greeted() -> Wire {
+    let mut wire = Wire::new();
+    wire.send('c', 2, 99, 0, "").send('s', 0x12, 499, 100, "").send('c', ACK, 100, 500, "");
+    wire
+}
+
+#[test]
+fn in_order() {
+    let mut wire = greeted();
+    wire.send('c', ACK, 100, 500, "abc")
+        .send('s', ACK, 500, 103, "xy")
+        .send('c', 0x11, 103, 502, "");
+    wire.send('s', 0x11, 502, 104, "");
+    assert_eq!(wire.finish(), "open:c accept c0:abc s0:xy fin:c fin:s Ended");
+}
+
+#[test]
+fn early_repeated_and_overlapping_octets_come_once() {
+    let mut wire = greeted();
+    wire.send('c', ACK, 103, 500, "def")
+        .send('c', ACK, 105, 500, "Xgh")
+        .send('c', ACK, 100, 500, "abcd");
+    wire.send('c', ACK, 100, 500, "abcdefgh").send('c', ACK, 108, 500, "i");
+    assert_eq!(wire.finish(), "open:c accept c0:abc c3:def c6:gh c8:i CaptureEnd");
+}
+
+#[test]
+fn acknowledged_octets_that_never_come_are_a_gap() {
+    let mut wire = greeted();
+    wire.send('c', ACK, 103, 500, "def").send('s', ACK, 500, 106, "");
+    for _ in 0..Limits::default().gap_patience_packets + 1 {
+        wire.send('s', ACK, 500, 106, "");
+    }
+    assert!(wire.log.join(" ").contains("gap:c0+3 c3:def"), "{:?}", wire.log);
+}
+
+#[test]
+fn what_the_sender_may_still_repeat_is_no_gap() {
+    let mut wire = greeted();
+    wire.send('c', ACK, 103, 500, "def");
+    for _ in 0..1000 {
+        wire.send('s', ACK, 500, 100, "");
+    }
+    wire.send('c', ACK, 100, 500, "abc");
+    assert_eq!(wire.finish(), "open:c accept c0:abc c3:def CaptureEnd");
+}
+
+#[test]
+fn octets_lost_at_the_end_are_told() {
+    let mut wire = greeted();
+    wire.send('c', ACK, 100, 500, "abc").send('s', ACK, 500, 110, "");
+    assert_eq!(wire.finish(), "open:c accept c0:abc gap:c3+7 CaptureEnd");
+}
+
+#[test]
+fn a_fin_that_was_not_captured_is_no_gap() {
+    let mut wire = greeted();
+    wire.send('c', ACK, 100, 500, "abc").send('s', ACK, 500, 104, "");
+    assert_eq!(wire.finish(), "open:c accept c0:abc CaptureEnd");
+}
+
+#[test]
+fn sequence_numbers_wrap() {
+    let mut wire = Wire::new();
+    wire.send('c', 2, u32::MAX - 2, 0, "").send('s', 0x12, 499, u32::MAX - 1, "");
+    wire.send('c', ACK, u32::MAX - 1, 500, "abcd").send('c', ACK, 2, 500, "ef");
+    assert_eq!(wire.finish(), "open:c accept c0:abcd c4:ef CaptureEnd");
+}
+
+#[test]
+fn snapped_octets_are_a_gap_of_known_length() {
+    let mut wire = greeted();
+    wire.send_cut('c', ACK, 100, 500, "ab", 5).send('c', ACK, 107, 500, "hi");
+    assert_eq!(wire.finish(), "open:c accept c0:ab gap:c2+5 c7:hi CaptureEnd");
+}
+
+#[test]
+fn joined_midway_and_one_octet_keep_alive() {
+    let mut wire = Wire::new();
+    wire.send('s', ACK, 900, 200, "xy")
+        .send('c', ACK, 199, 902, "?")
+        .send('c', ACK, 200, 902, "ab");
+    assert_eq!(wire.finish(), "open:? s0:xy c0:ab CaptureEnd");
+}
+
+#[test]
+fn refused_and_reset_and_blind_reset() {
+    let mut wire = Wire::new();
+    wire.send('c', 2, 99, 0, "").send('s', 0x14, 0, 100, "");
+    assert_eq!(wire.finish(), "open:c rst:s! Ended");
+    let mut wire = greeted();
+    wire.send('s', 4, 500 + (1 << 24), 0, "")
+        .send('c', ACK, 100, 500, "a")
+        .send('s', 4, 500, 0, "");
+    assert_eq!(wire.finish(), "open:c accept c0:a rst:s Ended");
+}
+
+#[test]
+fn ports_used_again() {
+    let mut wire = greeted();
+    wire.send('c', ACK, 100, 500, "a");
+    // A SYN alone could be anybody's; with its answer it is a new connection.
+    wire.send('c', 2, 5000, 0, "").send('c', ACK, 101, 500, "b");
+    assert_eq!(wire.log.join(" "), "open:c accept c0:a c1:b");
+    wire.send('c', 2, 5000, 0, "").send('s', 0x12, 7000, 5001, "").send('c', ACK, 5001, 7001, "z");
+    let log = wire.finish();
+    assert_eq!(log, "open:c accept c0:a c1:b Reused 1/open:c 1/accept 1/c0:z 1/CaptureEnd");
+}
+
+#[test]
+fn a_full_buffer_declares_a_gap_and_says_so() {
+    let mut wire = greeted();
+    wire.table.limits.early_bytes_per_half = 4;
+    wire.send('c', ACK, 103, 500, "defgh");
+    assert_eq!(wire.log.join(" "), "open:c accept gap:c0+3 c3:defgh");
+    assert_eq!(wire.table.early_limit_hits, 1);
+}
+
+#[test]
+fn ignored_flows_still_end() {
+    let mut wire = greeted();
+    let key = FlowKey::of(
+        Endpoint { ip: [10, 0, 0, 1].into(), port: 40_000 },
+        Endpoint { ip: [10, 0, 0, 2].into(), port: 8080 },
+    );
+    wire.table.ignore(key.0);
+    wire.send('c', ACK, 100, 500, "abc")
+        .send('c', 0x11, 103, 500, "")
+        .send('s', 0x11, 500, 104, "");
+    assert_eq!(wire.finish(), "open:c accept fin:c fin:s Ended");
+}
+
+#[test]
+fn the_quietest_flow_goes_first() {
+    let mut table = FlowTable::new(Limits { flows: 2, ..Limits::default() });
+    let mut log = Vec::new();
+    for (packet, port) in [(1, 1), (2, 2), (3, 1), (4, 3)] {
+        let segment = Segment {
+            stamp: Stamp::new(0, packet, Timestamp(packet as i64)),
+            source: Endpoint { ip: [10, 0, 0, 1].into(), port },
+            destination: Endpoint { ip: [10, 0, 0, 2].into(), port: 80 },
+            seq: Seq(1),
+            ack: Seq(0),
+            flags: TcpFlags(2),
+            window: 0,
+            payload: &[],
+            cut: 0,
+        };
+        table.push(&segment, &mut |id, item| log.push(line(id, &item)));
+    }
+    assert!(log.contains(&"1/Evicted".to_string()), "{log:?}");
+    assert_eq!(table.evicted, 1);
+}
