@@ -5,5 +5,6 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+pub mod board;
 pub mod tcp;
 pub mod vocab;

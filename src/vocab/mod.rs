@@ -14,5 +14,6 @@ pub mod packet;
 pub mod rule;
 pub mod segment;
 pub mod setting;
+pub mod text;
 pub mod time;
 pub mod verdict;

@@ -1,0 +1,312 @@
+//! What readers see: every connection with its verdicts, findings, cancellations and counters.
+//!
+//! Takes what the shards found, gives the read model that text, JSON and screens draw from. Groups
+//! and counts; never alters a verdict.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::vocab::address::{Both, Endpoint, Side};
+use crate::vocab::capture::CaptureFacts;
+use crate::vocab::cause::{Blame, Cause, Confidence};
+use crate::vocab::error_code::ErrorCode;
+use crate::vocab::flow::FlowId;
+use crate::vocab::frame::Transport;
+use crate::vocab::limits::Hit;
+use crate::vocab::time::{Stamp, Timestamp};
+use crate::vocab::verdict::{Cancellation, ConfiguredIn, Finding, Implementation, Verdict};
+
+/// The read model of one run.
+#[derive(Debug, Default)]
+pub struct Board {
+    /// The captures, in the order they were given.
+    pub captures: Vec<CaptureFacts>,
+    /// HTTP/2 connections, TLS connections that offered h2, and flows to an endpoint that serves
+    /// HTTP/2 which never became one; ordered by first packet.
+    pub connections: Vec<ConnectionRow>,
+    /// TCP flows that are none of these.
+    pub other_flows: u64,
+    /// Timeouts measured over all connections of a pair.
+    pub inferred_timeouts: Vec<InferredTimeout>,
+    /// Settings of both ends that do not fit together.
+    pub conflicts: Vec<Conflict>,
+    /// Limits that were reached, and how often.
+    pub hits: BTreeMap<Hit, u64>,
+}
+
+/// One connection.
+#[derive(Clone, Debug)]
+pub struct ConnectionRow {
+    /// Its flow.
+    pub flow: FlowId,
+    /// Client endpoint.
+    pub client: Endpoint,
+    /// Server endpoint.
+    pub server: Endpoint,
+    /// How HTTP/2 began.
+    pub transport: Transport,
+    /// TLS, where there is any.
+    pub tls: Option<TlsRow>,
+    /// Whether HTTP/2 was spoken.
+    pub http2: bool,
+    /// Whether the capture began after the connection.
+    pub joined_midway: bool,
+    /// The only side whose octets were captured, where that is so.
+    pub one_sided: Option<Side>,
+    /// First packet.
+    pub first: Stamp,
+    /// Last packet.
+    pub last: Stamp,
+    /// Time of the SYN, where it was captured.
+    pub opened_at: Option<Timestamp>,
+    /// Time of the first FIN or RST, where one was captured.
+    pub closed_at: Option<Timestamp>,
+    /// Octets that the capture lacks, by sender.
+    pub lost_bytes: Both<u64>,
+    /// Counters of streams.
+    pub streams: StreamCounts,
+    /// Who ended it and how.
+    pub end: End,
+    /// Every GOAWAY with its verdict.
+    pub goaways: Vec<GoawayRow>,
+    /// Why it ended, where no GOAWAY announced it.
+    pub end_verdict: Option<Verdict>,
+    /// Streams reset for a reason, also where the connection survived.
+    pub cancellations: Vec<Cancellation>,
+    /// Rules broken.
+    pub findings: Vec<Finding>,
+    /// Every stream, where asked for.
+    pub stream_list: Vec<StreamRow>,
+    /// Times from request to first response.
+    pub answers: AnswerTimes,
+    /// Who speaks, recognised.
+    pub implementations: Both<Option<Implementation>>,
+    /// Limits reached on this connection: what they touch is incomplete.
+    pub hits: Vec<Hit>,
+}
+
+/// TLS facts of a connection.
+#[derive(Clone, Debug, Default)]
+pub struct TlsRow {
+    /// `TLS 1.3` ...
+    pub version: Option<String>,
+    /// IANA cipher suite name, or its number.
+    pub cipher: Option<String>,
+    /// Server name indication.
+    pub sni: Option<String>,
+    /// Protocol that ALPN chose, where visible; else the client's offer, comma separated.
+    pub alpn: Option<String>,
+    /// Whether application data was decrypted.
+    pub decrypted: bool,
+    /// Why it was not, and what would help.
+    pub why_not: Option<String>,
+}
+
+/// Counters of a connection's streams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct StreamCounts {
+    /// Opened by a request or a push.
+    pub opened: u64,
+    /// Ended by both sides.
+    pub completed: u64,
+    /// Reset by the request's sender before the answer ended.
+    pub cancelled: u64,
+    /// Reset otherwise.
+    pub reset: u64,
+    /// Refused before any processing.
+    pub refused: u64,
+    /// Still open when the connection or the capture ended.
+    pub unfinished: u64,
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// The kind.
+    pub how: EndHow,
+    /// Sender of the first GOAWAY, else of the first FIN or RST.
+    pub by: Option<Side>,
+    /// Packet of that.
+    pub stamp: Option<Stamp>,
+}
+
+/// The kinds of ending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndHow {
+    /// A GOAWAY preceded the close.
+    Goaway,
+    /// FIN.
+    Fin,
+    /// RST.
+    Rst,
+    /// Still open when the capture ended.
+    Open,
+}
+
+/// One GOAWAY.
+#[derive(Clone, Debug)]
+pub struct GoawayRow {
+    /// Its packet.
+    pub stamp: Stamp,
+    /// Its sender.
+    pub by: Side,
+    /// Its code.
+    pub code: ErrorCode,
+    /// Its last stream identifier.
+    pub last_stream_id: u32,
+    /// Its debug data, up to a limit.
+    pub debug: Vec<u8>,
+    /// Index of the GOAWAY that it repeats or completes.
+    pub follows: Option<usize>,
+    /// Why it was sent.
+    pub verdict: Verdict,
+}
+
+/// One stream.
+#[derive(Clone, Debug, Default)]
+pub struct StreamRow {
+    /// Identifier.
+    pub id: u32,
+    /// Who opened it.
+    pub by: Option<Side>,
+    /// Packet of its first HEADERS.
+    pub opened: Option<Stamp>,
+    /// Packet of its end.
+    pub ended: Option<Stamp>,
+    /// How it ended.
+    pub end: StreamEnd,
+    /// `:method`, octets as text.
+    pub method: Option<String>,
+    /// `:scheme`.
+    pub scheme: Option<String>,
+    /// `:authority`.
+    pub authority: Option<String>,
+    /// `:path`.
+    pub path: Option<String>,
+    /// `:status` of the final response.
+    pub status: Option<u16>,
+    /// gRPC facts, where the stream carries gRPC.
+    pub grpc: Option<Grpc>,
+    /// DATA octets of the request, without padding.
+    pub request_bytes: u64,
+    /// DATA octets of the response, without padding.
+    pub response_bytes: u64,
+    /// Time from the request's HEADERS to the final response's HEADERS.
+    pub first_response_after: Option<Duration>,
+    /// Request fields, unknown parts as `None`.
+    pub request_headers: Vec<(Option<String>, Option<String>)>,
+    /// Response fields.
+    pub response_headers: Vec<(Option<String>, Option<String>)>,
+    /// Trailer fields, of either side.
+    pub trailers: Vec<(Option<String>, Option<String>)>,
+}
+
+/// gRPC facts of a stream.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Grpc {
+    /// `grpc-status`.
+    pub status: Option<u32>,
+    /// `grpc-message`.
+    pub message: Option<String>,
+    /// `grpc-timeout` in seconds.
+    pub timeout_seconds: Option<f64>,
+}
+
+/// How a stream ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// Both sides ended it.
+    Completed,
+    /// Reset by a side.
+    Reset(Side, ErrorCode),
+    /// Dropped by a GOAWAY of a side: above its last stream identifier.
+    Goaway(Side),
+    /// Open when the connection ended, by that side where known.
+    ConnectionEnd(Option<Side>),
+    /// Open when the capture ended.
+    #[default]
+    Open,
+}
+
+/// Times from request to first response of one connection, in seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct AnswerTimes {
+    /// How many answers.
+    pub count: u64,
+    /// The fastest.
+    pub min: f64,
+    /// The median, to about 5 %.
+    pub median: f64,
+    /// The slowest.
+    pub max: f64,
+}
+
+/// A timeout measured over all connections between a client host and a server endpoint.
+#[derive(Clone, Debug)]
+pub struct InferredTimeout {
+    /// Which timer.
+    pub kind: Cause,
+    /// Value in seconds.
+    pub seconds: f64,
+    /// Half the distance between the smallest and the largest sample.
+    pub spread_seconds: f64,
+    /// Whether the value is only a lower bound.
+    pub at_least: bool,
+    /// How many samples.
+    pub samples: u32,
+    /// Who configures it.
+    pub configured_in: ConfiguredIn,
+    /// Client address.
+    pub client: std::net::IpAddr,
+    /// Server endpoint.
+    pub server: Endpoint,
+    /// How sure.
+    pub confidence: Confidence,
+}
+
+/// Two settings that do not fit together.
+#[derive(Clone, Debug)]
+pub struct Conflict {
+    /// Stable name.
+    pub rule: &'static str,
+    /// What was seen, in one or two sentences.
+    pub text: String,
+    /// Who is between: endpoints as text.
+    pub between: Vec<String>,
+    /// What to change.
+    pub advice: Vec<String>,
+}
+
+impl Board {
+    /// GOAWAYs over all connections.
+    pub fn goaways(&self) -> usize {
+        self.connections.iter().map(|connection| connection.goaways.len()).sum()
+    }
+
+    /// Every verdict: of GOAWAYs that follow no other, and of ends without one.
+    pub fn verdicts(&self) -> impl Iterator<Item = &Verdict> {
+        self.connections.iter().flat_map(|connection| {
+            let goaways = connection.goaways.iter().filter(|goaway| goaway.follows.is_none());
+            goaways.map(|goaway| &goaway.verdict).chain(&connection.end_verdict)
+        })
+    }
+
+    /// How often each cause was found.
+    pub fn causes(&self) -> BTreeMap<Cause, u64> {
+        let mut counts = BTreeMap::new();
+        for verdict in self.verdicts() {
+            *counts.entry(verdict.cause).or_default() += 1;
+        }
+        counts
+    }
+
+    /// How often each side is to blame.
+    pub fn blame(&self) -> BTreeMap<Blame, u64> {
+        let mut counts = BTreeMap::new();
+        for verdict in self.verdicts() {
+            *counts.entry(verdict.blame).or_default() += 1;
+        }
+        counts
+    }
+}
