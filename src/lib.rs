@@ -5,4 +5,5 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+pub mod h2;
 pub mod vocab;
