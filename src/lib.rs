@@ -6,5 +6,6 @@
 )]
 
 pub mod board;
+pub mod h2;
 pub mod tcp;
 pub mod vocab;

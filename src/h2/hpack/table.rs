@@ -1,0 +1,386 @@
+//! The tables of HPACK (RFC 7541 section 2.3): the static one, and the dynamic one as far as the
+//! capture can know it.
+//!
+//! Entries leave first in, first out, and the newest has the lowest index. So an index that falls
+//! on an entry seen going in means that entry whatever lies behind it, since an encoder refers to
+//! nothing it has evicted. What is uncertain is kept as bounds on the safe side: sizes as lower
+//! bounds, the table's maximum as an upper bound. Entries then stay at least as long as in the
+//! encoder's table, and only an index behind the last of them is unknown or, once nothing unseen
+//! can be left, wrong.
+
+use std::collections::VecDeque;
+
+/// Where octets of a name or value lie in [`Table::text`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    start: u32,
+    length: u32,
+}
+
+/// A part of a field, before it is told or inserted.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Part<'b> {
+    /// The capture cannot tell.
+    Unknown,
+    /// Octets of the block itself or of the static table.
+    Plain(&'b [u8]),
+    /// Octets in the table's text.
+    Stored(Span),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// Length is [`UNKNOWN`] where the name is not known.
+    name: Span,
+    value: Span,
+}
+
+impl Entry {
+    /// RFC 7541 section 4.1; a lower bound where the name is unknown.
+    fn size(self) -> usize {
+        let name = if self.name.length == UNKNOWN { 0 } else { self.name.length as usize };
+        name.saturating_add(self.value.length as usize).saturating_add(OVERHEAD)
+    }
+}
+
+/// What an index refers to.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Lookup {
+    /// An entry of the static table.
+    Static(&'static [u8], &'static [u8]),
+    /// An entry of the dynamic table: name (`None` where unknown) and value.
+    Dynamic(Option<Span>, Span),
+    /// An entry the capture did not show.
+    Unknown,
+    /// Index 0.
+    Zero,
+    /// Behind the last entry.
+    Beyond,
+}
+
+/// The dynamic table of one direction.
+#[derive(Debug)]
+pub(super) struct Table {
+    /// Oldest first.
+    entries: VecDeque<Entry>,
+    /// Octets of the entries, of evicted ones until the next [`tidy`](Self::tidy), and of
+    /// literals being decoded behind them. Entries may share a name.
+    text: Vec<u8>,
+    /// The other half of `tidy`, kept for its allocation.
+    spare: Vec<u8>,
+    /// Length of `text` at which evicted octets are thrown out.
+    tidy_at: usize,
+    /// Sum of the entries' sizes: a lower bound of the true one, at most [`KEPT`].
+    size: usize,
+    /// Largest size that the encoder's table can have now.
+    max: u32,
+    /// Whether `max` is that size itself.
+    exact: bool,
+    /// Whether entries that the capture did not show may lie behind the known ones.
+    hidden: bool,
+    /// Entries with an unknown name.
+    nameless: usize,
+}
+
+impl Table {
+    /// An empty table of the size that HTTP/2 starts with (RFC 9113 section 6.5.2).
+    pub(super) const fn new() -> Self {
+        Self {
+            entries: VecDeque::new(),
+            text: Vec::new(),
+            spare: Vec::new(),
+            tidy_at: TIDY_MIN,
+            size: 0,
+            max: super::DEFAULT_SIZE,
+            exact: true,
+            hidden: false,
+            nameless: 0,
+        }
+    }
+
+    /// Everything in it becomes unknown, and its maximum anything up to `max`.
+    pub(super) fn forget(&mut self, max: u32) {
+        self.clear();
+        self.hidden = true;
+        self.exact = false;
+        self.max = self.max.max(max);
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        !self.hidden && self.nameless == 0
+    }
+
+    /// Entries that are known at least in part.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The encoder's own maximum, where the capture tells it.
+    pub(super) fn exact_max(&self) -> Option<u32> {
+        self.exact.then_some(self.max)
+    }
+
+    /// A size update (RFC 7541 section 4.3): the maximum is `max` from here.
+    pub(super) fn resize(&mut self, max: u32) {
+        self.max = max;
+        self.exact = true;
+        self.evict();
+    }
+
+    /// The maximum is `max` or less from here.
+    pub(super) fn bound(&mut self, max: u32) {
+        self.max = self.max.min(max);
+        self.evict();
+    }
+
+    #[inline]
+    pub(super) fn lookup(&self, index: u32) -> Lookup {
+        let index = index as usize;
+        if let Some(&(name, value)) = STATIC.get(index.wrapping_sub(1)) {
+            return Lookup::Static(name, value);
+        }
+        if index == 0 {
+            return Lookup::Zero;
+        }
+        let behind = index - STATIC.len();
+        match self.entries.len().checked_sub(behind).and_then(|place| self.entries.get(place)) {
+            Some(entry) => {
+                let name = (entry.name.length != UNKNOWN).then_some(entry.name);
+                Lookup::Dynamic(name, entry.value)
+            }
+            None if self.hidden => Lookup::Unknown,
+            None => Lookup::Beyond,
+        }
+    }
+
+    /// Octets of a span.
+    #[inline]
+    pub(super) fn octets(&self, span: Span) -> &[u8] {
+        let start = span.start as usize;
+        self.text.get(start..start.wrapping_add(span.length as usize)).unwrap_or_default()
+    }
+
+    /// Octets of a part; `None` where they are unknown.
+    #[inline]
+    pub(super) fn part<'p>(&'p self, part: Part<'p>) -> Option<&'p [u8]> {
+        match part {
+            Part::Unknown => None,
+            Part::Plain(octets) => Some(octets),
+            Part::Stored(span) => Some(self.octets(span)),
+        }
+    }
+
+    /// End of the text, to be given to [`stage_end`](Self::stage_end) and
+    /// [`unstage`](Self::unstage).
+    #[inline]
+    pub(super) fn mark(&self) -> usize {
+        self.text.len()
+    }
+
+    /// The text, to append octets of a literal to.
+    #[inline]
+    pub(super) fn stage(&mut self) -> &mut Vec<u8> {
+        &mut self.text
+    }
+
+    /// What was appended since `mark`.
+    #[inline]
+    pub(super) fn stage_end(&self, mark: usize) -> Part<'static> {
+        // Text is bounded by twice KEPT and one block, whose length fits.
+        let start = u32::try_from(mark).unwrap_or(UNKNOWN);
+        let length = u32::try_from(self.text.len().saturating_sub(mark)).unwrap_or(UNKNOWN);
+        Part::Stored(Span { start, length })
+    }
+
+    /// Drops what was appended since `mark`.
+    #[inline]
+    pub(super) fn unstage(&mut self, mark: usize) {
+        self.text.truncate(mark);
+    }
+
+    /// Inserts an entry (RFC 7541 section 4.4); what is `Stored` becomes part of it.
+    pub(super) fn insert(&mut self, name: Part<'_>, value: Part<'_>) {
+        let size = length(name).saturating_add(length(value)).saturating_add(OVERHEAD);
+        if size > self.room() {
+            // An entry larger than the table empties it. One that only this program has no room
+            // for is in the table: unknown, like all before it.
+            self.clear();
+            self.hidden = size <= self.max as usize;
+            return;
+        }
+        let known = !matches!(name, Part::Unknown);
+        let entry = Entry { name: self.keep(name), value: self.keep(value) };
+        self.entries.push_back(entry);
+        self.size += size;
+        self.nameless += usize::from(!known);
+        self.evict();
+    }
+
+    /// Throws out the text of evicted entries when there is enough of it. Moves text: no span
+    /// may be held across it. Each call that moves follows new text of at least the length that
+    /// the last one left, so the cost stays linear in what was decoded.
+    pub(super) fn tidy(&mut self) {
+        if self.text.len() < self.tidy_at {
+            return;
+        }
+        self.spare.clear();
+        for entry in &mut self.entries {
+            for span in [&mut entry.name, &mut entry.value] {
+                if span.length == UNKNOWN {
+                    continue;
+                }
+                let start = span.start as usize;
+                let end = start.saturating_add(span.length as usize);
+                span.start = u32::try_from(self.spare.len()).unwrap_or(UNKNOWN);
+                self.spare.extend_from_slice(self.text.get(start..end).unwrap_or_default());
+            }
+        }
+        std::mem::swap(&mut self.text, &mut self.spare);
+        self.tidy_at = self.text.len().saturating_mul(2).max(TIDY_MIN);
+    }
+
+    /// After a block: a huge literal leaves no huge buffer behind.
+    pub(super) fn relax(&mut self) {
+        if self.text.capacity() > SLACK_MAX {
+            self.tidy();
+            self.text.shrink_to(self.tidy_at);
+        }
+        if self.spare.capacity() > SLACK_MAX {
+            self.spare = Vec::new();
+        }
+    }
+
+    /// Octets of entries that may be kept.
+    fn room(&self) -> usize {
+        (self.max as usize).min(KEPT)
+    }
+
+    /// Entries leave until the rest fits. Uncertain sizes count as small as they can be.
+    #[inline]
+    fn evict(&mut self) {
+        let room = self.room();
+        while self.size > room
+            && let Some(entry) = self.entries.pop_front()
+        {
+            // An entry that certainly left was the last one: nothing unseen is behind it. What
+            // fits in the table and not in this program is still there, unknown.
+            self.hidden = self.size <= self.max as usize;
+            self.size -= entry.size().min(self.size);
+            self.nameless -= usize::from(entry.name.length == UNKNOWN).min(self.nameless);
+        }
+        // No entry is smaller than its overhead.
+        if self.hidden && self.size.saturating_add(OVERHEAD) > self.max as usize {
+            self.hidden = false;
+        }
+    }
+
+    fn clear(&mut self) {
+        self.entries.clear();
+        self.text.clear();
+        self.tidy_at = TIDY_MIN;
+        self.size = 0;
+        self.nameless = 0;
+    }
+
+    fn keep(&mut self, part: Part<'_>) -> Span {
+        match part {
+            Part::Unknown => Span { start: 0, length: UNKNOWN },
+            Part::Stored(span) => span,
+            Part::Plain(octets) => {
+                let start = u32::try_from(self.text.len()).unwrap_or(UNKNOWN);
+                self.text.extend_from_slice(octets);
+                // `insert` refused what is longer than KEPT.
+                Span { start, length: u32::try_from(octets.len()).unwrap_or(UNKNOWN) }
+            }
+        }
+    }
+}
+
+fn length(part: Part<'_>) -> usize {
+    match part {
+        Part::Unknown => 0,
+        Part::Plain(octets) => octets.len(),
+        Part::Stored(span) => span.length as usize,
+    }
+}
+
+/// Octets that RFC 7541 section 4.1 adds to each entry.
+const OVERHEAD: usize = 32;
+const UNKNOWN: u32 = u32::MAX;
+/// Most octets of entries kept, by their RFC size. Browsers announce tables of 65,536 octets, and
+/// hardly anybody more; older entries of larger tables count as unknown. With the slack of `tidy`
+/// one direction stays below 512 KiB whatever the settings say.
+const KEPT: usize = 64 * 1024;
+/// Octets that a buffer may keep between blocks: twice what `tidy` leaves at most.
+const SLACK_MAX: usize = 3 * KEPT;
+/// Text that is not worth tidying.
+const TIDY_MIN: usize = 2048;
+
+/// RFC 7541 Appendix A, from index 1.
+pub(super) static STATIC: [(&[u8], &[u8]); 61] = [
+    (b":authority", b""),
+    (b":method", b"GET"),
+    (b":method", b"POST"),
+    (b":path", b"/"),
+    (b":path", b"/index.html"),
+    (b":scheme", b"http"),
+    (b":scheme", b"https"),
+    (b":status", b"200"),
+    (b":status", b"204"),
+    (b":status", b"206"),
+    (b":status", b"304"),
+    (b":status", b"400"),
+    (b":status", b"404"),
+    (b":status", b"500"),
+    (b"accept-charset", b""),
+    (b"accept-encoding", b"gzip, deflate"),
+    (b"accept-language", b""),
+    (b"accept-ranges", b""),
+    (b"accept", b""),
+    (b"access-control-allow-origin", b""),
+    (b"age", b""),
+    (b"allow", b""),
+    (b"authorization", b""),
+    (b"cache-control", b""),
+    (b"content-disposition", b""),
+    (b"content-encoding", b""),
+    (b"content-language", b""),
+    (b"content-length", b""),
+    (b"content-location", b""),
+    (b"content-range", b""),
+    (b"content-type", b""),
+    (b"cookie", b""),
+    (b"date", b""),
+    (b"etag", b""),
+    (b"expect", b""),
+    (b"expires", b""),
+    (b"from", b""),
+    (b"host", b""),
+    (b"if-match", b""),
+    (b"if-modified-since", b""),
+    (b"if-none-match", b""),
+    (b"if-range", b""),
+    (b"if-unmodified-since", b""),
+    (b"last-modified", b""),
+    (b"link", b""),
+    (b"location", b""),
+    (b"max-forwards", b""),
+    (b"proxy-authenticate", b""),
+    (b"proxy-authorization", b""),
+    (b"range", b""),
+    (b"referer", b""),
+    (b"refresh", b""),
+    (b"retry-after", b""),
+    (b"server", b""),
+    (b"set-cookie", b""),
+    (b"strict-transport-security", b""),
+    (b"transfer-encoding", b""),
+    (b"user-agent", b""),
+    (b"vary", b""),
+    (b"via", b""),
+    (b"www-authenticate", b""),
+];

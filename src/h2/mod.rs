@@ -1,0 +1,3 @@
+//! Room 5: bytes to frames.
+
+pub mod hpack;
