@@ -1,3 +1,424 @@
-//! Room 5: bytes to frames.
+//! Room 5: octets become HTTP/2 frames (RFC 9113), header lists included.
+//!
+//! Takes [`FlowItem`]s of one flow, gives [`Signal`]s. Knows HTTP/2 by its content, never by its
+//! port; what the capture cannot tell stays unknown. Never judges what a frame means.
 
+mod detect;
+mod half;
+mod header_block;
 pub mod hpack;
+mod payload;
+mod resync;
+mod upgrade;
+
+use crate::vocab::address::{Both, FlowKey, Half, Side};
+use crate::vocab::flow::FlowItem;
+use crate::vocab::frame::{FrameType, Signal, Transport};
+use crate::vocab::limits::Limits;
+use crate::vocab::time::Stamp;
+
+pub use header_block::Scratch;
+
+use detect::Opening;
+use half::{Chunk, Desk, HalfReader, Notes};
+use resync::{Context, Search};
+
+/// Whether a flow is worth its octets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// Go on.
+    Keep,
+    /// Not HTTP/2: its octets are of no use.
+    Drop,
+}
+
+/// One flow, until it is known to be HTTP/2 and from then on.
+pub struct Reader {
+    key: FlowKey,
+    initiator: Option<Half>,
+    state: State,
+    notes: Notes,
+    uncertain: bool,
+    pushes: bool,
+    highest_stream: u32,
+}
+
+enum State {
+    Detecting(Box<Waiting>),
+    Open { client: Half, halves: Box<Both<HalfReader>> },
+    NotHttp2,
+}
+
+/// Octets of a flow that may become HTTP/2, in the order in which they came.
+#[derive(Default)]
+struct Waiting {
+    octets: Both<Vec<u8>>,
+    items: Vec<Held>,
+    /// Whether octets are missing: then its beginning proves nothing.
+    torn: bool,
+    searches: Both<Search>,
+}
+
+/// One piece of what waits.
+enum Held {
+    Bytes { half: Half, from: usize, to: usize, stamp: Stamp, offset: u64, seen: u64 },
+    Gap { half: Half, stamp: Stamp, offset: u64, bytes: u64 },
+}
+
+impl Reader {
+    /// A flow of which nothing is known but its endpoints and, where captured, who sent the SYN.
+    pub fn new(key: FlowKey, initiator: Option<Half>) -> Self {
+        Self {
+            key,
+            initiator,
+            state: State::Detecting(Box::default()),
+            notes: Notes::default(),
+            uncertain: false,
+            pushes: false,
+            highest_stream: 0,
+        }
+    }
+
+    /// Which half the client sends, once HTTP/2 was found.
+    pub fn client(&self) -> Option<Half> {
+        match self.state {
+            State::Open { client, .. } => Some(client),
+            _ => None,
+        }
+    }
+
+    /// The first octets of a half while the flow is not known to be HTTP/2.
+    pub fn first_octets(&self, half: Half) -> &[u8] {
+        match &self.state {
+            State::Detecting(waiting) => waiting.octets.half(half),
+            _ => &[],
+        }
+    }
+
+    /// Takes what happened on the flow and tells what it says in HTTP/2.
+    pub fn push(
+        &mut self,
+        item: &FlowItem<'_>,
+        limits: &Limits,
+        scratch: &mut Scratch,
+        out: &mut impl FnMut(Signal<'_>),
+    ) -> Interest {
+        match &mut self.state {
+            State::NotHttp2 => return Interest::Drop,
+            State::Open { .. } => self.read(item, limits, scratch, out),
+            State::Detecting(waiting) => {
+                let (ended, stamp) = match item {
+                    FlowItem::Closed { stamp, .. } => (true, *stamp),
+                    FlowItem::Bytes { stamp, .. } | FlowItem::Gap { stamp, .. } => (false, *stamp),
+                    _ => return Interest::Keep,
+                };
+                waiting.hold(item);
+                self.detect(ended, stamp, limits, scratch, out);
+            }
+        }
+        if matches!(self.state, State::NotHttp2) { Interest::Drop } else { Interest::Keep }
+    }
+
+    fn detect(
+        &mut self,
+        ended: bool,
+        stamp: Stamp,
+        limits: &Limits,
+        scratch: &mut Scratch,
+        out: &mut impl FnMut(Signal<'_>),
+    ) {
+        let State::Detecting(waiting) = &mut self.state else { return };
+        let full =
+            waiting.octets.first.len().max(waiting.octets.second.len()) > limits.detect_bytes;
+        let known = match self.initiator {
+            Some(client) if !waiting.torn => {
+                let octets = &waiting.octets;
+                let ended = ended || full;
+                detect::opening(octets.half(client), octets.half(client.other()), ended)
+            }
+            _ => {
+                self.join_midway(ended, full, stamp, limits, scratch, out);
+                return;
+            }
+        };
+        let Some(client) = self.initiator else { return };
+        let (how, client_from, server_from) = match known {
+            Opening::Undecided => return,
+            Opening::Other => {
+                self.state = State::NotHttp2;
+                return;
+            }
+            Opening::PriorKnowledge { client_from, server_from } => {
+                (Transport::PriorKnowledge, client_from, server_from)
+            }
+            Opening::Upgrade { client_from, server_from, .. } => {
+                (Transport::Upgrade, client_from, server_from)
+            }
+            Opening::ServerOnly => (Transport::Unknown, usize::MAX, 0),
+        };
+        out(Signal::Started { stamp, how, client });
+        let reader = |side| match known {
+            Opening::ServerOnly if side == Side::Client => HalfReader::dead(side),
+            _ => HalfReader::from_start(side),
+        };
+        let halves = by_half(client, reader(Side::Client), reader(Side::Server));
+        let from = by_half(client, client_from, server_from);
+        let waiting = std::mem::take(&mut **waiting);
+        self.state = State::Open { client, halves: Box::new(halves) };
+        if let Opening::Upgrade { request, .. } = known {
+            waiting.tell_upgrade(client, request, server_from, limits, scratch, out);
+        }
+        if known == Opening::ServerOnly {
+            out(Signal::Unreadable { stamp, by: Side::Client });
+        }
+        self.replay(waiting, from, limits, scratch, out);
+    }
+
+    /// The beginning is missing: HTTP/2 is believed where frames chain in either half.
+    fn join_midway(
+        &mut self,
+        ended: bool,
+        full: bool,
+        stamp: Stamp,
+        limits: &Limits,
+        scratch: &mut Scratch,
+        out: &mut impl FnMut(Signal<'_>),
+    ) {
+        let by_ports = self.by_ports();
+        let State::Detecting(waiting) = &mut self.state else { return };
+        let found = waiting.find_frames();
+        let Some(votes) = found else {
+            let text = [Half::A, Half::B].iter().any(|half| is_text(waiting.octets.half(*half)));
+            if ended || full || text {
+                self.state = State::NotHttp2;
+            }
+            return;
+        };
+        let client = match (self.initiator, votes) {
+            (Some(client), _) => client,
+            (None, Some(client)) => client,
+            (None, None) if ended || full => by_ports,
+            (None, None) => return,
+        };
+        let waiting = std::mem::take(&mut **waiting);
+        out(Signal::Started { stamp, how: Transport::Unknown, client });
+        let midway = |side| HalfReader::midway(side, stamp);
+        let halves = by_half(client, midway(Side::Client), midway(Side::Server));
+        self.state = State::Open { client, halves: Box::new(halves) };
+        self.uncertain = true;
+        self.replay(waiting, Both::default(), limits, scratch, out);
+    }
+
+    /// The last resort: servers listen on the lower port.
+    fn by_ports(&self) -> Half {
+        if self.key.low.port < self.key.high.port { Half::B } else { Half::A }
+    }
+
+    fn replay(
+        &mut self,
+        waiting: Waiting,
+        from: Both<usize>,
+        limits: &Limits,
+        scratch: &mut Scratch,
+        out: &mut impl FnMut(Signal<'_>),
+    ) {
+        for held in &waiting.items {
+            match *held {
+                Held::Gap { half, stamp, offset, bytes } => {
+                    let item = FlowItem::Gap { stamp, half, offset, bytes };
+                    self.read(&item, limits, scratch, out);
+                }
+                Held::Bytes { half, from: start, to, stamp, offset, seen } => {
+                    let skip = (*from.half(half)).max(start).min(to);
+                    let data = waiting.octets.half(half).get(skip..to).unwrap_or_default();
+                    let offset = offset + (skip - start) as u64;
+                    let item = FlowItem::Bytes { stamp, half, offset, seen, data };
+                    self.read(&item, limits, scratch, out);
+                }
+            }
+        }
+    }
+
+    fn read(
+        &mut self,
+        item: &FlowItem<'_>,
+        limits: &Limits,
+        scratch: &mut Scratch,
+        out: &mut impl FnMut(Signal<'_>),
+    ) {
+        let State::Open { client, halves } = &mut self.state else { return };
+        let context = Context {
+            highest_stream: self.highest_stream,
+            uncertain: self.uncertain,
+            pushes: self.pushes,
+        };
+        let mut desk = Desk { limits, scratch, context, notes: &mut self.notes, out };
+        match *item {
+            FlowItem::Bytes { stamp, half, offset, seen, data } => {
+                halves.half_mut(half).push(Chunk { stamp, offset, seen, data }, &mut desk);
+            }
+            FlowItem::Gap { stamp, half, offset, bytes } => {
+                halves.half_mut(half).gap(stamp, offset, bytes, &mut desk);
+            }
+            _ => return,
+        }
+        self.highest_stream = self.highest_stream.max(self.notes.highest_stream);
+        self.pushes |= self.notes.pushes;
+        let half_of = |side| if side == Side::Client { *client } else { client.other() };
+        for (by, size) in self.notes.settings.drain(..) {
+            halves.half_mut(half_of(by).other()).peer_sent_settings(size);
+        }
+        for by in self.notes.lost.drain(..) {
+            self.uncertain = true;
+            halves.half_mut(half_of(by).other()).peer_lost_frames();
+        }
+    }
+}
+
+impl Waiting {
+    fn hold(&mut self, item: &FlowItem<'_>) {
+        match *item {
+            FlowItem::Bytes { stamp, half, offset, seen, data } => {
+                let octets = self.octets.half_mut(half);
+                let from = octets.len();
+                octets.extend_from_slice(data);
+                let to = octets.len();
+                self.items.push(Held::Bytes { half, from, to, stamp, offset, seen });
+            }
+            FlowItem::Gap { stamp, half, offset, bytes } => {
+                self.torn = true;
+                self.items.push(Held::Gap { half, stamp, offset, bytes });
+            }
+            _ => {}
+        }
+    }
+
+    /// Looks for chained frames in either half: `None` where there are none, else which half is
+    /// the client's as far as the frames tell.
+    fn find_frames(&mut self) -> Option<Option<Half>> {
+        let mut found = false;
+        let mut client = None;
+        for half in [Half::A, Half::B] {
+            // Frames do not chain over a gap: search behind the last one.
+            let mut base = 0;
+            let mut starts = Vec::new();
+            for held in &self.items {
+                match held {
+                    Held::Bytes { half: of, from, .. } if *of == half => starts.push(*from),
+                    Held::Gap { half: of, .. } if *of == half => {
+                        base = starts.last().map_or(0, |_| self.end_of_last(half, held));
+                        starts.clear();
+                    }
+                    _ => {}
+                }
+            }
+            let octets = self.octets.half(half).get(base..).unwrap_or_default();
+            let starts: Vec<usize> =
+                starts.into_iter().filter_map(|start| start.checked_sub(base)).collect();
+            let search = self.searches.half_mut(half);
+            if base > 0 {
+                *search = Search::default();
+            }
+            let context = Context { uncertain: true, ..Context::default() };
+            if let Some(place) = search.find(octets, &starts, context) {
+                found = true;
+                client = client.or_else(|| {
+                    sent_by(octets.get(place..).unwrap_or_default()).map(|side| match side {
+                        Side::Client => half,
+                        Side::Server => half.other(),
+                    })
+                });
+            }
+        }
+        found.then_some(client)
+    }
+
+    fn end_of_last(&self, half: Half, gap: &Held) -> usize {
+        let mut end = 0;
+        for held in &self.items {
+            if std::ptr::eq(held, gap) {
+                break;
+            }
+            if let Held::Bytes { half: of, to, .. } = held
+                && *of == half
+            {
+                end = *to;
+            }
+        }
+        end
+    }
+
+    fn tell_upgrade(
+        &self,
+        client: Half,
+        request: usize,
+        response: usize,
+        limits: &Limits,
+        scratch: &mut Scratch,
+        out: &mut impl FnMut(Signal<'_>),
+    ) {
+        let stamp_at = |half: Half, place: usize| {
+            self.items.iter().find_map(|held| match held {
+                Held::Bytes { half: of, to, stamp, .. } if *of == half && *to >= place => {
+                    Some(*stamp)
+                }
+                _ => None,
+            })
+        };
+        let head = self.octets.half(client).get(..request).unwrap_or_default();
+        let request = stamp_at(client, request);
+        let response = stamp_at(client.other(), response);
+        if let Some((request, response)) = request.zip(response) {
+            upgrade::tell(head, request, response, limits, scratch, out);
+        }
+    }
+}
+
+/// Who sends these frames, as far as the frames themselves tell.
+fn sent_by(octets: &[u8]) -> Option<Side> {
+    let mut rest = octets;
+    while let Some((first, payload)) = rest.split_first_chunk::<{ payload::HEAD }>() {
+        let head = payload::head(first);
+        let mut settings = Vec::new();
+        let parsed = payload::parse(
+            &head,
+            payload.get(..head.length as usize).unwrap_or(payload),
+            &mut settings,
+        );
+        match (head.kind, parsed.block.and_then(|block| block.first())) {
+            (FrameType::HEADERS, Some(first)) => {
+                // Static table (RFC 7541 appendix A): 1 to 7 are of requests, 8 to 14 :status.
+                let index = match first {
+                    0x80.. => first & 0x7f,
+                    0x40..=0x7f => first & 0x3f,
+                    _ => first & 0x0f,
+                };
+                match index {
+                    1..=7 => return Some(Side::Client),
+                    8..=14 => return Some(Side::Server),
+                    _ => {}
+                }
+            }
+            (FrameType::PUSH_PROMISE, _) => return Some(Side::Server),
+            (FrameType::PRIORITY, _) => return Some(Side::Client),
+            _ => {}
+        }
+        rest = payload.get(head.length as usize..)?;
+    }
+    None
+}
+
+/// Whether a half begins like HTTP/1 in the middle of a connection.
+fn is_text(octets: &[u8]) -> bool {
+    [&b"HTTP/1."[..], b"GET ", b"POST ", b"PUT "].iter().any(|start| octets.starts_with(start))
+}
+
+fn by_half<T>(client: Half, of_client: T, of_server: T) -> Both<T> {
+    match client {
+        Half::A => Both { first: of_client, second: of_server },
+        Half::B => Both { first: of_server, second: of_client },
+    }
+}
+
+#[cfg(test)]
+mod tests;

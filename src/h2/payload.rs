@@ -94,11 +94,9 @@ pub(super) fn parse<'a>(
 pub(super) fn goaway(octets: &[u8]) -> Payload<'_> {
     let fields = number(octets).zip(octets.get(4..).and_then(number)).zip(octets.get(8..));
     match fields {
-        Some(((last, code), debug)) => Payload::GoAway {
-            last_stream_id: last & 0x7fff_ffff,
-            code: ErrorCode(code),
-            debug,
-        },
+        Some(((last, code), debug)) => {
+            Payload::GoAway { last_stream_id: last & 0x7fff_ffff, code: ErrorCode(code), debug }
+        }
         None => Payload::Broken(FrameFault::Length),
     }
 }
@@ -198,7 +196,10 @@ mod tests {
     #[test]
     fn a_head() {
         let head = head(&[0, 1, 2, 1, 5, 0x80, 0, 0, 3]);
-        assert_eq!((head.length, head.kind, head.flags.0, head.stream), (258, FrameType::HEADERS, 5, 3));
+        assert_eq!(
+            (head.length, head.kind, head.flags.0, head.stream),
+            (258, FrameType::HEADERS, 5, 3)
+        );
     }
 
     #[test]

@@ -95,13 +95,15 @@ fn is_enough(candidate: &Candidate, length: usize) -> bool {
 /// Follows a candidate's frames through the buffer. False where a head is impossible.
 fn follow(candidate: &mut Candidate, buffer: &[u8], context: Context) -> bool {
     while candidate.bits < ENOUGH {
-        let Some(octets) = buffer.get(candidate.reach..).and_then(|rest| rest.first_chunk::<HEAD>())
+        let Some(octets) =
+            buffer.get(candidate.reach..).and_then(|rest| rest.first_chunk::<HEAD>())
         else {
             return true;
         };
         let head = head(octets);
         let payload = buffer.get(candidate.reach + HEAD..).unwrap_or(&[]);
-        let Some(bits) = (octets[5] & 0x80 == 0).then(|| evidence(&head, payload, context)).flatten()
+        let Some(bits) =
+            (octets[5] & 0x80 == 0).then(|| evidence(&head, payload, context)).flatten()
         else {
             return false;
         };
@@ -244,9 +246,9 @@ mod tests {
             buffer.extend(frame(0, 0, stream, &[0x61; 2000]));
         }
         let mut search = Search::default();
-        let found = (0..=buffer.len()).step_by(97).find_map(|length| {
-            search.find(&buffer[..length], &[0], Context::default())
-        });
+        let found = (0..=buffer.len())
+            .step_by(97)
+            .find_map(|length| search.find(&buffer[..length], &[0], Context::default()));
         assert_eq!(found, Some(1000));
     }
 }

@@ -1,0 +1,270 @@
+//! Is this HTTP/2, and since which octet? By content alone, on any port: prior knowledge, HTTP/1.1
+//! Upgrade (RFC 7540 section 3.2), behind a PROXY header or an HTTP/1.1 CONNECT.
+
+use crate::vocab::frame::PREFACE;
+
+use super::payload::{HEAD, head};
+
+/// What the first octets of both halves say, where both beginnings were captured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opening {
+    /// Too early to tell.
+    Undecided,
+    /// HTTP/2 from these offsets on.
+    PriorKnowledge { client_from: usize, server_from: usize },
+    /// HTTP/1.1 request `..request` became stream 1; HTTP/2 behind it and behind the 101.
+    Upgrade { request: usize, client_from: usize, server_from: usize },
+    /// The server speaks HTTP/2, the client does not.
+    ServerOnly,
+    /// Something else.
+    Other,
+}
+
+/// The signature of PROXY protocol version 2.
+const PROXY_V2: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
+
+/// Longest PROXY protocol version 1 header, with its line end.
+const PROXY_V1_LONGEST: usize = 107;
+
+/// Judges the beginnings of both halves. `ended` tells that no more will come of either.
+pub(super) fn opening(client: &[u8], server: &[u8], ended: bool) -> Opening {
+    let undecided = if ended { at_end(server) } else { Opening::Undecided };
+    let skipped = match proxy_header(client) {
+        Proxy::Partial => return undecided,
+        Proxy::None => 0,
+        Proxy::Length(length) => length,
+    };
+    let client_rest = client.get(skipped..).unwrap_or_default();
+    match starts_with_preface(client_rest) {
+        Some(true) => return Opening::PriorKnowledge { client_from: skipped, server_from: 0 },
+        None => return undecided,
+        Some(false) => {}
+    }
+    match http1_head(client_rest) {
+        Http1::Partial => undecided,
+        Http1::None => otherwise(server, ended),
+        Http1::Request { length, connect: true, .. } => {
+            behind_connect(skipped + length, client, server).unwrap_or(undecided)
+        }
+        Http1::Request { length, body, upgrade: true, .. } => match switched(server) {
+            Some(Some(server_from)) => Opening::Upgrade {
+                request: skipped + length,
+                client_from: skipped + length + body,
+                server_from,
+            },
+            Some(None) => otherwise(server, ended),
+            None => undecided,
+        },
+        Http1::Request { .. } => otherwise(server, ended),
+    }
+}
+
+/// The client does not speak HTTP/2. A server that does says so with its first frame.
+fn otherwise(server: &[u8], ended: bool) -> Opening {
+    match begins_with_frame(server) {
+        Some(true) => Opening::ServerOnly,
+        Some(false) => Opening::Other,
+        None if ended => Opening::Other,
+        None => Opening::Undecided,
+    }
+}
+
+fn at_end(server: &[u8]) -> Opening {
+    if begins_with_frame(server) == Some(true) { Opening::ServerOnly } else { Opening::Other }
+}
+
+/// Whether a server's first octets are its connection preface, a SETTINGS frame (RFC 9113
+/// section 3.4), or a GOAWAY in its place. `None` where too few are there.
+pub(super) fn begins_with_frame(octets: &[u8]) -> Option<bool> {
+    if !octets.is_empty() && octets.first() != Some(&0) {
+        return Some(false);
+    }
+    let first = octets.first_chunk::<HEAD>()?;
+    let head = head(first);
+    let settings = head.kind.0 == 4 && head.flags.0 == 0 && head.length % 6 == 0;
+    let goaway = head.kind.0 == 7 && head.flags.0 == 0 && head.length >= 8;
+    Some(head.stream == 0 && head.length < 1024 && (settings || goaway))
+}
+
+/// `None`: could still become the preface.
+fn starts_with_preface(octets: &[u8]) -> Option<bool> {
+    let length = octets.len().min(PREFACE.len());
+    if octets.get(..length) != PREFACE.get(..length) {
+        return Some(false);
+    }
+    (length == PREFACE.len()).then_some(true)
+}
+
+enum Proxy {
+    None,
+    Partial,
+    Length(usize),
+}
+
+/// A PROXY protocol header before anything else (version 1 or 2).
+fn proxy_header(octets: &[u8]) -> Proxy {
+    let begins = |signature: &[u8]| {
+        let length = octets.len().min(signature.len());
+        octets.get(..length) == signature.get(..length)
+    };
+    if octets.is_empty() {
+        return Proxy::None;
+    }
+    if begins(b"PROXY ") {
+        let line = octets.get(..octets.len().min(PROXY_V1_LONGEST)).unwrap_or_default();
+        return match line.windows(2).position(|pair| pair == b"\r\n") {
+            Some(end) => Proxy::Length(end + 2),
+            None if line.len() < PROXY_V1_LONGEST => Proxy::Partial,
+            None => Proxy::None,
+        };
+    }
+    if begins(PROXY_V2) {
+        return match octets.get(14..16) {
+            Some(&[high, low]) => {
+                let length = 16 + usize::from(u16::from_be_bytes([high, low]));
+                if octets.len() >= length { Proxy::Length(length) } else { Proxy::Partial }
+            }
+            _ => Proxy::Partial,
+        };
+    }
+    Proxy::None
+}
+
+enum Http1 {
+    None,
+    Partial,
+    Request { length: usize, body: usize, upgrade: bool, connect: bool },
+}
+
+/// Longest HTTP/1.1 head that is waited for.
+const HTTP1_LONGEST: usize = 16 * 1024;
+
+/// An HTTP/1.1 request head at the front of the octets (RFC 9112 section 2.1).
+fn http1_head(octets: &[u8]) -> Http1 {
+    let method = octets.iter().take_while(|octet| octet.is_ascii_uppercase()).count();
+    let looks_like = match octets.get(method) {
+        Some(b' ') => method >= 3,
+        Some(_) => false,
+        None => method <= 16,
+    };
+    if !looks_like {
+        return Http1::None;
+    }
+    let Some(length) = head_length(octets) else {
+        return if octets.len() < HTTP1_LONGEST { Http1::Partial } else { Http1::None };
+    };
+    let head = octets.get(..length).unwrap_or_default();
+    let line = head.split(|octet| *octet == b'\n').next().unwrap_or_default();
+    if !line.trim_ascii_end().ends_with(b"HTTP/1.1") {
+        return Http1::None;
+    }
+    let value = |name: &str| field(head, name);
+    let upgrade = value("upgrade").is_some_and(|value| {
+        value.split(|octet| *octet == b',').any(|token| token.trim_ascii() == b"h2c")
+    });
+    let body = value("content-length")
+        .and_then(|value| std::str::from_utf8(value.trim_ascii()).ok()?.parse::<usize>().ok())
+        .unwrap_or(0);
+    Http1::Request { length, body, upgrade, connect: line.starts_with(b"CONNECT ") }
+}
+
+/// Length of an HTTP/1.1 head with its empty line.
+pub(super) fn head_length(octets: &[u8]) -> Option<usize> {
+    octets.windows(4).position(|window| window == b"\r\n\r\n").map(|place| place + 4)
+}
+
+/// First value of a field of an HTTP/1.1 head.
+pub(super) fn field<'a>(head: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    head.split(|octet| *octet == b'\n').skip(1).find_map(|line| {
+        let colon = line.iter().position(|octet| *octet == b':')?;
+        let (found, value) = line.split_at(colon);
+        found
+            .eq_ignore_ascii_case(name.as_bytes())
+            .then(|| value.get(1..).unwrap_or_default().trim_ascii())
+    })
+}
+
+/// Whether the server switched to HTTP/2: `None` too early, `Some(None)` no, else the length of
+/// the 101 response.
+fn switched(server: &[u8]) -> Option<Option<usize>> {
+    let want = b"HTTP/1.1 101";
+    let have = server.len().min(want.len());
+    if server.get(..have) != want.get(..have) {
+        return Some(None);
+    }
+    let length = match head_length(server) {
+        Some(length) => length,
+        None if server.len() < HTTP1_LONGEST => return None,
+        None => return Some(None),
+    };
+    let upgraded = field(server.get(..length).unwrap_or_default(), "upgrade");
+    Some(upgraded.is_some_and(|value| value == b"h2c").then_some(length))
+}
+
+/// HTTP/2 inside a tunnel that CONNECT opened (RFC 9110 section 9.3.6). `None`: too early.
+fn behind_connect(request: usize, client: &[u8], server: &[u8]) -> Option<Opening> {
+    let answer = head_length(server)?;
+    let accepted = server.starts_with(b"HTTP/1.") && server.get(9) == Some(&b'2');
+    if !accepted {
+        return Some(Opening::Other);
+    }
+    match starts_with_preface(client.get(request..).unwrap_or_default())? {
+        true => Some(Opening::PriorKnowledge { client_from: request, server_from: answer }),
+        false => Some(Opening::Other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+
+    #[test]
+    fn prior_knowledge_also_in_pieces_and_behind_a_proxy_header() {
+        assert_eq!(opening(&PREFACE[..9], b"", false), Opening::Undecided);
+        let found = Opening::PriorKnowledge { client_from: 0, server_from: 0 };
+        assert_eq!(opening(PREFACE, b"", false), found);
+        let mut proxied = b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n".to_vec();
+        let length = proxied.len();
+        proxied.extend(PREFACE);
+        let found = Opening::PriorKnowledge { client_from: length, server_from: 0 };
+        assert_eq!(opening(&proxied, b"", false), found);
+        let mut proxied = PROXY_V2.to_vec();
+        proxied.extend([0x21, 0x11, 0, 4, 1, 2, 3, 4]);
+        proxied.extend(PREFACE);
+        let found = Opening::PriorKnowledge { client_from: 20, server_from: 0 };
+        assert_eq!(opening(&proxied, b"", false), found);
+    }
+
+    #[test]
+    fn an_upgrade_counts_once_it_is_accepted() {
+        let request = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\n\r\n";
+        assert_eq!(opening(request, b"", false), Opening::Undecided);
+        let accepted = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n";
+        let (client_from, server_from) = (request.len(), accepted.len());
+        let found = Opening::Upgrade { request: client_from, client_from, server_from };
+        assert_eq!(opening(request, accepted, false), found);
+        assert_eq!(opening(request, b"HTTP/1.1 200 OK\r\n\r\n", false), Opening::Other);
+    }
+
+    #[test]
+    fn a_tunnel_and_a_plain_download() {
+        let mut client = b"CONNECT a:80 HTTP/1.1\r\n\r\n".to_vec();
+        let request = client.len();
+        client.extend(PREFACE);
+        let answer = b"HTTP/1.1 200 Connection established\r\n\r\n";
+        let found = Opening::PriorKnowledge { client_from: request, server_from: answer.len() };
+        assert_eq!(opening(&client, answer, false), found);
+        let get = b"GET /a.pcap HTTP/1.1\r\n\r\n";
+        assert_eq!(opening(get, b"HTTP/1.1 200 OK\r\n\r\n", false), Opening::Other);
+    }
+
+    #[test]
+    fn a_server_that_speaks_http2_to_a_client_that_does_not() {
+        let get = b"GET / HTTP/1.1\r\n\r\n";
+        assert_eq!(opening(get, SETTINGS, false), Opening::ServerOnly);
+        assert_eq!(opening(b"", SETTINGS, true), Opening::ServerOnly);
+        assert_eq!(opening(b"\x16\x03\x01", b"", true), Opening::Other);
+    }
+}

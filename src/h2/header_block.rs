@@ -1,0 +1,82 @@
+//! From a header block to a [`HeaderList`]: scratch memory that every connection of a shard
+//! shares, within [`Limits`](crate::vocab::limits::Limits).
+
+use crate::vocab::header::{Field, FieldSpan, HeaderFault, HeaderList};
+use crate::vocab::setting::SettingId;
+
+use super::hpack::Decoder;
+
+/// Octets that a field costs beyond its name and value (RFC 9113 section 6.5.2).
+const FIELD_OVERHEAD: u64 = 32;
+
+/// Memory for one header list and one SETTINGS frame at a time.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    spans: Vec<FieldSpan>,
+    text: Vec<u8>,
+    size: u64,
+    truncated: bool,
+    fault: Option<HeaderFault>,
+    pub(super) settings: Vec<(SettingId, u32)>,
+}
+
+impl Scratch {
+    /// Decodes a block; `whole` is false where its end was not captured.
+    pub(super) fn decode(
+        &mut self,
+        decoder: &mut Decoder,
+        block: &[u8],
+        whole: bool,
+        limit: usize,
+    ) {
+        self.clear();
+        let outcome = if whole {
+            decoder.decode(block, &mut |field| self.add(field, limit))
+        } else {
+            decoder.decode_partial(block, &mut |field| self.add(field, limit))
+        };
+        self.fault = outcome.first();
+    }
+
+    /// Empties the list.
+    pub(super) fn clear(&mut self) {
+        self.spans.clear();
+        self.text.clear();
+        self.size = 0;
+        self.truncated = false;
+        self.fault = None;
+    }
+
+    /// Adds a field that came from elsewhere (an HTTP/1.1 request that was upgraded).
+    pub(super) fn add(&mut self, field: Field<'_>, limit: usize) {
+        let length = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
+        let octets = length(field.name) + length(field.value);
+        self.size += octets as u64 + FIELD_OVERHEAD;
+        // Each field counts for its span too: a bomb of empty fields is a bomb.
+        let held = self.text.len() + self.spans.len() * size_of::<FieldSpan>();
+        if held + octets + size_of::<FieldSpan>() > limit {
+            self.truncated = true;
+            return;
+        }
+        let known = |part: Option<&[u8]>| part.map_or(FieldSpan::UNKNOWN, |p| p.len() as u32);
+        self.spans.push(FieldSpan {
+            start: self.text.len() as u32,
+            name: known(field.name),
+            value: known(field.value),
+        });
+        self.text.extend_from_slice(field.name.unwrap_or_default());
+        self.text.extend_from_slice(field.value.unwrap_or_default());
+    }
+
+    /// The list.
+    pub(super) fn list(&self, partial: bool) -> HeaderList<'_> {
+        HeaderList {
+            fields: &self.spans,
+            text: &self.text,
+            size: self.size,
+            fault: self.fault,
+            truncated: self.truncated,
+            partial,
+        }
+    }
+}
