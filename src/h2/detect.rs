@@ -81,7 +81,7 @@ pub(super) fn begins_with_frame(octets: &[u8]) -> Option<bool> {
     }
     let first = octets.first_chunk::<HEAD>()?;
     let head = head(first);
-    let settings = head.kind.0 == 4 && head.flags.0 == 0 && head.length % 6 == 0;
+    let settings = head.kind.0 == 4 && head.flags.0 == 0 && head.length.is_multiple_of(6);
     let goaway = head.kind.0 == 7 && head.flags.0 == 0 && head.length >= 8;
     Some(head.stream == 0 && head.length < 1024 && (settings || goaway))
 }

@@ -160,11 +160,6 @@ impl HalfReader {
         self.hpack.forget_limit();
     }
 
-    /// Whether HTTP/2 frames are read from this half, or were.
-    pub fn is_reading(&self) -> bool {
-        !matches!(self.state, State::Dead | State::Searching(_))
-    }
-
     /// Takes the next octets.
     pub fn push<O: FnMut(Signal<'_>)>(&mut self, chunk: Chunk<'_>, desk: &mut Desk<'_, O>) {
         self.last_seen = chunk.seen;

@@ -158,7 +158,7 @@ fn settings_payload<'a>(
     settings: &'a mut Vec<(SettingId, u32)>,
 ) -> Payload<'a> {
     let ack = head.flags.has(Flags::ACK);
-    if head.length % 6 != 0 || (ack && head.length != 0) {
+    if !head.length.is_multiple_of(6) || (ack && head.length != 0) {
         return Payload::Broken(FrameFault::Length);
     }
     settings.clear();

@@ -161,7 +161,8 @@ fn evidence(head: &FrameHead, payload: &[u8], context: Context) -> Option<u32> {
             Some(EXACT_LENGTH + 8 + if head.stream == 0 { 32 } else { stream? })
         }
         FrameType::SETTINGS => {
-            (head.stream == 0 && head.length % 6 == 0 && head.length <= 240).then_some(())?;
+            (head.stream == 0 && head.length.is_multiple_of(6) && head.length <= 240)
+                .then_some(())?;
             flags_within(0x01)?;
             (head.length == 0 || !head.flags.has(Flags::ACK)).then_some(18 + 8 + 7 + 32)
         }
@@ -181,7 +182,7 @@ fn evidence(head: &FrameHead, payload: &[u8], context: Context) -> Option<u32> {
 /// How many bits a stream identifier adds; `None` where no frame that needs a stream would carry
 /// it.
 fn stream_evidence(stream: u32, context: Context) -> Option<u32> {
-    if stream == 0 || (stream % 2 == 0 && !context.pushes) {
+    if stream == 0 || (stream.is_multiple_of(2) && !context.pushes) {
         return None;
     }
     if context.highest_stream > 0 && !context.uncertain {
