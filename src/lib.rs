@@ -5,4 +5,6 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+pub mod capture;
+pub mod error;
 pub mod vocab;
