@@ -7,4 +7,5 @@
 
 pub mod capture;
 pub mod error;
+pub mod packet;
 pub mod vocab;
