@@ -6,6 +6,9 @@
 )]
 
 pub mod board;
+pub mod capture;
+pub mod error;
 pub mod h2;
+pub mod packet;
 pub mod tcp;
 pub mod vocab;

@@ -52,6 +52,8 @@ impl LinkType {
     pub const NFLOG: Self = Self(239);
     /// Linux cooked capture v2.
     pub const LINUX_SLL2: Self = Self(276);
+    /// No number of the registry: a packet names an interface that the file does not describe.
+    pub const UNKNOWN: Self = Self(u32::MAX);
 }
 
 /// Why a packet gave no TCP segment. Shown in the report by reason, so that an empty result is

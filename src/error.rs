@@ -1,0 +1,78 @@
+//! The only error type: things the user can change. Each message is one line: what input, what is
+//! wrong with it, what to do.
+
+use std::io;
+
+/// An input that could not be read at all.
+///
+/// A capture that breaks half-way is no error: what was read is reported, with the place of the
+/// damage beside it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is nothing under this name.
+    #[error("{file}: no such file; check the name")]
+    Missing {
+        /// File name as the user gave it.
+        file: String,
+    },
+    /// The user may not read the file.
+    #[error("{file}: permission denied; make it readable for you or run as its owner")]
+    Permission {
+        /// File name as the user gave it.
+        file: String,
+    },
+    /// A directory where a file is needed.
+    #[error("{file}: is a directory; name the capture files in it")]
+    Directory {
+        /// File name as the user gave it.
+        file: String,
+    },
+    /// Not one octet in it.
+    #[error("{file}: is empty; capture again, or wait until the capturing program has written")]
+    Empty {
+        /// File name as the user gave it.
+        file: String,
+    },
+    /// The file ends inside its file header.
+    #[error("{file}: ends inside its file header; copy or capture it again")]
+    ShortHeader {
+        /// File name as the user gave it.
+        file: String,
+    },
+    /// Text where a capture is needed.
+    #[error("{file}: is a text file; give a pcap or pcapng capture (tcpdump -w, dumpcap)")]
+    Text {
+        /// File name as the user gave it.
+        file: String,
+    },
+    /// A compression that this program does not open.
+    #[error(
+        "{file}: is compressed with {what}; decompress it first (gzip and zstd are read as is)"
+    )]
+    Compression {
+        /// File name as the user gave it.
+        file: String,
+        /// Name of the compression.
+        what: &'static str,
+    },
+    /// A known format that this program does not read, or none that it knows.
+    #[error(
+        "{file}: is {what}; convert it with `editcap -F pcapng`, or give a pcap or pcapng file"
+    )]
+    Format {
+        /// File name as the user gave it.
+        file: String,
+        /// What the file is, with its article.
+        what: String,
+    },
+    /// The operating system, or the decompressor, refused before anything could be read.
+    #[error("{file}: cannot {operation}: {source}; check the file and the disk it is on")]
+    Io {
+        /// File name as the user gave it.
+        file: String,
+        /// The verb that failed.
+        operation: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+}

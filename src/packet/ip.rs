@@ -1,0 +1,190 @@
+//! IPv4 (RFC 791), IPv6 (RFC 8200) with its extension headers, and the TCP header (RFC 9293).
+
+use std::net::IpAddr;
+
+use etherparse::err::{ip_auth, ipv4, ipv6, tcp};
+use etherparse::{
+    IpAuthHeaderSlice, Ipv4HeaderSlice, Ipv6FragmentHeaderSlice, Ipv6HeaderSlice,
+    Ipv6RawExtHeaderSlice, TcpHeaderSlice,
+};
+
+use super::fragment::{Fragment, Key};
+use super::short;
+use crate::vocab::address::Endpoint;
+use crate::vocab::packet::Skip;
+use crate::vocab::segment::{Segment, Seq, TcpFlags};
+use crate::vocab::time::Stamp;
+
+/// What an IP header announced, with the addresses that TCP needs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Payload<'a> {
+    pub(super) source: IpAddr,
+    pub(super) destination: IpAddr,
+    /// IP protocol number.
+    pub(super) protocol: u8,
+    /// What was captured of it.
+    pub(super) data: &'a [u8],
+}
+
+/// An opened IP header.
+pub(super) enum Opened<'a> {
+    Payload(Payload<'a>),
+    Fragment(Fragment<'a>),
+}
+
+/// Opens the IP packet at the front of `data`; `missing` becomes what its own length says.
+#[inline]
+pub(super) fn open<'a>(data: &'a [u8], missing: &mut u32) -> Result<Opened<'a>, Skip> {
+    match data.first().map(|octet| octet >> 4) {
+        Some(4) => open_v4(data, missing),
+        Some(6) => open_v6(data, missing),
+        Some(_) => Err(Skip::Malformed),
+        None => Err(short(*missing)),
+    }
+}
+
+#[inline]
+fn open_v4<'a>(data: &'a [u8], missing: &mut u32) -> Result<Opened<'a>, Skip> {
+    let header = Ipv4HeaderSlice::from_slice(data).map_err(|error| match error {
+        ipv4::HeaderSliceError::Len(_) => short(*missing),
+        ipv4::HeaderSliceError::Content(_) => Skip::Malformed,
+    })?;
+    let length = header.slice().len();
+    let behind = data.get(length..).unwrap_or_default();
+    let data = match usize::from(header.total_len()) {
+        // Segmentation offload: the length did not fit or was not yet known.
+        0 => behind,
+        total => trim(behind, total.checked_sub(length).ok_or(Skip::Malformed)?, missing),
+    };
+    let payload = Payload {
+        source: IpAddr::V4(header.source_addr()),
+        destination: IpAddr::V4(header.destination_addr()),
+        protocol: header.protocol().0,
+        data,
+    };
+    if !header.is_fragmenting_payload() {
+        return Ok(Opened::Payload(payload));
+    }
+    let key = Key {
+        source: payload.source,
+        destination: payload.destination,
+        id: u32::from(header.identification()),
+        protocol: Some(payload.protocol),
+    };
+    let offset = usize::from(header.fragments_offset().value()) * FRAGMENT_UNIT;
+    payload.part(key, offset, header.more_fragments(), *missing)
+}
+
+#[inline]
+fn open_v6<'a>(data: &'a [u8], missing: &mut u32) -> Result<Opened<'a>, Skip> {
+    let header = Ipv6HeaderSlice::from_slice(data).map_err(|error| match error {
+        ipv6::HeaderSliceError::Len(_) => short(*missing),
+        ipv6::HeaderSliceError::Content(_) => Skip::Malformed,
+    })?;
+    let behind = data.get(header.slice().len()..).unwrap_or_default();
+    let data = match usize::from(header.payload_length()) {
+        // Segmentation offload, or a jumbogram (RFC 2675).
+        0 => behind,
+        octets => trim(behind, octets, missing),
+    };
+    Ok(Opened::Payload(Payload {
+        source: IpAddr::V6(header.source_addr()),
+        destination: IpAddr::V6(header.destination_addr()),
+        protocol: header.next_header().0,
+        data,
+    }))
+}
+
+/// Leaves padding and trailers away, and notes what the IP length promises beyond `data`.
+#[inline]
+fn trim<'a>(data: &'a [u8], octets: usize, missing: &mut u32) -> &'a [u8] {
+    *missing = u32::try_from(octets.saturating_sub(data.len())).unwrap_or(u32::MAX);
+    data.get(..octets).unwrap_or(data)
+}
+
+impl<'a> Payload<'a> {
+    /// The TCP segment that this payload is.
+    #[inline]
+    pub(super) fn segment(&self, stamp: Stamp, missing: u32) -> Result<Segment<'a>, Skip> {
+        let header = TcpHeaderSlice::from_slice(self.data).map_err(|error| match error {
+            tcp::HeaderSliceError::Len(_) => short(missing),
+            tcp::HeaderSliceError::Content(_) => Skip::Malformed,
+        })?;
+        let octets = header.slice();
+        Ok(Segment {
+            stamp,
+            source: Endpoint { ip: self.source, port: header.source_port() },
+            destination: Endpoint { ip: self.destination, port: header.destination_port() },
+            seq: Seq(header.sequence_number()),
+            ack: Seq(header.acknowledgment_number()),
+            flags: TcpFlags(octets.get(TCP_FLAGS_AT).copied().unwrap_or(0)),
+            window: header.window_size(),
+            payload: self.data.get(octets.len()..).unwrap_or_default(),
+            cut: missing,
+        })
+    }
+
+    /// Whether an IPv6 extension header of the common layout stands in front.
+    pub(super) fn is_extension(&self) -> bool {
+        self.source.is_ipv6() && EXTENSIONS.contains(&self.protocol)
+    }
+
+    /// What stands behind an IPv6 extension header of the common layout.
+    pub(super) fn extension(&self, short: Skip) -> Result<Self, Skip> {
+        let header = Ipv6RawExtHeaderSlice::from_slice(self.data).map_err(|_| short)?;
+        Ok(self.behind(header.slice().len(), header.next_header().0))
+    }
+
+    /// What stands behind an authentication header (RFC 4302), which hides nothing.
+    pub(super) fn authentication(&self, short: Skip) -> Result<Self, Skip> {
+        let header = IpAuthHeaderSlice::from_slice(self.data).map_err(|error| match error {
+            ip_auth::HeaderSliceError::Len(_) => short,
+            ip_auth::HeaderSliceError::Content(_) => Skip::Malformed,
+        })?;
+        Ok(self.behind(header.slice().len(), header.next_header().0))
+    }
+
+    /// The IPv6 fragment that this payload is; an atomic one (RFC 6946) is whole.
+    pub(super) fn fragment(&self, missing: u32) -> Result<Opened<'a>, Skip> {
+        let header = Ipv6FragmentHeaderSlice::from_slice(self.data).map_err(|_| short(missing))?;
+        let payload = self.behind(header.slice().len(), header.next_header().0);
+        if !header.is_fragmenting_payload() {
+            return Ok(Opened::Payload(payload));
+        }
+        let key = Key {
+            source: self.source,
+            destination: self.destination,
+            id: header.identification(),
+            protocol: None,
+        };
+        let offset = usize::from(header.fragment_offset().value()) * FRAGMENT_UNIT;
+        payload.part(key, offset, header.more_fragments(), missing)
+    }
+
+    fn behind(&self, octets: usize, protocol: u8) -> Self {
+        Self { protocol, data: self.data.get(octets..).unwrap_or_default(), ..*self }
+    }
+
+    fn part(self, key: Key, offset: usize, more: bool, missing: u32) -> Result<Opened<'a>, Skip> {
+        if missing > 0 {
+            // A datagram with a hole that nothing fills.
+            return Err(Skip::Cut);
+        }
+        let Self { protocol, data, .. } = self;
+        Ok(Opened::Fragment(Fragment { key, protocol, offset, more, data }))
+    }
+}
+
+/// IP protocol number of TCP.
+pub(super) const TCP: u8 = 6;
+/// The same of the IPv6 fragment header.
+pub(super) const FRAGMENT: u8 = 44;
+/// The same of the authentication header.
+pub(super) const AUTHENTICATION: u8 = 51;
+/// IPv6 extension headers of the common layout (RFC 6564): hop-by-hop options, routing,
+/// destination options, mobility, host identity, shim6.
+const EXTENSIONS: [u8; 6] = [0, 43, 60, 135, 139, 140];
+/// Octets that fragment offsets count.
+const FRAGMENT_UNIT: usize = 8;
+/// Where the control bits stand in a TCP header.
+const TCP_FLAGS_AT: usize = 13;
