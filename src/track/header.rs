@@ -1,0 +1,103 @@
+//! The header fields that are kept, and nothing else.
+
+use std::hash::Hasher as _;
+use std::time::Duration;
+
+use crate::vocab::header::HeaderList;
+use crate::vocab::text::utf8_or_escaped;
+
+use super::stream::grpc_timeout;
+
+/// Octets of a request's name (`GET /orders/#`) that are kept.
+const NAME_KEPT: usize = 80;
+
+/// Octets of `user-agent` and `server` that are kept.
+const SOFTWARE_KEPT: usize = 64;
+
+/// Values of the fields that analysis needs, borrowed from one header list.
+#[derive(Debug, Default)]
+pub(super) struct Kept<'a> {
+    pub method: Option<&'a [u8]>,
+    pub scheme: Option<&'a [u8]>,
+    pub authority: Option<&'a [u8]>,
+    pub path: Option<&'a [u8]>,
+    pub status: Option<&'a [u8]>,
+    pub content_type: Option<&'a [u8]>,
+    pub grpc_status: Option<&'a [u8]>,
+    pub grpc_message: Option<&'a [u8]>,
+    pub grpc_timeout: Option<&'a [u8]>,
+    envoy_timeout: Option<&'a [u8]>,
+    user_agent: Option<&'a [u8]>,
+    server: Option<&'a [u8]>,
+}
+
+impl<'a> Kept<'a> {
+    /// Picks the fields out of a list; the first of a name wins.
+    pub fn of(list: &HeaderList<'a>) -> Self {
+        let mut kept = Self::default();
+        for field in list.iter() {
+            let (Some(name), Some(value)) = (field.name, field.value) else { continue };
+            let place = match name {
+                b":method" => &mut kept.method,
+                b":scheme" => &mut kept.scheme,
+                b":authority" => &mut kept.authority,
+                b":path" => &mut kept.path,
+                b":status" => &mut kept.status,
+                b"content-type" => &mut kept.content_type,
+                b"grpc-status" => &mut kept.grpc_status,
+                b"grpc-message" => &mut kept.grpc_message,
+                b"grpc-timeout" => &mut kept.grpc_timeout,
+                b"x-envoy-expected-rq-timeout-ms" => &mut kept.envoy_timeout,
+                b"user-agent" => &mut kept.user_agent,
+                b"server" => &mut kept.server,
+                _ => continue,
+            };
+            place.get_or_insert(value);
+        }
+        kept
+    }
+
+    /// `:status` as a number.
+    pub fn status(&self) -> Option<u16> {
+        std::str::from_utf8(self.status?).ok()?.parse().ok()
+    }
+
+    /// The deadline that a request carries.
+    pub fn deadline(&self) -> Option<Duration> {
+        if let Some(timeout) = self.grpc_timeout {
+            return grpc_timeout(timeout);
+        }
+        let millis = std::str::from_utf8(self.envoy_timeout?).ok()?.parse().ok()?;
+        Some(Duration::from_millis(millis))
+    }
+
+    /// What names the program: `user-agent` of a request, `server` of a response.
+    pub fn software(&self) -> Option<String> {
+        let name = self.user_agent.or(self.server)?;
+        Some(utf8_or_escaped(name.get(..SOFTWARE_KEPT).unwrap_or(name)))
+    }
+
+    /// A number that requests of one kind share, and their name: the method and the path without
+    /// query, digits as `#` (`/orders/17` and `/orders/18` are one kind).
+    pub fn class(&self) -> (u32, Option<Box<str>>) {
+        let Some(path) = self.path else { return (0, None) };
+        let path = path.split(|octet| *octet == b'?').next().unwrap_or_default();
+        let mut name = Vec::with_capacity(NAME_KEPT);
+        name.extend_from_slice(self.method.unwrap_or(b"?"));
+        name.push(b' ');
+        let mut in_number = false;
+        for octet in path {
+            let digit = octet.is_ascii_digit();
+            if !(digit && in_number) {
+                name.push(if digit { b'#' } else { *octet });
+            }
+            in_number = digit;
+            if name.len() >= NAME_KEPT {
+                break;
+            }
+        }
+        let mut hasher = rustc_hash::FxHasher::default();
+        hasher.write(&name);
+        (hasher.finish() as u32, Some(utf8_or_escaped(&name).into_boxed_str()))
+    }
+}

@@ -1,0 +1,347 @@
+//! History: the bounded record of one connection that detectors read and only the tracker writes.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::board::{StreamCounts, StreamRow};
+use crate::vocab::address::{Both, Endpoint, Side};
+use crate::vocab::error_code::ErrorCode;
+use crate::vocab::flow::{FlowEnd, FlowId, HalfTotals};
+use crate::vocab::frame::{FrameType, Transport};
+use crate::vocab::limits::Hit;
+use crate::vocab::setting::SettingId;
+use crate::vocab::time::Stamp;
+use crate::vocab::verdict::Finding;
+
+use super::answers::Answers;
+
+/// Everything that is known of one connection.
+#[derive(Debug)]
+pub struct History {
+    /// Its flow.
+    pub flow: FlowId,
+    /// Client and server.
+    pub ends: Both<Endpoint>,
+    /// How HTTP/2 began.
+    pub transport: Transport,
+    /// Whether the SYN was not captured.
+    pub joined_midway: bool,
+    /// Whether octets of the client could be read as HTTP/2.
+    pub client_speaks_http2: bool,
+    /// First and last packet of the flow.
+    pub first: Stamp,
+    /// Last packet so far.
+    pub last: Stamp,
+    /// The SYN.
+    pub syn: Option<Stamp>,
+    /// The SYN,ACK.
+    pub accepted: Option<Stamp>,
+    /// First FIN of each side.
+    pub fin: Both<Option<Stamp>>,
+    /// RST of each side.
+    pub rst: Both<Option<Stamp>>,
+    /// Why no more comes.
+    pub end: Option<FlowEnd>,
+    /// TCP counters of each side.
+    pub tcp: Both<HalfTotals>,
+    /// What each side did.
+    pub sides: Both<SideFacts>,
+    /// Counters of streams.
+    pub counts: StreamCounts,
+    /// Streams that were reset, in order, the first [`Limits::resets`](crate::vocab::limits::Limits).
+    pub resets: Vec<Reset>,
+    /// Resets beyond that.
+    pub resets_beyond: u64,
+    /// Frames that came on streams which their peer had reset, first one of each stream.
+    pub late: Vec<Late>,
+    /// PINGs, newest last.
+    pub pings: VecDeque<Ping>,
+    /// GOAWAYs, in order.
+    pub goaways: Vec<Goaway>,
+    /// Rules broken, in order.
+    pub findings: Vec<Finding>,
+    /// Places where frames may be missing.
+    pub losses: Vec<Loss>,
+    /// Since when no stream is open.
+    pub idle_since: Option<Stamp>,
+    /// Streams still open at the end, oldest first.
+    pub open: Vec<OpenStream>,
+    /// When the last completed stream completed.
+    pub last_completed: Option<Stamp>,
+    /// Times from request to first response.
+    pub answers: Answers,
+    /// Limits that were reached.
+    pub hits: Vec<Hit>,
+    /// Every stream, where asked for.
+    pub rows: Vec<StreamRow>,
+}
+
+/// What one side did.
+#[derive(Clone, Debug, Default)]
+pub struct SideFacts {
+    /// The client's preface.
+    pub preface: Option<Stamp>,
+    /// First frame.
+    pub first_frame: Option<Stamp>,
+    /// Last frame.
+    pub last_frame: Option<Stamp>,
+    /// Last HEADERS or DATA.
+    pub last_message: Option<Stamp>,
+    /// Last octets of TCP payload.
+    pub last_octets: Option<Stamp>,
+    /// Frames by type; the last counter is for types beyond CONTINUATION.
+    pub frames: FrameCounts,
+    /// DATA frames without data that do not end their stream.
+    pub empty_data: u64,
+    /// Highest stream this side opened.
+    pub highest_stream: u32,
+    /// Streams this side opened.
+    pub opened: u64,
+    /// SETTINGS in order, the first few.
+    pub settings: Vec<SettingsSent>,
+    /// SETTINGS acknowledgements sent.
+    pub settings_acks: u64,
+    /// Largest number of frames of one type within a second: type, count, second's first frame.
+    pub burst: Option<Burst>,
+    /// `user-agent` or `server` as first seen, at most 64 octets.
+    pub software: Option<String>,
+    /// Largest header list sent, by RFC 9113 section 6.5.2, with its packet and stream.
+    pub largest_headers: Option<(u64, Stamp, u32)>,
+    /// Most streams of this side open at once, and where that was reached.
+    pub most_open: Option<(u64, Stamp, u32)>,
+}
+
+/// Counts by frame type.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FrameCounts([u32; 11]);
+
+impl FrameCounts {
+    /// Counts one.
+    pub fn add(&mut self, kind: FrameType) {
+        let last = self.0.len() - 1;
+        if let Some(count) = self.0.get_mut(usize::from(kind.0).min(last)) {
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// How many of a type of RFC 9113.
+    pub fn of(&self, kind: FrameType) -> u32 {
+        self.0.get(usize::from(kind.0)).copied().unwrap_or(0)
+    }
+
+    /// How many of all types.
+    pub fn total(&self) -> u64 {
+        self.0.iter().map(|count| u64::from(*count)).sum()
+    }
+}
+
+/// Many frames of one type within a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Burst {
+    /// Which type.
+    pub kind: FrameType,
+    /// How many.
+    pub count: u32,
+    /// First of that second.
+    pub from: Stamp,
+}
+
+/// One SETTINGS frame.
+#[derive(Clone, Debug)]
+pub struct SettingsSent {
+    /// Its packet.
+    pub stamp: Stamp,
+    /// What it says.
+    pub values: Vec<(SettingId, u32)>,
+    /// When the peer acknowledged it.
+    pub acknowledged: Option<Stamp>,
+}
+
+/// A stream that was reset.
+#[derive(Clone, Debug)]
+pub struct Reset {
+    /// The stream.
+    pub stream: u32,
+    /// Who reset it.
+    pub by: Side,
+    /// With which code; `None` where the frame was not captured whole.
+    pub code: Option<ErrorCode>,
+    /// Where.
+    pub stamp: Stamp,
+    /// Who opened it.
+    pub opener: Side,
+    /// Its first HEADERS.
+    pub opened: Option<Stamp>,
+    /// Whether the request had ended.
+    pub request_ended: bool,
+    /// Its final response HEADERS.
+    pub responded: Option<Stamp>,
+    /// Whether the answer had ended.
+    pub answer_ended: bool,
+    /// Last frame that the other side sent on it before.
+    pub last_from_peer: Option<Stamp>,
+    /// `grpc-timeout` of the request, or a similar deadline header.
+    pub deadline: Option<Duration>,
+    /// Requests of one method and path (without query) share it.
+    pub class: u32,
+    /// `method path` of the class, at most 80 octets.
+    pub request: Option<String>,
+    /// Whether the request's sender gave up before the answer ended.
+    pub is_cancel: bool,
+    /// Offset behind the RST_STREAM in its sender's octets.
+    pub end_offset: u64,
+    /// Its sender's DATA octets on the stream.
+    pub sent: u64,
+}
+
+impl Reset {
+    /// Time from the request's HEADERS to the reset.
+    pub fn age(&self) -> Option<Duration> {
+        self.opened.map(|opened| self.stamp.since(opened))
+    }
+}
+
+/// A frame on a stream that its receiver had reset.
+#[derive(Clone, Debug)]
+pub struct Late {
+    /// The stream.
+    pub stream: u32,
+    /// Who sent it.
+    pub by: Side,
+    /// Its packet.
+    pub stamp: Stamp,
+    /// Its type.
+    pub kind: FrameType,
+    /// The reset.
+    pub reset: Stamp,
+    /// Time from the request to this frame.
+    pub since_opened: Option<Duration>,
+    /// Whether its sender had acknowledged the reset in TCP before it sent this.
+    pub knowing: bool,
+}
+
+/// A PING and its answer.
+#[derive(Clone, Debug)]
+pub struct Ping {
+    /// Who sent it.
+    pub by: Side,
+    /// Its opaque data.
+    pub opaque: [u8; 8],
+    /// Where.
+    pub sent: Stamp,
+    /// Where it was answered.
+    pub answered: Option<Stamp>,
+    /// Streams open when it was sent.
+    pub open_streams: u32,
+    /// HEADERS and DATA frames that the other side had sent since the previous PING.
+    pub peer_messages: u32,
+}
+
+/// A GOAWAY, and how the connection stood when it was sent.
+#[derive(Clone, Debug)]
+pub struct Goaway {
+    /// Its packet.
+    pub stamp: Stamp,
+    /// Its sender.
+    pub by: Side,
+    /// Its code.
+    pub code: ErrorCode,
+    /// Its last stream identifier.
+    pub last_stream_id: u32,
+    /// Its debug data, up to a limit.
+    pub debug: Vec<u8>,
+    /// Streams open then, oldest first, up to a limit.
+    pub open: Vec<OpenStream>,
+    /// How many were open.
+    pub open_count: u64,
+    /// Last frame of each side before it.
+    pub last_frame: Both<Option<Stamp>>,
+    /// Last octets of each side before it.
+    pub last_octets: Both<Option<Stamp>>,
+    /// Last HEADERS or DATA of each side before it.
+    pub last_message: Both<Option<Stamp>>,
+    /// Since when no stream was open then.
+    pub idle_since: Option<Stamp>,
+    /// Highest stream of each side by then.
+    pub highest_stream: Both<u32>,
+    /// Streams that each side had opened by then.
+    pub opened: Both<u64>,
+    /// Frames by then.
+    pub frames: Both<FrameCounts>,
+    /// Streams completed by then.
+    pub completed: u64,
+    /// The sender of the GOAWAY had already received a FIN or RST.
+    pub after_peer_close: bool,
+    /// How many resets had been recorded.
+    pub resets: usize,
+    /// How many findings had been recorded.
+    pub findings: usize,
+    /// Newest stream opened by the receiver, and where.
+    pub newest: Option<(u32, Stamp)>,
+    /// Octets of the other side that the sender had acknowledged in TCP.
+    pub seen: u64,
+}
+
+/// A stream that was open at some moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenStream {
+    /// Identifier.
+    pub id: u32,
+    /// Who opened it.
+    pub by: Side,
+    /// Its first HEADERS.
+    pub opened: Option<Stamp>,
+    /// Whether the request had ended.
+    pub request_ended: bool,
+    /// Whether the final response had begun.
+    pub responded: bool,
+    /// Whether the answer had ended.
+    pub answer_ended: bool,
+    /// Last frame on it, of either side.
+    pub last: Option<Stamp>,
+}
+
+/// A place where frames may be missing.
+#[derive(Clone, Copy, Debug)]
+pub struct Loss {
+    /// Where.
+    pub stamp: Stamp,
+    /// Whose.
+    pub by: Side,
+    /// Octets.
+    pub bytes: u64,
+    /// Whether whole frames may have been lost.
+    pub frames: bool,
+}
+
+impl History {
+    /// Whether frames may be missing at or before `until` (of either side) that could matter.
+    pub fn has_loss_before(&self, until: Stamp) -> bool {
+        self.losses.iter().any(|loss| loss.frames && !until.before(loss.stamp))
+    }
+
+    /// Whether whole frames may be missing anywhere.
+    pub fn has_loss(&self) -> bool {
+        self.losses.iter().any(|loss| loss.frames)
+    }
+
+    /// First FIN or RST, and its sender.
+    pub fn tcp_end(&self) -> Option<(Stamp, Side, bool)> {
+        let ends = [Side::Client, Side::Server].into_iter().flat_map(|side| {
+            let fin = self.fin.side(side).map(|stamp| (stamp, side, false));
+            let rst = self.rst.side(side).map(|stamp| (stamp, side, true));
+            [fin, rst].into_iter().flatten()
+        });
+        ends.min_by_key(|(stamp, ..)| stamp.order())
+    }
+
+    /// Cancels: resets by the request's sender before the answer ended.
+    pub fn cancels(&self) -> impl Iterator<Item = &Reset> {
+        self.resets.iter().filter(|reset| reset.is_cancel)
+    }
+
+    /// The reset of a stream.
+    pub fn reset_of(&self, stream: u32) -> Option<&Reset> {
+        self.resets.iter().find(|reset| reset.stream == stream)
+    }
+}

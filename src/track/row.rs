@@ -1,0 +1,110 @@
+//! The row of one stream in the report, filled as the stream lives.
+
+use crate::board::{Grpc, StreamEnd, StreamRow};
+use crate::vocab::address::{Both, Side};
+use crate::vocab::error_code::ErrorCode;
+use crate::vocab::header::HeaderList;
+use crate::vocab::text::utf8_or_escaped;
+use crate::vocab::time::Stamp;
+
+use super::header::Kept;
+
+type Fields = Vec<(Option<String>, Option<String>)>;
+
+pub(super) fn begin(id: u32, by: Side, opened: Option<Stamp>) -> StreamRow {
+    StreamRow { id, by: Some(by), opened, ..StreamRow::default() }
+}
+
+pub(super) fn request(row: &mut StreamRow, list: &HeaderList<'_>, kept: &Kept<'_>) {
+    let text = |value: Option<&[u8]>| value.map(utf8_or_escaped);
+    row.method = text(kept.method);
+    row.scheme = text(kept.scheme);
+    row.authority = text(kept.authority);
+    row.path = text(kept.path);
+    let is_grpc = kept.content_type.is_some_and(|kind| kind.starts_with(b"application/grpc"));
+    if is_grpc || kept.grpc_timeout.is_some() {
+        let timeout_seconds = kept.deadline().map(|deadline| deadline.as_secs_f64());
+        row.grpc = Some(Grpc { timeout_seconds, ..Grpc::default() });
+    }
+    row.request_headers = fields(list);
+}
+
+pub(super) fn response(
+    row: &mut StreamRow,
+    list: &HeaderList<'_>,
+    kept: &Kept<'_>,
+    opened: Option<Stamp>,
+    stamp: Stamp,
+) {
+    row.status = kept.status();
+    row.first_response_after = opened.map(|opened| stamp.since(opened));
+    row.response_headers = fields(list);
+    grpc_status(row, kept); // a response without a body carries its trailers at once
+}
+
+pub(super) fn trailers(row: &mut StreamRow, list: &HeaderList<'_>, kept: &Kept<'_>) {
+    row.trailers = fields(list);
+    grpc_status(row, kept);
+}
+
+fn grpc_status(row: &mut StreamRow, kept: &Kept<'_>) {
+    let Some(status) = kept.grpc_status else { return };
+    let grpc = row.grpc.get_or_insert_default();
+    grpc.status = std::str::from_utf8(status).ok().and_then(|text| text.parse().ok());
+    grpc.message = kept.grpc_message.map(utf8_or_escaped);
+}
+
+fn fields(list: &HeaderList<'_>) -> Fields {
+    let text = |part: Option<&[u8]>| part.map(utf8_or_escaped);
+    list.iter().map(|field| (text(field.name), text(field.value))).collect()
+}
+
+fn bytes(mut row: StreamRow, data: &Both<u64>, opener: Side) -> StreamRow {
+    row.request_bytes = *data.side(opener);
+    row.response_bytes = *data.side(opener.other());
+    if opener == Side::Server {
+        // A push: the server sends the response, nobody a request body.
+        (row.request_bytes, row.response_bytes) = (0, *data.side(Side::Server));
+    }
+    row
+}
+
+pub(super) fn completed(
+    mut row: StreamRow,
+    ended: Option<Stamp>,
+    data: &Both<u64>,
+    opener: Side,
+) -> StreamRow {
+    row.ended = ended;
+    row.end = StreamEnd::Completed;
+    bytes(row, data, opener)
+}
+
+pub(super) fn reset(
+    mut row: StreamRow,
+    stamp: Stamp,
+    by: Side,
+    code: ErrorCode,
+    data: &Both<u64>,
+    opener: Side,
+) -> StreamRow {
+    row.ended = Some(stamp);
+    row.end = StreamEnd::Reset(by, code);
+    bytes(row, data, opener)
+}
+
+/// A stream that nothing ended: dropped by a GOAWAY, by the connection's end, or still open.
+pub(super) fn unfinished(
+    mut row: StreamRow,
+    goaway: Option<Side>,
+    connection_end: Option<Option<Side>>,
+    data: &Both<u64>,
+    opener: Side,
+) -> StreamRow {
+    row.end = match (goaway, connection_end) {
+        (Some(side), _) => StreamEnd::Goaway(side),
+        (None, Some(by)) => StreamEnd::ConnectionEnd(by),
+        (None, None) => StreamEnd::Open,
+    };
+    bytes(row, data, opener)
+}

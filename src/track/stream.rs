@@ -1,0 +1,113 @@
+//! One stream seen from outside: both sides' states at once (RFC 9113 section 5.1).
+
+use std::time::Duration;
+
+use crate::board::StreamRow;
+use crate::vocab::address::{Both, Side};
+use crate::vocab::time::Stamp;
+
+use super::history::OpenStream;
+
+/// A stream that is open for at least one side.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub id: u32,
+    pub opener: Side,
+    /// First HEADERS of the request (the opener's), or the promise of a push.
+    pub opened: Option<Stamp>,
+    /// END_STREAM of each side.
+    pub ended: Both<Option<Stamp>>,
+    /// Final response HEADERS (not 1xx).
+    pub responded: Option<Stamp>,
+    /// Last frame of each side on it.
+    pub last: Both<Option<Stamp>>,
+    /// DATA octets of each side, without padding.
+    pub data: Both<u64>,
+    pub deadline: Option<Duration>,
+    pub class: u32,
+    pub request: Option<Box<str>>,
+    /// Everything of it, where the user wants to see streams.
+    pub row: Option<Box<StreamRow>>,
+}
+
+impl Stream {
+    pub fn new(id: u32, opener: Side, opened: Option<Stamp>) -> Self {
+        Self {
+            id,
+            opener,
+            opened,
+            ended: Both::default(),
+            responded: None,
+            last: Both::default(),
+            data: Both::default(),
+            deadline: None,
+            class: 0,
+            request: None,
+            row: None,
+        }
+    }
+
+    /// Whether both sides have ended it.
+    pub fn is_complete(&self) -> bool {
+        self.ended.first.is_some() && self.ended.second.is_some()
+    }
+
+    /// Whether the side that answers has ended.
+    pub fn answer_ended(&self) -> bool {
+        self.ended.side(self.opener.other()).is_some()
+    }
+
+    /// The end of both sides, whichever came last.
+    pub fn completed_at(&self) -> Option<Stamp> {
+        let (first, second) = (self.ended.first?, self.ended.second?);
+        Some(if first.before(second) { second } else { first })
+    }
+
+    pub fn snapshot(&self) -> OpenStream {
+        let last = match (self.last.first, self.last.second) {
+            (Some(first), Some(second)) => Some(if first.before(second) { second } else { first }),
+            (first, second) => first.or(second),
+        };
+        OpenStream {
+            id: self.id,
+            by: self.opener,
+            opened: self.opened,
+            request_ended: self.ended.side(self.opener).is_some(),
+            responded: self.responded.is_some(),
+            answer_ended: self.answer_ended(),
+            last,
+        }
+    }
+}
+
+/// Deadline that a request carries: `grpc-timeout` (1 to 8 digits and a unit, gRPC over HTTP/2).
+pub(super) fn grpc_timeout(value: &[u8]) -> Option<Duration> {
+    let (unit, digits) = value.split_last()?;
+    if digits.is_empty() || digits.len() > 8 {
+        return None;
+    }
+    let amount: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    Some(match unit {
+        b'H' => Duration::from_secs(amount * 3600),
+        b'M' => Duration::from_secs(amount * 60),
+        b'S' => Duration::from_secs(amount),
+        b'm' => Duration::from_millis(amount),
+        b'u' => Duration::from_micros(amount),
+        b'n' => Duration::from_nanos(amount),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grpc_timeouts() {
+        assert_eq!(grpc_timeout(b"750m"), Some(Duration::from_millis(750)));
+        assert_eq!(grpc_timeout(b"2S"), Some(Duration::from_secs(2)));
+        assert_eq!(grpc_timeout(b"123456789S"), None);
+        assert_eq!(grpc_timeout(b"4x"), None);
+        assert_eq!(grpc_timeout(b"S"), None);
+    }
+}
