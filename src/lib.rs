@@ -5,5 +5,6 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+pub mod exchange;
 pub mod h2;
 pub mod vocab;
