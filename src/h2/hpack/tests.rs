@@ -3,7 +3,7 @@
 use super::*;
 
 /// A field as the tests write it; `None` is unknown.
-type Told = (Option<Vec<u8>>, Option<Vec<u8>>);
+pub(super) type Told = (Option<Vec<u8>>, Option<Vec<u8>>);
 
 fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> =
@@ -11,7 +11,7 @@ fn hex(text: &str) -> Vec<u8> {
     digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }
 
-fn told(decoder: &mut Decoder, block: &[u8]) -> (Vec<Told>, Outcome) {
+pub(super) fn told(decoder: &mut Decoder, block: &[u8]) -> (Vec<Told>, Outcome) {
     let mut fields = Vec::new();
     let outcome = decoder.decode(block, &mut |field: Field<'_>| {
         fields.push((field.name.map(<[u8]>::to_vec), field.value.map(<[u8]>::to_vec)));
@@ -36,17 +36,17 @@ fn fault_of(block: &str) -> Option<(Kind, u32)> {
 }
 
 /// The numbers of a xorshift generator: tests must not differ from run to run.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0
     }
 
-    fn below(&mut self, end: usize) -> usize {
+    pub(super) fn below(&mut self, end: usize) -> usize {
         (self.next() >> 11) as usize % end
     }
 }
@@ -329,7 +329,7 @@ fn a_new_decoder_holds_no_memory() {
     assert_eq!(decoder.table.octets_held(), 0);
 }
 
-fn integer(mut value: usize, mask: usize, bits: u8, out: &mut Vec<u8>) {
+pub(super) fn integer(mut value: usize, mask: usize, bits: u8, out: &mut Vec<u8>) {
     if value < mask {
         return out.push(bits | value as u8);
     }
