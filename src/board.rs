@@ -4,7 +4,6 @@
 //! and counts; never alters a verdict.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use crate::vocab::address::{Both, Endpoint, Side};
 use crate::vocab::capture::CaptureFacts;
@@ -13,6 +12,7 @@ use crate::vocab::error_code::ErrorCode;
 use crate::vocab::flow::FlowId;
 use crate::vocab::frame::Transport;
 use crate::vocab::limits::Hit;
+pub use crate::vocab::stream::{AnswerTimes, Grpc, StreamCounts, StreamEnd, StreamRow};
 use crate::vocab::time::{Stamp, Timestamp};
 use crate::vocab::verdict::{Cancellation, ConfiguredIn, Finding, Implementation, Verdict};
 
@@ -102,23 +102,6 @@ pub struct TlsRow {
     pub why_not: Option<String>,
 }
 
-/// Counters of a connection's streams.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct StreamCounts {
-    /// Opened by a request or a push.
-    pub opened: u64,
-    /// Ended by both sides.
-    pub completed: u64,
-    /// Reset by the request's sender before the answer ended.
-    pub cancelled: u64,
-    /// Reset otherwise.
-    pub reset: u64,
-    /// Refused before any processing.
-    pub refused: u64,
-    /// Still open when the connection or the capture ended.
-    pub unfinished: u64,
-}
-
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct End {
@@ -161,85 +144,6 @@ pub struct GoawayRow {
     pub follows: Option<usize>,
     /// Why it was sent.
     pub verdict: Verdict,
-}
-
-/// One stream.
-#[derive(Clone, Debug, Default)]
-pub struct StreamRow {
-    /// Identifier.
-    pub id: u32,
-    /// Who opened it.
-    pub by: Option<Side>,
-    /// Packet of its first HEADERS.
-    pub opened: Option<Stamp>,
-    /// Packet of its end.
-    pub ended: Option<Stamp>,
-    /// How it ended.
-    pub end: StreamEnd,
-    /// `:method`, octets as text.
-    pub method: Option<String>,
-    /// `:scheme`.
-    pub scheme: Option<String>,
-    /// `:authority`.
-    pub authority: Option<String>,
-    /// `:path`.
-    pub path: Option<String>,
-    /// `:status` of the final response.
-    pub status: Option<u16>,
-    /// gRPC facts, where the stream carries gRPC.
-    pub grpc: Option<Grpc>,
-    /// DATA octets of the request, without padding.
-    pub request_bytes: u64,
-    /// DATA octets of the response, without padding.
-    pub response_bytes: u64,
-    /// Time from the request's HEADERS to the final response's HEADERS.
-    pub first_response_after: Option<Duration>,
-    /// Request fields, unknown parts as `None`.
-    pub request_headers: Vec<(Option<String>, Option<String>)>,
-    /// Response fields.
-    pub response_headers: Vec<(Option<String>, Option<String>)>,
-    /// Trailer fields, of either side.
-    pub trailers: Vec<(Option<String>, Option<String>)>,
-}
-
-/// gRPC facts of a stream.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Grpc {
-    /// `grpc-status`.
-    pub status: Option<u32>,
-    /// `grpc-message`.
-    pub message: Option<String>,
-    /// `grpc-timeout` in seconds.
-    pub timeout_seconds: Option<f64>,
-}
-
-/// How a stream ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum StreamEnd {
-    /// Both sides ended it.
-    Completed,
-    /// Reset by a side.
-    Reset(Side, ErrorCode),
-    /// Dropped by a GOAWAY of a side: above its last stream identifier.
-    Goaway(Side),
-    /// Open when the connection ended, by that side where known.
-    ConnectionEnd(Option<Side>),
-    /// Open when the capture ended.
-    #[default]
-    Open,
-}
-
-/// Times from request to first response of one connection, in seconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct AnswerTimes {
-    /// How many answers.
-    pub count: u64,
-    /// The fastest.
-    pub min: f64,
-    /// The median, to about 5 %.
-    pub median: f64,
-    /// The slowest.
-    pub max: f64,
 }
 
 /// A timeout measured over all connections between a client host and a server endpoint.

@@ -8,8 +8,10 @@
 pub mod board;
 pub mod capture;
 pub mod error;
+pub mod exchange;
 pub mod h2;
 pub mod packet;
+pub mod pipeline;
 pub mod tcp;
 pub mod track;
 pub mod vocab;

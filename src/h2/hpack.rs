@@ -347,4 +347,6 @@ const SIZE_UPDATE: u8 = 0x20;
 const HUFFMAN: u8 = 0x80;
 
 #[cfg(test)]
+mod late;
+#[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::board::AnswerTimes;
+use crate::vocab::stream::AnswerTimes;
 
 /// Each bucket is 5 % wider than the one before.
 const GROWTH: f64 = 1.05;

@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::board::{StreamCounts, StreamRow};
 use crate::vocab::address::{Both, Endpoint, Side};
 use crate::vocab::error_code::ErrorCode;
 use crate::vocab::flow::{FlowEnd, FlowId, HalfTotals};
 use crate::vocab::frame::{FrameType, Transport};
 use crate::vocab::limits::Hit;
 use crate::vocab::setting::SettingId;
+use crate::vocab::stream::{StreamCounts, StreamRow};
 use crate::vocab::time::Stamp;
 use crate::vocab::verdict::Finding;
 

@@ -14,7 +14,6 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 
-use crate::board::StreamCounts;
 use crate::vocab::address::{Both, FlowKey, Half, Side};
 use crate::vocab::error_code::ErrorCode;
 use crate::vocab::flow::{FlowId, FlowItem};
@@ -22,6 +21,7 @@ use crate::vocab::frame::{Flags, Frame, FrameType, Payload, Signal, Transport};
 use crate::vocab::header::HeaderList;
 use crate::vocab::limits::{Hit, Limits};
 use crate::vocab::setting::SettingId;
+use crate::vocab::stream::StreamCounts;
 use crate::vocab::time::Stamp;
 
 use header::Kept;
@@ -146,6 +146,13 @@ impl Tracker {
                 }
                 self.finish(limits);
             }
+        }
+    }
+
+    /// What happened on the flow before it was known to be HTTP/2.
+    pub fn known_before(&mut self, items: &[FlowItem<'_>], limits: &Limits) {
+        for item in items {
+            self.flow(item, limits);
         }
     }
 

@@ -1,9 +1,9 @@
 //! The row of one stream in the report, filled as the stream lives.
 
-use crate::board::{Grpc, StreamEnd, StreamRow};
 use crate::vocab::address::{Both, Side};
 use crate::vocab::error_code::ErrorCode;
 use crate::vocab::header::HeaderList;
+use crate::vocab::stream::{Grpc, StreamEnd, StreamRow};
 use crate::vocab::text::utf8_or_escaped;
 use crate::vocab::time::Stamp;
 

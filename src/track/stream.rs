@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::board::StreamRow;
 use crate::vocab::address::{Both, Side};
+use crate::vocab::stream::StreamRow;
 use crate::vocab::time::Stamp;
 
 use super::history::OpenStream;

@@ -16,6 +16,14 @@ macro_rules! error_codes {
                 match self.0 { $($number => Some(stringify!($constant)),)* _ => None }
             }
 
+            /// The code of that name.
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name {
+                    $(stringify!($constant) => Some(Self::$constant),)*
+                    _ => None,
+                }
+            }
+
             /// Meaning in one clause, where the number has one.
             pub fn meaning(self) -> Option<&'static str> {
                 match self.0 { $($number => Some($meaning),)* _ => None }
@@ -59,5 +67,11 @@ mod tests {
     fn unknown_codes_keep_their_number() {
         assert_eq!(ErrorCode(8).to_string(), "CANCEL");
         assert_eq!(ErrorCode(0xffff_fc78).to_string(), "0xfffffc78");
+    }
+
+    #[test]
+    fn names_lead_back() {
+        assert_eq!(ErrorCode::from_name("CANCEL"), Some(ErrorCode::CANCEL));
+        assert_eq!(ErrorCode::from_name("cancel"), None);
     }
 }

@@ -14,6 +14,7 @@ pub mod packet;
 pub mod rule;
 pub mod segment;
 pub mod setting;
+pub mod stream;
 pub mod text;
 pub mod time;
 pub mod verdict;

@@ -15,6 +15,14 @@ macro_rules! settings {
             pub fn name(self) -> Option<&'static str> {
                 match self.0 { $($number => Some(stringify!($constant)),)* _ => None }
             }
+
+            /// The setting of that name.
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name {
+                    $(stringify!($constant) => Some(Self::$constant),)*
+                    _ => None,
+                }
+            }
         }
     };
 }

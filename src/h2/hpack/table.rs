@@ -254,6 +254,13 @@ impl Table {
         }
     }
 
+    /// Heap memory.
+    #[cfg(test)]
+    pub(super) fn octets_held(&self) -> usize {
+        let entries = self.entries.capacity() * std::mem::size_of::<Entry>();
+        self.text.capacity() + self.spare.capacity() + entries
+    }
+
     /// Octets of entries that may be kept.
     fn room(&self) -> usize {
         (self.max as usize).min(KEPT)

@@ -1,0 +1,301 @@
+//! One shard of the house: the only place that names the rooms together.
+//!
+//! packet -> segment -> octets in order -> (TLS) -> HTTP/2 frames -> history. Drain rule: one
+//! packet goes through every room before the next one enters.
+
+use rustc_hash::FxHashMap;
+
+use crate::h2::{Interest, Reader, Scratch};
+use crate::packet;
+use crate::tcp::FlowTable;
+use crate::track::Tracker;
+use crate::track::history::History;
+use crate::vocab::address::{Both, Endpoint, FlowKey, Half};
+use crate::vocab::flow::{FlowEnd, FlowId, FlowItem, FlowTotals};
+use crate::vocab::frame::{Frame, Signal};
+use crate::vocab::limits::Limits;
+use crate::vocab::packet::{Packet, Skip};
+use crate::vocab::time::Stamp;
+
+/// First octets kept of a flow that is not HTTP/2, to tell what it is.
+const FIRST_OCTETS: usize = 512;
+
+/// What comes out of a shard.
+pub trait Sink {
+    /// A frame, as soon as it is complete.
+    fn frame(&mut self, flow: FlowId, frame: &Frame<'_>) {
+        let _ = (flow, frame);
+    }
+
+    /// A connection that is over.
+    fn connection(&mut self, history: History) {
+        let _ = history;
+    }
+
+    /// A flow that is over and was not HTTP/2.
+    fn other_flow(&mut self, flow: OtherFlow) {
+        let _ = flow;
+    }
+}
+
+/// A flow that did not become HTTP/2.
+#[derive(Clone, Debug)]
+pub struct OtherFlow {
+    /// Its id.
+    pub id: FlowId,
+    /// Its endpoints.
+    pub key: FlowKey,
+    /// First and last packet.
+    pub first: Stamp,
+    /// Last packet.
+    pub last: Stamp,
+    /// Who sent the SYN, where it was captured.
+    pub initiator: Option<Half>,
+    /// The SYN,ACK.
+    pub accepted: Option<Stamp>,
+    /// First FIN of each half.
+    pub fin: Both<Option<Stamp>>,
+    /// RST of each half.
+    pub rst: Both<Option<Stamp>>,
+    /// Whether a RST answered the SYN.
+    pub refused: bool,
+    /// First octets of each half.
+    pub first_octets: Both<Vec<u8>>,
+    /// First packet with octets of each half.
+    pub spoke: Both<Option<Stamp>>,
+    /// Why no more comes.
+    pub end: Option<FlowEnd>,
+    /// What was counted.
+    pub totals: FlowTotals,
+}
+
+impl OtherFlow {
+    fn new(id: FlowId, key: FlowKey, first: Stamp, initiator: Option<Half>) -> Self {
+        Self {
+            id,
+            key,
+            first,
+            last: first,
+            initiator,
+            accepted: None,
+            fin: Both::default(),
+            rst: Both::default(),
+            refused: false,
+            first_octets: Both::default(),
+            spoke: Both::default(),
+            end: None,
+            totals: FlowTotals::default(),
+        }
+    }
+
+    /// Whoever accepted, or would have: the receiver of the SYN.
+    pub fn server(&self) -> Option<Endpoint> {
+        self.initiator.map(|half| self.key.sender(half.other()))
+    }
+
+    fn note(&mut self, item: &FlowItem<'_>) {
+        match *item {
+            FlowItem::Accepted { stamp, .. } => {
+                self.accepted = Some(stamp);
+                self.last = stamp;
+            }
+            FlowItem::Bytes { stamp, half, data, .. } => {
+                self.last = stamp;
+                self.spoke.half_mut(half).get_or_insert(stamp);
+                let kept = self.first_octets.half_mut(half);
+                let room = FIRST_OCTETS.saturating_sub(kept.len()).min(data.len());
+                kept.extend_from_slice(data.get(..room).unwrap_or_default());
+            }
+            FlowItem::Fin { stamp, by } => {
+                self.last = stamp;
+                self.fin.half_mut(by).get_or_insert(stamp);
+            }
+            FlowItem::Rst { stamp, by, refused } => {
+                self.last = stamp;
+                self.rst.half_mut(by).get_or_insert(stamp);
+                self.refused |= refused;
+            }
+            FlowItem::Closed { stamp, how, totals } => {
+                self.last = stamp;
+                self.end = Some(how);
+                self.totals = totals;
+            }
+            FlowItem::Opened { .. } | FlowItem::Gap { .. } => {}
+        }
+    }
+}
+
+/// One flow on its way through the rooms.
+struct Lane {
+    key: FlowKey,
+    reader: Reader,
+    tracker: Option<Box<Tracker>>,
+    /// What is known until HTTP/2 is.
+    other: Option<Box<OtherFlow>>,
+}
+
+/// One shard.
+pub struct Pipeline {
+    limits: Limits,
+    packets: packet::Decoder,
+    flows: FlowTable,
+    lanes: Lanes,
+    /// Flows whose octets are of no use, found while a packet was on its way.
+    ignored: Vec<FlowKey>,
+}
+
+struct Lanes {
+    limits: Limits,
+    by_flow: FxHashMap<FlowId, Lane>,
+    scratch: Scratch,
+    keep_rows: bool,
+}
+
+impl Pipeline {
+    /// A shard within `limits`; `keep_rows` keeps a row for each stream.
+    pub fn new(limits: &Limits, keep_rows: bool) -> Self {
+        Self {
+            limits: limits.clone(),
+            packets: packet::Decoder::new(limits),
+            flows: FlowTable::new(limits.clone()),
+            lanes: Lanes {
+                limits: limits.clone(),
+                by_flow: FxHashMap::default(),
+                scratch: Scratch::default(),
+                keep_rows,
+            },
+            ignored: Vec::new(),
+        }
+    }
+
+    /// Takes one packet through all rooms.
+    ///
+    /// # Errors
+    /// Why the packet gave no TCP segment: a fact to count, not a failure.
+    pub fn push(&mut self, packet: &Packet<'_>, sink: &mut impl Sink) -> Result<(), Skip> {
+        let segment = self.packets.decode(packet)?;
+        let (lanes, ignored) = (&mut self.lanes, &mut self.ignored);
+        self.flows.push(&segment, &mut |id, item| lanes.take(id, &item, ignored, sink));
+        for key in self.ignored.drain(..) {
+            self.flows.ignore(key);
+        }
+        Ok(())
+    }
+
+    /// The capture is over.
+    pub fn finish(&mut self, sink: &mut impl Sink) {
+        let (lanes, ignored) = (&mut self.lanes, &mut self.ignored);
+        self.flows.finish(&mut |id, item| lanes.take(id, &item, ignored, sink));
+        self.ignored.clear();
+    }
+
+    /// The limits it works within.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Flows evicted and gaps forced because a limit was reached.
+    pub fn limit_hits(&self) -> (u64, u64) {
+        (self.flows.evicted, self.flows.early_limit_hits)
+    }
+}
+
+impl Lanes {
+    fn take(
+        &mut self,
+        id: FlowId,
+        item: &FlowItem<'_>,
+        ignored: &mut Vec<FlowKey>,
+        sink: &mut impl Sink,
+    ) {
+        if let FlowItem::Opened { stamp, key, initiator, .. } = *item {
+            let other = OtherFlow::new(id, key, stamp, initiator);
+            let reader = Reader::new(key, initiator);
+            let other = Some(Box::new(other));
+            self.by_flow.insert(id, Lane { key, reader, tracker: None, other });
+            return;
+        }
+        let Some(lane) = self.by_flow.get_mut(&id) else { return };
+        if let Some(other) = &mut lane.other {
+            other.note(item);
+        }
+        let interest = lane.read(id, item, &self.limits, &mut self.scratch, self.keep_rows, sink);
+        if interest == Interest::Drop && !matches!(item, FlowItem::Closed { .. }) {
+            ignored.push(lane.key);
+        }
+        if matches!(item, FlowItem::Closed { .. })
+            && let Some(lane) = self.by_flow.remove(&id)
+        {
+            match (lane.tracker, lane.other) {
+                (Some(tracker), _) => sink.connection(tracker.into_history()),
+                (None, Some(other)) => sink.other_flow(*other),
+                (None, None) => {}
+            }
+        }
+    }
+}
+
+impl Lane {
+    fn read(
+        &mut self,
+        id: FlowId,
+        item: &FlowItem<'_>,
+        limits: &Limits,
+        scratch: &mut Scratch,
+        keep_rows: bool,
+        sink: &mut impl Sink,
+    ) -> Interest {
+        if let Some(tracker) = &mut self.tracker {
+            // Octets are noted after they were read: a GOAWAY shows what came before it.
+            if !is_read_first(item) {
+                tracker.flow(item, limits);
+            }
+        }
+        let (tracker, other, key) = (&mut self.tracker, &mut self.other, self.key);
+        let interest = self.reader.push(item, limits, scratch, &mut |signal| {
+            if let (Signal::Started { client, .. }, None) = (&signal, &*tracker)
+                && let Some(known) = other.take()
+            {
+                let mut fresh = Tracker::new(id, key, *client, known.first, keep_rows);
+                fresh.known_before(&known_items(&known), limits);
+                *tracker = Some(Box::new(fresh));
+            }
+            if let Signal::Frame(frame) = &signal {
+                sink.frame(id, frame);
+            }
+            if let Some(tracker) = tracker {
+                tracker.apply(&signal, limits);
+            }
+        });
+        if let Some(tracker) = &mut self.tracker
+            && is_read_first(item)
+        {
+            tracker.flow(item, limits);
+        }
+        interest
+    }
+}
+
+/// Items whose octets, or last look at held octets, come before their own note.
+fn is_read_first(item: &FlowItem<'_>) -> bool {
+    matches!(item, FlowItem::Bytes { .. } | FlowItem::Gap { .. } | FlowItem::Closed { .. })
+}
+
+/// What happened on a flow before it was known to be HTTP/2.
+fn known_items(known: &OtherFlow) -> Vec<FlowItem<'static>> {
+    let opened = FlowItem::Opened {
+        stamp: known.first,
+        key: known.key,
+        initiator: known.initiator,
+        first: Half::A,
+    };
+    let mut items = vec![opened];
+    let server = known.initiator.map_or(Half::B, Half::other);
+    items.extend(known.accepted.map(|stamp| FlowItem::Accepted { stamp, by: server }));
+    for half in [Half::A, Half::B] {
+        items.extend(known.fin.half(half).map(|stamp| FlowItem::Fin { stamp, by: half }));
+        let rst = known.rst.half(half);
+        items.extend(rst.map(|stamp| FlowItem::Rst { stamp, by: half, refused: false }));
+    }
+    items
+}
