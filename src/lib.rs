@@ -6,5 +6,7 @@
 )]
 
 pub mod board;
+pub mod cli;
+pub mod report;
 pub mod tcp;
 pub mod vocab;
