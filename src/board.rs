@@ -3,6 +3,8 @@
 //! Takes what the shards found, gives the read model that text, JSON and screens draw from. Groups
 //! and counts; never alters a verdict.
 
+pub mod group;
+
 use std::collections::BTreeMap;
 
 use crate::vocab::address::{Both, Endpoint, Side};
@@ -114,7 +116,7 @@ pub struct End {
 }
 
 /// The kinds of ending.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndHow {
     /// A GOAWAY preceded the close.

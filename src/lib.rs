@@ -7,11 +7,13 @@
 
 pub mod board;
 pub mod capture;
+pub mod cli;
 pub mod error;
 pub mod exchange;
 pub mod h2;
 pub mod packet;
 pub mod pipeline;
+pub mod report;
 pub mod tcp;
 pub mod track;
 pub mod vocab;

@@ -81,7 +81,7 @@ impl serde::Serialize for Cause {
 }
 
 /// Who has to change something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Blame {
     /// The client.

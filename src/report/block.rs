@@ -1,0 +1,355 @@
+//! One connection, told: who ended it and why, the chain, the victims, what to change.
+
+use super::style::{Ink, Page, count, cut_short, packet, shortened, span};
+use super::time::Clock;
+use super::{hit_meaning, timeline};
+use crate::board::{ConnectionRow, EndHow, GoawayRow, StreamCounts};
+use crate::vocab::address::Side;
+use crate::vocab::cause::Blame;
+use crate::vocab::frame::Transport;
+use crate::vocab::text::utf8_or_escaped;
+use crate::vocab::verdict::{Cancellation, ConfiguredIn, Timeout, Verdict};
+
+/// What the block's parts share.
+pub(super) struct Teller<'a> {
+    pub(super) clock: &'a Clock,
+    /// Whether packet numbers need their capture's.
+    pub(super) several: bool,
+}
+
+/// What the connections told together with this one are.
+pub(super) struct Likes {
+    /// `#3 10.0.0.1:5, ... (+12)`.
+    pub(super) names: String,
+    /// How many they are, this one included.
+    pub(super) count: usize,
+    /// Requests cancelled or dead over all of them.
+    pub(super) victims: usize,
+}
+
+impl Teller<'_> {
+    /// The whole block.
+    pub(super) fn block(
+        &self,
+        page: &mut Page,
+        id: usize,
+        row: &ConnectionRow,
+        likes: Option<&Likes>,
+    ) {
+        self.header(page, id, row);
+        if let Some(likes) = likes {
+            let text = format!(
+                "{} more like it: {}; {} hit in all {}",
+                likes.count.saturating_sub(1),
+                likes.names,
+                count(likes.victims, "request"),
+                likes.count
+            );
+            page.labelled("also", &text);
+        }
+        let told = row.lead();
+        let own = row.goaways.iter().filter(|goaway| goaway.follows.is_none());
+        let several_verdicts = own.count() > 1;
+        for goaway in row.goaways.iter().filter(|goaway| goaway.follows.is_none()) {
+            page.blank();
+            if several_verdicts {
+                page.paragraph(2, Ink::Bold, &self.goaway(goaway));
+            }
+            self.verdict(page, &goaway.verdict, Some(goaway));
+        }
+        self.followers(page, row);
+        if let Some(verdict) = row.end_verdict.as_ref() {
+            page.blank();
+            self.verdict(page, verdict, None);
+        }
+        if told.is_none() && !(row.cancellations.is_empty() && row.findings.is_empty()) {
+            page.blank();
+        }
+        for set in row.cancellations.iter().filter(|set| !is_told(set, told)) {
+            page.labelled("cancelled", &cancellation(set));
+        }
+        self.findings(page, row);
+        self.doubts(page, row);
+    }
+
+    /// Endpoints, times, streams, and how it ended.
+    fn header(&self, page: &mut Page, id: usize, row: &ConnectionRow) {
+        let troubled = row.lead().is_some_and(|verdict| verdict.blame != Blame::None);
+        let (sign, ink) = if troubled { ("▲ ", Ink::Red) } else { ("● ", Ink::Green) };
+        let name = format!("#{id}  {} → {}", row.client, row.server);
+        let rest = format!("  {}", facts(row));
+        page.line(0, &[(ink, sign), (Ink::Bold, &name), (Ink::Plain, &rest)]);
+        let streams = streams(&row.streams);
+        if !streams.is_empty() {
+            page.paragraph(2, Ink::Plain, &streams);
+        }
+        page.paragraph(2, Ink::Plain, &self.end(row));
+    }
+
+    /// How a connection ended, and by whom.
+    pub(super) fn end(&self, row: &ConnectionRow) -> String {
+        let goaway = row.goaways.first();
+        if let (EndHow::Goaway, Some(goaway)) = (row.end.how, goaway) {
+            return format!("ended by {}", self.goaway(goaway));
+        }
+        let by = row.end.by.map_or(String::new(), |side| format!(" of the {}", side.name()));
+        let place = row.end.stamp.map_or(String::new(), |stamp| {
+            let packet = packet(stamp, self.several);
+            format!(", packet {packet}, {}", self.clock.at(stamp.at))
+        });
+        match row.end.how {
+            EndHow::Goaway => format!("ended by a GOAWAY{by}{place}"),
+            EndHow::Fin => format!("ended by a TCP FIN{by}{place}"),
+            EndHow::Rst => format!("ended by a TCP RST{by}{place}"),
+            EndHow::Open => "still open at the end of the capture".into(),
+        }
+    }
+
+    /// `GOAWAY(PROTOCOL_ERROR) of the server, packet 399, +10.071 s, last stream 5, "why"`.
+    fn goaway(&self, goaway: &GoawayRow) -> String {
+        let mut text = format!(
+            "GOAWAY({}) of the {}, packet {}, {}, last stream {}",
+            goaway.code,
+            goaway.by.name(),
+            packet(goaway.stamp, self.several),
+            self.clock.at(goaway.stamp.at),
+            last_stream(goaway.last_stream_id)
+        );
+        if !goaway.debug.is_empty() {
+            let debug = shortened(&utf8_or_escaped(&goaway.debug), DEBUG_SHOWN);
+            text.push_str(&format!(", \"{debug}\""));
+        }
+        text
+    }
+
+    fn followers(&self, page: &mut Page, row: &ConnectionRow) {
+        let follows = row.goaways.iter().filter(|goaway| goaway.follows.is_some());
+        let lines: Vec<String> = follows.map(|goaway| self.goaway(goaway)).collect();
+        for line in lines.iter().take(LINES_SHOWN) {
+            page.labelled("then", line);
+        }
+        if lines.len() > LINES_SHOWN {
+            page.labelled("", &format!("(+{})", lines.len().saturating_sub(LINES_SHOWN)));
+        }
+    }
+
+    fn verdict(&self, page: &mut Page, verdict: &Verdict, goaway: Option<&GoawayRow>) {
+        let ink = if verdict.blame == Blame::None { Ink::Green } else { Ink::Red };
+        page.paragraph(2, ink, &because(verdict));
+        page.paragraph(2, Ink::Bold, &verdict.summary);
+        if !verdict.chain.is_empty() {
+            page.blank();
+            timeline::draw(page, &verdict.chain, self.clock, self.several);
+        }
+        let before = page.text.len();
+        page.blank();
+        if let Some(measured) = &verdict.timeout {
+            page.labelled("timeout", &timeout(measured));
+        }
+        late(page, verdict);
+        if let Some(rule) = verdict.rule {
+            page.labelled("rule", &format!("{} ({}): {}", rule.id, rule.section, rule.statement));
+        }
+        victims(page, verdict, goaway);
+        for (index, advice) in verdict.advice.iter().enumerate() {
+            page.labelled(if index == 0 { "change" } else { "" }, &format!("- {advice}"));
+        }
+        if let Some(known) = &verdict.implementation {
+            page.labelled("sender", &format!("{} (by {})", known.name, known.fingerprint));
+        }
+        for (index, other) in verdict.alternatives.iter().take(LINES_SHOWN).enumerate() {
+            let text = format!("{} ({}): {}", other.cause, other.confidence.word(), other.against);
+            page.labelled(if index == 0 { "rather than" } else { "" }, &text);
+        }
+        if page.text.len() == before.saturating_add(1) {
+            page.text.truncate(before);
+        }
+    }
+
+    fn findings(&self, page: &mut Page, row: &ConnectionRow) {
+        for (index, finding) in row.findings.iter().take(LINES_SHOWN).enumerate() {
+            let text = format!(
+                "packet {}, {}: {} ({}, {})",
+                packet(finding.stamp, self.several),
+                finding.by.name(),
+                finding.text,
+                finding.rule.id,
+                finding.rule.section
+            );
+            page.labelled(if index == 0 { "rules broken" } else { "" }, &text);
+        }
+        if row.findings.len() > LINES_SHOWN {
+            page.labelled("", &format!("(+{})", row.findings.len().saturating_sub(LINES_SHOWN)));
+        }
+    }
+
+    /// What the capture lacks of this connection.
+    fn doubts(&self, page: &mut Page, row: &ConnectionRow) {
+        let mut doubts = Vec::new();
+        for side in [Side::Client, Side::Server] {
+            let lost = *row.lost_bytes.side(side);
+            if lost > 0 {
+                doubts.push(format!("{lost} octets of the {} are missing", side.name()));
+            }
+        }
+        if row.joined_midway {
+            doubts.push("it was already open when the capture began".into());
+        }
+        if let Some(side) = row.one_sided {
+            doubts.push(format!("only the {} was captured", side.name()));
+        }
+        doubts.extend(row.hits.iter().map(|hit| hit_meaning(*hit).to_owned()));
+        if !doubts.is_empty() {
+            page.labelled("doubts", &format!("{}: the verdict is less sure", doubts.join("; ")));
+        }
+    }
+}
+
+/// `certain · client_request_timeout → late_response · the server has to change something`.
+pub(super) fn because(verdict: &Verdict) -> String {
+    let chain = if verdict.trigger == verdict.cause {
+        verdict.cause.name().to_owned()
+    } else {
+        format!("{} → {}", verdict.cause, verdict.trigger)
+    };
+    format!("{chain} · {} · {}", verdict.confidence.word(), must_change(verdict.blame))
+}
+
+/// Who has to change something, in words.
+fn must_change(blame: Blame) -> &'static str {
+    match blame {
+        Blame::Client => "the client has to change something",
+        Blame::Server => "the server has to change something",
+        Blame::Network => "something between client and server has to change",
+        Blame::None => "nobody has to change anything",
+        Blame::Unknown => "the capture cannot tell who has to change something",
+    }
+}
+
+/// Duration, how it began, TLS.
+pub(super) fn facts(row: &ConnectionRow) -> String {
+    let mut parts = vec![format!("lasted {}", span(row.last.since(row.first).as_secs_f64()))];
+    match row.transport {
+        Transport::Upgrade => parts.push("h2c upgrade".into()),
+        Transport::PriorKnowledge | Transport::Tls | Transport::Unknown => {}
+    }
+    if let Some(tls) = &row.tls {
+        let known = [&tls.version, &tls.sni, &tls.alpn].into_iter().flatten();
+        let known: Vec<&str> = known.map(String::as_str).collect();
+        parts.push(if known.is_empty() { "TLS".into() } else { known.join(" ") });
+        if !tls.decrypted {
+            let why = tls.why_not.as_ref().map_or(String::new(), |why| format!(": {why}"));
+            parts.push(format!("not decrypted{why}"));
+        }
+    } else if !row.http2 {
+        parts.push("never became HTTP/2".into());
+    }
+    parts.join(" · ")
+}
+
+/// `131 streams: 15 completed, 72 cancelled, 44 unfinished`.
+pub(super) fn streams(counts: &StreamCounts) -> String {
+    let parts = [
+        (counts.completed, "completed"),
+        (counts.cancelled, "cancelled"),
+        (counts.reset, "reset"),
+        (counts.refused, "refused"),
+        (counts.unfinished, "unfinished"),
+    ];
+    let parts = parts.iter().filter(|(number, _)| *number > 0);
+    let parts: Vec<String> = parts.map(|(number, word)| format!("{number} {word}")).collect();
+    match (counts.opened, parts.is_empty()) {
+        (0, _) => String::new(),
+        (opened, true) => count(usize::try_from(opened).unwrap_or(usize::MAX), "stream"),
+        (opened, false) => {
+            let opened = count(usize::try_from(opened).unwrap_or(usize::MAX), "stream");
+            format!("{opened}: {}", parts.join(", "))
+        }
+    }
+}
+
+/// `4.00 s (client_request_timeout, ± 2.0 ms over 71 samples), set in the client`.
+pub(super) fn timeout(timeout: &Timeout) -> String {
+    let bound = if timeout.at_least { "at least " } else { "" };
+    let spread = if timeout.spread_seconds > 0.0 {
+        format!("± {} over ", span(timeout.spread_seconds))
+    } else {
+        String::new()
+    };
+    let samples = count(usize::try_from(timeout.samples).unwrap_or(usize::MAX), "sample");
+    let place = match timeout.configured_in {
+        ConfiguredIn::Client => "client",
+        ConfiguredIn::Server => "server",
+        ConfiguredIn::Proxy => "proxy",
+    };
+    let value = span(timeout.seconds);
+    format!("{bound}{value} ({}, {spread}{samples}), set in the {place}", timeout.kind)
+}
+
+/// One set of cancelled streams.
+pub(super) fn cancellation(set: &Cancellation) -> String {
+    let what = format!("{} by the {}", count(set.streams.len(), "stream"), set.by.name());
+    let timer = set.timeout.as_ref().map_or(String::new(), |measured| {
+        let bound = if measured.at_least { "at least " } else { "" };
+        format!(" after {bound}{}", span(measured.seconds))
+    });
+    let which = cut_short(set.streams.iter(), STREAMS_SHOWN);
+    format!("{what}{timer}: {} ({}); streams {which}", set.cause, set.confidence.word())
+}
+
+/// Whether the verdict has told of these streams already.
+fn is_told(set: &Cancellation, verdict: Option<&Verdict>) -> bool {
+    verdict
+        .is_some_and(|verdict| verdict.cause == set.cause && !verdict.cancelled_streams.is_empty())
+}
+
+fn late(page: &mut Page, verdict: &Verdict) {
+    let Some(late) = &verdict.late_answer else { return };
+    let after = late
+        .answered_after
+        .map_or(String::new(), |after| format!(" was answered {} after its request", span(after)));
+    let packets = match (late.request_packet, late.reset_packet) {
+        (Some(request), Some(reset)) => format!(" (packet {request}; reset in packet {reset})"),
+        (None, Some(reset)) => format!(" (reset in packet {reset})"),
+        (Some(request), None) => format!(" (packet {request})"),
+        (None, None) => String::new(),
+    };
+    page.labelled("late answer", &format!("stream {}{after}{packets}", late.stream));
+}
+
+fn victims(page: &mut Page, verdict: &Verdict, goaway: Option<&GoawayRow>) {
+    let list = |streams: &[u32]| cut_short(streams.iter(), STREAMS_SHOWN);
+    let (cancelled, safe) = (&verdict.cancelled_streams, &verdict.safe_to_retry_streams);
+    let maybe = &verdict.maybe_processed_streams;
+    if !cancelled.is_empty() {
+        let number = count(cancelled.len(), "stream");
+        page.labelled("cancelled", &format!("{number}: {}", list(cancelled)));
+    }
+    if !maybe.is_empty() {
+        let number = count(maybe.len(), "request");
+        let text = format!(
+            "{number} died and may have been processed, retry only what is idempotent: {}",
+            list(maybe)
+        );
+        page.labelled("died with it", &text);
+    }
+    if !safe.is_empty() {
+        let number = count(safe.len(), "request");
+        let text = format!("{number} never processed, safe to send again: {}", list(safe));
+        page.labelled("safe to retry", &text);
+    } else if !maybe.is_empty() {
+        let silent = goaway.is_some_and(|goaway| goaway.last_stream_id == LAST_STREAM_MAX);
+        let why = if silent { ": last stream 2^31-1 does not say what was processed" } else { "" };
+        page.labelled("safe to retry", &format!("none{why}"));
+    }
+}
+
+fn last_stream(id: u32) -> String {
+    if id == LAST_STREAM_MAX { "2^31-1".into() } else { id.to_string() }
+}
+
+/// Names every stream, so that it says nothing (RFC 9113 section 6.8).
+const LAST_STREAM_MAX: u32 = 0x7fff_ffff;
+const DEBUG_SHOWN: usize = 160;
+const STREAMS_SHOWN: usize = 8;
+const LINES_SHOWN: usize = 6;

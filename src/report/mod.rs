@@ -1,0 +1,102 @@
+//! Readers: what the board says, as text and as JSON, and frames as they stand on the wire.
+//!
+//! Takes a [`Board`] (or frames), gives bytes for people and programs. Computes no conclusion.
+
+pub mod frames;
+pub mod json;
+pub mod text;
+
+mod block;
+#[cfg(test)]
+mod sample;
+mod stream;
+mod style;
+mod time;
+mod timeline;
+
+use std::fmt::Write as _;
+
+use crate::board::{Board, ConnectionRow};
+use crate::vocab::cause::Cause;
+use crate::vocab::limits::Hit;
+use crate::vocab::packet::Skip;
+
+pub use style::Style;
+pub use time::TimeStyle;
+
+/// What a user picked out of the report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pick {
+    /// Only the connection with this number, from 1.
+    pub connection: Option<usize>,
+    /// Only this stream.
+    pub stream: Option<u32>,
+}
+
+impl Pick {
+    /// The rows that were asked for, with their indices.
+    pub fn rows<'b>(&self, board: &'b Board) -> impl Iterator<Item = (usize, &'b ConnectionRow)> {
+        let pick = *self;
+        board.connections.iter().enumerate().filter(move |(index, row)| {
+            let number = index.saturating_add(1);
+            let has = |stream| row.stream_list.iter().any(|known| known.id == stream);
+            pick.connection.is_none_or(|wanted| wanted == number) && pick.stream.is_none_or(has)
+        })
+    }
+
+    /// Why nothing was found, where nothing was: one line for the user.
+    pub fn miss(&self, board: &Board) -> Option<String> {
+        if *self == Self::default() || self.rows(board).next().is_some() {
+            return None;
+        }
+        let count = board.connections.len();
+        Some(match (self.connection, self.stream) {
+            (Some(number), _) if number == 0 || number > count => {
+                format!("there is no connection {number}: the capture has {count}")
+            }
+            (Some(number), Some(stream)) => {
+                format!("connection {number} has no stream {stream} in this capture")
+            }
+            (_, stream) => format!("no connection has a stream {}", stream.unwrap_or_default()),
+        })
+    }
+}
+
+/// Every cause and what it means, as a Markdown table: the README's list.
+pub fn causes_table() -> String {
+    let mut table = String::from("| cause | meaning |\n| --- | --- |\n");
+    for cause in Cause::ALL {
+        let _ = writeln!(table, "| `{}` | {} |", cause.name(), cause.meaning());
+    }
+    table
+}
+
+/// Why packets gave nothing, in words: `link type 147`, `not IP: EtherType 0x0806` ...
+pub fn skip_reason(skip: Skip) -> String {
+    match skip {
+        Skip::LinkType(link) => format!("link type {} is not read", link.0),
+        Skip::NotIp(kind) => format!("not IP: type {kind:#06x}"),
+        Skip::NotTcp(protocol) => format!("not TCP: IP protocol {protocol}"),
+        Skip::Fragment => "IP fragments that were not put together".into(),
+        Skip::Cut => "cut by the snap length before the end of the TCP header".into(),
+        Skip::Malformed => "headers that contradict themselves".into(),
+        Skip::TooDeep => "tunnels nested too deeply".into(),
+    }
+}
+
+/// What a reached limit means for the reader.
+fn hit_meaning(hit: Hit) -> &'static str {
+    match hit {
+        Hit::Flows => "more TCP flows at once than are followed; the quietest were let go",
+        Hit::EarlyBytes => "more octets out of order than are kept; some count as lost",
+        Hit::HeaderBlock => "a header block larger than is read",
+        Hit::HeaderList => "a header list larger than is kept",
+        Hit::DebugData => "debug data longer than is kept",
+        Hit::OpenStreams => "more streams open at once than are followed",
+        Hit::Resets => "more resets than are remembered",
+        Hit::Goaways => "more GOAWAYs than are remembered",
+        Hit::Pings => "more pings than are remembered",
+        Hit::Findings => "more broken rules than are told",
+        Hit::Fragments => "more IP fragments waiting than are kept",
+    }
+}

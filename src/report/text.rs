@@ -1,0 +1,342 @@
+//! The report for people: what went away, why, who has to change what; then the evidence.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use super::block::{Likes, Teller, because, cancellation, facts, streams, timeout};
+use super::style::{Ink, Page, Style, count, cut_short, shortened, span};
+use super::time::{Clock, TimeStyle};
+use super::{Pick, hit_meaning, skip_reason};
+use crate::board::group::{Group, Standing, groups};
+use crate::board::{Board, ConnectionRow, InferredTimeout};
+use crate::vocab::cause::Blame;
+use crate::vocab::verdict::Timeout;
+
+/// How the text report looks, and what it contains.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// What the terminal can show.
+    pub style: Style,
+    /// How times are told.
+    pub time: TimeStyle,
+    /// A line for each stream.
+    pub streams: bool,
+    /// What was picked out.
+    pub pick: Pick,
+}
+
+/// Writes the report, block by block.
+pub fn write(out: &mut impl Write, board: &Board, options: &Options) -> io::Result<()> {
+    let clock = Clock::of(board, options.time);
+    let teller = Teller { clock: &clock, several: board.captures.len() > 1 };
+    let mut report = Report { out, board, options, teller, page: Page::new(options.style) };
+    if options.pick != Pick::default() || options.streams {
+        return report.picked();
+    }
+    report.head();
+    report.captures();
+    report.flush()?;
+    report.connections()?;
+    report.timeouts();
+    report.conflicts();
+    report.flush()
+}
+
+struct Report<'a, W> {
+    out: &'a mut W,
+    board: &'a Board,
+    options: &'a Options,
+    teller: Teller<'a>,
+    page: Page,
+}
+
+impl<W: Write> Report<'_, W> {
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.write_all(self.page.text.as_bytes())?;
+        self.page.text.clear();
+        Ok(())
+    }
+
+    /// Each connection that was asked for on its own.
+    fn picked(&mut self) -> io::Result<()> {
+        if self.options.pick == Pick::default() {
+            self.head();
+        }
+        self.captures();
+        for (index, row) in self.options.pick.rows(self.board) {
+            let id = index.saturating_add(1);
+            self.page.blank();
+            if let Some(wanted) = self.options.pick.stream {
+                for stream in row.stream_list.iter().filter(|stream| stream.id == wanted) {
+                    self.teller.stream_story(&mut self.page, id, row, stream);
+                }
+            } else {
+                self.teller.block(&mut self.page, id, row, None);
+                if self.options.streams {
+                    self.teller.stream_table(&mut self.page, row);
+                }
+            }
+            self.flush()?;
+        }
+        self.flush()
+    }
+
+    /// The answer in one sentence.
+    fn head(&mut self) {
+        let all = self.board.connections.len();
+        if all == 0 {
+            let flows = usize::try_from(self.board.other_flows).unwrap_or(usize::MAX);
+            let text = format!(
+                "No HTTP/2 connection in this capture ({} of other kinds).",
+                count(flows, "TCP flow")
+            );
+            self.page.paragraph(0, Ink::Bold, &text);
+            return;
+        }
+        let mut reasons: BTreeMap<(String, Blame), usize> = BTreeMap::new();
+        let mut troubled = 0_usize;
+        let rows = self.board.connections.iter();
+        for verdict in rows.filter(|row| row.standing() == Standing::Trouble).map(|row| row.lead())
+        {
+            troubled = troubled.saturating_add(1);
+            let Some(verdict) = verdict else { continue };
+            let chain = match verdict.trigger == verdict.cause {
+                true => verdict.cause.name().to_owned(),
+                false => format!("{} → {}", verdict.cause, verdict.trigger),
+            };
+            let number = reasons.entry((chain, verdict.blame)).or_default();
+            *number = number.saturating_add(1);
+        }
+        if troubled == 0 {
+            let rows = self.board.connections.iter();
+            let cancelled: usize = rows.map(ConnectionRow::victims).sum();
+            let but = match cancelled {
+                0 => String::new(),
+                some => format!(", but {} cancelled", were(some)),
+            };
+            let text = format!("{}: none went away in trouble{but}.", count(all, "connection"));
+            self.page.paragraph(0, Ink::Bold, &text);
+            return;
+        }
+        let mut reasons: Vec<_> = reasons.into_iter().collect();
+        reasons.sort_by_key(|(_, number)| std::cmp::Reverse(*number));
+        let reasons: Vec<String> = reasons
+            .into_iter()
+            .map(|((chain, blame), number)| {
+                let times = if number > 1 { format!("{number} × ") } else { String::new() };
+                format!("{times}{chain}{}", whose(blame))
+            })
+            .collect();
+        let text = format!(
+            "{troubled} of {} went away in trouble: {}.",
+            count(all, "connection"),
+            cut_short(reasons.iter(), REASONS_SHOWN)
+        );
+        self.page.paragraph(0, Ink::Bold, &text);
+    }
+
+    /// The captures, and what they lack.
+    fn captures(&mut self) {
+        for (index, facts) in self.board.captures.iter().take(CAPTURES_SHOWN).enumerate() {
+            let number = match self.teller.several {
+                true => format!("{}: ", index.saturating_add(1)),
+                false => String::new(),
+            };
+            let lasted = facts.first_packet_at.zip(facts.last_packet_at);
+            let lasted = lasted.map_or(String::new(), |(first, last)| {
+                let start = jiff::Timestamp::from_nanosecond(i128::from(first.0));
+                let start = start.unwrap_or_default().strftime("%Y-%m-%d %H:%M:%SZ");
+                format!(" over {} from {start}", span(last.since(first).as_secs_f64()))
+            });
+            let text = format!("{number}{}: {} packets{lasted}", facts.file, facts.packets);
+            self.page.paragraph(0, Ink::Plain, &text);
+            if let Some(damage) = &facts.damage {
+                let text = format!("read up to packet {}: {}", damage.packet, damage.what);
+                self.page.labelled("▲ damaged", &text);
+            }
+            let mut lacks = Vec::new();
+            if let Some(dropped) = facts.kernel_dropped.filter(|dropped| *dropped > 0) {
+                lacks.push(format!("{dropped} dropped by the kernel"));
+            }
+            if facts.truncated_packets > 0 {
+                lacks.push(format!("{} cut by the snap length", facts.truncated_packets));
+            }
+            for (skip, packets) in facts.skipped.iter().filter(|(skip, _)| skip.is_loss()) {
+                lacks.push(format!("{packets}: {}", skip_reason(*skip)));
+            }
+            if !lacks.is_empty() {
+                self.page.labelled("packets lost", &cut_short(lacks.iter(), LINES_SHOWN));
+            }
+        }
+        if self.board.captures.len() > CAPTURES_SHOWN {
+            let more = self.board.captures.len().saturating_sub(CAPTURES_SHOWN);
+            self.page.paragraph(0, Ink::Plain, &format!("(+{more} captures)"));
+        }
+        for (hit, times) in &self.board.hits {
+            self.page.labelled("limit", &format!("{} ({times} ×)", hit_meaning(*hit)));
+        }
+    }
+
+    fn connections(&mut self) -> io::Result<()> {
+        let board = self.board;
+        let all = groups(board.connections.iter().enumerate());
+        let troubled = all.iter().filter(|group| group.standing != Standing::Orderly).count();
+        // Where nothing is wrong, the few that there are may be told in full.
+        let blocks =
+            if troubled == 0 && all.len() <= ORDERLY_BLOCKS { all.len() } else { troubled };
+        let blocks = blocks.min(BLOCKS_SHOWN);
+        for group in all.iter().take(blocks) {
+            self.page.blank();
+            self.group(group);
+            self.flush()?;
+        }
+        let rest = all.get(blocks..).unwrap_or_default();
+        if !rest.is_empty() {
+            self.page.blank();
+        }
+        for group in rest.iter().take(ROWS_SHOWN) {
+            self.group_line(group);
+        }
+        if rest.len() > ROWS_SHOWN {
+            let more = rest.len().saturating_sub(ROWS_SHOWN);
+            let text =
+                format!("(+{more} kinds of ending; --connection N or --format json has all)");
+            self.page.paragraph(0, Ink::Dim, &text);
+        }
+        self.flush()
+    }
+
+    fn row(&self, index: Option<&usize>) -> Option<(usize, &ConnectionRow)> {
+        let index = *index?;
+        Some((index.saturating_add(1), self.board.connections.get(index)?))
+    }
+
+    fn group(&mut self, group: &Group) {
+        let board = self.board;
+        let names = self.names(group.members.get(1..).unwrap_or_default());
+        let likes = Likes { names, count: group.members.len(), victims: group.victims };
+        let likes = (group.members.len() > 1).then_some(&likes);
+        if let Some(index) = group.members.first()
+            && let Some(row) = board.connections.get(*index)
+        {
+            self.teller.block(&mut self.page, index.saturating_add(1), row, likes);
+        }
+    }
+
+    fn names(&self, members: &[usize]) -> String {
+        let names = members.iter().map(|index| {
+            let client = self.board.connections.get(*index).map(|row| row.client.to_string());
+            format!("#{} {}", index.saturating_add(1), client.unwrap_or_default())
+        });
+        cut_short(names, CLIENTS_SHOWN)
+    }
+
+    /// One line for connections of which there is little to tell.
+    fn group_line(&mut self, group: &Group) {
+        let Some((id, row)) = self.row(group.members.first()) else { return };
+        let name = match group.members.len() {
+            1 => format!("#{id}  {} → {}", row.client, row.server),
+            many => format!("{many} × → {}", row.server),
+        };
+        let mut text = match group.members.len() {
+            1 => format!("  {}", facts(row)),
+            _ => String::new(),
+        };
+        if group.members.len() == 1 && row.streams.opened > 0 {
+            text.push_str(&format!(" · {}", streams(&row.streams)));
+        }
+        let why = match row.lead() {
+            Some(verdict) => format!("{}: {}", because_short(verdict), verdict.summary),
+            None => row.cancellations.first().map_or_else(|| self.teller.end(row), cancellation),
+        };
+        let members = match group.members.len() {
+            1 => String::new(),
+            _ => format!(" ({})", self.names(&group.members)),
+        };
+        self.page.line(0, &[(Ink::Green, "● "), (Ink::Bold, &name), (Ink::Plain, &text)]);
+        self.page.paragraph(2, Ink::Plain, &format!("{why}{members}"));
+    }
+
+    /// Timeouts that no single verdict tells: measured over several connections of a pair.
+    fn timeouts(&mut self) {
+        if self.board.inferred_timeouts.is_empty() {
+            return;
+        }
+        self.page.blank();
+        self.page.paragraph(0, Ink::Bold, "Timeouts measured");
+        for inferred in self.board.inferred_timeouts.iter().take(LINES_SHOWN) {
+            let text = format!(
+                "{} · {} → {} · {}",
+                timeout(&as_timeout(inferred)),
+                inferred.client,
+                inferred.server,
+                inferred.confidence.word()
+            );
+            self.page.paragraph(2, Ink::Plain, &text);
+        }
+        let more = self.board.inferred_timeouts.len().saturating_sub(LINES_SHOWN);
+        if more > 0 {
+            self.page.paragraph(2, Ink::Dim, &format!("(+{more})"));
+        }
+    }
+
+    fn conflicts(&mut self) {
+        if self.board.conflicts.is_empty() {
+            return;
+        }
+        self.page.blank();
+        self.page.paragraph(0, Ink::Bold, "Settings that do not fit together");
+        for conflict in self.board.conflicts.iter().take(LINES_SHOWN) {
+            let between = shortened(&conflict.between.join(" and "), BETWEEN_SHOWN);
+            self.page.paragraph(2, Ink::Yellow, &format!("{} · {between}", conflict.rule));
+            self.page.paragraph(4, Ink::Plain, &conflict.text);
+            for advice in &conflict.advice {
+                self.page.paragraph(4, Ink::Plain, &format!("- {advice}"));
+            }
+        }
+    }
+}
+
+fn because_short(verdict: &crate::vocab::verdict::Verdict) -> String {
+    let whole = because(verdict);
+    whole.rsplit_once(" · ").map_or(whole.clone(), |(short, _)| short.to_owned())
+}
+
+fn as_timeout(inferred: &InferredTimeout) -> Timeout {
+    Timeout {
+        kind: inferred.kind,
+        seconds: inferred.seconds,
+        at_least: inferred.at_least,
+        spread_seconds: inferred.spread_seconds,
+        samples: inferred.samples,
+        configured_in: inferred.configured_in,
+    }
+}
+
+/// `1 request was`, `2 requests were`.
+fn were(number: usize) -> String {
+    format!("{} {}", count(number, "request"), if number == 1 { "was" } else { "were" })
+}
+
+/// Who has to change something, behind a cause.
+fn whose(blame: Blame) -> &'static str {
+    match blame {
+        Blame::Client => " (change the client)",
+        Blame::Server => " (change the server)",
+        Blame::Network => " (change what is between)",
+        Blame::None => "",
+        Blame::Unknown => " (whose fault: unknown)",
+    }
+}
+
+const BLOCKS_SHOWN: usize = 12;
+const ORDERLY_BLOCKS: usize = 2;
+const ROWS_SHOWN: usize = 40;
+const REASONS_SHOWN: usize = 3;
+const CAPTURES_SHOWN: usize = 8;
+const CLIENTS_SHOWN: usize = 4;
+const LINES_SHOWN: usize = 8;
+const BETWEEN_SHOWN: usize = 120;
+
+#[cfg(test)]
+mod tests;
