@@ -7,6 +7,7 @@
 
 pub mod board;
 pub mod capture;
+pub mod cause;
 pub mod cli;
 pub mod error;
 pub mod exchange;
@@ -14,6 +15,7 @@ pub mod h2;
 pub mod packet;
 pub mod pipeline;
 pub mod report;
+pub mod run;
 pub mod tcp;
 pub mod track;
 pub mod vocab;

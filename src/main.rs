@@ -1,3 +1,38 @@
 //! The `goawhy` command.
 
-fn main() {}
+use std::io::Write;
+use std::process::ExitCode;
+
+use goawhy::board::Board;
+use goawhy::cli::{self, FramesError, Inputs, Runner};
+use goawhy::error::Error;
+use goawhy::report::frames::FrameWriter;
+use goawhy::run::offline::{self, Job};
+use goawhy::vocab::capture::CaptureFacts;
+
+struct Offline;
+
+impl Runner for Offline {
+    type Error = Error;
+
+    fn report(&self, inputs: &Inputs) -> Result<Board, Error> {
+        offline::report(&job(inputs))
+    }
+
+    fn frames<W: Write>(
+        &self,
+        inputs: &Inputs,
+        writer: &mut FrameWriter<W>,
+    ) -> Result<Vec<CaptureFacts>, FramesError<Error>> {
+        let read = offline::frames(&job(inputs), |number, frame| writer.write(number, frame));
+        read.map_err(FramesError::Input)?.map_err(FramesError::Output)
+    }
+}
+
+fn job(inputs: &Inputs) -> Job {
+    Job { files: inputs.files.clone(), streams: inputs.streams, ..Job::default() }
+}
+
+fn main() -> ExitCode {
+    cli::run(std::env::args_os(), &Offline).into()
+}
