@@ -298,6 +298,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const COPIES: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
+#[allow(clippy::single_range_in_vec_init)] // A list of one cut is a list of cuts.
 mod tests {
     use super::super::Decoder;
     use super::super::sample::{Random, ether, ipv4, ipv6, packet, tcp, udp};
