@@ -28,15 +28,16 @@ impl Buffer {
     }
 
     /// Reads once, as much as there is and as fits: a pipe that has a whole packet delivers it at
-    /// once. Grows first where a record of `wanted` octets would not fit. Zero means end.
+    /// once. Zero means end. Where a record of `wanted` octets does not fit, it
+    /// doubles each time that it is full: a length that lies costs no more than what is there.
     pub(super) fn fill(&mut self, from: &mut dyn Read, wanted: usize) -> io::Result<usize> {
         if self.start > 0 {
             self.memory.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;
         }
-        if wanted > self.memory.len() {
-            self.memory.resize(wanted.next_power_of_two(), 0);
+        if self.end == self.memory.len() && self.end < wanted {
+            self.memory.resize(wanted.min(self.end.saturating_mul(2)), 0);
         }
         loop {
             let space = self.memory.get_mut(self.end..).unwrap_or_default();
@@ -62,8 +63,10 @@ mod tests {
         let mut buffer = Buffer::with_size(16);
         assert_eq!(buffer.fill(&mut source, 4).unwrap(), 16);
         buffer.consume(10);
-        assert_eq!(buffer.fill(&mut source, 50).unwrap(), 58);
-        assert_eq!(buffer.data().len(), 64);
+        assert_eq!(buffer.fill(&mut source, 50).unwrap(), 10);
+        assert_eq!(buffer.fill(&mut source, 50).unwrap(), 16);
+        assert_eq!(buffer.fill(&mut source, 50).unwrap(), 18);
+        assert_eq!(buffer.data().len(), 50);
         buffer.consume(1_000);
         assert!(buffer.data().is_empty());
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::buffer::Buffer;
-use super::input;
+use super::input::{self, Input};
 use super::pcap::Pcap;
 use super::pcapng::Pcapng;
 use super::record::{Record, Step};
@@ -40,7 +40,17 @@ impl Reader {
     /// Opens `path` as capture number `capture` and reads its file header.
     pub(super) fn open(path: &Path, capture: u16, buffer_size: usize) -> Result<Self, Error> {
         let name = path.to_string_lossy().into_owned();
-        let mut input = input::open(path, &name)?;
+        let input = input::open(path, &name)?;
+        Self::over(input, name, capture, buffer_size)
+    }
+
+    /// Reads the file header of an opened input.
+    pub(super) fn over(
+        mut input: Input,
+        name: String,
+        capture: u16,
+        buffer_size: usize,
+    ) -> Result<Self, Error> {
         let mut buffer = Buffer::with_size(buffer_size);
         let (format, head) = read_header(&mut buffer, &mut input.stream, &name)?;
         let kind = match format {
@@ -185,14 +195,19 @@ fn read_header(
             };
             return Ok((Format::Pcapng(pcapng), 0));
         } else if data.len() >= MAGIC && !Pcapng::is(data) {
-            // As much as one read gives is enough to tell text from other files.
-            return Err(foreign(data, file));
+            // One read more than the magic took is enough to tell text from other files; whether
+            // it fails does not matter any more.
+            let _ = buffer.fill(stream, TEXT_LOOK);
+            return Err(foreign(buffer.data(), file));
         }
         match buffer.fill(stream, PCAP_HEAD) {
             Ok(0) if buffer.data().is_empty() => return Err(Error::Empty { file }),
             Ok(0) if is_text(buffer.data()) => return Err(Error::Text { file }),
             Ok(0) => return Err(Error::ShortHeader { file }),
             Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(Error::ShortHeader { file });
+            }
             Err(source) => return Err(Error::Io { file, operation: "read it", source }),
         }
     }
@@ -212,8 +227,11 @@ fn foreign(data: &[u8], file: String) -> Error {
 
 fn is_text(data: &[u8]) -> bool {
     let start = data.get(..TEXT_LOOK).unwrap_or(data);
-    start.iter().all(|octet| matches!(octet, b'\t' | b'\n' | b'\r' | 0x20..=0x7e | 0x80..))
-        && String::from_utf8_lossy(start).chars().filter(|c| *c == '\u{fffd}').count() <= 1
+    let is_printable =
+        start.iter().all(|octet| matches!(octet, b'\t' | b'\n' | b'\r' | 0x20..=0x7e | 0x80..));
+    // A character that the look cuts in two is text all the same.
+    let is_utf8 = std::str::from_utf8(start).map_or_else(|e| e.error_len().is_none(), |_| true);
+    is_printable && is_utf8
 }
 
 fn broken(error: &io::Error) -> String {
@@ -250,3 +268,83 @@ const FOREIGN: [(&[u8], &str); 5] = [
     (b"XCP\0", "a Sniffer capture"),
     (b"\x0a\x0d\x0a\x1a", "a pcapng file damaged by a transfer in text mode"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{self, Pcap};
+    use super::*;
+
+    /// A pipe that gives so many octets at a time, and must not be asked again before they are
+    /// used up.
+    struct Pipe {
+        chunks: Vec<Vec<u8>>,
+        allowed: Arc<AtomicU64>,
+    }
+
+    impl Read for Pipe {
+        fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+            assert!(self.allowed.fetch_sub(1, Ordering::Relaxed) > 0, "read ahead of need");
+            let chunk = self.chunks.remove(0);
+            space[..chunk.len()].copy_from_slice(&chunk);
+            Ok(chunk.len())
+        }
+    }
+
+    #[test]
+    fn a_pipe_delivers_packets_as_they_come() {
+        let file = Pcap::little().packet(1, b"abc", 3).packet(2, b"def", 3).done();
+        let allowed = Arc::new(AtomicU64::new(2));
+        let chunks = [&file[..10], &file[10..43], &file[43..50], &file[50..], &[]];
+        let chunks = chunks.map(<[u8]>::to_vec).to_vec();
+        let pipe = Pipe { chunks, allowed: Arc::clone(&allowed) };
+        let mut reader = sample::reader(Box::new(pipe), 1_024).unwrap();
+        assert!(reader.advance());
+        assert_eq!(reader.packet().data, b"abc");
+        allowed.store(2, Ordering::Relaxed);
+        assert!(reader.advance());
+        assert_eq!(reader.packet().data, b"def");
+        allowed.store(1, Ordering::Relaxed);
+        assert!(!reader.advance());
+        assert_eq!(reader.facts().damage, None);
+    }
+
+    #[test]
+    fn a_failing_stream_ends_with_what_it_gave() {
+        struct Broken(bool);
+        impl Read for Broken {
+            fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+                if std::mem::replace(&mut self.0, true) {
+                    return Err(io::Error::other("disk on fire"));
+                }
+                let file = Pcap::little().packet(1, b"abc", 3).done();
+                space[..file.len()].copy_from_slice(&file);
+                Ok(file.len())
+            }
+        }
+        let mut reader = sample::reader(Box::new(Broken(false)), 1_024).unwrap();
+        assert!(reader.advance() && !reader.advance());
+        let damage = reader.facts().damage.unwrap();
+        assert!(damage.packet == 2 && damage.what.contains("disk on fire"), "{damage:?}");
+    }
+
+    #[test]
+    fn a_packet_larger_than_the_buffer_is_read() {
+        let large = vec![7; 200_000];
+        let file = Pcap::little().packet(1, &large, 200_000).packet(2, b"x", 1).done();
+        let mut reader = sample::source(&file).unwrap();
+        assert!(reader.advance());
+        assert_eq!(reader.packet().data, large);
+        assert!(reader.advance());
+        assert_eq!(reader.packet().data, b"x");
+    }
+
+    #[test]
+    fn a_file_cut_short_names_the_packet_it_broke_in() {
+        let file = Pcap::little().packet(1, b"abc", 3).packet(2, b"def", 3).done();
+        for missing in 1..19 {
+            let mut reader = sample::source(&file[..file.len() - missing]).unwrap();
+            assert!(reader.advance() && !reader.advance());
+            assert_eq!(reader.facts().damage.unwrap().packet, 2, "{missing}");
+        }
+    }
+}

@@ -9,6 +9,8 @@ mod input;
 mod pcap;
 mod pcapng;
 mod record;
+#[cfg(test)]
+mod sample;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -239,3 +241,196 @@ const BUFFER_OF_MANY: usize = 256 * 1024;
 const OPEN_MAX: usize = 16;
 /// Octets of key logs that are kept: a hundred thousand connections of TLS 1.3.
 const SECRETS_MAX: usize = 16 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::sample::{Folder, Pcap, Random, enhanced, interface, section};
+    use super::*;
+
+    /// Capture, packet number, second and octets of each packet.
+    type Seen = Vec<(usize, u64, i64, Vec<u8>)>;
+
+    fn all(source: &mut Source) -> Seen {
+        let mut packets = Vec::new();
+        while let Some(packet) = source.next() {
+            let stamp = packet.stamp;
+            let second = stamp.at.0 / 1_000_000_000;
+            packets.push((stamp.capture(), stamp.packet(), second, packet.data.to_vec()));
+        }
+        packets
+    }
+
+    fn read(file: &[u8]) -> (Seen, CaptureFacts) {
+        let folder = Folder::new();
+        let mut source = Source::open(&[folder.file("a.pcap", file)]).unwrap();
+        let packets = all(&mut source);
+        assert!(source.next().is_none(), "the end stays the end");
+        (packets, source.facts().pop().unwrap())
+    }
+
+    #[test]
+    fn a_file_gives_its_packets_and_its_facts() {
+        let folder = Folder::new();
+        let file = Pcap::little().packet(5, b"abc", 3).packet(4, b"defgh", 9).done();
+        let path = folder.file("a.pcap", &file);
+        let mut source = Source::open(&[path]).unwrap();
+        let packets = all(&mut source);
+        assert_eq!(packets, [(0, 1, 5, b"abc".to_vec()), (0, 2, 4, b"defgh".to_vec())]);
+        let facts = source.facts().pop().unwrap();
+        assert!(facts.file.ends_with("a.pcap"));
+        assert_eq!((facts.format.as_str(), facts.packets, facts.bytes), ("pcap", 2, 8));
+        assert_eq!(facts.first_packet_at, Some(Timestamp::from_parts(5, 0)));
+        assert_eq!(facts.last_packet_at, Some(Timestamp::from_parts(5, 0)));
+        assert_eq!((facts.truncated_packets, facts.kernel_dropped), (1, None));
+        assert_eq!(facts.damage, None);
+        let size = file.len() as u64;
+        assert_eq!((source.bytes_read(), source.total_bytes()), (size, Some(size)));
+    }
+
+    #[test]
+    fn a_header_alone_is_a_capture_without_packets() {
+        let (packets, facts) = read(&Pcap::little().done());
+        assert!(packets.is_empty() && facts.damage.is_none());
+        assert_eq!((facts.packets, facts.first_packet_at), (0, None));
+    }
+
+    #[test]
+    fn several_files_come_in_time_order_and_keep_their_own() {
+        let folder = Folder::new();
+        let first = Pcap::little().packet(1, b"a", 1).packet(5, b"b", 1).packet(3, b"c", 1);
+        let second = Pcap::little().packet(2, b"d", 1).packet(6, b"e", 1);
+        let empty = Pcap::little();
+        let files = [second, empty, first].map(Pcap::done);
+        let paths: Vec<_> =
+            files.iter().enumerate().map(|(at, file)| folder.file(&at.to_string(), file)).collect();
+        let mut source = Source::open(&paths).unwrap();
+        let order: Vec<_> = all(&mut source).into_iter().map(|it| (it.0, it.1, it.2)).collect();
+        assert_eq!(order, [(2, 1, 1), (0, 1, 2), (2, 2, 5), (2, 3, 3), (0, 2, 6)]);
+        let counts: Vec<_> = source.facts().iter().map(|facts| facts.packets).collect();
+        assert_eq!(counts, [2, 0, 3]);
+        assert_eq!(Some(source.bytes_read()), source.total_bytes());
+    }
+
+    #[test]
+    fn a_long_ring_is_opened_as_time_goes() {
+        let folder = Folder::new();
+        let mut paths = Vec::new();
+        for at in 0..40_u32 {
+            let file = Pcap::little().packet(100 - at * 2, b"x", 1).packet(101 - at * 2, b"y", 1);
+            paths.push(folder.file(&at.to_string(), &file.done()));
+        }
+        let mut source = Source::open(&paths).unwrap();
+        // One that is gone when its time comes is damage, not the end of all.
+        std::fs::remove_file(&paths[7]).unwrap();
+        let packets = all(&mut source);
+        assert_eq!(packets.len(), 78);
+        assert!(packets.is_sorted_by_key(|packet| packet.2));
+        let facts = source.facts();
+        assert!(facts[7].damage.is_some() && facts[7].format == "pcap");
+        assert!(facts[8].damage.is_none() && facts[8].packets == 2);
+    }
+
+    #[test]
+    fn compressed_files_are_read_and_told() {
+        let file = Pcap::little().packet(1, b"abc", 3).packet(2, b"def", 3).done();
+        let plain = read(&file).0;
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gz.write_all(&file).unwrap();
+        let mut gz = gz.finish().unwrap();
+        let zst = zstd::stream::encode_all(&file[..], 1).unwrap();
+        for (packed, format) in [(gz.clone(), "pcap.gz"), (zst.clone(), "pcap.zst")] {
+            let (packets, facts) = read(&packed);
+            assert_eq!((&packets, facts.format.as_str()), (&plain, format));
+            assert_eq!(facts.damage, None);
+        }
+        // A wrong check sum at the end: everything was read, and it is told.
+        let at = gz.len() - 8;
+        gz[at] ^= 1;
+        let (packets, facts) = read(&gz);
+        assert_eq!((packets, facts.damage.unwrap().packet), (plain, 3));
+        // Cut short: what was whole before the cut is read.
+        let mut random = Random(5);
+        let noise: Vec<u8> = (0..200_000).map(|_| random.next() as u8).collect();
+        let file = Pcap::little().packet(1, b"abc", 3).packet(2, &noise, 200_000).done();
+        let zst = zstd::stream::encode_all(&file[..], 1).unwrap();
+        let (packets, facts) = read(&zst[..zst.len() - 3]);
+        assert_eq!((packets.len(), facts.damage.unwrap().packet), (1, 2));
+    }
+
+    #[test]
+    fn what_is_no_capture_is_an_error_of_one_line() {
+        let folder = Folder::new();
+        let text = "# Labelled captures: naïve".as_bytes();
+        let cases: [(&[u8], &str); 8] = [
+            (b"", "is empty"),
+            (b"\xd4\xc3\xb2", "file header"),
+            (&[0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0], "file header"),
+            (text, "text file"),
+            (b"hi\n", "text file"),
+            (&[0xde, 0xad, 0xbe, 0xef, 0, 1, 2, 3, 4], "de ad be ef"),
+            (b"snoop\0\0\0\0\0\0\x02", "snoop"),
+            (b"\x0a\x0d\x0d\x0a\x1c\0\0\0nope", "byte-order"),
+        ];
+        for (file, wanted) in cases {
+            let path = folder.file("x", file);
+            let error = Source::open(&[path]).err().unwrap().to_string();
+            assert!(error.contains(wanted) && !error.contains('\n'), "{error}");
+        }
+        let missing = Source::open(&["/nonexistent/x".into()]).err().unwrap();
+        assert!(matches!(missing, Error::Missing { .. }));
+    }
+
+    #[test]
+    fn key_logs_are_collected_from_every_file() {
+        let folder = Folder::new();
+        let secrets = |text: &[u8]| {
+            let body = [&0x544c_534b_u32.to_le_bytes(), &(text.len() as u32).to_le_bytes(), text];
+            sample::block(10, &body.concat())
+        };
+        let file = |text: &[u8]| {
+            let parts = [section(), secrets(text), interface(&[]), enhanced(0, 1, b"p", 1, &[])];
+            [parts.concat(), secrets(b"late")].concat()
+        };
+        let one = folder.file("1", &file(b"CLIENT_RANDOM 1"));
+        let mut source = Source::open(std::slice::from_ref(&one)).unwrap();
+        assert!(source.next().is_some());
+        assert_eq!(source.secrets(), [b"CLIENT_RANDOM 1"]);
+        assert!(source.next().is_none());
+        assert_eq!(source.secrets().len(), 2);
+        let two = folder.file("2", &file(b"CLIENT_RANDOM 22"));
+        for count in [2, OPEN_MAX + 1] {
+            let mut paths = vec![one.clone(), two.clone()];
+            paths.resize(count, two.clone());
+            let mut source = Source::open(&paths).unwrap();
+            assert_eq!(all(&mut source).len(), count);
+            assert_eq!(source.secrets().len(), 2 * count);
+        }
+    }
+
+    #[test]
+    fn garbage_never_panics_and_always_ends() {
+        let mut random = Random(0xfeed);
+        let pcap = Pcap::little().packet(1, &[7; 60], 60).packet(2, &[8; 90], 90).done();
+        let big = Pcap::big().packet(1, &[7; 60], 60).packet(2, &[8; 90], 90).done();
+        let packets = [enhanced(0, 1, &[7; 60], 60, &[]), enhanced(0, 2, &[8; 61], 99, &[])];
+        let pcapng = [section(), interface(&[9, 0, 1, 0, 6, 0, 0, 0]), packets.concat()].concat();
+        for turn in 0..3_000 {
+            let mut file = [&pcap, &big, &pcapng][turn % 3].clone();
+            for _ in 0..=random.below(6) {
+                let at = random.below(file.len());
+                file[at] = random.next() as u8;
+            }
+            file.truncate(file.len() - random.below(file.len() / 4));
+            // Damage of the file header may leave nothing to read.
+            let Some(mut reader) = sample::source(&file) else { continue };
+            let mut count = 0;
+            while reader.advance() {
+                assert!(reader.packet().data.len() <= file.len());
+                count += 1;
+                assert!(count < 100, "{file:02x?}");
+            }
+        }
+    }
+}

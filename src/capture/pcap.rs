@@ -139,3 +139,71 @@ const MODIFIED_BIG: u32 = 0x34cd_b2a1;
 /// All magics, read in little-endian.
 const MAGICS: [u32; 6] =
     [0xa1b2_c3d4, PLAIN_BIG, 0xa1b2_3c4d, 0x4d3c_b2a1, 0xa1b2_cd34, MODIFIED_BIG];
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+
+    fn first(file: &[u8]) -> (i64, u32, u8, Vec<u8>, u32) {
+        let mut reader = sample::source(file).unwrap();
+        assert!(reader.advance());
+        let packet = reader.packet();
+        let got = (
+            packet.stamp.at.0,
+            packet.link.0,
+            packet.fcs_length,
+            packet.data.to_vec(),
+            packet.wire_length,
+        );
+        assert!(!reader.advance());
+        assert_eq!(reader.facts().damage, None);
+        got
+    }
+
+    #[test]
+    fn every_magic_in_both_byte_orders() {
+        for (magic, unit) in [(0xa1b2_c3d4, 1_000), (0xa1b2_3c4d, 1), (0xa1b2_cd34, 1_000)] {
+            for is_big in [false, true] {
+                let file = sample::Pcap::new(magic, 276, is_big);
+                let file = file.record((7, 123_456), (3, 9), b"abc").done();
+                let wanted = (7_000_000_000 + 123_456 * unit, 276, 0, b"abc".to_vec(), 9);
+                assert_eq!(first(&file), wanted, "{magic:x} {is_big}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_check_sequence_bits_are_no_link_type() {
+        let file = |network| sample::Pcap::new(0xa1b2_c3d4, network, false).packet(1, b"", 0);
+        let (_, link, fcs, ..) = first(&file(0x2400_0001).done());
+        assert_eq!((link, fcs), (1, 4));
+        // Without the P bit the length means nothing.
+        let (_, link, fcs, ..) = first(&file(0x2000_0001).done());
+        assert_eq!((link, fcs), (1, 0));
+    }
+
+    #[test]
+    fn a_fraction_of_more_than_a_second_is_odd_and_no_more() {
+        let file = sample::Pcap::little().record((u32::MAX, u32::MAX), (0, 0), b"").done();
+        assert_eq!(first(&file).0, i64::from(u32::MAX) * 1_000_001_000);
+    }
+
+    #[test]
+    fn absurd_lengths_are_damage_without_an_allocation() {
+        for captured in [u32::MAX, 0x7fff_ffff, 300_000] {
+            let file = sample::Pcap::little().packet(1, b"abc", 3);
+            let file = file.record((2, 0), (captured, 3), &[0; 400]).done();
+            let mut reader = sample::source(&file).unwrap();
+            assert!(reader.advance() && !reader.advance());
+            let damage = reader.facts().damage.unwrap();
+            assert!(damage.packet == 2 && damage.what.contains(&captured.to_string()));
+        }
+    }
+
+    #[test]
+    fn a_large_snap_length_allows_large_packets() {
+        let mut file = sample::Pcap::little().packet(1, &[7; 300_000], 300_000).done();
+        file[16..20].copy_from_slice(&400_000_u32.to_le_bytes());
+        assert_eq!(first(&file).3.len(), 300_000);
+    }
+}

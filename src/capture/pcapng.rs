@@ -361,3 +361,204 @@ const NANOSECONDS: u64 = 1_000_000_000;
 const INTERFACES_MAX: usize = 65_536;
 /// Damage that leaves no packet readable.
 const NO_INTERFACE: &str = "a packet comes before any interface description";
+
+#[cfg(test)]
+mod tests {
+    use super::super::file::Reader;
+    use super::super::sample::{block, enhanced, interface, section, source};
+    use super::*;
+    use crate::vocab::capture::CaptureFacts;
+
+    /// Time, link type, octets and wire length of each packet.
+    type Seen = Vec<(i64, u32, Vec<u8>, u32)>;
+
+    fn read(parts: &[Vec<u8>]) -> (Seen, CaptureFacts) {
+        let mut reader: Reader = source(&parts.concat()).unwrap();
+        let mut seen = Vec::new();
+        while reader.advance() {
+            let packet = reader.packet();
+            let (at, link) = (packet.stamp.at.0, packet.link.0);
+            seen.push((at, link, packet.data.to_vec(), packet.wire_length));
+        }
+        (seen, reader.facts())
+    }
+
+    fn simple(wire: u32, data: &[u8]) -> Vec<u8> {
+        block(3, &[&wire.to_le_bytes(), data].concat())
+    }
+
+    /// The same blocks in big-endian, given as words; octets stay as they are.
+    fn big(kind: u32, words: &[u32], octets: &[u8]) -> Vec<u8> {
+        let length = (12 + words.len() * 4 + octets.len()) as u32;
+        let words = [&[kind, length], words].concat();
+        let head: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
+        [&head[..], octets, &length.to_be_bytes()].concat()
+    }
+
+    #[test]
+    fn interfaces_have_their_own_link_type_and_clock() {
+        let raw = block(1, &[101, 0, 0, 0, 0, 0, 0, 0, 9, 0, 1, 0, 9, 0, 0, 0]);
+        let (seen, facts) = read(&[
+            section(),
+            interface(&[]),
+            raw,
+            enhanced(0, 1_500_000, b"abc", 3, &[]),
+            enhanced(1, 2_500_000_001, b"defg", 40, &[]),
+        ]);
+        assert_eq!(seen[0], (1_500_000_000, 1, b"abc".to_vec(), 3));
+        assert_eq!(seen[1], (2_500_000_001, 101, b"defg".to_vec(), 40));
+        assert_eq!((facts.format.as_str(), facts.packets), ("pcapng", 2));
+        assert_eq!((facts.truncated_packets, facts.kernel_dropped), (1, None));
+    }
+
+    #[test]
+    fn clocks_count_in_powers_of_ten_and_two_from_an_offset() {
+        let cases: [(&[u8], u64, i64); 5] = [
+            (&[9, 0, 1, 0, 3, 0, 0, 0], 1_234, 1_234_000_000),
+            (&[9, 0, 1, 0, 0x80 | 20, 0, 0, 0], 3 << 19, 1_500_000_000),
+            (&[9, 0, 1, 0, 18, 0, 0, 0], 1_500_000_000_000_000_000, 1_500_000_000),
+            (&[9, 0, 1, 0, 0xff, 0, 0, 0], 5, 0),
+            (&[14, 0, 8, 0, 10, 0, 0, 0, 0, 0, 0, 0], 1_000_000, 11_000_000_000),
+        ];
+        for (options, units, wanted) in cases {
+            let (seen, _) = read(&[section(), interface(options), enhanced(0, units, b"", 0, &[])]);
+            assert_eq!(seen[0].0, wanted, "{options:?}");
+        }
+        let back = [14, 0, 8, 0, 255, 255, 255, 255, 255, 255, 255, 255];
+        let (seen, _) = read(&[section(), interface(&back), enhanced(0, u64::MAX, b"", 0, &[])]);
+        assert_eq!(seen[0].0, i64::MAX); // out of range saturates
+    }
+
+    #[test]
+    fn sections_have_their_own_byte_order_and_interfaces() {
+        let swapped = big(0x0a0d_0d0a, &[0x1a2b_3c4d, 0x0001_0000, u32::MAX, u32::MAX], &[]);
+        let offset = [0, 14, 0, 8, 0, 0, 0, 0, 0, 0, 0, 1];
+        let (seen, facts) = read(&[
+            section(),
+            interface(&[]),
+            enhanced(0, 1, b"abc", 3, &[]),
+            swapped,
+            big(1, &[101 << 16, 0], &offset),
+            big(6, &[0, 0, 2, 3, 3], b"def\0"),
+            section(),
+            enhanced(0, 3, b"x", 1, &[]),
+        ]);
+        assert_eq!(seen[0], (1_000, 1, b"abc".to_vec(), 3));
+        assert_eq!(seen[1], (1_000_002_000, 101, b"def".to_vec(), 3));
+        assert_eq!((seen.len(), facts.damage.unwrap().packet), (2, 3));
+    }
+
+    #[test]
+    fn simple_packets_take_the_snap_length_and_the_last_time() {
+        let snapped = block(1, &[1, 0, 0, 0, 4, 0, 0, 0]);
+        let (seen, facts) = read(&[
+            section(),
+            snapped,
+            simple(3, b"abc\0"),
+            enhanced(0, 5_000_000, b"x", 1, &[]),
+            simple(9, b"abcd"),
+        ]);
+        assert_eq!(seen[0], (0, 1, b"abc".to_vec(), 3));
+        assert_eq!(seen[2], (5_000_000_000, 1, b"abcd".to_vec(), 9));
+        assert_eq!(facts.truncated_packets, 1);
+    }
+
+    #[test]
+    fn obsolete_packets_are_read_and_their_drops_added() {
+        let obsolete = |drops: u16| {
+            let head = [&[0, 0], &drops.to_le_bytes()[..], &[0, 0, 0, 0, 7, 0, 0, 0]].concat();
+            block(2, &[&head[..], &[3, 0, 0, 0, 3, 0, 0, 0], &b"abc"[..]].concat())
+        };
+        let parts = [section(), interface(&[]), obsolete(2), obsolete(u16::MAX), obsolete(3)];
+        let (seen, facts) = read(&parts);
+        assert_eq!(seen[0], (7_000, 1, b"abc".to_vec(), 3));
+        assert_eq!((seen.len(), facts.kernel_dropped), (3, Some(5)));
+    }
+
+    #[test]
+    fn drops_come_from_the_latest_statistics_or_else_from_packets() {
+        let count = |code: u8, drops: u8| [code, 0, 8, 0, drops, 0, 0, 0, 0, 0, 0, 0];
+        let statistics = |id: u8, options: &[u8]| {
+            block(5, &[&[id, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], options].concat())
+        };
+        let comment = [1, 0, 3, 0, b'h', b'i', b'!', 0];
+        let packet = enhanced(0, 1, b"abc", 3, &[&comment[..], &count(4, 9)].concat());
+        let mut parts = vec![section(), interface(&[]), packet];
+        assert_eq!(read(&parts).1.kernel_dropped, Some(9));
+        parts.extend([statistics(0, &count(5, 1)), statistics(0, &count(5, 4))]);
+        parts.push(statistics(7, &count(5, 100)));
+        assert_eq!(read(&parts).1.kernel_dropped, Some(4));
+        let both = [count(5, 2), count(7, 3)].concat();
+        parts.extend([section(), interface(&[]), statistics(0, &both)]);
+        assert_eq!(read(&parts).1.kernel_dropped, Some(9));
+    }
+
+    #[test]
+    fn other_blocks_are_passed_and_do_not_count() {
+        let names = block(4, &[1, 0, 9, 0, 1, 2, 3, 4, b'n', b'o', b'e', b'n', b'd']);
+        let (seen, facts) = read(&[
+            section(),
+            names,
+            interface(&[]),
+            block(0x0bad, &[1, 2, 3, 4, 5]),
+            block(0x7777_7777, &[0; 100_000]),
+            enhanced(0, 1, b"abc", 3, &[]),
+        ]);
+        assert_eq!((seen.len(), facts.packets, facts.damage), (1, 1, None));
+    }
+
+    #[test]
+    fn an_unknown_interface_spoils_one_packet_none_at_all_the_section() {
+        let (seen, facts) = read(&[
+            section(),
+            interface(&[]),
+            enhanced(7, 1, b"abc", 3, &[]),
+            enhanced(0, 1, b"abc", 3, &[]),
+        ]);
+        assert_eq!((seen[0].1, seen[1].1), (LinkType::UNKNOWN.0, 1));
+        assert_eq!(facts.damage, None);
+        for packet in [enhanced(0, 1, b"abc", 3, &[]), simple(3, b"abc")] {
+            let (seen, facts) = read(&[section(), packet]);
+            let damage = facts.damage.unwrap();
+            assert!(seen.is_empty() && damage.packet == 1 && damage.what == NO_INTERFACE);
+        }
+    }
+
+    #[test]
+    fn lengths_that_lie_end_the_file_or_stay_inside_their_block() {
+        let good = [section(), interface(&[]), enhanced(0, 1, b"abc", 3, &[])].concat();
+        for length in [0_u32, 8, 0xffff_ffff, 0x7fff_fffc] {
+            let mut bad = enhanced(0, 1, b"abc", 3, &[]);
+            bad[4..8].copy_from_slice(&length.to_le_bytes());
+            let (seen, facts) = read(&[good.clone(), bad]);
+            assert_eq!((seen.len(), facts.damage.unwrap().packet), (1, 2), "{length}");
+        }
+        let mut trailer = enhanced(0, 1, b"abc", 3, &[]);
+        *trailer.last_mut().unwrap() = 1;
+        assert!(read(&[good.clone(), trailer]).1.damage.unwrap().what.contains("differ"));
+        // The captured length alone lies: the packet is what its block holds.
+        let mut captured = enhanced(0, 1, b"abcd", 4, &[]);
+        captured[20..24].fill(0xff);
+        let (seen, facts) = read(&[good.clone(), captured]);
+        assert_eq!((seen[1].2.as_slice(), facts.damage), (&b"abcd"[..], None));
+        // A length that was not rounded up.
+        let mut odd = enhanced(0, 1, b"abc", 3, &[]);
+        let end = odd.len() - 4;
+        odd[4] -= 1;
+        odd[end] -= 1;
+        let (seen, facts) = read(&[good, odd]);
+        assert_eq!((seen[1].2.as_slice(), facts.damage), (&b"abc"[..], None));
+    }
+
+    #[test]
+    fn only_tls_key_logs_are_kept() {
+        let secrets = |kind: u32, text: &[u8]| {
+            let body = [&kind.to_le_bytes(), &(text.len() as u32).to_le_bytes(), text].concat();
+            block(10, &body)
+        };
+        let file = [section(), secrets(0x5747_4b4c, b"wg"), secrets(0x544c_534b, b"CLIENT")];
+        let mut reader = source(&file.concat()).unwrap();
+        assert!(!reader.advance());
+        assert_eq!(reader.take_secrets(), [b"CLIENT"]);
+    }
+}

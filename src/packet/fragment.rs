@@ -132,6 +132,11 @@ impl Fragments {
             self.ages.push_back((now, part.key));
         }
         let parts = self.parts.entry(part.key).or_insert_with(|| Parts::new(now));
+        if matches!(parts.state, State::Complete(_)) {
+            // A copy of what the datagram had is no loss.
+            self.joined += 1;
+            return Err(Skip::Fragment);
+        }
         parts.add(part)?;
         let Some(protocol) = parts.whole() else { return Err(Skip::Fragment) };
         self.joined += parts.count - 1;
@@ -291,3 +296,194 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long copies of a complete datagram's fragments are told from the next datagram of the same
 /// key: captures on all interfaces of a host see each fragment twice.
 const COPIES: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+#[allow(clippy::single_range_in_vec_init)] // A list of one cut is a list of cuts.
+mod tests {
+    use super::super::Decoder;
+    use super::super::sample::{Random, ether, ipv4, ipv6, packet, tcp, udp};
+    use super::*;
+    use crate::vocab::packet::{LinkType, Packet};
+    use crate::vocab::time::Stamp;
+
+    /// Frames with pieces of an IPv4 payload.
+    fn four(protocol: u8, id: u8, payload: &[u8], cuts: &[Range<usize>]) -> Vec<Vec<u8>> {
+        let frame = |range: &Range<usize>| {
+            let mut ip = ipv4(protocol, &payload[range.clone()]);
+            let more = if range.end < payload.len() { 0x2000 } else { 0 };
+            ip[5] = id;
+            ip[6..8].copy_from_slice(&((range.start / 8) as u16 | more).to_be_bytes());
+            ether(0x0800, &ip)
+        };
+        cuts.iter().map(frame).collect()
+    }
+
+    /// Frames with pieces of an IPv6 payload.
+    fn six(payload: &[u8], cuts: &[Range<usize>]) -> Vec<Vec<u8>> {
+        let frame = |range: &Range<usize>| {
+            let more = u16::from(range.end < payload.len());
+            let [high, low] = (range.start as u16 | more).to_be_bytes();
+            let header = [6, 0, high, low, 0, 0, 0, 9];
+            ether(0x86dd, &ipv6(44, &[&header, &payload[range.clone()]].concat()))
+        };
+        cuts.iter().map(frame).collect()
+    }
+
+    struct Feed {
+        decoder: Decoder,
+        number: u64,
+    }
+
+    impl Feed {
+        fn new(limits: &Limits) -> Self {
+            Self { decoder: Decoder::new(limits), number: 0 }
+        }
+
+        fn push(&mut self, second: i64, frame: &[u8]) -> Result<(Vec<u8>, u64), Skip> {
+            self.number += 1;
+            let stamp = Stamp::new(0, self.number, Timestamp::from_parts(second, 0));
+            let packet = Packet { stamp, ..packet(LinkType::ETHERNET, frame) };
+            let segment = self.decoder.decode(&packet)?;
+            Ok((segment.payload.to_vec(), segment.stamp.packet()))
+        }
+
+        fn all(&mut self, frames: &[Vec<u8>]) -> Vec<Result<(Vec<u8>, u64), Skip>> {
+            frames.iter().map(|frame| self.push(1, frame)).collect()
+        }
+    }
+
+    fn body() -> Vec<u8> {
+        (0..100).collect()
+    }
+
+    #[test]
+    fn any_order_gives_the_datagram_with_the_stamp_of_its_last_piece() {
+        let segment = tcp(&body());
+        let cuts = [0..40, 40..80, 80..120];
+        for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0], [2, 0, 1]] {
+            for frames in [four(6, 1, &segment, &cuts), six(&segment, &cuts)] {
+                let mut feed = Feed::new(&Limits::default());
+                let frames = order.map(|at| frames[at].clone());
+                let waiting = Err(Skip::Fragment);
+                assert_eq!(feed.all(&frames), [waiting.clone(), waiting, Ok((body(), 3))]);
+                assert_eq!(feed.decoder.joined_fragments(), 2);
+            }
+        }
+    }
+
+    #[test]
+    fn copies_do_no_harm_before_or_after_the_end() {
+        let segment = tcp(&body());
+        let cuts = [0..40, 0..40, 40..120, 40..120, 0..40];
+        for frames in [four(6, 1, &segment, &cuts), six(&segment, &cuts)] {
+            let mut feed = Feed::new(&Limits::default());
+            let got = feed.all(&frames);
+            let waiting = Err(Skip::Fragment);
+            assert_eq!(got[2], Ok((body(), 3)));
+            assert!([0, 1, 3, 4].iter().all(|at| got[*at] == waiting));
+            // The same identification, later, is another datagram.
+            assert_eq!(feed.push(9, &frames[2]), waiting);
+            assert_eq!(feed.push(9, &frames[0]), Ok((body(), 7)));
+        }
+    }
+
+    #[test]
+    fn of_overlapping_octets_the_first_hold_in_ipv4() {
+        let segment = tcp(&body());
+        let other = tcp(&[0xee; 100]);
+        let mut frames = four(6, 1, &segment, &[0..40, 64..80]);
+        frames.extend(four(6, 1, &other, &[24..72, 72..120]));
+        let mut feed = Feed::new(&Limits::default());
+        let (got, _) = feed.all(&frames).pop().unwrap().unwrap();
+        let mut wanted = [0xee; 100];
+        wanted[..20].copy_from_slice(&body()[..20]);
+        wanted[44..60].copy_from_slice(&body()[44..60]);
+        assert_eq!(got, wanted);
+    }
+
+    #[test]
+    fn an_overlap_spoils_the_datagram_in_ipv6() {
+        let segment = tcp(&body());
+        let mut frames = six(&segment, &[0..40]);
+        frames.extend(six(&tcp(&[0xee; 100]), &[32..80]));
+        frames.extend(six(&segment, &[40..80, 80..120]));
+        let mut feed = Feed::new(&Limits::default());
+        assert!(feed.all(&frames).iter().all(|got| *got == Err(Skip::Fragment)));
+    }
+
+    #[test]
+    fn patience_ends() {
+        let frames = four(6, 1, &tcp(&body()), &[0..40, 40..120]);
+        let mut feed = Feed::new(&Limits::default());
+        assert_eq!(feed.push(0, &frames[0]), Err(Skip::Fragment));
+        assert_eq!(feed.push(31, &frames[1]), Err(Skip::Fragment));
+        assert_eq!(feed.push(32, &frames[0]), Ok((body(), 3)));
+        assert_eq!(feed.decoder.evicted_datagrams(), 0);
+    }
+
+    #[test]
+    fn of_too_many_datagrams_the_oldest_goes() {
+        let limits = Limits { fragmented_datagrams: 3, ..Limits::default() };
+        let mut feed = Feed::new(&limits);
+        for id in 0..4 {
+            let frames = four(6, id, &tcp(&body()), &[0..40]);
+            assert_eq!(feed.push(1, &frames[0]), Err(Skip::Fragment));
+        }
+        assert_eq!(feed.decoder.evicted_datagrams(), 1);
+        for (id, whole) in [(3, true), (1, true), (0, false)] {
+            let frames = four(6, id, &tcp(&body()), &[40..120]);
+            assert_eq!(feed.push(1, &frames[0]).is_ok(), whole, "{id}");
+        }
+    }
+
+    #[test]
+    fn a_datagram_larger_than_the_bound_is_refused() {
+        let limits = Limits { datagram_bytes: 64, ..Limits::default() };
+        let mut feed = Feed::new(&limits);
+        let frames = four(6, 1, &tcp(&body()), &[0..64, 64..120]);
+        let refused = Err(Skip::Malformed);
+        assert_eq!(feed.all(&frames), [Err(Skip::Fragment), refused]);
+    }
+
+    #[test]
+    fn fragments_of_a_tunnel_may_hold_fragments() {
+        let mut inner = four(6, 7, &tcp(&body()), &[0..40, 40..120]);
+        let second = inner.pop().unwrap();
+        let vxlan = udp(4789, &[&[8, 0, 0, 0, 0, 0, 1, 0], &second[..]].concat());
+        let end = vxlan.len();
+        let outer = four(17, 1, &vxlan, &[0..80, 80..end]);
+        let mut feed = Feed::new(&Limits::default());
+        assert_eq!(feed.push(1, &inner[0]), Err(Skip::Fragment));
+        assert_eq!(feed.all(&outer), [Err(Skip::Fragment), Ok((body(), 3))]);
+    }
+
+    #[test]
+    fn a_cut_fragment_cannot_be_used() {
+        let frames = four(6, 1, &tcp(&body()), &[0..40, 40..120]);
+        let mut decoder = Decoder::new(&Limits::default());
+        let whole = packet(LinkType::ETHERNET, &frames[1]);
+        let cut = Packet { data: &frames[1][..60], ..whole };
+        assert_eq!(decoder.decode(&cut).unwrap_err(), Skip::Cut);
+    }
+
+    #[test]
+    fn random_pieces_of_one_datagram_never_give_wrong_octets() {
+        let mut random = Random(77);
+        let body: Vec<u8> = (0..1_000).map(|at| (at * 7) as u8).collect();
+        let segment = tcp(&body);
+        let mut complete = 0;
+        for _ in 0..200 {
+            let mut feed = Feed::new(&Limits::default());
+            for _ in 0..120 {
+                let start = random.below(segment.len() / 8) * 8;
+                let end = (start + 8 + random.below(20) * 8).min(segment.len());
+                let frames = four(6, 1, &segment, &[start..end]);
+                if let Ok((got, _)) = feed.push(1, &frames[0]) {
+                    assert_eq!(got, body);
+                    complete += 1;
+                }
+            }
+        }
+        assert!(complete > 100, "{complete}");
+    }
+}

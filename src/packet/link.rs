@@ -148,3 +148,71 @@ const NFLOG_HEADER: usize = 4;
 const TLV_HEADER: usize = 4;
 /// Type of the triple that holds the packet.
 const NFLOG_PAYLOAD: u16 = 9;
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{decode, ether, ipv4, ipv6, tcp};
+    use super::*;
+
+    fn hello(link: LinkType, header: &[u8], ip: &[u8]) {
+        let got = decode(link, &[header, ip].concat());
+        assert_eq!(got, Ok((b"hello".to_vec(), 0)), "{link:?} {header:02x?}");
+    }
+
+    #[test]
+    fn every_link_type_leads_to_ip() {
+        let four = ipv4(6, &tcp(b"hello"));
+        let six = ipv6(6, &tcp(b"hello"));
+        for link in [12, 14, 101, 228, 229].map(LinkType) {
+            hello(link, &[], &four);
+            hello(link, &[], &six);
+        }
+        hello(LinkType::LINUX_SLL, &[0, 0, 3, 4, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0], &four);
+        let sll2 = [0x86, 0xdd, 0, 0, 0, 0, 0, 1, 3, 4, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0];
+        hello(LinkType::LINUX_SLL2, &sll2, &six);
+        hello(LinkType::PPP, &[0x00, 0x21], &four);
+        hello(LinkType::PPP, &[0x21], &four);
+        hello(LinkType::PPP, &[0xff, 0x03, 0x00, 0x57], &six);
+        hello(LinkType::PPP_HDLC, &[0xff, 0x03, 0x21], &four);
+        hello(LinkType::PPP_HDLC, &[0x0f, 0x00, 0x08, 0x00], &four);
+        hello(LinkType::PPP_ETHER, &[0x11, 0, 0, 1, 0, 47, 0, 0x21], &four);
+    }
+
+    #[test]
+    fn loopback_families_are_read_in_both_byte_orders() {
+        let four = ipv4(6, &tcp(b"hello"));
+        let six = ipv6(6, &tcp(b"hello"));
+        for link in [LinkType::NULL, LinkType::LOOP] {
+            hello(link, &[2, 0, 0, 0], &four);
+            hello(link, &[0, 0, 0, 2], &four);
+            for family in [10, 23, 24, 28, 30] {
+                hello(link, &[family, 0, 0, 0], &six);
+                hello(link, &[0, 0, 0, family], &six);
+            }
+            assert_eq!(decode(link, &[7, 0, 0, 0, 1]), Err(Skip::NotIp(7)));
+        }
+    }
+
+    #[test]
+    fn a_netfilter_log_is_searched_for_its_packet() {
+        let four = ipv4(6, &tcp(b"hello"));
+        let octets = (4 + four.len()) as u8;
+        let little = [2, 0, 0, 0, 5, 0, 10, 0, 0, 0xee, 0xee, 0xee, octets, 0, 9, 0];
+        hello(LinkType::NFLOG, &little, &four);
+        let big = [2, 0, 0, 0, 0, 5, 0, 10, 0, 0xee, 0xee, 0xee, 0, octets, 0, 9];
+        hello(LinkType::NFLOG, &big, &four);
+        let none = [2, 0, 0, 0, 4, 0, 10, 0];
+        assert_eq!(decode(LinkType::NFLOG, &none), Err(Skip::Malformed));
+        let stuck = [2, 0, 0, 0, 0, 0, 10, 0, 0, 0];
+        assert_eq!(decode(LinkType::NFLOG, &stuck), Err(Skip::Malformed));
+    }
+
+    #[test]
+    fn snap_frames_have_an_ether_type_others_do_not() {
+        let four = ipv4(6, &tcp(b"hello"));
+        let snap = [&[0xaa, 0xaa, 3, 0, 0, 0, 8, 0], &four[..]].concat();
+        assert_eq!(decode(LinkType::ETHERNET, &ether(53, &snap)), Ok((b"hello".to_vec(), 0)));
+        let spanning_tree = ether(38, &[0x42; 40]);
+        assert_eq!(decode(LinkType::ETHERNET, &spanning_tree), Err(Skip::NotIp(38)));
+    }
+}

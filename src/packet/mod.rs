@@ -6,6 +6,8 @@
 mod fragment;
 mod ip;
 mod link;
+#[cfg(test)]
+mod sample;
 mod tunnel;
 
 use self::fragment::{Datagram, Fragment, Fragments};
@@ -51,8 +53,8 @@ impl Decoder {
         }
     }
 
-    /// Fragments that were answered with [`Skip::Fragment`] and have become part of a whole
-    /// datagram since: they are no loss. Grows; compare it before and after a packet.
+    /// Fragments that were answered with [`Skip::Fragment`] and are no loss, for they have become
+    /// part of a whole datagram, or were copies. Grows; compare it before and after a packet.
     pub fn joined_fragments(&self) -> u64 {
         self.fragments.joined()
     }
@@ -219,3 +221,179 @@ fn u16_at(data: &[u8], at: usize) -> Option<u16> {
 /// IPv6 extension headers passed in one packet. RFC 8200 section 4.1 knows seven places; hostile
 /// packets could chain eight thousand.
 const EXTENSIONS_MAX: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::sample::{self, ether, ipv4, ipv6, packet, tcp, udp};
+    use super::*;
+    use crate::vocab::packet::LinkType;
+    use crate::vocab::segment::{Seq, TcpFlags};
+
+    fn decode(frame: &[u8]) -> Result<(Vec<u8>, u32), Skip> {
+        sample::decode(LinkType::ETHERNET, frame)
+    }
+
+    #[test]
+    fn every_field_of_a_segment_is_what_the_header_says() {
+        let frame = ether(0x0800, &ipv4(6, &tcp(b"hello")));
+        let mut decoder = Decoder::new(&Limits::default());
+        let segment = decoder.decode(&packet(LinkType::ETHERNET, &frame)).unwrap();
+        assert_eq!(segment.source.to_string(), "10.1.0.5:40000");
+        assert_eq!(segment.destination.to_string(), "10.1.0.9:8080");
+        assert_eq!((segment.seq, segment.ack), (Seq(0x0102_0304), Seq(0x0506_0708)));
+        assert!(segment.flags.has(TcpFlags::ACK) && segment.flags.has(TcpFlags::PSH));
+        assert_eq!((segment.window, segment.payload, segment.cut), (0x2000, &b"hello"[..], 0));
+        assert_eq!(segment.stamp.packet(), 1);
+    }
+
+    #[test]
+    fn ipv6_addresses_survive() {
+        let frame = ether(0x86dd, &ipv6(6, &tcp(b"hello")));
+        let mut decoder = Decoder::new(&Limits::default());
+        let segment = decoder.decode(&packet(LinkType::ETHERNET, &frame)).unwrap();
+        assert_eq!(segment.source.to_string(), "[fd00::5]:40000");
+        assert_eq!(segment.payload, b"hello");
+    }
+
+    #[test]
+    fn what_the_snap_length_cut_is_told_and_not_hidden() {
+        let frame = ether(0x0800, &ipv4(6, &tcp(b"hello world")));
+        let mut decoder = Decoder::new(&Limits::default());
+        let cut = |octets: usize| {
+            let whole = packet(LinkType::ETHERNET, &frame);
+            Packet { data: &frame[..octets], ..whole }
+        };
+        let packet = cut(frame.len() - 6);
+        let segment = decoder.decode(&packet).unwrap();
+        assert_eq!((segment.payload, segment.cut), (&b"hello"[..], 6));
+        // Whatever header the cut falls into.
+        for octets in 0..frame.len() - 11 {
+            assert_eq!(decoder.decode(&cut(octets)).unwrap_err(), Skip::Cut, "{octets}");
+        }
+    }
+
+    #[test]
+    fn padding_and_check_sequence_are_no_payload() {
+        let mut frame = ether(0x0800, &ipv4(6, &tcp(b"")));
+        frame.extend([0xee; 10]);
+        assert_eq!(decode(&frame), Ok((vec![], 0)));
+        // With no IP length to go by, only the file knows of the check sequence.
+        let mut ip = ipv4(6, &tcp(b"hello"));
+        ip[2..4].fill(0);
+        let mut frame = ether(0x0800, &ip);
+        frame.extend([0xee; 4]);
+        let mut decoder = Decoder::new(&Limits::default());
+        let packet = Packet { fcs_length: 4, ..packet(LinkType::ETHERNET, &frame) };
+        assert_eq!(decoder.decode(&packet).unwrap().payload, b"hello");
+        // Snapped before it: nothing of it was captured.
+        let snapped = Packet { data: &frame[..frame.len() - 6], ..packet };
+        let segment = decoder.decode(&snapped).unwrap();
+        assert_eq!((segment.payload, segment.cut), (&b"hel"[..], 2));
+    }
+
+    #[test]
+    fn a_length_of_zero_means_what_was_captured() {
+        let mut six = ipv6(6, &tcp(b"offloaded"));
+        six[4..6].fill(0);
+        assert_eq!(decode(&ether(0x86dd, &six)), Ok((b"offloaded".to_vec(), 0)));
+    }
+
+    #[test]
+    fn headers_that_contradict_themselves_are_malformed() {
+        let good = ipv4(6, &tcp(b"hello"));
+        let broken = |change: &dyn Fn(&mut Vec<u8>)| {
+            let mut ip = good.clone();
+            change(&mut ip);
+            decode(&ether(0x0800, &ip))
+        };
+        let short_header = broken(&|ip| ip[0] = 0x44);
+        let short_total = broken(&|ip| ip[3] = 10);
+        let no_version = broken(&|ip| ip[0] = 0x05);
+        let small_offset = broken(&|ip| ip[32] = 0x40);
+        let large_offset = broken(&|ip| ip[32] = 0xf0);
+        for got in [short_header, short_total, no_version, small_offset, large_offset] {
+            assert_eq!(got, Err(Skip::Malformed));
+        }
+        assert_eq!(decode(&[0; 5]), Err(Skip::Malformed));
+    }
+
+    #[test]
+    fn what_is_not_ours_says_what_it_is() {
+        assert_eq!(decode(&ether(0x0806, &[0; 28])), Err(Skip::NotIp(0x0806)));
+        assert_eq!(decode(&ether(0x0800, &ipv4(1, &[0; 8]))), Err(Skip::NotTcp(1)));
+        assert_eq!(decode(&ether(0x0800, &ipv4(17, &udp(53, &[0; 8])))), Err(Skip::NotTcp(17)));
+        let unknown = LinkType(9999);
+        assert_eq!(sample::decode(unknown, &[0; 60]), Err(Skip::LinkType(unknown)));
+        assert_eq!(sample::decode(LinkType::UNKNOWN, &[0; 60]), Err(Skip::Malformed));
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let nested = |times: usize| {
+            let mut ip = ipv4(6, &tcp(b"deep"));
+            for _ in 0..times {
+                ip = ipv4(4, &ip);
+            }
+            decode(&ether(0x0800, &ip))
+        };
+        assert_eq!(nested(8), Ok((b"deep".to_vec(), 0)));
+        assert_eq!(nested(9), Err(Skip::TooDeep));
+        let mut endless = Vec::new();
+        for _ in 0..100 {
+            endless.extend([60, 0, 1, 4, 0, 0, 0, 0]);
+        }
+        assert_eq!(decode(&ether(0x86dd, &ipv6(60, &endless))), Err(Skip::Malformed));
+    }
+
+    #[test]
+    fn extension_headers_are_passed() {
+        let option = |next: u8| vec![next, 0, 1, 4, 0, 0, 0, 0];
+        let authentication = [6, 4, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1].into_iter().chain([7; 12]);
+        // Hop-by-hop, routing, destination, atomic fragment, authentication.
+        let mut chain = [option(43), option(60), option(44)].concat();
+        chain.extend([51, 0, 0, 0, 0, 0, 0, 9]);
+        chain.extend(authentication);
+        chain.extend(tcp(b"behind"));
+        assert_eq!(decode(&ether(0x86dd, &ipv6(0, &chain))), Ok((b"behind".to_vec(), 0)));
+    }
+
+    #[test]
+    fn ipv4_options_are_passed() {
+        let mut ip = ipv4(6, &tcp(b"hello"));
+        ip[0] = 0x46;
+        ip[3] += 4;
+        ip.splice(20..20, [0x94, 4, 0, 0]);
+        assert_eq!(decode(&ether(0x0800, &ip)), Ok((b"hello".to_vec(), 0)));
+    }
+
+    #[test]
+    fn garbage_never_panics() {
+        let links = [0, 1, 9, 12, 14, 50, 51, 101, 108, 113, 228, 229, 239, 276, 4242];
+        let mut random = sample::Random(0x5eed);
+        let mut decoder = Decoder::new(&Limits::default());
+        let seeds = sample::everything();
+        for turn in 0..60_000_usize {
+            let mut octets = if turn % 3 == 0 {
+                (0..random.below(200)).map(|_| random.next() as u8).collect()
+            } else {
+                seeds[turn % seeds.len()].1.clone()
+            };
+            let link = if turn % 3 == 0 {
+                LinkType(links[turn % links.len()])
+            } else {
+                seeds[turn % seeds.len()].0
+            };
+            for _ in 0..random.below(4) {
+                let at = random.below(octets.len().max(1));
+                if let Some(octet) = octets.get_mut(at) {
+                    *octet = random.next() as u8;
+                }
+            }
+            octets.truncate(octets.len() - random.below(octets.len() / 4 + 1));
+            let whole = packet(link, &octets);
+            let wire_length = whole.wire_length.saturating_add(random.below(3) as u32 * 7);
+            let fcs_length = random.below(3) as u8 * 2;
+            let _ = decoder.decode(&Packet { wire_length, fcs_length, ..whole });
+        }
+    }
+}

@@ -277,3 +277,127 @@ const BOTTOM_OF_STACK: u8 = 0x01;
 const LABELS_MAX: usize = 16;
 /// Octets of a pseudowire's control word; its first nibble is zero.
 const CONTROL_WORD: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{behind, decode, ether, ipv4, ipv6, tcp, udp};
+    use super::*;
+    use crate::vocab::packet::LinkType;
+
+    fn hello(frame: &[u8]) {
+        let got = decode(LinkType::ETHERNET, frame);
+        assert_eq!(got, Ok((b"hello".to_vec(), 0)), "{frame:02x?}");
+    }
+
+    fn inner() -> (Vec<u8>, Vec<u8>, Vec<u8>) {
+        let four = ipv4(6, &tcp(b"hello"));
+        let frame = ether(0x0800, &four);
+        (four, ipv6(6, &tcp(b"hello")), frame)
+    }
+
+    #[test]
+    fn tags_are_removed_however_many_and_whatever_their_number() {
+        let (four, six, _) = inner();
+        hello(&behind(0x8100, &[0, 100, 8, 0], &four));
+        hello(&behind(0x8100, &[0xe0, 0, 8, 0], &four)); // a priority tag
+        hello(&behind(0x88a8, &[0, 1, 0x81, 0, 0, 2, 0x86, 0xdd], &six));
+        hello(&behind(0x8100, &[0, 1, 0x81, 0, 0, 2, 8, 0], &four));
+        hello(&behind(
+            0x9100,
+            &[0, 1, 0x88, 0xa8, 0, 2, 0x81, 0, 0, 3, 0x91, 0, 0, 4, 8, 0],
+            &four,
+        ));
+        let endless = [0, 1, 0x81, 0].repeat(9);
+        let frame = behind(0x8100, &endless, &four);
+        assert_eq!(decode(LinkType::ETHERNET, &frame), Err(Skip::TooDeep));
+    }
+
+    #[test]
+    fn below_labels_may_be_ip_or_a_frame() {
+        let (four, six, frame) = inner();
+        hello(&behind(0x8847, &[0, 1, 0x01, 64], &four));
+        hello(&behind(0x8848, &[0, 1, 0x00, 64, 0, 2, 0x01, 64], &six));
+        hello(&behind(0x8847, &[0, 1, 0x01, 64, 0, 0, 0, 9], &frame));
+        hello(&behind(0x8847, &[0, 1, 0x01, 64], &frame));
+        // Addresses that begin like the versions of IP do not fool it.
+        for first in [0x00, 0x44, 0x46, 0x60] {
+            let mut frame = frame.clone();
+            frame[0] = first;
+            hello(&behind(0x8847, &[0, 1, 0x01, 64, 0, 0, 0, 0], &frame));
+            hello(&behind(0x8847, &[0, 1, 0x01, 64], &frame));
+        }
+        let unknown = behind(0x8847, &[0, 1, 0x01, 64], &[0x10; 40]);
+        assert_eq!(decode(LinkType::ETHERNET, &unknown), Err(Skip::NotIp(0x8847)));
+        let endless = behind(0x8847, &[0, 1, 0, 64].repeat(17), &four);
+        assert_eq!(decode(LinkType::ETHERNET, &endless), Err(Skip::TooDeep));
+    }
+
+    #[test]
+    fn pppoe_sessions_hold_ppp() {
+        let (four, six, _) = inner();
+        hello(&behind(0x8864, &[0x11, 0, 0, 1, 0, 47, 0, 0x21], &four));
+        hello(&behind(0x8864, &[0x11, 0, 0, 1, 0, 67, 0, 0x57], &six));
+        let echo = behind(0x8864, &[0x11, 0, 0, 1, 0, 10, 0xc0, 0x21], &[9; 8]);
+        assert_eq!(decode(LinkType::ETHERNET, &echo), Err(Skip::NotIp(0xc021)));
+    }
+
+    #[test]
+    fn gre_in_its_forms() {
+        let (four, six, frame) = inner();
+        let carry = |header: &[u8], inner: &[u8]| {
+            hello(&ether(0x0800, &ipv4(GRE, &[header, inner].concat())));
+        };
+        carry(&[0, 0, 8, 0], &four);
+        carry(&[0xb0, 0, 0x86, 0xdd, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2], &six);
+        carry(&[0x20, 0, 0x65, 0x58, 0, 0, 0, 1], &frame);
+        carry(&[0x10, 0, 0x88, 0xbe, 0, 0, 0, 1, 0x10, 0, 0, 0, 0, 0, 0, 0], &frame);
+        carry(&[0, 0, 0x88, 0xbe], &frame);
+        let three = [&[0x10, 0, 0x22, 0xeb, 0, 0, 0, 1][..], &[0; 11], &[1], &[0; 8]].concat();
+        carry(&three, &frame);
+        carry(&[0, 0, 0x88, 0x47, 0, 1, 1, 64], &four);
+        carry(&[0x30, 0x81, 0x88, 0x0b, 0, 9, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0x21], &four);
+        let routed = ether(0x0800, &ipv4(GRE, &[0x40; 40]));
+        assert_eq!(decode(LinkType::ETHERNET, &routed), Err(Skip::NotTcp(GRE)));
+    }
+
+    #[test]
+    fn tunnels_in_udp() {
+        let (four, six, frame) = inner();
+        let carry = |port: u16, header: &[u8], inner: &[u8]| {
+            ether(0x86dd, &ipv6(UDP, &udp(port, &[header, inner].concat())))
+        };
+        hello(&carry(4789, &[8, 0, 0, 0, 0, 0, 7, 0], &frame));
+        hello(&carry(4789, &[0x88, 0, 0, 9, 0, 0, 7, 0], &frame));
+        hello(&carry(8472, &[8, 0, 0, 0, 0, 0, 7, 0], &frame));
+        hello(&carry(6081, &[0, 0, 0x65, 0x58, 0, 0, 7, 0], &frame));
+        hello(&carry(6081, &[1, 0, 0x86, 0xdd, 0, 0, 7, 0, 1, 2, 3, 4], &six));
+        hello(&carry(2152, &[0x30, 0xff, 0, 45, 0, 0, 0, 1], &four));
+        hello(&carry(2152, &[0x32, 0xff, 0, 45, 0, 0, 0, 1, 0, 1, 0, 0], &six));
+        let extended = [0x34, 0xff, 0, 45, 0, 0, 0, 1, 0, 0, 0, 0x85, 1, 0x10, 9, 0x85, 2];
+        hello(&carry(2152, &[&extended[..], &[0; 7]].concat(), &four));
+        for (port, header) in [
+            (4789, [0, 0, 0, 0, 0, 0, 7, 0]),
+            (8472, [0x88, 0, 0, 9, 0, 0, 7, 0]),
+            (6081, [0, 0x80, 0x65, 0x58, 0, 0, 7, 0]),
+            (6081, [0x40, 0, 0x65, 0x58, 0, 0, 7, 0]),
+            (2152, [0x30, 1, 0, 0, 0, 0, 0, 0]),
+            (53, [8, 0, 0, 0, 0, 0, 7, 0]),
+        ] {
+            let got = decode(LinkType::ETHERNET, &carry(port, &header, &frame));
+            assert_eq!(got, Err(Skip::NotTcp(UDP)), "{port}");
+        }
+        // An extension header without length would never end.
+        let stuck = carry(2152, &[0x34, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0x85, 0, 0], &four);
+        assert_eq!(decode(LinkType::ETHERNET, &stuck), Err(Skip::NotTcp(UDP)));
+    }
+
+    #[test]
+    fn ip_in_ip_in_all_four_ways() {
+        let (four, six, _) = inner();
+        hello(&ether(0x0800, &ipv4(4, &four)));
+        hello(&ether(0x0800, &ipv4(41, &six)));
+        hello(&ether(0x86dd, &ipv6(4, &four)));
+        hello(&ether(0x86dd, &ipv6(41, &six)));
+        hello(&ether(0x0800, &ipv4(137, &[&[0, 1, 1, 64], &four[..]].concat())));
+    }
+}
