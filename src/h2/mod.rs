@@ -40,7 +40,8 @@ pub struct Reader {
     initiator: Option<Half>,
     state: State,
     notes: Notes,
-    uncertain: bool,
+    /// Halves of which whole frames may be missing: streams may have been opened in them.
+    torn: Both<bool>,
     pushes: bool,
     highest_stream: u32,
 }
@@ -75,7 +76,7 @@ impl Reader {
             initiator,
             state: State::Detecting(Box::default()),
             notes: Notes::default(),
-            uncertain: false,
+            torn: Both::default(),
             pushes: false,
             highest_stream: 0,
         }
@@ -206,7 +207,7 @@ impl Reader {
         let midway = |side| HalfReader::midway(side, stamp);
         let halves = by_half(client, midway(Side::Client), midway(Side::Server));
         self.state = State::Open { client, halves: Box::new(halves) };
-        self.uncertain = true;
+        self.torn = Both { first: true, second: true };
         self.replay(waiting, Both::default(), limits, scratch, out);
     }
 
@@ -249,9 +250,13 @@ impl Reader {
         out: &mut impl FnMut(Signal<'_>),
     ) {
         let State::Open { client, halves } = &mut self.state else { return };
+        let half = match item {
+            FlowItem::Bytes { half, .. } | FlowItem::Gap { half, .. } => *half,
+            _ => return,
+        };
         let context = Context {
             highest_stream: self.highest_stream,
-            uncertain: self.uncertain,
+            uncertain: half == *client || *self.torn.half(*client),
             pushes: self.pushes,
             sender: None,
         };
@@ -272,7 +277,7 @@ impl Reader {
             halves.half_mut(half_of(by).other()).peer_sent_settings(size);
         }
         for by in self.notes.lost.drain(..) {
-            self.uncertain = true;
+            *self.torn.half_mut(half_of(by)) = true;
             halves.half_mut(half_of(by).other()).peer_lost_frames();
         }
     }
