@@ -1,0 +1,341 @@
+//! The command line: what was asked for, where the answer goes, how the program exits.
+
+pub mod output;
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use self::output::Output;
+use crate::board::Board;
+use crate::report::frames::{Format as FramesFormat, FrameWriter};
+use crate::report::{Pick, Style, TimeStyle, json, text};
+use crate::vocab::capture::CaptureFacts;
+use crate::vocab::text::printable;
+
+/// Says why an HTTP/2 connection went away.
+#[derive(Debug, Parser)]
+#[command(name = "goawhy", version, arg_required_else_help = true)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
+#[command(after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    report: ReportArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Why each connection ended, with the evidence packet by packet [default]
+    Report(ReportArgs),
+    /// Every HTTP/2 frame in capture order
+    Frames(FramesArgs),
+}
+
+#[derive(Debug, Args)]
+struct InputArgs {
+    /// Captures (pcap, pcapng, also compressed); - reads standard input
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// A capture: the same as FILE, for fingers used to tcpdump
+    #[arg(short = 'r', value_name = "FILE")]
+    read: Vec<PathBuf>,
+    /// TLS secrets in the format of SSLKEYLOGFILE; that variable is heeded too
+    #[arg(long, value_name = "FILE")]
+    keylog: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct ReportArgs {
+    #[command(flatten)]
+    input: InputArgs,
+    /// How to write the report
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    format: ReportFormat,
+    /// Every stream of each connection too
+    #[arg(long)]
+    streams: bool,
+    /// Write to this file instead of standard output
+    #[arg(short = 'o', long, value_name = "OUT")]
+    output: Option<PathBuf>,
+    /// Only the connection with this number, as the report counts them
+    #[arg(long, value_name = "N")]
+    connection: Option<NonZeroUsize>,
+    /// Only this stream, with its story
+    #[arg(long, value_name = "N")]
+    stream: Option<u32>,
+    /// How to show times
+    #[arg(long, value_enum, default_value_t = Times::Relative)]
+    time: Times,
+    /// Draw with ASCII characters only
+    #[arg(long)]
+    ascii: bool,
+}
+
+#[derive(Debug, Args)]
+struct FramesArgs {
+    #[command(flatten)]
+    input: InputArgs,
+    /// How to write the frames
+    #[arg(long, value_enum, default_value_t = FrameLines::Text)]
+    format: FrameLines,
+    /// Header lists too, on the frame that completes them
+    #[arg(long)]
+    headers: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ReportFormat {
+    /// For people
+    Text,
+    /// One object for programs
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum FrameLines {
+    /// For people
+    Text,
+    /// One object a line for programs
+    Jsonl,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Times {
+    /// Seconds since the first packet
+    Relative,
+    /// Date and time in this machine's zone
+    Local,
+    /// Date and time in UTC
+    Utc,
+}
+
+/// What has to be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inputs {
+    /// Captures in the order they were given; `-` is standard input.
+    pub files: Vec<PathBuf>,
+    /// TLS secrets that were asked for.
+    pub keylogs: Vec<PathBuf>,
+    /// TLS secrets that the environment names; they need not exist.
+    pub keylog_of_environment: Option<PathBuf>,
+    /// Whether streams are listed with their header fields.
+    pub streams: bool,
+}
+
+/// What reads captures: the floor below, as the command line needs it.
+pub trait Runner {
+    /// Why nothing could be read: one line for the user.
+    type Error: Display;
+
+    /// Reads everything into a board.
+    fn report(&self, inputs: &Inputs) -> Result<Board, Self::Error>;
+
+    /// Hands every frame to `writer`; gives facts about the captures.
+    fn frames<W: Write>(
+        &self,
+        inputs: &Inputs,
+        writer: &mut FrameWriter<W>,
+    ) -> Result<Vec<CaptureFacts>, FramesError<Self::Error>>;
+}
+
+/// Why frames stopped.
+#[derive(Debug)]
+pub enum FramesError<E> {
+    /// An input could not be read at all.
+    Input(E),
+    /// The output could not be written.
+    Output(io::Error),
+}
+
+impl<E> From<io::Error> for FramesError<E> {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+/// Exit status, as report-readers rely on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done; also where the reader of the output went away.
+    Done,
+    /// The command line is wrong, or the output cannot be written.
+    Usage,
+    /// An input could not be read at all.
+    Input,
+    /// Interrupted by the user.
+    Interrupted,
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Usage => 2,
+            Exit::Input => 3,
+            Exit::Interrupted => 130,
+        })
+    }
+}
+
+/// Does what the command line asks for.
+pub fn run(arguments: impl Iterator<Item = OsString>, runner: &impl Runner) -> Exit {
+    let command = match parse(arguments) {
+        Ok(command) => command,
+        Err(error) => {
+            // Help and version are answers, everything else is a mistake.
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            let _ = error.print();
+            return exit;
+        }
+    };
+    match command {
+        Command::Report(arguments) => report(&arguments, runner),
+        Command::Frames(arguments) => frames(&arguments, runner),
+    }
+}
+
+fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, clap::Error> {
+    let cli = Cli::try_parse_from(arguments)?;
+    let named = cli.command.is_some();
+    let command = cli.command.unwrap_or(Command::Report(cli.report));
+    let input = match &command {
+        Command::Report(arguments) => &arguments.input,
+        Command::Frames(arguments) => &arguments.input,
+    };
+    if input.files.is_empty() && input.read.is_empty() {
+        let text = "which capture? Name a pcap or pcapng file, or - for standard input";
+        return Err(Cli::command().error(ErrorKind::MissingRequiredArgument, text));
+    }
+    if let Some(word) = input.files.first().filter(|word| !named && is_no_file(word)) {
+        let text = format!("there is neither a command nor a file '{}'", word.display());
+        return Err(Cli::command().error(ErrorKind::InvalidSubcommand, text));
+    }
+    Ok(command)
+}
+
+/// A bare word that names nothing here is a mistyped command rather than a missing file.
+fn is_no_file(word: &Path) -> bool {
+    let text = word.to_string_lossy();
+    let bare = text.chars().all(|letter| letter.is_ascii_alphabetic()) && !text.is_empty();
+    bare && !word.exists()
+}
+
+fn report(arguments: &ReportArgs, runner: &impl Runner) -> Exit {
+    let mut inputs = inputs(&arguments.input);
+    inputs.streams = arguments.streams || arguments.stream.is_some();
+    let output = match Output::open(arguments.output.as_deref(), &inputs.files) {
+        Ok(output) => output,
+        Err(error) => return complain(Exit::Usage, &error),
+    };
+    let board = match runner.report(&inputs) {
+        Ok(board) => board,
+        Err(error) => return complain(Exit::Input, &error),
+    };
+    warn(&board.captures);
+    let connection = arguments.connection.map(NonZeroUsize::get);
+    let pick = Pick { connection, stream: arguments.stream };
+    if let Some(miss) = pick.miss(&board) {
+        return complain(Exit::Usage, &miss);
+    }
+    finish(output.write(|out| match arguments.format {
+        ReportFormat::Json => {
+            json::write(out, &board, &json::Options { streams: arguments.streams, pick })
+        }
+        ReportFormat::Text => text::write(out, &board, &text_options(arguments, pick)),
+    }))
+}
+
+fn text_options(arguments: &ReportArgs, pick: Pick) -> text::Options {
+    let terminal = arguments.output.is_none() && io::stdout().is_terminal();
+    let width = terminal.then(terminal_size::terminal_size).flatten();
+    let width = width.map_or(Style::default().width, |(width, _)| usize::from(width.0));
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+    let style = Style { colour: terminal && !plain && !dumb, ascii: arguments.ascii, width };
+    let time = match arguments.time {
+        Times::Relative => TimeStyle::Relative,
+        Times::Local => TimeStyle::Local,
+        Times::Utc => TimeStyle::Utc,
+    };
+    text::Options { style, time, streams: arguments.streams, pick }
+}
+
+fn frames(arguments: &FramesArgs, runner: &impl Runner) -> Exit {
+    let inputs = inputs(&arguments.input);
+    let format = match arguments.format {
+        FrameLines::Text => FramesFormat::Text,
+        FrameLines::Jsonl => FramesFormat::Jsonl,
+    };
+    let out = io::BufWriter::with_capacity(BUFFER, io::stdout().lock());
+    let several = inputs.files.len() > 1;
+    let mut writer = FrameWriter::new(out, format, arguments.headers, several);
+    match runner.frames(&inputs, &mut writer) {
+        Ok(captures) => {
+            warn(&captures);
+            finish(writer.finish().map(drop))
+        }
+        Err(FramesError::Input(error)) => complain(Exit::Input, &error),
+        Err(FramesError::Output(error)) => finish(Err(error)),
+    }
+}
+
+fn inputs(arguments: &InputArgs) -> Inputs {
+    let environment = std::env::var_os("SSLKEYLOGFILE").filter(|name| !name.is_empty());
+    Inputs {
+        files: arguments.read.iter().chain(&arguments.files).cloned().collect(),
+        keylogs: arguments.keylog.clone(),
+        keylog_of_environment: environment.map(PathBuf::from),
+        streams: false,
+    }
+}
+
+/// One line for each capture that could not be read to its end.
+fn warn(captures: &[CaptureFacts]) {
+    for facts in captures {
+        if let Some(damage) = &facts.damage {
+            let (file, packet, what) = (printable(&facts.file), damage.packet, &damage.what);
+            let _ = writeln!(
+                io::stderr(),
+                "goawhy: {file}: damaged at packet {packet}: {what}; what came before is reported"
+            );
+        }
+    }
+}
+
+fn complain(exit: Exit, error: &dyn Display) -> Exit {
+    let _ = writeln!(io::stderr(), "goawhy: {error}");
+    exit
+}
+
+/// A reader that went away (`| head`) is content with what it got.
+fn finish(written: io::Result<()>) -> Exit {
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            complain(Exit::Usage, &format!("the output cannot be written: {error}"))
+        }
+        Ok(()) | Err(_) => Exit::Done,
+    }
+}
+
+const BUFFER: usize = 64 * 1024;
+
+const EXAMPLES: &str = "\
+Examples:
+  goawhy trace.pcap                           why each connection went away
+  goawhy report trace.pcap --connection 3     one connection, in full
+  goawhy report trace.pcap --stream 17        the story of one stream
+  goawhy report --format json trace.pcap      the same for programs
+  goawhy frames --headers trace.pcap          every frame with its header fields
+  tcpdump -U -w - tcp port 8080 | goawhy -    a capture from a pipe
+
+Exit status: 0 done, 2 wrong usage, 3 an input could not be read, 130 interrupted";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! Where a report goes: standard output, or a file that is whole or not there at all.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// An open output.
+#[derive(Debug)]
+pub enum Output {
+    /// Standard output.
+    Standard,
+    /// A device or pipe, written as it is.
+    Direct(File),
+    /// A file, written beside its place and then moved there.
+    Whole(Unfinished),
+}
+
+/// A file that is not in its place yet; removed unless it gets there.
+#[derive(Debug)]
+pub struct Unfinished {
+    file: File,
+    beside: PathBuf,
+    place: PathBuf,
+    done: bool,
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if !self.done {
+            let _ = fs::remove_file(&self.beside);
+        }
+    }
+}
+
+impl Output {
+    /// Opens `path`, or standard output where there is none. Never one of `inputs`.
+    pub fn open(path: Option<&Path>, inputs: &[PathBuf]) -> Result<Self, String> {
+        let Some(path) = path.filter(|path| *path != Path::new("-")) else {
+            return Ok(Self::Standard);
+        };
+        let shown = path.display();
+        // A link is followed: what it points at is written, the link stays.
+        let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let same = |input: &PathBuf| fs::canonicalize(input).is_ok_and(|input| input == place);
+        if inputs.iter().any(same) {
+            return Err(format!("{shown}: is an input; choose another name for the output"));
+        }
+        let fails = |error: io::Error| format!("{shown}: cannot be written: {error}");
+        match fs::metadata(&place) {
+            Ok(known) if known.is_dir() => {
+                return Err(format!("{shown}: is a directory; name a file in it"));
+            }
+            Ok(known) if !known.is_file() => {
+                let file = File::options().write(true).open(&place).map_err(fails)?;
+                return Ok(Self::Direct(file));
+            }
+            Ok(_) | Err(_) => {}
+        }
+        let mut name = place.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{}.part", std::process::id()));
+        let beside = place.with_file_name(name);
+        let file = File::options().write(true).create_new(true).open(&beside).map_err(fails)?;
+        Ok(Self::Whole(Unfinished { file, beside, place, done: false }))
+    }
+
+    /// Lets `fill` write, then puts the file in its place.
+    pub fn write(
+        self,
+        fill: impl FnOnce(&mut BufWriter<&mut dyn Write>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        match self {
+            Self::Standard => filled(&mut io::stdout().lock(), fill),
+            Self::Direct(mut file) => filled(&mut file, fill),
+            Self::Whole(mut unfinished) => {
+                filled(&mut unfinished.file, fill)?;
+                fs::rename(&unfinished.beside, &unfinished.place)?;
+                unfinished.done = true;
+                Ok(())
+            }
+        }
+    }
+}
+
+fn filled(
+    target: &mut dyn Write,
+    fill: impl FnOnce(&mut BufWriter<&mut dyn Write>) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut out = BufWriter::with_capacity(64 * 1024, target);
+    fill(&mut out)?;
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("goawhy-{name}-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    #[test]
+    fn a_file_is_whole_or_not_there() {
+        let folder = folder("whole");
+        let place = folder.join("out.txt");
+        fs::write(&place, "before").unwrap();
+        let output = Output::open(Some(&place), &[]).unwrap();
+        assert!(output.write(|_| Err(io::Error::other("full"))).is_err());
+        assert_eq!(fs::read_to_string(&place).unwrap(), "before");
+        let output = Output::open(Some(&place), &[]).unwrap();
+        output.write(|out| out.write_all(b"after")).unwrap();
+        assert_eq!(fs::read_to_string(&place).unwrap(), "after");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn an_input_is_never_written() {
+        let folder = folder("input");
+        let input = folder.join("a.pcap");
+        fs::write(&input, "x").unwrap();
+        let other_spelling = folder.join(".").join("a.pcap");
+        let error = Output::open(Some(&other_spelling), &[input]).unwrap_err();
+        assert!(error.contains("is an input"), "{error}");
+        assert!(Output::open(Some(&folder), &[]).unwrap_err().contains("directory"));
+        fs::remove_dir_all(folder).unwrap();
+    }
+}
