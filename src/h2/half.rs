@@ -234,10 +234,18 @@ impl HalfReader {
         if bytes > rest {
             return self.lose_sync(stamp, bytes, desk);
         }
-        // It may have been part of a header block, or SETTINGS.
-        self.hpack.forget();
-        self.block = None;
-        desk.notes.lost.push(self.by);
+        let kind = (known > 3).then(|| payload::head(&octets).kind);
+        let part_of_block = matches!(
+            kind,
+            None | Some(FrameType::HEADERS | FrameType::PUSH_PROMISE | FrameType::CONTINUATION)
+        );
+        if part_of_block {
+            self.hpack.forget();
+            self.block = None;
+        }
+        if part_of_block || kind == Some(FrameType::SETTINGS) {
+            desk.notes.lost.push(self.by);
+        }
         self.carry.clear();
         self.tell_lost(stamp, bytes, true, desk);
         let left = rest - bytes;

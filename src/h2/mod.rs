@@ -270,8 +270,13 @@ impl Reader {
             }
             _ => return,
         }
+        let newer = self.notes.highest_stream > self.highest_stream;
         self.highest_stream = self.highest_stream.max(self.notes.highest_stream);
         self.pushes |= self.notes.pushes;
+        if newer && half == *client {
+            // Ids only grow: a new stream tells the highest one again, whatever was lost before.
+            *self.torn.half_mut(half) = false;
+        }
         let half_of = |side| if side == Side::Client { *client } else { client.other() };
         for (by, size) in self.notes.settings.drain(..) {
             halves.half_mut(half_of(by).other()).peer_sent_settings(size);
