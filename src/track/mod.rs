@@ -51,6 +51,8 @@ pub struct Tracker {
     /// HEADERS and DATA of each side since the other side's last PING.
     messages_since_ping: Both<u32>,
     open_of: Both<u64>,
+    /// Octets of each side's current header block.
+    block_of: Both<u64>,
     keep_rows: bool,
 }
 
@@ -95,6 +97,7 @@ impl Tracker {
             rates: Both::default(),
             messages_since_ping: Both::default(),
             open_of: Both::default(),
+            block_of: Both::default(),
             keep_rows,
         }
     }
@@ -170,6 +173,9 @@ impl Tracker {
                     self.history.losses.push(loss);
                 }
             }
+            Signal::Incomplete { by, .. } => {
+                self.history.sides.side_mut(*by).torn_at_end = true;
+            }
             Signal::Unreadable { by, .. } => {
                 let never = self.history.sides.side(Side::Client).preface.is_none();
                 if *by == Side::Client && never {
@@ -226,6 +232,10 @@ impl Tracker {
         facts.first_frame.get_or_insert(frame.stamp);
         facts.last_frame = Some(frame.stamp);
         let kind = frame.head.kind;
+        if kind == FrameType::HEADERS || kind == FrameType::CONTINUATION {
+            self.block_octets(frame);
+        }
+        let facts = self.history.sides.side_mut(frame.by);
         if kind == FrameType::DATA || kind == FrameType::HEADERS {
             facts.last_message = Some(frame.stamp);
             let count = self.messages_since_ping.side_mut(frame.by);
@@ -236,6 +246,17 @@ impl Tracker {
         let burst = rates.add(kind, frame.stamp);
         if burst.is_some_and(|b| facts.burst.is_none_or(|old| b.count > old.count)) {
             facts.burst = burst;
+        }
+    }
+
+    /// Adds up a header block's octets on the wire: a block that is cut off never has a list.
+    fn block_octets(&mut self, frame: &Frame<'_>) {
+        let length = u64::from(frame.head.length);
+        let block = self.block_of.side_mut(frame.by);
+        *block = if frame.head.kind == FrameType::HEADERS { length } else { *block + length };
+        let largest = &mut self.history.sides.side_mut(frame.by).largest_block;
+        if largest.is_none_or(|(size, ..)| *block > size) {
+            *largest = Some((*block, frame.stamp, frame.head.stream));
         }
     }
 
@@ -319,8 +340,8 @@ impl Tracker {
     /// A complete header list on an open stream.
     fn header_list(&mut self, id: u32, frame: &Frame<'_>, list: &HeaderList<'_>) {
         let facts = self.history.sides.side_mut(frame.by);
-        if facts.largest_headers.is_none_or(|(size, ..)| list.size > size) {
-            facts.largest_headers = Some((list.size, frame.stamp, id));
+        if facts.largest_block.is_none_or(|(size, ..)| list.size >= size) {
+            facts.largest_block = Some((list.size, frame.stamp, id));
         }
         let kept = Kept::of(list);
         if facts.software.is_none() {
@@ -341,6 +362,7 @@ impl Tracker {
 
     fn describe_request(&mut self, stream: &mut Stream, list: &HeaderList<'_>, kept: &Kept<'_>) {
         stream.deadline = kept.deadline();
+        stream.grpc = kept.is_grpc();
         (stream.class, stream.request) = kept.class();
         if let Some(row) = &mut stream.row {
             row::request(row, list, kept);
@@ -454,6 +476,7 @@ impl Tracker {
                 answer_ended,
                 last_from_peer: *stream.last.side(frame.by.other()),
                 deadline: stream.deadline,
+                grpc: stream.grpc,
                 class: stream.class,
                 request: stream.request.as_deref().map(str::to_string),
                 is_cancel,
