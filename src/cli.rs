@@ -16,6 +16,7 @@ use crate::board::Board;
 use crate::report::frames::{Format as FramesFormat, FrameWriter};
 use crate::report::{Pick, Style, TimeStyle, json, text};
 use crate::vocab::capture::CaptureFacts;
+use crate::vocab::text::printable;
 
 /// Says why an HTTP/2 connection went away.
 #[derive(Debug, Parser)]
@@ -299,7 +300,7 @@ fn inputs(arguments: &InputArgs) -> Inputs {
 fn warn(captures: &[CaptureFacts]) {
     for facts in captures {
         if let Some(damage) = &facts.damage {
-            let (file, packet, what) = (&facts.file, damage.packet, &damage.what);
+            let (file, packet, what) = (printable(&facts.file), damage.packet, &damage.what);
             let _ = writeln!(
                 io::stderr(),
                 "goawhy: {file}: damaged at packet {packet}: {what}; what came before is reported"

@@ -9,7 +9,7 @@ use super::{ConnectionRow, EndHow};
 use crate::vocab::address::{Endpoint, Side};
 use crate::vocab::cause::{Blame, Cause};
 use crate::vocab::error_code::ErrorCode;
-use crate::vocab::verdict::Verdict;
+use crate::vocab::verdict::{Timeout, Verdict};
 
 /// How a connection fared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,6 +43,7 @@ struct Key {
     end: (EndHow, Option<Side>),
     code: Option<ErrorCode>,
     verdict: Option<(Cause, Cause, Blame, &'static str, Option<&'static str>)>,
+    timeout: Option<(Cause, Option<i64>)>,
     cancelled_for: Vec<Cause>,
     broken: Vec<&'static str>,
 }
@@ -95,10 +96,17 @@ impl ConnectionRow {
                 let rule = verdict.rule.map(|rule| rule.id);
                 (verdict.cause, verdict.trigger, verdict.blame, verdict.confidence.word(), rule)
             }),
+            timeout: self.lead().and_then(|verdict| verdict.timeout.as_ref()).map(rounded),
             cancelled_for: self.cancellations.iter().map(|set| set.cause).collect(),
             broken,
         }
     }
+}
+
+/// Timeouts of one configured value measure alike; a lower bound says nothing about the value.
+fn rounded(timeout: &Timeout) -> (Cause, Option<i64>) {
+    let steps = (timeout.seconds.max(0.001).ln() * STEPS_PER_E).round();
+    (timeout.kind, (!timeout.at_least).then_some(steps as i64))
 }
 
 /// Groups of `rows` (indices with their rows), the most troubled first.
@@ -118,3 +126,6 @@ pub fn groups<'a>(rows: impl Iterator<Item = (usize, &'a ConnectionRow)>) -> Vec
     groups.sort_by_key(|group| (group.standing, Reverse(group.victims)));
     groups
 }
+
+/// Steps of 20 %.
+const STEPS_PER_E: f64 = 5.0;

@@ -12,8 +12,9 @@ pub(super) enum Opening {
     Undecided,
     /// HTTP/2 from these offsets on.
     PriorKnowledge { client_from: usize, server_from: usize },
-    /// HTTP/1.1 request `..request` became stream 1; HTTP/2 behind it and behind the 101.
-    Upgrade { request: usize, client_from: usize, server_from: usize },
+    /// The HTTP/1.1 request head at these places became stream 1; HTTP/2 behind it and behind the
+    /// 101 response.
+    Upgrade { request: (usize, usize), client_from: usize, server_from: usize },
     /// The server speaks HTTP/2, the client does not.
     ServerOnly,
     /// Something else.
@@ -40,23 +41,52 @@ pub(super) fn opening(client: &[u8], server: &[u8], ended: bool) -> Opening {
         None => return undecided,
         Some(false) => {}
     }
-    match http1_head(client_rest) {
-        Http1::Partial => undecided,
-        Http1::None => otherwise(server, ended),
-        Http1::Request { length, connect: true, .. } => {
-            behind_connect(skipped + length, client, server).unwrap_or(undecided)
-        }
-        Http1::Request { length, body, upgrade: true, .. } => match switched(server) {
-            Some(Some(server_from)) => Opening::Upgrade {
-                request: skipped + length,
-                client_from: skipped + length + body,
-                server_from,
-            },
-            Some(None) => otherwise(server, ended),
-            None => undecided,
-        },
-        Http1::Request { .. } => otherwise(server, ended),
+    match begins_with_frame(server) {
+        Some(true) => Opening::ServerOnly,
+        _ => behind_http1(skipped, client, server, ended).unwrap_or(undecided),
     }
+}
+
+/// HTTP/1.1 at first: a request that upgrades, perhaps not the first one, or a CONNECT. `None`:
+/// too early to tell.
+fn behind_http1(from: usize, client: &[u8], server: &[u8], ended: bool) -> Option<Opening> {
+    let (mut from, mut answers) = (from, 0);
+    loop {
+        let server = server.get(answers..).unwrap_or_default();
+        let (length, body) = match http1_head(client.get(from..).unwrap_or_default()) {
+            Http1::Partial => return None,
+            Http1::None => return Some(otherwise(server, ended)),
+            Http1::Request { length, connect: true, .. } => {
+                return behind_connect(from + length, answers, client, server);
+            }
+            Http1::Request { length, body, upgrade, .. } => {
+                if let Some(answer) = switched(server)?.filter(|_| upgrade) {
+                    return Some(Opening::Upgrade {
+                        request: (from, from + length),
+                        client_from: (from + length).saturating_add(body),
+                        server_from: answers + answer,
+                    });
+                }
+                (length, body)
+            }
+        };
+        let Some(answer) = answer_length(server)? else { return Some(Opening::Other) };
+        from = from.saturating_add(length).saturating_add(body);
+        answers = answers.saturating_add(answer);
+    }
+}
+
+/// Length of an HTTP/1.1 response: `None` too early, `Some(None)` where its end cannot be told
+/// beforehand.
+fn answer_length(server: &[u8]) -> Option<Option<usize>> {
+    let Some(length) = head_length(server) else {
+        return if server.len() < HTTP1_LONGEST { None } else { Some(None) };
+    };
+    let head = server.get(..length).unwrap_or_default();
+    let empty = matches!(head.get(9..12), Some(b"204" | b"304"));
+    let body = if empty { Some(0) } else { content_length(head) };
+    let is_http1 = head.starts_with(b"HTTP/1.1 ");
+    Some(body.filter(|_| is_http1).map(|body| length.saturating_add(body)))
 }
 
 /// The client does not speak HTTP/2. A server that does says so with its first frame.
@@ -162,10 +192,12 @@ fn http1_head(octets: &[u8]) -> Http1 {
     let upgrade = value("upgrade").is_some_and(|value| {
         value.split(|octet| *octet == b',').any(|token| token.trim_ascii() == b"h2c")
     });
-    let body = value("content-length")
-        .and_then(|value| std::str::from_utf8(value.trim_ascii()).ok()?.parse::<usize>().ok())
-        .unwrap_or(0);
+    let body = content_length(head).unwrap_or(0);
     Http1::Request { length, body, upgrade, connect: line.starts_with(b"CONNECT ") }
+}
+
+fn content_length(head: &[u8]) -> Option<usize> {
+    std::str::from_utf8(field(head, "content-length")?).ok()?.parse().ok()
 }
 
 /// Length of an HTTP/1.1 head with its empty line.
@@ -202,14 +234,16 @@ fn switched(server: &[u8]) -> Option<Option<usize>> {
 }
 
 /// HTTP/2 inside a tunnel that CONNECT opened (RFC 9110 section 9.3.6). `None`: too early.
-fn behind_connect(request: usize, client: &[u8], server: &[u8]) -> Option<Opening> {
+fn behind_connect(request: usize, answers: usize, client: &[u8], server: &[u8]) -> Option<Opening> {
     let answer = head_length(server)?;
     let accepted = server.starts_with(b"HTTP/1.") && server.get(9) == Some(&b'2');
     if !accepted {
         return Some(Opening::Other);
     }
     match starts_with_preface(client.get(request..).unwrap_or_default())? {
-        true => Some(Opening::PriorKnowledge { client_from: request, server_from: answer }),
+        true => {
+            Some(Opening::PriorKnowledge { client_from: request, server_from: answers + answer })
+        }
         false => Some(Opening::Other),
     }
 }
@@ -243,9 +277,19 @@ mod tests {
         assert_eq!(opening(request, b"", false), Opening::Undecided);
         let accepted = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n";
         let (client_from, server_from) = (request.len(), accepted.len());
-        let found = Opening::Upgrade { request: client_from, client_from, server_from };
+        let request_at = (0, client_from);
+        let found = Opening::Upgrade { request: request_at, client_from, server_from };
         assert_eq!(opening(request, accepted, false), found);
         assert_eq!(opening(request, b"HTTP/1.1 200 OK\r\n\r\n", false), Opening::Other);
+        let refused = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        assert_eq!(opening(request, refused, false), Opening::Undecided);
+        let (twice, both) = ([&request[..]; 2].concat(), [&refused[..], accepted].concat());
+        let found = Opening::Upgrade {
+            request: (client_from, 2 * client_from),
+            client_from: 2 * client_from,
+            server_from: both.len(),
+        };
+        assert_eq!(opening(&twice, &both, false), found);
     }
 
     #[test]

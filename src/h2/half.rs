@@ -16,6 +16,7 @@ use super::header_block::Scratch;
 use super::hpack::Decoder;
 use super::payload::{self, HEAD, Parsed};
 use super::resync::{Context, Search};
+use super::tape::Tape;
 
 /// Octets searched for a boundary at once; what lies further back is given up.
 const SEARCHED: usize = 64 * 1024;
@@ -71,18 +72,16 @@ struct Body {
     keep: usize,
     /// Octets kept before the first gap in the payload.
     whole: Option<usize>,
+    /// The head was not captured whole: there is no frame to tell of.
+    untold: bool,
 }
 
 #[derive(Default)]
 struct Searching {
     search: Search,
-    buffer: Vec<u8>,
-    /// Place in the buffer, and what is known of the octets from there.
-    chunks: Vec<(usize, Stamp, u64, u64)>,
-    starts: Vec<usize>,
-    /// Octets lost or given up before the buffer's first octet.
-    lost: u64,
-    /// Whether anything is lost at all: at a late start nothing is known to be.
+    tape: Tape,
+    /// Octets given up before the tape's first one.
+    unread: u64,
     stamp: Stamp,
 }
 
@@ -186,9 +185,14 @@ impl HalfReader {
         match &mut self.state {
             State::Dead => {}
             State::Searching(searching) => {
-                // Frames cannot be chained across the gap: begin anew behind it.
-                let before = searching.lost + searching.buffer.len() as u64;
-                **searching = Searching { lost: before + bytes, stamp, ..Searching::default() };
+                if searching.tape.gap(stamp, offset, bytes) {
+                    searching.trim();
+                } else {
+                    // Frames cannot be chained across the gap: begin anew behind it.
+                    let unread = searching.unread + searching.tape.len() as u64;
+                    **searching = Searching { unread, stamp, ..Searching::default() };
+                    self.tell_lost(stamp, bytes, true, desk);
+                }
             }
             State::Body(body) if bytes <= body.left => {
                 body.whole.get_or_insert(self.carry.len());
@@ -207,8 +211,50 @@ impl HalfReader {
                 self.finish_body(end, desk);
                 self.lose_sync(stamp, bytes, desk);
             }
+            State::Head if self.carry.len() >= 3 => self.gap_in_head(stamp, offset, bytes, desk),
             State::Head | State::Preface(_) => self.lose_sync(stamp, bytes, desk),
         }
+    }
+
+    /// A gap begins inside a head whose length field was captured: the frame itself cannot be
+    /// told, but where it ends is known.
+    fn gap_in_head<O: FnMut(Signal<'_>)>(
+        &mut self,
+        stamp: Stamp,
+        offset: u64,
+        bytes: u64,
+        desk: &mut Desk<'_, O>,
+    ) {
+        let mut octets = [0; HEAD];
+        let known = self.carry.len();
+        for (place, octet) in octets.iter_mut().zip(&self.carry) {
+            *place = *octet;
+        }
+        let rest = (HEAD - known) as u64 + u64::from(payload::head(&octets).length);
+        if bytes > rest {
+            return self.lose_sync(stamp, bytes, desk);
+        }
+        let kind = (known > 3).then(|| payload::head(&octets).kind);
+        let part_of_block = matches!(
+            kind,
+            None | Some(FrameType::HEADERS | FrameType::PUSH_PROMISE | FrameType::CONTINUATION)
+        );
+        if part_of_block {
+            self.hpack.forget();
+            self.block = None;
+        }
+        if part_of_block || kind == Some(FrameType::SETTINGS) {
+            desk.notes.lost.push(self.by);
+        }
+        self.carry.clear();
+        self.tell_lost(stamp, bytes, true, desk);
+        let left = rest - bytes;
+        let head = FrameHead { length: 0, kind: FrameType(0), flags: Flags(0), stream: 0 };
+        self.state = if left == 0 {
+            State::Head
+        } else {
+            State::Body(Body { head, offset, left, keep: 0, whole: None, untold: true })
+        };
     }
 
     fn lose_sync<O: FnMut(Signal<'_>)>(
@@ -308,6 +354,7 @@ impl HalfReader {
             left: u64::from(head.length),
             keep,
             whole: None,
+            untold: false,
         });
     }
 
@@ -334,8 +381,9 @@ impl HalfReader {
     fn finish_body<O: FnMut(Signal<'_>)>(&mut self, end: Chunk<'_>, desk: &mut Desk<'_, O>) {
         let State::Body(body) = std::mem::replace(&mut self.state, State::Head) else { return };
         let carry = std::mem::take(&mut self.carry);
-        let Body { head, offset, keep, whole, .. } = body;
+        let Body { head, offset, keep, whole, untold, .. } = body;
         match whole {
+            _ if untold => {}
             Some(known) if known < keep => {
                 let octets = carry.get(..known).unwrap_or_default();
                 self.torn(&head, octets, offset, end.stamp, end.seen, desk);
@@ -399,18 +447,25 @@ impl HalfReader {
             FrameType::GOAWAY if octets.len() >= 8 => payload = payload::goaway(octets),
             FrameType::SETTINGS => desk.notes.lost.push(self.by),
             FrameType::HEADERS | FrameType::PUSH_PROMISE | FrameType::CONTINUATION => {
-                // Padding lies at the end, so what was captured is the block's beginning; the
-                // fields in front of the block are judged by a head of that length.
-                let unpadded = FrameHead {
-                    flags: Flags(head.flags.0 & !Flags::PADDED.0),
-                    length: octets.len() as u32,
-                    ..*head
-                };
-                let inner =
-                    if head.flags.has(Flags::PADDED) { octets.get(1..) } else { Some(octets) };
-                let mut none = Vec::new();
-                let parsed = payload::parse(&unpadded, inner.unwrap_or_default(), &mut none);
-                let block = parsed.block.unwrap_or_default().to_vec();
+                let (unpadded, inner, whole) = without_padding(head, octets);
+                let mut settings = Vec::new();
+                let Parsed { payload: parsed, block } =
+                    payload::parse(&unpadded, inner, &mut settings);
+                let block = block.unwrap_or_default().to_vec();
+                if whole {
+                    payload = match parsed {
+                        Payload::Headers { priority } => Payload::Headers { priority },
+                        Payload::PushPromise { promised } => Payload::PushPromise { promised },
+                        _ => Payload::Unseen,
+                    };
+                    let partial = self.add_to_block(head, &mut payload, &block, false, desk);
+                    note(self.by, head, &payload, desk.notes);
+                    let headers = partial.map(|partial| desk.scratch.list(partial));
+                    let by = self.by;
+                    let frame = Frame { by, stamp, head: *head, offset, seen, payload, headers };
+                    (desk.out)(Signal::Frame(frame));
+                    return;
+                }
                 let mut ignored = Payload::Unseen;
                 if let Some(open) = &mut self.block {
                     open.torn = true;
@@ -495,61 +550,65 @@ impl HalfReader {
 
     fn search<O: FnMut(Signal<'_>)>(&mut self, chunk: Chunk<'_>, desk: &mut Desk<'_, O>) {
         let State::Searching(searching) = &mut self.state else { return };
-        let place = searching.buffer.len();
-        searching.chunks.push((place, chunk.stamp, chunk.offset, chunk.seen));
-        searching.starts.push(place);
-        searching.buffer.extend_from_slice(chunk.data);
-        let found = searching.search.find(&searching.buffer, &searching.starts, desk.context);
-        let Some(found) = found else {
-            if searching.buffer.len() > SEARCHED {
-                searching.drop_front();
-            }
+        searching.tape.push(chunk);
+        let context = Context { sender: Some(self.by), ..desk.context };
+        let Some(found) = searching.search.find(&searching.tape, context) else {
+            searching.trim();
             return;
         };
         let State::Searching(searching) = std::mem::replace(&mut self.state, State::Head) else {
             return;
         };
-        let unread = searching.lost + found as u64;
+        let unread = searching.unread + found as u64;
         if unread > 0 {
-            let stamp = searching.stamp;
-            (desk.out)(Signal::Lost { stamp, by: self.by, bytes: unread, frames: true });
+            self.tell_lost(searching.stamp, unread, true, desk);
         }
-        self.replay(&searching, found, desk);
+        if searching.tape.octets().starts_with(PREFACE) && found == 0 {
+            self.state = State::Preface(0);
+            self.hpack = Decoder::new();
+            self.hpack.forget_limit();
+        }
+        self.replay(&searching.tape, found, desk);
     }
 
-    fn replay<O: FnMut(Signal<'_>)>(
-        &mut self,
-        searching: &Searching,
-        found: usize,
-        desk: &mut Desk<'_, O>,
-    ) {
-        let ends = searching.chunks.iter().skip(1).map(|chunk| chunk.0);
-        let ends = ends.chain(std::iter::once(searching.buffer.len()));
-        for ((start, stamp, offset, seen), end) in searching.chunks.iter().copied().zip(ends) {
-            if end <= found {
+    fn replay<O: FnMut(Signal<'_>)>(&mut self, tape: &Tape, found: usize, desk: &mut Desk<'_, O>) {
+        for piece in tape.pieces().iter().filter(|piece| piece.to > found) {
+            let from = piece.from.max(found);
+            let offset = piece.offset + (from - piece.from) as u64;
+            if piece.hole {
+                self.gap(piece.stamp, offset, (piece.to - from) as u64, desk);
                 continue;
             }
-            let from = start.max(found);
-            let data = searching.buffer.get(from..end).unwrap_or_default();
-            self.push(Chunk { stamp, offset: offset + (from - start) as u64, seen, data }, desk);
+            let data = tape.octets().get(from..piece.to).unwrap_or_default();
+            self.push(Chunk { stamp: piece.stamp, offset, seen: piece.seen, data }, desk);
         }
     }
 }
 
 impl Searching {
-    /// Gives up the older half of the buffer.
-    fn drop_front(&mut self) {
-        let keep_from = self.chunks.iter().map(|chunk| chunk.0).find(|place| *place > SEARCHED / 2);
-        let dropped = keep_from.unwrap_or(self.buffer.len());
-        self.buffer.drain(..dropped);
-        self.lost += dropped as u64;
-        self.search.forget_front(dropped);
-        self.chunks.retain(|chunk| chunk.0 >= dropped);
-        for chunk in &mut self.chunks {
-            chunk.0 -= dropped;
+    /// Gives up the older half of a tape that has grown too long.
+    fn trim(&mut self) {
+        if self.tape.len() > SEARCHED {
+            let dropped = self.tape.drop_front(SEARCHED / 2);
+            self.unread += dropped as u64;
+            self.search.forget_front(dropped);
         }
-        self.starts = self.chunks.iter().map(|chunk| chunk.0).collect();
     }
+}
+
+/// The captured beginning of a frame with a header block as if it had no padding, and whether
+/// the block itself is all there: padding lies at the end (RFC 9113 section 6.2).
+fn without_padding<'a>(head: &FrameHead, octets: &'a [u8]) -> (FrameHead, &'a [u8], bool) {
+    let flags = Flags(head.flags.0 & !Flags::PADDED.0);
+    let (inner, wanted) = match octets.split_first() {
+        Some((pad, rest)) if head.flags.has(Flags::PADDED) => {
+            (rest, (head.length as usize).saturating_sub(1 + usize::from(*pad)))
+        }
+        _ => (octets, head.length as usize),
+    };
+    let block = inner.get(..wanted).unwrap_or(inner);
+    let whole = inner.len() >= wanted && head.kind != FrameType::CONTINUATION;
+    (FrameHead { flags, length: block.len() as u32, ..*head }, block, whole)
 }
 
 /// Tells the connection what it must know of a frame.

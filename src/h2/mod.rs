@@ -9,11 +9,12 @@ mod header_block;
 pub mod hpack;
 mod payload;
 mod resync;
+mod tape;
 mod upgrade;
 
 use crate::vocab::address::{Both, FlowKey, Half, Side};
 use crate::vocab::flow::FlowItem;
-use crate::vocab::frame::{FrameType, Signal, Transport};
+use crate::vocab::frame::{FrameType, PREFACE, Signal, Transport};
 use crate::vocab::limits::Limits;
 use crate::vocab::time::Stamp;
 
@@ -22,6 +23,7 @@ pub use header_block::Scratch;
 use detect::Opening;
 use half::{Chunk, Desk, HalfReader, Notes};
 use resync::{Context, Search};
+use tape::Tape;
 
 /// Whether a flow is worth its octets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +40,8 @@ pub struct Reader {
     initiator: Option<Half>,
     state: State,
     notes: Notes,
-    uncertain: bool,
+    /// Halves of which whole frames may be missing: streams may have been opened in them.
+    torn: Both<bool>,
     pushes: bool,
     highest_stream: u32,
 }
@@ -52,7 +55,7 @@ enum State {
 /// Octets of a flow that may become HTTP/2, in the order in which they came.
 #[derive(Default)]
 struct Waiting {
-    octets: Both<Vec<u8>>,
+    tapes: Both<Tape>,
     items: Vec<Held>,
     /// Whether octets are missing: then its beginning proves nothing.
     torn: bool,
@@ -73,7 +76,7 @@ impl Reader {
             initiator,
             state: State::Detecting(Box::default()),
             notes: Notes::default(),
-            uncertain: false,
+            torn: Both::default(),
             pushes: false,
             highest_stream: 0,
         }
@@ -90,7 +93,7 @@ impl Reader {
     /// The first octets of a half while the flow is not known to be HTTP/2.
     pub fn first_octets(&self, half: Half) -> &[u8] {
         match &self.state {
-            State::Detecting(waiting) => waiting.octets.half(half),
+            State::Detecting(waiting) => waiting.tapes.half(half).octets(),
             _ => &[],
         }
     }
@@ -128,13 +131,11 @@ impl Reader {
         out: &mut impl FnMut(Signal<'_>),
     ) {
         let State::Detecting(waiting) = &mut self.state else { return };
-        let full =
-            waiting.octets.first.len().max(waiting.octets.second.len()) > limits.detect_bytes;
+        let full = waiting.tapes.first.len().max(waiting.tapes.second.len()) > limits.detect_bytes;
         let known = match self.initiator {
             Some(client) if !waiting.torn => {
-                let octets = &waiting.octets;
-                let ended = ended || full;
-                detect::opening(octets.half(client), octets.half(client.other()), ended)
+                let octets = |half: Half| waiting.tapes.half(half).octets();
+                detect::opening(octets(client), octets(client.other()), ended || full)
             }
             _ => {
                 self.join_midway(ended, full, stamp, limits, scratch, out);
@@ -188,7 +189,8 @@ impl Reader {
         let State::Detecting(waiting) = &mut self.state else { return };
         let found = waiting.find_frames();
         let Some(votes) = found else {
-            let text = [Half::A, Half::B].iter().any(|half| is_text(waiting.octets.half(*half)));
+            let text =
+                [Half::A, Half::B].iter().any(|half| is_text(waiting.tapes.half(*half).octets()));
             if ended || full || text {
                 self.state = State::NotHttp2;
             }
@@ -205,7 +207,7 @@ impl Reader {
         let midway = |side| HalfReader::midway(side, stamp);
         let halves = by_half(client, midway(Side::Client), midway(Side::Server));
         self.state = State::Open { client, halves: Box::new(halves) };
-        self.uncertain = true;
+        self.torn = Both { first: true, second: true };
         self.replay(waiting, Both::default(), limits, scratch, out);
     }
 
@@ -230,7 +232,8 @@ impl Reader {
                 }
                 Held::Bytes { half, from: start, to, stamp, offset, seen } => {
                     let skip = (*from.half(half)).max(start).min(to);
-                    let data = waiting.octets.half(half).get(skip..to).unwrap_or_default();
+                    let octets = waiting.tapes.half(half).octets();
+                    let data = octets.get(skip..to).unwrap_or_default();
                     let offset = offset + (skip - start) as u64;
                     let item = FlowItem::Bytes { stamp, half, offset, seen, data };
                     self.read(&item, limits, scratch, out);
@@ -247,10 +250,15 @@ impl Reader {
         out: &mut impl FnMut(Signal<'_>),
     ) {
         let State::Open { client, halves } = &mut self.state else { return };
+        let half = match item {
+            FlowItem::Bytes { half, .. } | FlowItem::Gap { half, .. } => *half,
+            _ => return,
+        };
         let context = Context {
             highest_stream: self.highest_stream,
-            uncertain: self.uncertain,
+            uncertain: half == *client || *self.torn.half(*client),
             pushes: self.pushes,
+            sender: None,
         };
         let mut desk = Desk { limits, scratch, context, notes: &mut self.notes, out };
         match *item {
@@ -262,14 +270,19 @@ impl Reader {
             }
             _ => return,
         }
+        let newer = self.notes.highest_stream > self.highest_stream;
         self.highest_stream = self.highest_stream.max(self.notes.highest_stream);
         self.pushes |= self.notes.pushes;
+        if newer && half == *client {
+            // Ids only grow: a new stream tells the highest one again, whatever was lost before.
+            *self.torn.half_mut(half) = false;
+        }
         let half_of = |side| if side == Side::Client { *client } else { client.other() };
         for (by, size) in self.notes.settings.drain(..) {
             halves.half_mut(half_of(by).other()).peer_sent_settings(size);
         }
         for by in self.notes.lost.drain(..) {
-            self.uncertain = true;
+            *self.torn.half_mut(half_of(by)) = true;
             halves.half_mut(half_of(by).other()).peer_lost_frames();
         }
     }
@@ -279,14 +292,20 @@ impl Waiting {
     fn hold(&mut self, item: &FlowItem<'_>) {
         match *item {
             FlowItem::Bytes { stamp, half, offset, seen, data } => {
-                let octets = self.octets.half_mut(half);
-                let from = octets.len();
-                octets.extend_from_slice(data);
-                let to = octets.len();
+                let chunk = Chunk { stamp, offset, seen, data };
+                let (from, to) = self.tapes.half_mut(half).push(chunk);
                 self.items.push(Held::Bytes { half, from, to, stamp, offset, seen });
             }
             FlowItem::Gap { stamp, half, offset, bytes } => {
                 self.torn = true;
+                if !self.tapes.half_mut(half).gap(stamp, offset, bytes) {
+                    // Nothing before it can be chained to what follows.
+                    *self.tapes.half_mut(half) = Tape::default();
+                    *self.searches.half_mut(half) = Search::default();
+                    self.items.retain(
+                        |held| !matches!(held, Held::Bytes { half: of, .. } if *of == half),
+                    );
+                }
                 self.items.push(Held::Gap { half, stamp, offset, bytes });
             }
             _ => {}
@@ -299,59 +318,23 @@ impl Waiting {
         let mut found = false;
         let mut client = None;
         for half in [Half::A, Half::B] {
-            // Frames do not chain over a gap: search behind the last one.
-            let mut base = 0;
-            let mut starts = Vec::new();
-            for held in &self.items {
-                match held {
-                    Held::Bytes { half: of, from, .. } if *of == half => starts.push(*from),
-                    Held::Gap { half: of, .. } if *of == half => {
-                        base = starts.last().map_or(0, |_| self.end_of_last(half, held));
-                        starts.clear();
-                    }
-                    _ => {}
-                }
-            }
-            let octets = self.octets.half(half).get(base..).unwrap_or_default();
-            let starts: Vec<usize> =
-                starts.into_iter().filter_map(|start| start.checked_sub(base)).collect();
-            let search = self.searches.half_mut(half);
-            if base > 0 {
-                *search = Search::default();
-            }
+            let tape = self.tapes.half(half);
             let context = Context { uncertain: true, ..Context::default() };
-            if let Some(place) = search.find(octets, &starts, context) {
-                found = true;
-                client = client.or_else(|| {
-                    sent_by(octets.get(place..).unwrap_or_default()).map(|side| match side {
-                        Side::Client => half,
-                        Side::Server => half.other(),
-                    })
-                });
-            }
+            let Some(place) = self.searches.half_mut(half).find(tape, context) else { continue };
+            found = true;
+            let frames = tape.octets().get(place..).unwrap_or_default();
+            client = client.or_else(|| match sent_by(frames)? {
+                Side::Client => Some(half),
+                Side::Server => Some(half.other()),
+            });
         }
         found.then_some(client)
-    }
-
-    fn end_of_last(&self, half: Half, gap: &Held) -> usize {
-        let mut end = 0;
-        for held in &self.items {
-            if std::ptr::eq(held, gap) {
-                break;
-            }
-            if let Held::Bytes { half: of, to, .. } = held
-                && *of == half
-            {
-                end = *to;
-            }
-        }
-        end
     }
 
     fn tell_upgrade(
         &self,
         client: Half,
-        request: usize,
+        (from, to): (usize, usize),
         response: usize,
         limits: &Limits,
         scratch: &mut Scratch,
@@ -365,8 +348,9 @@ impl Waiting {
                 _ => None,
             })
         };
-        let head = self.octets.half(client).get(..request).unwrap_or_default();
-        let request = stamp_at(client, request);
+        let octets = self.tapes.half(client).octets();
+        let head = octets.get(from..to).unwrap_or_default();
+        let request = stamp_at(client, to);
         let response = stamp_at(client.other(), response);
         if let Some((request, response)) = request.zip(response) {
             upgrade::tell(head, request, response, limits, scratch, out);
@@ -376,6 +360,9 @@ impl Waiting {
 
 /// Who sends these frames, as far as the frames themselves tell.
 fn sent_by(octets: &[u8]) -> Option<Side> {
+    if octets.starts_with(PREFACE) {
+        return Some(Side::Client);
+    }
     let mut rest = octets;
     while let Some((first, payload)) = rest.split_first_chunk::<{ payload::HEAD }>() {
         let head = payload::head(first);

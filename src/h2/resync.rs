@@ -4,24 +4,32 @@
 //! A boundary is believed for the evidence of chained heads, counted in bits: how unlikely it is
 //! that octets which are no heads look like this. Nine plausible octets alone are never enough.
 
-use crate::vocab::frame::{Flags, FrameHead, FrameType};
+use crate::vocab::address::Side;
+use crate::vocab::frame::{Flags, FrameHead, FrameType, PREFACE};
 
 use super::payload::{HEAD, head};
+use super::tape::Tape;
 
-/// Evidence that settles it. A wrong boundary then needs a coincidence of about 2^-64 times the
-/// places that were looked at.
-const ENOUGH: u32 = 64;
+/// Evidence that settles it. A wrong boundary then needs a coincidence of about 2^-56 times the
+/// places that were looked at: one in a million where 100 GB were searched.
+const ENOUGH: u32 = 56;
 
 /// More for a boundary where a segment begins: senders flush at frame boundaries.
 const AT_SEGMENT_START: u32 = 6;
+
+/// Payload octets that add evidence to a head.
+const PEEKED: usize = 4;
 
 /// What is known of the connection: makes heads more or less plausible.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Context {
     /// Highest stream that either side is known to have used; 0 where nothing is known.
     pub highest_stream: u32,
-    /// Whether octets of the other half are missing too, so that `highest_stream` may be low.
+    /// Whether streams beyond `highest_stream` may have been opened: octets of the other half are
+    /// missing too, or this is the half that opens them.
     pub uncertain: bool,
+    /// Who sends the octets that are searched, where known.
+    pub sender: Option<Side>,
     /// Whether even streams (pushes) have been seen.
     pub pushes: bool,
 }
@@ -35,7 +43,7 @@ struct Candidate {
     heads: u32,
 }
 
-/// The search over a growing buffer.
+/// The search over a growing tape.
 #[derive(Debug, Default)]
 pub(super) struct Search {
     scanned: usize,
@@ -43,36 +51,32 @@ pub(super) struct Search {
 }
 
 impl Search {
-    /// Looks at `buffer`, which has grown since the last call. `starts` are the places where
-    /// segments begin, ascending. Gives the place of the first frame head once it is certain.
-    pub fn find(&mut self, buffer: &[u8], starts: &[usize], context: Context) -> Option<usize> {
-        self.extend(buffer, context);
-        while let Some(octets) = buffer.get(self.scanned..).and_then(|rest| rest.first_chunk()) {
+    /// Looks at a tape that has grown since the last call. Gives the place of the first frame head
+    /// once it is certain, or of the client's preface where the half begins with it.
+    pub fn find(&mut self, tape: &Tape, context: Context) -> Option<usize> {
+        if tape.octets().starts_with(PREFACE) && tape.visible(0, PREFACE.len()) == PREFACE.len() {
+            return Some(0);
+        }
+        self.candidates.retain_mut(|candidate| follow(candidate, tape, context));
+        while tape.len() >= self.scanned + HEAD {
             let place = self.scanned;
             self.scanned += 1;
-            let head = head(octets);
-            if octets[5] & 0x80 != 0 || self.candidates.iter().any(|c| c.reach == place) {
+            let known = self.candidates.iter().any(|candidate| candidate.reach == place);
+            if known || tape.visible(place, HEAD) < HEAD {
                 continue;
             }
-            let Some(bits) = evidence(&head, buffer.get(place + HEAD..).unwrap_or(&[]), context)
-            else {
-                continue;
-            };
-            let aligned = starts.binary_search(&place).is_ok();
-            let mut candidate = Candidate {
-                start: place,
-                reach: place + HEAD + head.length as usize,
-                bits: bits + if aligned { AT_SEGMENT_START } else { 0 },
-                heads: 1,
-            };
-            if follow(&mut candidate, buffer, context) {
+            let mut candidate = Candidate { start: place, reach: place, bits: 0, heads: 0 };
+            if tape.is_start(place) {
+                candidate.bits = AT_SEGMENT_START;
+            }
+            if follow(&mut candidate, tape, context) {
                 self.candidates.push(candidate);
             }
         }
-        self.candidates.iter().find(|c| is_enough(c, buffer.len())).map(|c| c.start)
+        self.candidates.iter().find(|c| is_enough(c, tape.len())).map(|c| c.start)
     }
 
-    /// The first `octets` of the buffer are gone.
+    /// The first `octets` of the tape are gone.
     pub fn forget_front(&mut self, octets: usize) {
         self.scanned = self.scanned.saturating_sub(octets);
         self.candidates.retain(|candidate| candidate.start >= octets);
@@ -81,10 +85,6 @@ impl Search {
             candidate.reach -= octets;
         }
     }
-
-    fn extend(&mut self, buffer: &[u8], context: Context) {
-        self.candidates.retain_mut(|candidate| follow(candidate, buffer, context));
-    }
 }
 
 fn is_enough(candidate: &Candidate, length: usize) -> bool {
@@ -92,23 +92,26 @@ fn is_enough(candidate: &Candidate, length: usize) -> bool {
     candidate.bits >= ENOUGH && (candidate.heads >= 2 || candidate.reach <= length)
 }
 
-/// Follows a candidate's frames through the buffer. False where a head is impossible.
-fn follow(candidate: &mut Candidate, buffer: &[u8], context: Context) -> bool {
+/// Follows a candidate's frames along the tape. False where a head is impossible, or hidden.
+fn follow(candidate: &mut Candidate, tape: &Tape, context: Context) -> bool {
     while candidate.bits < ENOUGH {
-        let Some(octets) =
-            buffer.get(candidate.reach..).and_then(|rest| rest.first_chunk::<HEAD>())
+        let place = candidate.reach;
+        let Some(octets) = tape.octets().get(place..).and_then(|rest| rest.first_chunk::<HEAD>())
         else {
             return true;
         };
         let head = head(octets);
-        let payload = buffer.get(candidate.reach + HEAD..).unwrap_or(&[]);
-        let Some(bits) =
-            (octets[5] & 0x80 == 0).then(|| evidence(&head, payload, context)).flatten()
-        else {
-            return false;
-        };
-        candidate.bits += bits;
-        candidate.heads += 1;
+        let visible = tape.visible(place, HEAD);
+        if visible >= HEAD {
+            let behind = place + HEAD;
+            let payload = tape.octets().get(behind..behind + tape.visible(behind, PEEKED));
+            let bits = evidence(&head, payload.unwrap_or_default(), context);
+            let Some(bits) = bits.filter(|_| octets[5] & 0x80 == 0) else { return false };
+            candidate.bits += bits;
+            candidate.heads += 1;
+        } else if visible < 3 {
+            return false; // not even the length is known
+        }
         candidate.reach += HEAD + head.length as usize;
     }
     true
@@ -129,12 +132,15 @@ fn evidence(head: &FrameHead, payload: &[u8], context: Context) -> Option<u32> {
             flags_within(0x09)?;
             let empty_and_open = head.length == 0 && !head.flags.has(Flags::END_STREAM);
             (head.length <= 16_384 && !empty_and_open).then_some(())?;
-            Some(10 + 8 + 6 + stream?)
+            Some(length_evidence(head.length) + 8 + 6 + stream?)
         }
         FrameType::HEADERS => {
             flags_within(0x2d)?;
             (1..=16_384).contains(&head.length).then_some(())?;
-            Some(10 + 8 + 4 + stream?)
+            let plain = !head.flags.has(Flags::PADDED) && !head.flags.has(Flags::PRIORITY);
+            let block = payload.first().filter(|_| plain);
+            let block = block.map_or(Some(0), |first| block_evidence(*first, context.sender));
+            Some(length_evidence(head.length) + 8 + 4 + stream? + block?)
         }
         FrameType::CONTINUATION => {
             flags_within(0x04)?;
@@ -179,6 +185,25 @@ fn evidence(head: &FrameHead, payload: &[u8], context: Context) -> Option<u32> {
     }
 }
 
+/// How unlikely a length this small is among 2^24.
+fn length_evidence(length: u32) -> u32 {
+    length.leading_zeros().saturating_sub(8).min(18)
+}
+
+/// What the first octet of a header block adds: messages begin with a pseudo-header field of the
+/// static table (RFC 7541 appendix A). `None` where no block begins so.
+fn block_evidence(first: u8, sender: Option<Side>) -> Option<u32> {
+    let request = (0x82..=0x87).contains(&first);
+    let response = (0x88..=0x8e).contains(&first);
+    match (first, sender) {
+        (0x80, _) => None, // index 0 (RFC 7541 section 6.1)
+        (_, Some(Side::Client)) if request => Some(5),
+        (_, Some(Side::Server)) if response => Some(5),
+        (_, None) if request || response => Some(4),
+        _ => Some(0),
+    }
+}
+
 /// How many bits a stream identifier adds; `None` where no frame that needs a stream would carry
 /// it.
 fn stream_evidence(stream: u32, context: Context) -> Option<u32> {
@@ -187,8 +212,9 @@ fn stream_evidence(stream: u32, context: Context) -> Option<u32> {
     }
     if context.highest_stream > 0 && !context.uncertain {
         // New streams follow the newest one; ids far beyond it are no streams of this connection.
-        let limit = context.highest_stream.saturating_add(4096);
-        return (stream <= limit).then(|| limit.leading_zeros().min(20) + 1);
+        let slack = if context.sender == Some(Side::Server) { 0 } else { 4096 };
+        let limit = context.highest_stream.saturating_add(slack);
+        return (stream <= limit).then(|| limit.leading_zeros() + 1);
     }
     (stream < 1 << 24).then_some(if stream < 1 << 16 { 14 } else { 8 })
 }
@@ -196,6 +222,8 @@ fn stream_evidence(stream: u32, context: Context) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::h2::half::Chunk;
+    use crate::vocab::time::Stamp;
 
     fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
         let length = payload.len() as u32;
@@ -206,23 +234,30 @@ mod tests {
         octets
     }
 
+    fn push(tape: &mut Tape, data: &[u8]) {
+        tape.push(Chunk { stamp: Stamp::default(), offset: 0, seen: 0, data });
+    }
+
+    fn find(data: &[u8]) -> Option<usize> {
+        let mut tape = Tape::default();
+        push(&mut tape, data);
+        Search::default().find(&tape, Context::default())
+    }
+
     #[test]
     fn a_chain_is_found_behind_a_torn_frame() {
-        let mut buffer = b"torn body of some frame".to_vec();
-        let start = buffer.len();
-        buffer.extend(frame(1, 4, 5, &[0x88; 20]));
-        buffer.extend(frame(0, 1, 5, &[0x20; 300]));
-        buffer.extend(frame(3, 0, 7, &[0, 0, 0, 8]));
-        let found = Search::default().find(&buffer, &[0], Context::default());
-        assert_eq!(found, Some(start));
+        let mut octets = b"torn body of some frame".to_vec();
+        let start = octets.len();
+        octets.extend(frame(1, 4, 5, &[0x88; 20]));
+        octets.extend(frame(0, 1, 5, &[0x20; 300]));
+        octets.extend(frame(3, 0, 7, &[0, 0, 0, 8]));
+        assert_eq!(find(&octets), Some(start));
     }
 
     #[test]
     fn one_reset_alone_is_enough_and_one_data_head_is_not() {
-        let reset = frame(3, 0, 39, &[0, 0, 0, 8]);
-        assert_eq!(Search::default().find(&reset, &[0], Context::default()), Some(0));
-        let data = frame(0, 0, 39, &[7; 100]);
-        assert_eq!(Search::default().find(&data, &[0], Context::default()), None);
+        assert_eq!(find(&frame(3, 0, 39, &[0, 0, 0, 8])), Some(0));
+        assert_eq!(find(&frame(0, 0, 39, &[7; 100])), None);
     }
 
     #[test]
@@ -234,22 +269,33 @@ mod tests {
         })
         .take(1 << 20)
         .collect();
-        assert_eq!(Search::default().find(&noise, &[0], Context::default()), None);
-        assert_eq!(Search::default().find(&[0; 4096], &[0], Context::default()), None);
-        let text = "the quick brown fox ".repeat(500);
-        assert_eq!(Search::default().find(text.as_bytes(), &[0], Context::default()), None);
+        assert_eq!(find(&noise), None);
+        assert_eq!(find(&[0; 4096]), None);
+        assert_eq!(find("the quick brown fox ".repeat(500).as_bytes()), None);
     }
 
     #[test]
-    fn a_growing_buffer_gives_the_same_place() {
-        let mut buffer = vec![0x55; 1000];
+    fn frames_chain_across_a_hole_of_known_length() {
+        let mut tape = Tape::default();
         for stream in [1u32, 3, 5] {
-            buffer.extend(frame(0, 0, stream, &[0x61; 2000]));
+            let octets = frame(1, 5, stream, &[0x82; 40]);
+            push(&mut tape, &octets[..20]);
+            assert!(tape.gap(Stamp::default(), 0, octets.len() as u64 - 20));
         }
-        let mut search = Search::default();
-        let found = (0..=buffer.len())
-            .step_by(97)
-            .find_map(|length| search.find(&buffer[..length], &[0], Context::default()));
+        assert_eq!(Search::default().find(&tape, Context::default()), Some(0));
+    }
+
+    #[test]
+    fn a_growing_tape_gives_the_same_place() {
+        let mut octets = vec![0x55; 1000];
+        for stream in [1u32, 3, 5] {
+            octets.extend(frame(0, 0, stream, &[0x61; 2000]));
+        }
+        let (mut search, mut tape) = (Search::default(), Tape::default());
+        let found = octets.chunks(97).find_map(|chunk| {
+            push(&mut tape, chunk);
+            search.find(&tape, Context::default())
+        });
         assert_eq!(found, Some(1000));
     }
 }

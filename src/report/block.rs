@@ -39,7 +39,7 @@ impl Teller<'_> {
         self.header(page, id, row);
         if let Some(likes) = likes {
             let text = format!(
-                "{} more like it: {}; {} hit in all {}",
+                "{} more like it: {}; {} cancelled or dead over all {}",
                 likes.count.saturating_sub(1),
                 likes.names,
                 count(likes.victims, "request"),

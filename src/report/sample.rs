@@ -246,6 +246,14 @@ pub(super) fn reload() -> Board {
     board
 }
 
+/// Thirty connections that went away for one reason.
+pub(super) fn storm() -> Board {
+    let mut board = seed();
+    let alike = |n: u16| ConnectionRow { client: endpoint(41_000 + n), ..seed_connection() };
+    board.connections.extend((0..29).map(alike));
+    board
+}
+
 /// Everything that can be missing, broken or hostile at once, over two captures.
 pub(super) fn trouble() -> Board {
     let mut row = seed_connection();

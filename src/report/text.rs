@@ -206,11 +206,6 @@ impl<W: Write> Report<'_, W> {
         self.flush()
     }
 
-    fn row(&self, index: Option<&usize>) -> Option<(usize, &ConnectionRow)> {
-        let index = *index?;
-        Some((index.saturating_add(1), self.board.connections.get(index)?))
-    }
-
     fn group(&mut self, group: &Group) {
         let board = self.board;
         let names = self.names(group.members.get(1..).unwrap_or_default());
@@ -231,30 +226,35 @@ impl<W: Write> Report<'_, W> {
         cut_short(names, CLIENTS_SHOWN)
     }
 
-    /// One line for connections of which there is little to tell.
+    /// A line or two for connections of which there is little to tell.
     fn group_line(&mut self, group: &Group) {
-        let Some((id, row)) = self.row(group.members.first()) else { return };
-        let name = match group.members.len() {
-            1 => format!("#{id}  {} → {}", row.client, row.server),
-            many => format!("{many} × → {}", row.server),
+        let Some(first) = group.members.first() else { return };
+        let Some(row) = self.board.connections.get(*first) else { return };
+        let id = first.saturating_add(1);
+        let one = group.members.len() == 1;
+        let name = match one {
+            true => format!("#{id}  {} → {}", row.client, row.server),
+            false => format!("{} → {}", count(group.members.len(), "connection"), row.server),
         };
-        let mut text = match group.members.len() {
-            1 => format!("  {}", facts(row)),
-            _ => String::new(),
+        let facts = match one {
+            true => facts(row),
+            false => row.lead().map(because_short).unwrap_or_default(),
         };
-        if group.members.len() == 1 && row.streams.opened > 0 {
-            text.push_str(&format!(" · {}", streams(&row.streams)));
+        let name = format!("{name}  ");
+        self.page.line(0, &[(Ink::Green, "● "), (Ink::Bold, &name), (Ink::Plain, &facts)]);
+        if !one {
+            let names = self.names(&group.members);
+            self.page.paragraph(2, Ink::Plain, &names);
         }
         let why = match row.lead() {
-            Some(verdict) => format!("{}: {}", because_short(verdict), verdict.summary),
+            Some(verdict) if one => format!("{}: {}", because_short(verdict), verdict.summary),
+            Some(verdict) => verdict.summary.clone(),
             None => row.cancellations.first().map_or_else(|| self.teller.end(row), cancellation),
         };
-        let members = match group.members.len() {
-            1 => String::new(),
-            _ => format!(" ({})", self.names(&group.members)),
-        };
-        self.page.line(0, &[(Ink::Green, "● "), (Ink::Bold, &name), (Ink::Plain, &text)]);
-        self.page.paragraph(2, Ink::Plain, &format!("{why}{members}"));
+        let streams = Some(streams(&row.streams)).filter(|text| !text.is_empty());
+        let streams = streams.map_or(String::new(), |text| format!(" ({text})"));
+        let which = if one { String::new() } else { format!("#{id}: ") };
+        self.page.paragraph(2, Ink::Plain, &format!("{which}{why}{streams}"));
     }
 
     /// Timeouts that no single verdict tells: measured over several connections of a pair.

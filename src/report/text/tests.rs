@@ -37,6 +37,12 @@ fn one_reload_is_one_block() {
 }
 
 #[test]
+fn one_reason_is_told_once() {
+    let style = Style { width: 72, ..Style::default() };
+    stored("storm-72", &sample::storm(), &utc(style, Pick::default()));
+}
+
+#[test]
 fn what_is_missing_is_told() {
     stored("trouble", &sample::trouble(), &Options { time: TimeStyle::Utc, ..Options::default() });
 }

@@ -1,0 +1,25 @@
+# goawhy: `make run` sets up, builds and opens a capture; `make test` runs every check.
+
+CAPTURE ?= captures/vertx-client-timeout-goaway1-10s.pcap
+CARGO ?= cargo
+
+.PHONY: run test build deps clean
+
+run: build
+	target/release/goawhy $(CAPTURE)
+
+build: deps
+	$(CARGO) build --release --locked
+
+test: deps
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) test --locked
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+
+# Installs what is missing by the system's package manager; says what to do where it cannot.
+deps:
+	@sh scripts/deps.sh
+
+clean:
+	$(CARGO) clean
