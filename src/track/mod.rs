@@ -177,8 +177,9 @@ impl Tracker {
                     self.history.losses.push(loss);
                 }
             }
-            Signal::Unreadable { stamp, by } => {
-                self.rules.unreadable(&mut self.history, limits, *by, *stamp);
+            Signal::Unreadable { stamp, by, foreign } => {
+                let seen = foreign.then_some(*stamp);
+                self.rules.unreadable(&mut self.history, limits, *by, seen);
                 let never = self.history.sides.side(Side::Client).preface.is_none();
                 if *by == Side::Client && never {
                     self.history.client_speaks_http2 = false;

@@ -208,9 +208,18 @@ impl Rules {
     }
 
     /// A side's octets are not HTTP/2.
-    pub fn unreadable(&mut self, history: &mut History, limits: &Limits, by: Side, stamp: Stamp) {
+    pub fn unreadable(
+        &mut self,
+        history: &mut History,
+        limits: &Limits,
+        by: Side,
+        foreign: Option<Stamp>,
+    ) {
         self.sides.side_mut(by).torn = true;
-        if by == Side::Client && !history.joined_midway {
+        if let Some(stamp) = foreign
+            && by == Side::Client
+            && !history.joined_midway
+        {
             let text = "the client's first octets are not the HTTP/2 connection preface";
             let breach = Breach { rule: &rule::CLIENT_PREFACE, text: text.to_owned() };
             tell(history, limits, stamp, by, 0, breach);

@@ -3,7 +3,7 @@
 //! A stream's window is the initial window in force plus the stream's balance: so a change of
 //! INITIAL_WINDOW_SIZE moves the windows of all streams at once (section 6.9.2).
 
-use crate::vocab::frame::Payload;
+use crate::vocab::frame::{Frame, Payload};
 use crate::vocab::rule;
 use crate::vocab::setting::SettingId;
 
@@ -27,12 +27,13 @@ impl Rules {
         let before = side.window;
         side.window -= length;
         let stream = desk.open.get_mut(&frame.head.stream);
-        let on_stream = stream.and_then(|stream| spend_on(stream, desk.frame, initial));
+        let on_stream = stream.and_then(|stream| spend_on(stream, desk.frame, initial, is_known));
         // A frame without octets needs no window (section 6.9.1).
         if length == 0 || !is_known {
             return None;
         }
-        if on_stream.is_none() && side.window < 0 && before > -MOST {
+        // Once over a window, what follows is the same offence until there is window again.
+        if on_stream.is_none() && side.window < 0 && before >= 0 {
             let text = format!(
                 "DATA of {} octets where the connection window had {} left",
                 grouped(frame.head.length.into()),
@@ -78,17 +79,17 @@ impl Rules {
         let (rule, before) = if id == 0 {
             let side = self.sides.side_mut(receiver);
             let before = side.window;
-            side.window = (before + increment).min(MOST);
+            side.window = (before + increment).min(MOST + 1);
             (&rule::FLOW_CONN_OVERFLOW, before)
         } else {
             let initial = self.sides.side(by).announced.window();
             let stream = desk.open.get_mut(&id)?;
             let balance = stream.rules.balance.side_mut(receiver);
             let before = initial + *balance;
-            *balance = (*balance + increment).min(MOST);
+            *balance = (before + increment).min(MOST + 1) - initial;
             (&rule::FLOW_STREAM_OVERFLOW, before)
         };
-        if before + increment <= MOST || !is_known {
+        if before + increment <= MOST || before > MOST || !is_known {
             return None;
         }
         let text = format!(
@@ -127,22 +128,23 @@ impl Rules {
 
 fn spend_on(
     stream: &mut Stream,
-    frame: &crate::vocab::frame::Frame<'_>,
+    frame: &Frame<'_>,
     initial: i64,
+    is_known: bool,
 ) -> Option<Breach> {
     let (by, length) = (frame.by, i64::from(frame.head.length));
     let balance = stream.rules.balance.side_mut(by);
     let before = initial.saturating_add(*balance);
     *balance -= length;
+    let was_overrun = stream.rules.is_overrun.side_mut(by);
     if before >= length || length == 0 {
+        *was_overrun &= before < length;
         return None;
     }
-    let was_overrun = std::mem::replace(stream.rules.is_overrun.side_mut(by), true);
-    let rule = if before < 0 && !was_overrun {
-        &rule::FLOW_NEGATIVE_WINDOW
-    } else {
-        &rule::FLOW_STREAM_WINDOW
-    };
+    if !is_known || std::mem::replace(was_overrun, true) {
+        return None;
+    }
+    let rule = if before < 0 { &rule::FLOW_NEGATIVE_WINDOW } else { &rule::FLOW_STREAM_WINDOW };
     let octets = grouped(frame.head.length.into());
     let text =
         format!("DATA of {octets} octets where the stream's window had {} left", left(before));
