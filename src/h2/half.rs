@@ -301,7 +301,7 @@ impl HalfReader {
         let (mine, rest) = split(chunk, length);
         if wanted.get(..length) != Some(mine.data) {
             self.state = State::Dead;
-            (desk.out)(Signal::Unreadable { stamp: chunk.stamp, by: self.by });
+            (desk.out)(Signal::Unreadable { stamp: chunk.stamp, by: self.by, foreign: true });
             return rest;
         }
         if matched + length < PREFACE.len() {

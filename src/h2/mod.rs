@@ -170,7 +170,9 @@ impl Reader {
             waiting.tell_upgrade(client, request, server_from, limits, scratch, out);
         }
         if known == Opening::ServerOnly {
-            out(Signal::Unreadable { stamp, by: Side::Client });
+            let foreign = waiting.no_preface(client);
+            let stamp = foreign.unwrap_or(stamp);
+            out(Signal::Unreadable { stamp, by: Side::Client, foreign: foreign.is_some() });
         }
         self.replay(waiting, from, limits, scratch, out);
     }
@@ -336,6 +338,17 @@ impl Waiting {
             });
         }
         found.then_some(client)
+    }
+
+    /// Where a half began with something else than the preface (RFC 9113 section 3.4).
+    fn no_preface(&self, half: Half) -> Option<Stamp> {
+        let octets = self.tapes.half(half).octets();
+        let spoke = self.items.iter().find_map(|held| match held {
+            Held::Bytes { half: of, stamp, .. } if *of == half => Some(*stamp),
+            _ => None,
+        });
+        let length = octets.len().min(PREFACE.len());
+        spoke.filter(|_| PREFACE.get(..length) != octets.get(..length))
     }
 
     fn tell_upgrade(

@@ -8,6 +8,7 @@ mod header;
 pub mod history;
 mod rate;
 mod row;
+mod rules;
 mod stream;
 
 use std::collections::VecDeque;
@@ -27,6 +28,7 @@ use crate::vocab::time::Stamp;
 use header::Kept;
 use history::{Goaway, History, Late, Loss, Ping, Reset, SettingsSent, SideFacts};
 use rate::Rates;
+use rules::Rules;
 use stream::Stream;
 
 pub use answers::Answers;
@@ -53,6 +55,7 @@ pub struct Tracker {
     open_of: Both<u64>,
     /// Octets of each side's current header block.
     block_of: Both<u64>,
+    rules: Rules,
     keep_rows: bool,
 }
 
@@ -98,6 +101,7 @@ impl Tracker {
             messages_since_ping: Both::default(),
             open_of: Both::default(),
             block_of: Both::default(),
+            rules: Rules::default(),
             keep_rows,
         }
     }
@@ -168,6 +172,9 @@ impl Tracker {
             }
             Signal::Frame(frame) => self.frame(frame, limits),
             Signal::Lost { stamp, by, bytes, frames } => {
+                if *frames {
+                    self.rules.lost(*by);
+                }
                 if self.history.losses.len() < NOTES_KEPT {
                     let loss = Loss { stamp: *stamp, by: *by, bytes: *bytes, frames: *frames };
                     self.history.losses.push(loss);
@@ -176,7 +183,9 @@ impl Tracker {
             Signal::Incomplete { by, .. } => {
                 self.history.sides.side_mut(*by).torn_at_end = true;
             }
-            Signal::Unreadable { by, .. } => {
+            Signal::Unreadable { stamp, by, foreign } => {
+                let seen = foreign.then_some(*stamp);
+                self.rules.unreadable(&mut self.history, limits, *by, seen);
                 let never = self.history.sides.side(Side::Client).preface.is_none();
                 if *by == Side::Client && never {
                     self.history.client_speaks_http2 = false;
@@ -193,6 +202,7 @@ impl Tracker {
         settings: &[(SettingId, u32)],
     ) {
         let kept = Kept::of(headers);
+        self.rules.upgraded(headers, settings);
         let mut stream = self.begin(1, Side::Client, Some(request));
         self.describe_request(&mut stream, headers, &kept);
         stream.ended.first = Some(request);
@@ -207,6 +217,9 @@ impl Tracker {
     }
 
     fn frame(&mut self, frame: &Frame<'_>, limits: &Limits) {
+        let clients = self.open_of.first;
+        let (open, resets) = (&mut self.open, &self.reset_places);
+        self.rules.check(&mut self.history, open, resets, clients, frame, limits);
         if matches!(frame.payload, Payload::Preface) {
             self.history.sides.side_mut(frame.by).preface = Some(frame.stamp);
             return;
@@ -262,6 +275,7 @@ impl Tracker {
 
     fn begin(&mut self, id: u32, opener: Side, opened: Option<Stamp>) -> Stream {
         let mut stream = Stream::new(id, opener, opened);
+        stream.rules = self.rules.take_fresh();
         self.history.counts.opened += 1;
         let facts = self.history.sides.side_mut(opener);
         facts.opened += 1;

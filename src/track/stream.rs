@@ -7,6 +7,7 @@ use crate::vocab::stream::StreamRow;
 use crate::vocab::time::Stamp;
 
 use super::history::OpenStream;
+use super::rules::StreamRules;
 
 /// A stream that is open for at least one side.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ pub(super) struct Stream {
     pub request: Option<Box<str>>,
     /// Everything of it, where the user wants to see streams.
     pub row: Option<Box<StreamRow>>,
+    pub rules: StreamRules,
 }
 
 impl Stream {
@@ -46,6 +48,7 @@ impl Stream {
             class: 0,
             request: None,
             row: None,
+            rules: StreamRules::default(),
         }
     }
 

@@ -248,6 +248,9 @@ pub enum Signal<'a> {
         stamp: Stamp,
         /// Whose.
         by: Side,
+        /// Whether octets of it were seen that HTTP/2 does not begin with; false where it was
+        /// silent or only began the preface.
+        foreign: bool,
     },
 }
 

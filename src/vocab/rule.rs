@@ -135,6 +135,8 @@ rules! {
         "RST_STREAM on an idle stream";
     RST_LENGTH = "rst-length", "RFC 9113 6.4", Connection, FRAME_SIZE_ERROR,
         "RST_STREAM length is 4";
+    RST_THEN_SILENT = "rst-then-silent", "RFC 9113 6.4", Stream, STREAM_CLOSED,
+        "The receiver of RST_STREAM sends no further frames on it except PRIORITY";
     SETTINGS_ACK_EMPTY = "settings-ack-empty", "RFC 9113 6.5", Connection, FRAME_SIZE_ERROR,
         "SETTINGS ACK has no payload";
     SETTINGS_STREAM_NONZERO = "settings-stream-nonzero", "RFC 9113 6.5", Connection, PROTOCOL_ERROR,

@@ -1,0 +1,304 @@
+//! Messages: fields, pseudo-header fields, content-length (RFC 9113 section 8).
+
+use crate::vocab::address::Side;
+use crate::vocab::frame::{Flags, Payload};
+use crate::vocab::header::{Field, HeaderFaultKind, HeaderList};
+use crate::vocab::rule::{self, Rule};
+
+use super::{Breach, Breaches, Desk, Role, Rules, StreamRules, grouped};
+
+/// The request's method, as far as rules need it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Method {
+    /// The capture cannot tell.
+    #[default]
+    Unknown,
+    Head,
+    Connect,
+    /// CONNECT with `:protocol` (RFC 8441).
+    ExtendedConnect,
+    Other,
+}
+
+/// What a header list says.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    pub breaches: Breaches,
+    pub method: Method,
+    pub status: Option<u16>,
+    pub content_length: Option<u64>,
+    /// Whether it has the `:method` of a request.
+    pub is_request: bool,
+    /// Whether every field is known: only then one can be missing.
+    pub is_whole: bool,
+}
+
+/// Pseudo-header fields of a list.
+#[derive(Default)]
+struct Pseudo<'a> {
+    method: Option<Option<&'a [u8]>>,
+    scheme: Option<Option<&'a [u8]>>,
+    path: Option<Option<&'a [u8]>>,
+    authority: Option<Option<&'a [u8]>>,
+    protocol: Option<Option<&'a [u8]>>,
+    status: Option<Option<&'a [u8]>>,
+    has_unknown: bool,
+}
+
+impl<'a> Pseudo<'a> {
+    fn slot(&mut self, name: &[u8]) -> Option<&mut Option<Option<&'a [u8]>>> {
+        match name {
+            b":method" => Some(&mut self.method),
+            b":scheme" => Some(&mut self.scheme),
+            b":path" => Some(&mut self.path),
+            b":authority" => Some(&mut self.authority),
+            b":protocol" => Some(&mut self.protocol),
+            b":status" => Some(&mut self.status),
+            _ => None,
+        }
+    }
+}
+
+/// Whether no field name has this octet (RFC 9113 section 8.2.1).
+fn is_no_name(octet: &u8) -> bool {
+    matches!(octet, 0..=0x20 | b'A'..=b'Z' | 0x7f.. | b':')
+}
+
+/// Reads a header list in one pass.
+pub(super) fn check(list: &HeaderList<'_>, role: Role) -> Facts {
+    let is_read = list.fault.is_none_or(|f| f.kind == HeaderFaultKind::MissingSizeUpdate);
+    let mut facts =
+        Facts { is_whole: is_read && !list.partial && !list.truncated, ..Facts::default() };
+    let mut pseudo = Pseudo::default();
+    let mut host = None;
+    let mut is_behind = false;
+    for field in list.iter() {
+        let Some(name) = field.name else {
+            facts.is_whole = false;
+            continue;
+        };
+        if name.first() == Some(&b':') {
+            let breach = pseudo_field(&mut pseudo, name, field.value, role, is_behind);
+            facts.breaches.add(breach);
+        } else {
+            is_behind = true;
+            facts.breaches.add(regular_field(name, field));
+            match name {
+                b"content-length" => facts.content_length = field.value.and_then(number),
+                b"host" => host = field.value,
+                _ => {}
+            }
+        }
+    }
+    facts.status = pseudo.status.flatten().and_then(number).and_then(|n| n.try_into().ok());
+    facts.is_request = pseudo.method.is_some();
+    facts.method = match pseudo.method.flatten() {
+        None => Method::Unknown,
+        Some(b"HEAD") => Method::Head,
+        Some(b"CONNECT") if pseudo.protocol.is_some() => Method::ExtendedConnect,
+        Some(b"CONNECT") => Method::Connect,
+        Some(_) => Method::Other,
+    };
+    if list.partial {
+        // Where a list is cut, so may be its last field.
+        facts.breaches = Breaches::default();
+        return facts;
+    }
+    if facts.breaches.is_empty() && facts.is_whole {
+        facts.breaches.add(incomplete(&pseudo, &facts, role));
+    }
+    if matches!(role, Role::Request)
+        && let (Some(Some(authority)), Some(host)) = (pseudo.authority, host)
+        && !same_host(authority, host)
+    {
+        let text = format!(
+            "host \"{}\" and :authority \"{}\" differ",
+            host.escape_ascii(),
+            authority.escape_ascii()
+        );
+        facts.breaches.add(Breach::of(&rule::MSG_AUTHORITY_HOST, text));
+    }
+    facts
+}
+
+/// RFC 9113 section 8.3.
+fn pseudo_field<'a>(
+    pseudo: &mut Pseudo<'a>,
+    name: &[u8],
+    value: Option<&'a [u8]>,
+    role: Role,
+    is_behind: bool,
+) -> Option<Breach> {
+    let shown = name.escape_ascii();
+    if role == Role::Trailers {
+        return Breach::of(&rule::MSG_PSEUDO_IN_TRAILERS, format!("{shown} in trailers"));
+    }
+    let Some(slot) = pseudo.slot(name) else {
+        pseudo.has_unknown = true;
+        let text = format!("{shown} is no pseudo-header field");
+        return Breach::of(&rule::MSG_PSEUDO_UNKNOWN, text);
+    };
+    let is_repeated = slot.replace(value).is_some();
+    let is_foreign = match role {
+        Role::Request | Role::Promise => name == b":status",
+        Role::Response => name != b":status",
+        _ => false,
+    };
+    let breach: (&'static Rule, String) = if is_foreign {
+        let of = if role == Role::Response { "response" } else { "request" };
+        (&rule::MSG_PSEUDO_UNKNOWN, format!("{shown} in a {of}"))
+    } else if is_repeated {
+        (&rule::MSG_PSEUDO_DUPLICATE, format!("{shown} twice"))
+    } else if is_behind {
+        (&rule::MSG_PSEUDO_ORDER, format!("{shown} behind a regular field"))
+    } else {
+        return wrong_value(name, value);
+    };
+    Breach::of(breach.0, breach.1)
+}
+
+/// RFC 9113 sections 8.2, 8.2.1 and 8.2.2.
+fn regular_field(name: &[u8], field: Field<'_>) -> Option<Breach> {
+    if name.is_empty() || name.iter().any(is_no_name) {
+        let only_upper = name.iter().all(|octet| octet.is_ascii_uppercase() || !is_no_name(octet));
+        let rule = if only_upper && !name.is_empty() {
+            &rule::MSG_UPPERCASE
+        } else {
+            &rule::MSG_NAME_CHARS
+        };
+        return Breach::of(rule, format!("a field named \"{}\"", short(name)));
+    }
+    let is_of_hop = match name.len() {
+        2 if name == b"te" => field.value.is_some_and(|v| !v.eq_ignore_ascii_case(b"trailers")),
+        7 => name == b"upgrade",
+        10 => name == b"connection" || name == b"keep-alive",
+        16 => name == b"proxy-connection",
+        17 => name == b"transfer-encoding",
+        _ => false,
+    };
+    if is_of_hop {
+        let rule = if name == b"te" { &rule::MSG_TE } else { &rule::MSG_CONNECTION_HEADERS };
+        let value = short(field.value.unwrap_or_default());
+        return Breach::of(rule, format!("{}: {value}", name.escape_ascii()));
+    }
+    wrong_value(name, field.value)
+}
+
+/// RFC 9113 section 8.2.1.
+fn wrong_value(name: &[u8], value: Option<&[u8]>) -> Option<Breach> {
+    let value = value?;
+    let is_blank = |octet: Option<&u8>| matches!(octet, Some(b' ' | b'\t'));
+    let is_wrong = is_blank(value.first())
+        || is_blank(value.last())
+        || value.iter().any(|octet| matches!(octet, 0 | b'\r' | b'\n'));
+    if !is_wrong {
+        return None;
+    }
+    let text = format!("the value of {}: \"{}\"", short(name), short(value));
+    Breach::of(&rule::MSG_VALUE_CHARS, text)
+}
+
+/// RFC 9113 sections 8.3.1, 8.3.2, 8.4 and 8.5: what a message must have.
+fn incomplete(pseudo: &Pseudo<'_>, facts: &Facts, role: Role) -> Option<Breach> {
+    match role {
+        Role::Request => {}
+        Role::Promise => {
+            if let Some(Some(method)) = pseudo.method
+                && method != b"GET"
+                && method != b"HEAD"
+            {
+                let text = format!("a promised {} request", short(method));
+                return Breach::of(&rule::PUSH_UNSAFE_METHOD, text);
+            }
+        }
+        Role::Response if pseudo.status.is_none() => {
+            return Breach::of(&rule::MSG_RESPONSE_STATUS, "a response without :status");
+        }
+        _ => return None,
+    }
+    if facts.method == Method::Connect {
+        if pseudo.scheme.is_none() && pseudo.path.is_none() {
+            return None;
+        }
+        let text = "a CONNECT request with :scheme or :path";
+        return Breach::of(&rule::CONNECT_NO_SCHEME_PATH, text);
+    }
+    let wanted = [(":method", pseudo.method), (":scheme", pseudo.scheme), (":path", pseudo.path)];
+    let missing: Vec<&str> =
+        wanted.iter().filter(|(_, value)| value.is_none()).map(|(name, _)| *name).collect();
+    if !missing.is_empty() {
+        let text = format!("a request without {}", missing.join(", "));
+        return Breach::of(&rule::MSG_REQUEST_PSEUDO_MANDATORY, text);
+    }
+    let is_http = matches!(pseudo.scheme, Some(Some(b"http" | b"https")));
+    if is_http && pseudo.path == Some(Some(b"")) {
+        return Breach::of(&rule::MSG_PATH_EMPTY, "a request with an empty :path");
+    }
+    None
+}
+
+/// Hosts are compared without case and default ports (RFC 3986 section 6.2.3).
+fn same_host(authority: &[u8], host: &[u8]) -> bool {
+    let bare = |value: &[u8]| -> Vec<u8> {
+        let value = value.to_ascii_lowercase();
+        let port = [&b":443"[..], b":80"].into_iter().find(|port| value.ends_with(port));
+        let length = value.len() - port.map_or(0, <[u8]>::len);
+        value.get(..length).unwrap_or_default().to_vec()
+    };
+    authority == host || bare(authority) == bare(host)
+}
+
+fn number(value: &[u8]) -> Option<u64> {
+    let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    is_number.then(|| std::str::from_utf8(value).ok()?.parse().ok()).flatten()
+}
+
+/// A name or value for a text.
+fn short(value: &[u8]) -> String {
+    let shown = value.get(..64).unwrap_or(value).escape_ascii().to_string();
+    if value.len() > 64 { format!("{shown}...") } else { shown }
+}
+
+impl StreamRules {
+    /// Whether this response has no body whatever its content-length says (RFC 9110
+    /// section 8.6), or the capture cannot tell.
+    pub(super) fn has_no_body(&self, status: Option<u16>) -> bool {
+        let by_status = status.is_none_or(|status| matches!(status, 204 | 304));
+        by_status || self.method != Method::Other
+    }
+
+    /// RFC 9113 section 8.1.1: the message ends with fewer or more octets than it declared.
+    pub(super) fn short_of_declared(&self, by: Side, octets: u64) -> Option<Breach> {
+        let declared = (*self.declared.side(by))?;
+        if declared == octets || *self.is_blurred.side(by) {
+            return None;
+        }
+        let text =
+            format!("content-length {} and {} octets of DATA", grouped(declared), grouped(octets));
+        Breach::of(&rule::MSG_CONTENT_LENGTH, text)
+    }
+}
+
+impl Rules {
+    /// Compares DATA with `content-length`, at the message's end or where it goes beyond.
+    pub(super) fn count_data(&mut self, desk: &mut Desk<'_, '_>) -> Option<Breach> {
+        let frame = desk.frame;
+        let by = frame.by;
+        let losses = self.losses;
+        let stream = desk.open.get_mut(&frame.head.stream)?;
+        let Payload::Data { data } = frame.payload else {
+            *stream.rules.is_blurred.side_mut(by) = true;
+            return None;
+        };
+        let declared = (*stream.rules.declared.side(by))?;
+        let octets = *stream.data.side(by) + u64::from(data);
+        let ends = frame.head.flags.has(Flags::END_STREAM);
+        let is_sure = stream.rules.is_sure && stream.rules.born == losses;
+        if (octets <= declared && !ends) || !is_sure {
+            return None;
+        }
+        let breach = stream.rules.short_of_declared(by, octets);
+        *stream.rules.declared.side_mut(by) = None;
+        breach
+    }
+}

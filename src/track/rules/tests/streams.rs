@@ -1,0 +1,158 @@
+//! Stream states, identifiers, pushes, GOAWAY.
+
+use super::check_opened;
+
+/// Stream 1 is closed by both sides.
+const DONE: &str = "5 C> HEADERS 1 END_STREAM GET\n6 S> HEADERS 1 END_STREAM :status=200\n";
+
+#[test]
+fn identifiers() {
+    check_opened(&[
+        ("5 C> HEADERS 2 END_STREAM GET", &["client client-stream-ids-odd 2 @5"]),
+        (
+            "5 C> HEADERS 5 END_STREAM GET\n6 C> HEADERS 3 END_STREAM GET",
+            &["client stream-ids-increase 3 @6"],
+        ),
+        (&format!("{DONE}7 C> HEADERS 1 END_STREAM GET"), &["client closed-stream-frame 1 @7"]),
+        (&format!("{DONE}7 C> DATA 1 5"), &["client closed-stream-frame 1 @7"]),
+        (&format!("{DONE}7 S> DATA 1 5"), &["server closed-stream-frame 1 @7"]),
+        ("5 C> HEADERS 7 END_STREAM GET\n6 C> HEADERS 2147483647 END_STREAM GET", &[]),
+    ]);
+}
+
+#[test]
+fn idle_streams() {
+    check_opened(&[
+        ("5 C> DATA 1 5", &["client idle-stream-frame 1 @5"]),
+        ("5 C> WINDOW_UPDATE 1 5", &["client idle-stream-frame 1 @5"]),
+        ("5 C> RST_STREAM 1 CANCEL", &["client rst-idle 1 @5"]),
+        ("5 S> HEADERS 1 :status=200", &["server idle-stream-frame 1 @5"]),
+        ("5 S> RST_STREAM 3 CANCEL", &["server rst-idle 3 @5"]),
+        ("5 C> RST_STREAM 2 CANCEL", &["client rst-idle 2 @5"]),
+        ("5 C> PRIORITY 9 1\n6 C> PRIORITY 11\n7 C> HEADERS 1 END_STREAM GET", &[]),
+    ]);
+}
+
+#[test]
+fn half_closed_and_reset_streams() {
+    let posted = "5 C> HEADERS 1 POST\n";
+    check_opened(&[
+        ("5 C> HEADERS 1 END_STREAM GET\n6 C> DATA 1 5", &["client half-closed-remote-frame 1 @6"]),
+        (
+            "5 C> HEADERS 1 END_STREAM GET\n6 C> HEADERS 1 END_STREAM a=b",
+            &["client half-closed-remote-frame 1 @6"],
+        ),
+        (
+            &format!("{posted}6 S> HEADERS 1 END_STREAM :status=200\n7 S> DATA 1 5"),
+            &["server half-closed-remote-frame 1 @7"],
+        ),
+        (
+            &format!("{posted}6 C> RST_STREAM 1 CANCEL\n7 C> DATA 1 5"),
+            &["client frame-after-own-rst 1 @7"],
+        ),
+        (
+            "5 C> HEADERS 1 END_STREAM GET\n6 C> RST_STREAM 1 CANCEL\n\
+             2000 S> HEADERS 1 :status=200\n2001 S> DATA 1 100 END_STREAM",
+            &["server rst-then-silent 1 @2000"],
+        ),
+        // On its way when the reset came, or shortly behind it.
+        (
+            "5 C> HEADERS 1 END_STREAM GET\n6 C> RST_STREAM 1 CANCEL\n\
+             6 S> HEADERS 1 :status=200\n20 S> DATA 1 100 END_STREAM",
+            &[],
+        ),
+        (
+            &format!(
+                "{posted}6 C> RST_STREAM 1 CANCEL\n7 C> PRIORITY 1 3\n7 S> WINDOW_UPDATE 1 5\n\
+                 8 S> RST_STREAM 1 CANCEL\n9 C> WINDOW_UPDATE 1 5"
+            ),
+            &[],
+        ),
+        (&format!("{DONE}7 C> WINDOW_UPDATE 1 5\n8 C> RST_STREAM 1 CANCEL\n8 C> PRIORITY 1"), &[]),
+        // The server may have enough of a request before its end (RFC 9113 section 8.1).
+        (
+            &format!(
+                "{posted}6 S> HEADERS 1 END_STREAM :status=200\n+ RST_STREAM 1 NO_ERROR\n\
+                 6 C> DATA 1 50\n+ DATA 1 0 END_STREAM"
+            ),
+            &[],
+        ),
+    ]);
+}
+
+#[test]
+fn concurrent_streams() {
+    let two = "7 C> HEADERS 1 END_STREAM GET\n8 C> HEADERS 3 END_STREAM GET\n";
+    let limit = "5 S> SETTINGS MAX_CONCURRENT_STREAMS=1\n";
+    check_opened(&[
+        (&format!("{limit}6 C> SETTINGS ACK\n{two}"), &["client max-concurrent-streams 3 @8"]),
+        (&format!("{limit}{two}9 C> SETTINGS ACK"), &[]),
+        (
+            &format!(
+                "{limit}6 C> SETTINGS ACK\n7 C> HEADERS 1 END_STREAM GET\n\
+                 8 C> RST_STREAM 1 CANCEL\n+ HEADERS 3 END_STREAM GET"
+            ),
+            &[],
+        ),
+        // Looser from the moment it was sent.
+        (
+            &format!("{limit}6 C> SETTINGS ACK\n6.5 S> SETTINGS MAX_CONCURRENT_STREAMS=2\n{two}"),
+            &[],
+        ),
+    ]);
+}
+
+#[test]
+fn pushes() {
+    let get = "5 C> HEADERS 1 END_STREAM GET\n";
+    let refuse = "5 C> SETTINGS ENABLE_PUSH=0\n+ HEADERS 1 END_STREAM GET\n";
+    check_opened(&[
+        (
+            &format!(
+                "{get}6 S> PUSH_PROMISE 1 2 GET\n7 S> HEADERS 1 END_STREAM :status=200\n\
+                 8 S> HEADERS 2 :status=200\n9 S> DATA 2 10 END_STREAM\n10 C> WINDOW_UPDATE 2 10"
+            ),
+            &[],
+        ),
+        ("5 C> PUSH_PROMISE 1 2 GET", &["client push-from-client 1 @5"]),
+        (
+            &format!("{refuse}6 S> SETTINGS ACK\n7 S> PUSH_PROMISE 1 2 GET"),
+            &["server push-disabled 1 @7"],
+        ),
+        (&format!("{refuse}5 S> PUSH_PROMISE 1 2 GET\n7 S> SETTINGS ACK"), &[]),
+        (&format!("{get}6 S> PUSH_PROMISE 1 3 GET"), &["server push-promised-id 1 @6"]),
+        (
+            &format!("{get}6 S> PUSH_PROMISE 1 4 GET\n7 S> PUSH_PROMISE 1 2 GET"),
+            &["server push-promised-id 1 @7"],
+        ),
+        (&format!("{DONE}7 S> PUSH_PROMISE 1 2 GET"), &["server push-parent-state 1 @7"]),
+        ("5 S> PUSH_PROMISE 1 2 GET", &["server push-parent-state 1 @5"]),
+        (&format!("{get}6 S> PUSH_PROMISE 1 2 POST"), &["server push-unsafe-method 1 @6"]),
+        (
+            &format!("{get}6 S> PUSH_PROMISE 1 2 GET\n7 S> DATA 2 5"),
+            &["server reserved-local-send 2 @7"],
+        ),
+        (&format!("{get}6 S> FRAME 5 0x0c 1 ff00000002"), &["server push-padding 1 @6"]),
+    ]);
+}
+
+#[test]
+fn goaways() {
+    check_opened(&[
+        (
+            "5 S> GOAWAY 1 NO_ERROR\n6 S> GOAWAY 3 NO_ERROR",
+            &["server goaway-last-id-not-increase 0 @6"],
+        ),
+        (
+            "5 C> HEADERS 1 END_STREAM GET\n6 S> GOAWAY 2147483647 NO_ERROR\n\
+             7 S> HEADERS 1 END_STREAM :status=200\n8 S> GOAWAY 1 NO_ERROR",
+            &[],
+        ),
+        (
+            &format!("{DONE}7 S> GOAWAY 0 NO_ERROR"),
+            &["server goaway-last-id-covers-processed 0 @7"],
+        ),
+        // Requests cross with GOAWAY.
+        ("5 S> GOAWAY 0 NO_ERROR\n5 C> HEADERS 1 END_STREAM GET", &[]),
+    ]);
+}
