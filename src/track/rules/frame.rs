@@ -49,10 +49,13 @@ impl Rules {
     /// RFC 9113 section 4.3: a header block is one row of frames of one side.
     fn order(&mut self, desk: &Desk<'_, '_>) -> Option<Breach> {
         let frame = desk.frame;
+        let is_exact = self.is_exact(desk.history, frame.by);
         let side = self.sides.side_mut(frame.by);
         let (kind, id) = (frame.head.kind, frame.head.stream);
         let is_continuation = kind == FrameType::CONTINUATION;
         match &mut side.block {
+            // A capture that joins midway may begin inside a block.
+            Block::None if is_continuation && !is_exact && !side.spoke => None,
             Block::None if is_continuation && id != 0 => Breach::of(
                 &rule::CONTINUATION_WITHOUT_HEADERS,
                 format!("CONTINUATION on stream {id} without an open header block"),

@@ -39,12 +39,19 @@ impl Rules {
     }
 
     fn block_ends(&mut self, desk: &mut Desk<'_, '_>, block: &OpenBlock) -> Breaches {
-        let Some(list) = &desk.frame.headers else { return Breaches::default() };
-        if let Some(breach) = self.fault(desk, list) {
-            return Some(breach).into();
-        }
-        if block.role == Role::Misplaced {
-            return Breaches::default();
+        let frame = desk.frame;
+        let fault = frame.headers.as_ref().and_then(|list| self.fault(desk, list));
+        let list = frame.headers.as_ref().filter(|list| message::is_readable(list));
+        let Some(list) = list else {
+            // What this list would have begun or ended is not known.
+            match desk.open.get_mut(&block.stream) {
+                Some(stream) => stream.rules.is_sure = false,
+                None => self.fresh.is_sure = false,
+            }
+            return fault.into();
+        };
+        if block.role == Role::Misplaced || fault.is_some() {
+            return fault.into();
         }
         let facts = message::check(list, block.role);
         self.message(desk, block, facts)

@@ -64,9 +64,14 @@ fn is_no_name(octet: &u8) -> bool {
     matches!(octet, 0..=0x20 | b'A'..=b'Z' | 0x7f.. | b':')
 }
 
+/// Whether a list was read to its end, or to where the capture cuts it.
+pub(super) fn is_readable(list: &HeaderList<'_>) -> bool {
+    list.fault.is_none_or(|fault| fault.kind == HeaderFaultKind::MissingSizeUpdate)
+}
+
 /// Reads a header list in one pass.
 pub(super) fn check(list: &HeaderList<'_>, role: Role) -> Facts {
-    let is_read = list.fault.is_none_or(|f| f.kind == HeaderFaultKind::MissingSizeUpdate);
+    let is_read = is_readable(list);
     let mut facts =
         Facts { is_whole: is_read && !list.partial && !list.truncated, ..Facts::default() };
     let mut pseudo = Pseudo::default();

@@ -177,7 +177,9 @@ impl Rules {
                 Breach::of(&rule::STREAM_IDS_INCREASE, text)
             }
             None => {
-                let text = format!("{} on stream {id}, which is closed", frame.type_name());
+                let how =
+                    if self.was_skipped(opener, id) { "was never opened" } else { "is closed" };
+                let text = format!("{} on stream {id}, which {how}", frame.type_name());
                 Breach::of(&rule::CLOSED_STREAM_FRAME, text)
             }
         }

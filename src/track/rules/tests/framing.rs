@@ -140,17 +140,24 @@ fn header_compression() {
         ("5 C> FRAME 1 5 1 fe", &["client hpack-index-range 1 @5"]),
         ("5 C> FRAME 1 5 1 3fffffff0f", &["client hpack-size-update-limit 1 @5"]),
         ("5 C> FRAME 1 5 1 828684413f", &["client hpack-decode 1 @5"]),
+        // What cannot be read excuses what rests on it.
+        (
+            "5 C> HEADERS 1 END_STREAM GET\n6 S> FRAME 1 4 1 80\n7 S> DATA 1 5",
+            &["server hpack-index-zero 1 @6"],
+        ),
         ("5 C> FRAME 1 5 1 82868441018220", &["client hpack-size-update-position 1 @5"]),
         ("5 C> FRAME 1 5 1 828684410183ffffff", &["client hpack-decode 1 @5"]),
         ("5 C> FRAME 1 5 1 8286844184ffffffff", &["client hpack-huffman-eos 1 @5"]),
         ("5 C> FRAME 1 5 1 82868441811c", &["client hpack-huffman-padding 1 @5"]),
         ("5 C> FRAME 1 5 1 828684ffffffffffffffffff", &["client hpack-integer-overflow 1 @5"]),
         (
-            "5 S> SETTINGS HEADER_TABLE_SIZE=0\n6 C> SETTINGS ACK\n7 C> RAW 000003 01 05 00000001 828684",
+            "5 S> SETTINGS HEADER_TABLE_SIZE=0\n6 C> SETTINGS ACK\n\
+             7 C> RAW 000003 01 05 00000001 828684",
             &["client hpack-size-update-required 1 @7"],
         ),
         (
-            "5 S> SETTINGS HEADER_TABLE_SIZE=0\n6 C> SETTINGS ACK\n7 C> RAW 000004 01 05 00000001 20828684",
+            "5 S> SETTINGS HEADER_TABLE_SIZE=0\n6 C> SETTINGS ACK\n\
+             7 C> RAW 000004 01 05 00000001 20828684",
             &[],
         ),
     ]);

@@ -55,6 +55,11 @@ fn joined_midway() {
              15 S> GOAWAY 1 NO_ERROR",
             &[],
         ),
+        (
+            "5 C> CONTINUATION 3 a=b\n6 C> WINDOW_UPDATE 0 9\n7 C> PING 0000000000000001\n\
+             8 C> HEADERS 5 END_STREAM GET",
+            &[],
+        ),
         ("5 C> PING 0000000000000001\n6 C> HEADERS 11 POST\n7 C> DATA 11 70000", &[]),
     ]);
 }
