@@ -29,7 +29,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     if scene.goaway.is_some() {
         return None;
     }
-    let waiting = scene.open.iter().filter(|stream| !stream.answer_ended).count();
+    let waiting = scene.waiting().count();
     let torn = scene.history.sides.side(scene.by).torn_at_end;
     if waiting == 0 && !torn && !scene.aborted {
         return None;

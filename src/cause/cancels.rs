@@ -180,11 +180,9 @@ fn judge_cluster(history: &History, cluster: &[Waited]) -> CancelGroup {
     let width = middle.mul_f64(0.02) + MILLI * 5;
     let near = cluster.iter().filter(|item| item.span.abs_diff(middle) <= width).count();
     if near * 5 < cluster.len() * 4 {
-        return burst(cluster, Confidence::LIKELY, "their ages are spread");
+        return judge_wide(history, cluster);
     }
-    let resets = || cluster.iter().filter_map(|item| history.resets.get(item.place));
-    let opened_over = extent(resets().filter_map(|reset| reset.opened).map(|stamp| stamp.at.0));
-    let reset_over = extent(resets().map(|reset| reset.stamp.at.0));
+    let opened_over = extent(cluster.iter().filter_map(|item| opened(history, item)));
     let batch = middle.mul_f64(0.1) + MILLI * 10;
     if opened_over > batch {
         // Opened at different times, each gave up at the same age: timers.
@@ -193,16 +191,67 @@ fn judge_cluster(history: &History, cluster: &[Waited]) -> CancelGroup {
         return timed(cluster, Confidence::new(confidence), told_by);
     }
     // One batch: a timer and one decision look alike. A timer fires for each stream by itself.
-    let one_by_one = reset_over + MILLI >= opened_over;
-    let round = cluster.first().and_then(|first| round_value(first.span)).is_some();
+    let one_by_one = reset_over(history, cluster) + MILLI >= opened_over;
+    let ends = [cluster.first(), cluster.get(cluster.len() * 4 / 5)];
+    let round = ends.into_iter().flatten().any(|item| round_value(item.span).is_some());
     match (one_by_one, round) {
         (true, true) => timed(cluster, Confidence::new(0.75), "one batch, reset at a round age"),
         (false, true) => timed(cluster, Confidence::new(0.6), "one batch, reset at a round age"),
-        (true, false) if reset_over > opened_over.mul_f64(3.0) + MILLI * 3 => {
+        (true, false) if reset_over(history, cluster) > opened_over.mul_f64(3.0) + MILLI * 10 => {
             timed(cluster, Confidence::new(0.7), "one batch, reset one by one at one age")
         }
         (_, false) => burst(cluster, Confidence::new(0.65), "one batch, reset in one go"),
     }
+}
+
+fn opened(history: &History, item: &Waited) -> Option<i64> {
+    history.resets.get(item.place)?.opened.map(|stamp| stamp.at.0)
+}
+
+fn reset_over(history: &History, items: &[Waited]) -> Duration {
+    extent(items.iter().filter_map(|item| history.resets.get(item.place)).map(|r| r.stamp.at.0))
+}
+
+/// Spread ages. Requests that had to wait before they could be sent (for the connection, for a
+/// free stream) look younger than they are to the client's timer: a batch sent in one moment is
+/// then reset one by one, up to the timeout's full length. One decision resets a batch at once.
+fn judge_wide(history: &History, cluster: &[Waited]) -> CancelGroup {
+    let mut items = cluster.to_vec();
+    items.sort_by_key(|item| (opened(history, item), item.place));
+    let apart = 5_000_000; // nanoseconds between two batches
+    let batches = items.chunk_by(|a, b| {
+        opened(history, a).zip(opened(history, b)).is_some_and(|(a, b)| b - a <= apart)
+    });
+    let mut oldest = Vec::new();
+    let mut ramped = 0;
+    for batch in batches.filter(|batch| batch.len() >= 3) {
+        let opened_over = extent(batch.iter().filter_map(|item| opened(history, item)));
+        if reset_over(history, batch) > opened_over.mul_f64(2.0) + MILLI * 4 {
+            ramped += batch.len();
+            oldest.extend(batch.iter().map(|item| item.span).max());
+        }
+    }
+    oldest.sort_unstable();
+    let Some(limit) = oldest.get(oldest.len() / 2).copied() else {
+        return burst(cluster, Confidence::LIKELY, "their ages are spread");
+    };
+    let alike = oldest.iter().filter(|age| age.abs_diff(limit) <= limit.mul_f64(0.1)).count();
+    let most = ramped * 5 >= cluster.len() * 3 && alike * 5 >= oldest.len() * 3;
+    let confidence = match oldest.len() {
+        _ if !most => return burst(cluster, Confidence::LIKELY, "their ages are spread"),
+        1 if round_value(limit).is_none() => {
+            return burst(cluster, Confidence::new(0.5), "their ages are spread");
+        }
+        1 => 0.6,
+        2 => 0.75,
+        _ => 0.85,
+    };
+    let told_by = "batches of requests were reset one by one up to one age";
+    let mut group = timed(cluster, Confidence::new(confidence), told_by);
+    if let Some(timeout) = &mut group.timeout {
+        timeout.seconds = limit.as_secs_f64();
+    }
+    group
 }
 
 /// An answer began and then stopped: what counts is the silence before the client gave up.

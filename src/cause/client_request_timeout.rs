@@ -7,7 +7,7 @@ use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::verdict::{ConfiguredIn, Step, Timeout};
 
 use super::explain::Explain;
-use super::scene::{Scene, round_value, spoken};
+use super::scene::{Scene, is_setting, spoken};
 use super::{Detector, evidence};
 
 /// The detector for connections that the client closes when its time is over. Cancels by timeout
@@ -36,8 +36,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     if scene.by != Side::Client || (scene.goaway.is_some() && scene.is_error()) {
         return None;
     }
-    let waiting =
-        || scene.open.iter().filter(|stream| stream.by == Side::Client && !stream.answer_ended);
+    let waiting = || scene.waiting();
     let ages: Vec<Duration> =
         waiting().filter_map(|stream| stream.opened.map(|opened| scene.at.since(opened))).collect();
     let (least, most) = (*ages.iter().min()?, *ages.iter().max()?);
@@ -45,7 +44,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         (most.as_secs_f64() - timeout.seconds).abs() <= 0.03 * timeout.seconds + 0.02
     });
     let one_age = most.saturating_sub(least) <= most.mul_f64(0.02) + Duration::from_millis(10);
-    let confidence = match (known.is_some(), one_age, round_value(most).is_some()) {
+    let confidence = match (known.is_some(), one_age, is_setting(most)) {
         (true, true, _) => 0.9,
         (_, true, true) if most >= SHORTEST && scene.goaway.is_none() => 0.75,
         _ => return None,

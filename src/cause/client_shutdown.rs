@@ -42,17 +42,22 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         }
         return Some(step);
     }
-    if scene.by != Side::Client {
+    if scene.by != Side::Client || !scene.history.client_speaks_http2 {
         return None;
     }
-    let waiting = scene.open.iter().any(|stream| !stream.answer_ended && stream.by == Side::Client);
+    let waiting = scene.waiting().count() > 0;
+    let torn = scene.history.sides.first.torn_at_end;
     let confidence = match (scene.code(), waiting) {
         (Some(ErrorCode::NO_ERROR), false) => 0.95,
         (Some(ErrorCode::NO_ERROR), true) => 0.85,
         (Some(ErrorCode::CANCEL), _) => 0.7,
         (Some(_), _) => return None,
+        (None, false) if torn => 0.3,
         (None, false) if scene.aborted => 0.75,
+        (None, false) if scene.open_count > 0 => 0.75,
         (None, false) => 0.93,
+        // Requests of many ages cut off in good order: the program ended, or its pool was closed.
+        (None, true) if !scene.aborted && scene.waiting().count() >= 3 => 0.72,
         (None, true) => 0.35,
     };
     let with = if waiting { ", though requests were open" } else { "" };

@@ -51,7 +51,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let burst = facts.burst.filter(|burst| burst.kind == kind);
     let peak =
         burst.map_or(0, |burst| burst.count).max(if kind == FrameType::DATA { empty } else { 0 });
-    let last = facts.last_octets.filter(|stamp| !scene.at.before(*stamp));
+    let last = *scene.last_octets.side(scene.peer());
     let prompt = last.is_some_and(|last| scene.at.since(last) <= PROMPT);
     // A flood beside as many real messages is traffic, not a flood.
     let messages = frames.of(FrameType::HEADERS) + frames.of(FrameType::DATA).saturating_sub(empty);
@@ -76,6 +76,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let blame = if scene.peer() == Side::Client { Blame::Client } else { Blame::Server };
     let confidence = scene.despite_holes(Confidence::new(confidence));
     let mut step = Step::new(Cause::FloodProtection, confidence, blame, summary);
+    step.offending = last;
     if let Some(burst) = burst {
         let text = format!("first of {} {name} frames within a second", burst.count);
         let what = evidence::kind_name(kind);

@@ -9,7 +9,7 @@ use crate::vocab::frame::FrameType;
 use crate::vocab::verdict::{Step, Timeout};
 
 use super::explain::Explain;
-use super::scene::{Scene, round_value, spoken};
+use super::scene::{Scene, is_setting, round_value, spoken};
 use super::{Detector, evidence};
 
 /// The detector.
@@ -31,6 +31,10 @@ pub const DETECTOR: Detector = Detector {
     },
     step,
 };
+
+/// With requests waiting, a silence must be this long before it may be a timer: answers are slow
+/// too.
+const LONG: Duration = Duration::from_secs(1);
 
 /// Gaps shorter than this are no idle timer.
 const SHORTEST: Duration = Duration::from_millis(400);
@@ -75,10 +79,10 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
             }
         }
         (_, _, false) => {
-            if round {
-                0.75
+            if is_setting(span) && span >= LONG {
+                0.78
             } else {
-                0.45
+                0.3
             }
         }
     };
@@ -120,7 +124,8 @@ fn measure(scene: &Scene<'_>) -> Option<Duration> {
     let last = last.into_iter().flatten().max_by_key(|stamp| stamp.order());
     let since_message = last.map_or(idle, |last| scene.at.since(last));
     let candidates = [idle, since_message, quiet];
-    let round = candidates.into_iter().find(|span| round_value(*span).is_some());
+    let late = |span: &Duration| round_value(*span).map(|round| span.abs_diff(round));
+    let round = candidates.into_iter().filter(|span| late(span).is_some()).min_by_key(late);
     let span = round.unwrap_or(idle);
     (span >= SHORTEST).then_some(span)
 }

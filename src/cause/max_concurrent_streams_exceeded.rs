@@ -2,6 +2,7 @@
 
 use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
+use crate::vocab::rule;
 use crate::vocab::setting::SettingId;
 use crate::vocab::verdict::Step;
 
@@ -49,5 +50,8 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let mut fact = evidence::on_connection(stamp, scene.peer(), "HEADERS", text);
     fact.stream = stream;
     step.evidence.push(fact);
+    let broken = scene.findings.iter().find(|f| *f.rule == rule::MAX_CONCURRENT_STREAMS);
+    step.offending = Some(broken.map_or(stamp, |finding| finding.stamp));
+    step.rule = Some(&rule::MAX_CONCURRENT_STREAMS);
     Some(step)
 }

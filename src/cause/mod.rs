@@ -142,6 +142,9 @@ fn echo(scene: &Scene<'_>, leader: &Verdict) -> Verdict {
     let mut verdict = leader.clone();
     verdict.chain.push(scene.ending());
     sort(&mut verdict.chain);
+    if scene.history.goaways.first().is_some_and(|first| first.by != scene.by) {
+        verdict.blame = Blame::None; // an answer is nobody's fault
+    }
     verdict
 }
 

@@ -26,11 +26,16 @@ pub fn after_goaway(history: &History, goaway: &Goaway) -> Retry {
         .map(|other| other.last_stream_id)
         .min()
         .unwrap_or(goaway.last_stream_id);
-    let mut safe = refused(history, goaway.by);
+    let mut safe = refused(history);
     let mut maybe = BTreeSet::new();
-    let ended_later = history.resets.iter().filter(|reset| !reset.stamp.before(goaway.stamp));
-    let reset_later = ended_later
+    let reset_later = history
+        .resets
+        .iter()
         .filter(|reset| reset.opener == opener && !reset.answer_ended)
+        .filter(|reset| {
+            let above = reset.by == goaway.by && reset.stream > last;
+            above || !reset.stamp.before(goaway.stamp)
+        })
         .map(|reset| reset.stream);
     let unfinished = |open: &&OpenStream| open.by == opener && !open.answer_ended;
     let open_later = history.open.iter().filter(unfinished).map(|stream| stream.id);
@@ -46,19 +51,20 @@ pub fn after_goaway(history: &History, goaway: &Goaway) -> Retry {
 
 /// Judges the streams that an end without GOAWAY left unfinished.
 pub fn after_end(history: &History) -> Retry {
-    let safe = refused(history, Side::Server);
+    let safe = refused(history);
     let unfinished =
         history.open.iter().filter(|stream| stream.by == Side::Client && !stream.answer_ended);
     let maybe = unfinished.map(|stream| stream.id).filter(|id| !safe.contains(id)).collect();
     Retry { safe: safe.into_iter().collect(), maybe }
 }
 
-/// Streams that this side refused before any processing.
-fn refused(history: &History, by: Side) -> BTreeSet<u32> {
+/// Streams that the server refused before any processing. A client's own REFUSED_STREAM says
+/// nothing about that.
+fn refused(history: &History) -> BTreeSet<u32> {
     history
         .resets
         .iter()
-        .filter(|reset| reset.by == by && reset.code == Some(ErrorCode::REFUSED_STREAM))
+        .filter(|reset| reset.by == Side::Server && reset.code == Some(ErrorCode::REFUSED_STREAM))
         .map(|reset| reset.stream)
         .collect()
 }

@@ -111,6 +111,16 @@ impl<'a> Scene<'a> {
         })
     }
 
+    /// Streams of the client that wait for the end of their answer: their request is complete, and
+    /// breaks no rule for which a server would ignore it.
+    pub fn waiting(&self) -> impl Iterator<Item = &'a OpenStream> {
+        let findings = self.findings;
+        self.open.iter().filter(move |stream| {
+            let broken = findings.iter().any(|f| f.by == Side::Client && f.stream == stream.id);
+            stream.by == Side::Client && stream.request_ended && !stream.answer_ended && !broken
+        })
+    }
+
     /// Who received the end.
     pub fn peer(&self) -> Side {
         self.by.other()
@@ -254,6 +264,20 @@ pub fn round_value(measured: Duration) -> Option<Duration> {
     let fits = nearest > 0.0 && late >= -(0.004 * nearest + 1.0) && late <= 0.01 * nearest + 15.0;
     // The coarser the grid, the more a hit says: near half of the fine ones hit by chance.
     (fits && late.abs() < step * 0.25).then(|| Duration::from_secs_f64(nearest / 1e3))
+}
+
+/// A value that hardly anything but a setting has: multiples of 0.25 s below 2 s, of 0.5 s below
+/// 20 s, of 5 s beyond, met within 1 %.
+pub fn is_setting(measured: Duration) -> bool {
+    let millis = measured.as_secs_f64() * 1e3;
+    let step = match millis {
+        m if m < 1_900.0 => 250.0,
+        m if m < 19_000.0 => 500.0,
+        _ => 5_000.0,
+    };
+    let nearest = (millis / step).round() * step;
+    let late = millis - nearest;
+    nearest > 0.0 && late >= -2.0 && late <= 0.008 * nearest + 3.0
 }
 
 #[cfg(test)]

@@ -125,7 +125,7 @@ fn row(history: History) -> (ConnectionRow, Vec<Ending>) {
         server: history.ends.second,
         transport: history.transport,
         tls: None,
-        http2: history.client_speaks_http2,
+        http2: speaks_http2(&history),
         joined_midway: history.joined_midway,
         one_sided,
         first: history.first,
@@ -155,6 +155,15 @@ fn row(history: History) -> (ConnectionRow, Vec<Ending>) {
         hits: history.hits,
     };
     (row, endings)
+}
+
+/// Whether HTTP/2 was spoken: a client that stayed silent, or said something else, did not, even
+/// where the server began to.
+fn speaks_http2(history: &History) -> bool {
+    let client = &history.sides.first;
+    let began = client.first_frame.is_some() || client.preface.is_some();
+    let unseen = history.joined_midway || history.tcp.first.lost > 0;
+    history.client_speaks_http2 && (began || unseen)
 }
 
 /// A GOAWAY counts as the end where the connection was closed after it, or nothing followed.

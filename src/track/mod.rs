@@ -39,6 +39,12 @@ const SETTINGS_KEPT: usize = 16;
 /// Streams listed as open at a GOAWAY or an end.
 const OPEN_KEPT: usize = 1024;
 
+/// A block as large as the largest one counts anew after this time.
+const AS_LARGE_AGAIN: std::time::Duration = std::time::Duration::from_millis(250);
+
+/// Gaps in the stream identifiers remembered.
+const SKIPPED_KEPT: usize = 32;
+
 /// Late frames and losses remembered.
 const NOTES_KEPT: usize = 1024;
 
@@ -53,6 +59,9 @@ pub struct Tracker {
     /// HEADERS and DATA of each side since the other side's last PING.
     messages_since_ping: Both<u32>,
     open_of: Both<u64>,
+    /// Streams that their side has passed over: they are closed, and a request on one is a rule
+    /// broken (RFC 9113 section 5.1.1) but a request all the same.
+    skipped: Vec<std::ops::Range<u32>>,
     /// Octets of each side's current header block.
     block_of: Both<u64>,
     rules: Rules,
@@ -100,6 +109,7 @@ impl Tracker {
             rates: Both::default(),
             messages_since_ping: Both::default(),
             open_of: Both::default(),
+            skipped: Vec::new(),
             block_of: Both::default(),
             rules: Rules::default(),
             keep_rows,
@@ -187,7 +197,7 @@ impl Tracker {
                 let seen = foreign.then_some(*stamp);
                 self.rules.unreadable(&mut self.history, limits, *by, seen);
                 let never = self.history.sides.side(Side::Client).preface.is_none();
-                if *by == Side::Client && never {
+                if *by == Side::Client && never && *foreign {
                     self.history.client_speaks_http2 = false;
                 }
             }
@@ -268,7 +278,7 @@ impl Tracker {
         let block = self.block_of.side_mut(frame.by);
         *block = if frame.head.kind == FrameType::HEADERS { length } else { *block + length };
         let largest = &mut self.history.sides.side_mut(frame.by).largest_block;
-        if largest.is_none_or(|(size, ..)| *block > size) {
+        if largest.is_none_or(|old| is_larger(old, *block, frame.stamp)) {
             *largest = Some((*block, frame.stamp, frame.head.stream));
         }
     }
@@ -279,6 +289,9 @@ impl Tracker {
         self.history.counts.opened += 1;
         let facts = self.history.sides.side_mut(opener);
         facts.opened += 1;
+        if id > facts.highest_stream.saturating_add(2) && self.skipped.len() < SKIPPED_KEPT {
+            self.skipped.push(facts.highest_stream + 1..id);
+        }
         facts.highest_stream = facts.highest_stream.max(id);
         if self.keep_rows {
             stream.row = Some(Box::new(row::begin(id, opener, opened)));
@@ -312,7 +325,9 @@ impl Tracker {
             let opens = frame.by == opener && frame.head.kind == FrameType::HEADERS;
             // A stream whose beginning the capture lacks is known by its later frames.
             let unseen = self.history.joined_midway || self.history.has_loss();
-            let known = id <= highest && (!unseen || self.reset_places.contains_key(&id));
+            let skipped = opens && self.skipped.iter().any(|gap| gap.contains(&id));
+            let known =
+                id <= highest && !skipped && (!unseen || self.reset_places.contains_key(&id));
             if known || !(opens || unseen) {
                 return None;
             }
@@ -354,7 +369,7 @@ impl Tracker {
     /// A complete header list on an open stream.
     fn header_list(&mut self, id: u32, frame: &Frame<'_>, list: &HeaderList<'_>) {
         let facts = self.history.sides.side_mut(frame.by);
-        if facts.largest_block.is_none_or(|(size, ..)| list.size >= size) {
+        if facts.largest_block.is_none_or(|old| is_larger(old, list.size, frame.stamp)) {
             facts.largest_block = Some((list.size, frame.stamp, id));
         }
         let kept = Kept::of(list);
@@ -614,6 +629,9 @@ impl Tracker {
 
     fn goaway(&mut self, frame: &Frame<'_>, limits: &Limits) {
         let Payload::GoAway { last_stream_id, code, debug } = frame.payload else { return };
+        if frame.head.stream != 0 {
+            return; // a connection error of its sender (RFC 9113 section 6.8), not a GOAWAY
+        }
         if self.history.goaways.len() >= limits.goaways {
             self.hit(Hit::Goaways);
             return;
@@ -647,7 +665,10 @@ impl Tracker {
             opened: Both { first: history.sides.first.opened, second: history.sides.second.opened },
             frames: Both { first: history.sides.first.frames, second: history.sides.second.frames },
             completed: history.counts.completed,
-            after_peer_close: history.fin.side(peer).is_some() || history.rst.side(peer).is_some(),
+            after_peer_close: [history.fin.side(peer), history.rst.side(peer)]
+                .into_iter()
+                .flatten()
+                .any(|stamp| stamp.before(frame.stamp)),
             resets: history.resets.len(),
             findings: history.findings.len(),
             newest: newest.and_then(|stream| stream.opened.map(|opened| (stream.id, opened))),
@@ -690,6 +711,11 @@ impl Tracker {
             self.history.hits.push(limit);
         }
     }
+}
+
+/// Whether a header block counts as the largest so far: larger, or as large again some time later.
+fn is_larger((size, seen, _): (u64, Stamp, u32), new: u64, stamp: Stamp) -> bool {
+    new > size || (new == size && stamp.since(seen) > AS_LARGE_AGAIN)
 }
 
 #[cfg(test)]
