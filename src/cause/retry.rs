@@ -6,6 +6,8 @@ use crate::track::history::{Goaway, History, OpenStream};
 use crate::vocab::address::Side;
 use crate::vocab::error_code::ErrorCode;
 
+use super::cancels::CancelGroup;
+
 /// Streams that were certainly not processed, and those that may have been.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Retry {
@@ -16,7 +18,9 @@ pub struct Retry {
 }
 
 /// Judges the streams that a GOAWAY, and what came after it, left unfinished.
-pub fn after_goaway(history: &History, goaway: &Goaway) -> Retry {
+///
+/// A request that its own timeout ended later is no victim of the GOAWAY.
+pub fn after_goaway(history: &History, goaway: &Goaway, cancels: &[CancelGroup]) -> Retry {
     let opener = goaway.by.other();
     // Later GOAWAYs of the same sender may lower the id: the last one counts.
     let last = history
@@ -28,9 +32,15 @@ pub fn after_goaway(history: &History, goaway: &Goaway) -> Retry {
         .unwrap_or(goaway.last_stream_id);
     let mut safe = refused(history);
     let mut maybe = BTreeSet::new();
+    let timed_out = |place: usize| {
+        cancels.iter().any(|group| group.timeout.is_some() && group.places.contains(&place))
+    };
     let reset_later = history
         .resets
         .iter()
+        .enumerate()
+        .filter(|(place, _)| !timed_out(*place))
+        .map(|(_, reset)| reset)
         .filter(|reset| reset.opener == opener && !reset.answer_ended)
         .filter(|reset| {
             let above = reset.by == goaway.by && reset.stream > last;

@@ -118,6 +118,7 @@ fn row(history: History) -> (ConnectionRow, Vec<Ending>) {
     let end = end_of(&history);
     let closed_at = history.tcp_end().map(|(stamp, ..)| stamp.at);
     let one_sided = one_sided(&history);
+    let http2 = speaks_http2(&history);
     let goaways = history.goaways.into_iter().zip(judged.goaways);
     let row = ConnectionRow {
         flow: history.flow,
@@ -125,7 +126,7 @@ fn row(history: History) -> (ConnectionRow, Vec<Ending>) {
         server: history.ends.second,
         transport: history.transport,
         tls: None,
-        http2: speaks_http2(&history),
+        http2,
         joined_midway: history.joined_midway,
         one_sided,
         first: history.first,
