@@ -1,8 +1,95 @@
 //! Room 7: history becomes verdicts.
+//!
+//! Takes a finished (or running) [`History`], gives the reason for each GOAWAY and end, as a chain
+//! of steps from the ending to its root, and the reasons of cancellations. Pure: no state, no
+//! clock. Detectors see neither each other nor packets.
+//!
+//! Confidence: *certain* (0.9 and more) where the chain is closed by identity (a stream id, a rule
+//! at a packet, an acknowledged limit, a text and the facts it speaks of) or by a tight cluster;
+//! *likely* (0.6 to 0.8) where timing fits one known mechanism and no rival is likely; *possible*
+//! (about 0.3) where it is merely compatible. A hole in the capture inside the evidence lowers a
+//! step by one. A chain is as sure as its weakest step.
+
+mod abrupt_close;
+mod advice;
+mod by_code;
+pub mod cancels;
+mod client_request_timeout;
+mod client_shutdown;
+pub mod connection_refused;
+mod evidence;
+pub mod explain;
+mod flood_protection;
+mod graceful_shutdown;
+mod handshake_timeout;
+mod header_list_too_large;
+mod idle_timeout;
+mod keepalive_ping_timeout;
+pub mod known_text;
+mod late_response;
+mod max_concurrent_streams_exceeded;
+mod max_connection_age;
+mod max_requests_per_connection;
+pub mod neighbours;
+mod preface_missing;
+mod rapid_reset_protection;
+pub mod retry;
+pub mod scene;
+mod settings_ack_timeout;
+mod too_many_pings;
+mod violation;
 
 use crate::track::history::History;
+use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
-use crate::vocab::verdict::{Cancellation, Verdict};
+use crate::vocab::error_code::ErrorCode;
+use crate::vocab::verdict::{Alternative, Cancellation, Effect, Evidence, Step, Verdict};
+
+use cancels::CancelGroup;
+use explain::Explain;
+use retry::Retry;
+use scene::Scene;
+
+/// One reason that an ending can have: explains one step, effect from cause.
+pub struct Detector {
+    /// The reason.
+    pub name: Cause,
+    /// What it says about itself.
+    pub explain: Explain,
+    /// Its judgement of a scene.
+    pub step: fn(&Scene<'_>) -> Option<Step>,
+}
+
+/// Every detector, most specific first: the order breaks ties.
+pub const DETECTORS: &[&Detector] = &[
+    &late_response::DETECTOR,
+    &preface_missing::DETECTOR,
+    &too_many_pings::DETECTOR,
+    &keepalive_ping_timeout::DETECTOR,
+    &settings_ack_timeout::DETECTOR,
+    &rapid_reset_protection::DETECTOR,
+    &max_concurrent_streams_exceeded::DETECTOR,
+    &violation::FLOW_CONTROL,
+    &violation::FRAME_SIZE,
+    &violation::COMPRESSION,
+    &violation::STREAM_CLOSED,
+    &violation::PROTOCOL,
+    &header_list_too_large::DETECTOR,
+    &flood_protection::DETECTOR,
+    &handshake_timeout::DETECTOR,
+    &client_request_timeout::DETECTOR,
+    &max_requests_per_connection::DETECTOR,
+    &max_connection_age::DETECTOR,
+    &idle_timeout::DETECTOR,
+    &client_shutdown::DETECTOR,
+    &graceful_shutdown::DETECTOR,
+    &by_code::HTTP_1_1_REQUIRED,
+    &by_code::INADEQUATE_SECURITY,
+    &by_code::CONNECT_ERROR,
+    &by_code::STREAM_ID_EXHAUSTION,
+    &by_code::INTERNAL_ERROR,
+    &abrupt_close::DETECTOR,
+];
 
 /// Everything the engine says of one connection.
 #[derive(Debug)]
@@ -17,27 +104,226 @@ pub struct Judged {
 
 /// Judges a connection.
 pub fn judge(history: &History) -> Judged {
-    let unknown = || Verdict {
-        cause: Cause::Unknown,
-        trigger: Cause::Unknown,
-        blame: Blame::Unknown,
-        confidence: Confidence::NONE,
-        summary: String::new(),
-        timeout: None,
-        late_answer: None,
-        chain: vec![],
-        cancelled_streams: vec![],
-        offending: None,
-        rule: None,
-        safe_to_retry_streams: vec![],
-        maybe_processed_streams: vec![],
-        implementation: None,
-        alternatives: vec![],
-        advice: vec![],
-    };
+    let cancels = cancels::groups(history);
+    let mut goaways: Vec<(Option<usize>, Verdict)> = Vec::new();
+    for index in 0..history.goaways.len() {
+        let text = history.goaways.get(index).and_then(known_text::find);
+        let Some(scene) = Scene::of_goaway(history, index, &cancels, text) else { continue };
+        let follows = follows(history, index);
+        let leader = follows.and_then(|leader| goaways.get(leader));
+        let verdict = match leader {
+            Some((_, leader)) => echo(&scene, leader),
+            None => verdict(&scene),
+        };
+        goaways.push((follows, verdict));
+    }
+    let announced =
+        goaways.iter().any(|(_, verdict)| verdict.cause != Cause::Unknown) || !goaways.is_empty();
+    let end = (!announced).then(|| Scene::of_end(history, &cancels)).flatten();
     Judged {
-        goaways: history.goaways.iter().map(|_| (None, unknown())).collect(),
-        end: None,
-        cancellations: Vec::new(),
+        goaways,
+        end: end.map(|scene| verdict(&scene)),
+        cancellations: cancels.iter().filter_map(|group| group.cancellation(history)).collect(),
     }
 }
+
+/// The GOAWAY that this one repeats, answers or completes: the first one, unless this one brings
+/// an error that the first did not have, from the same side.
+fn follows(history: &History, index: usize) -> Option<usize> {
+    let (first, this) = (history.goaways.first()?, history.goaways.get(index)?);
+    let new_error = this.code != ErrorCode::NO_ERROR
+        && first.code == ErrorCode::NO_ERROR
+        && this.by == first.by;
+    (index > 0 && !new_error).then_some(0)
+}
+
+/// The verdict of a GOAWAY that only follows another.
+fn echo(scene: &Scene<'_>, leader: &Verdict) -> Verdict {
+    let mut verdict = leader.clone();
+    verdict.chain.push(scene.ending());
+    sort(&mut verdict.chain);
+    if scene.history.goaways.first().is_some_and(|first| first.by != scene.by) {
+        verdict.blame = Blame::None; // an answer is nobody's fault
+    }
+    verdict
+}
+
+/// The verdict of one ending: steps from the ending to the root.
+fn verdict(scene: &Scene<'_>) -> Verdict {
+    let mut steps: Vec<Step> =
+        DETECTORS.iter().filter_map(|detector| (detector.step)(scene)).collect();
+    // Stable: the list's order breaks ties.
+    steps.sort_by(|a, b| b.confidence.value().total_cmp(&a.confidence.value()));
+    let mut steps = steps.into_iter();
+    let Some(trigger) = steps.next() else { return unknown(scene) };
+    let alternatives = alternatives(&trigger, steps);
+    let root = match &trigger.because {
+        Some(Effect::Cancels(streams)) => root_of_cancels(scene, &trigger, streams),
+        _ => None,
+    };
+    let mut verdict = assemble(scene, trigger, root);
+    verdict.alternatives = alternatives;
+    verdict.advice = advice::advice(scene, &verdict);
+    verdict
+}
+
+/// Why the streams were cancelled: the group that most of them belong to.
+fn root_of_cancels<'a>(
+    scene: &Scene<'a>,
+    trigger: &Step,
+    streams: &[u32],
+) -> Option<&'a CancelGroup> {
+    let shared = |group: &&CancelGroup| {
+        let resets = group.resets(scene.history);
+        resets.filter(|reset| streams.contains(&reset.stream)).count()
+    };
+    let group = scene.cancels.iter().max_by_key(shared)?;
+    let most = shared(&group) * 2 > streams.len();
+    // Resets at once are the attack itself, or its like: there is nothing behind them to name.
+    let worth = group.cause == Cause::ClientRequestTimeout || trigger.cause == Cause::LateResponse;
+    (most && worth).then_some(group)
+}
+
+fn assemble(scene: &Scene<'_>, trigger: Step, root: Option<&CancelGroup>) -> Verdict {
+    let retry = match scene.goaway {
+        Some(goaway) => retry::after_goaway(scene.history, goaway),
+        None => retry::after_end(scene.history),
+    };
+    let mut chain = trigger.evidence;
+    chain.push(scene.ending());
+    let mut verdict = Verdict {
+        cause: trigger.cause,
+        trigger: trigger.cause,
+        blame: trigger.blame,
+        confidence: trigger.confidence,
+        summary: trigger.summary,
+        timeout: trigger.timeout,
+        late_answer: trigger.late_answer,
+        chain,
+        cancelled_streams: trigger.cancelled,
+        offending: trigger.offending,
+        rule: trigger.rule,
+        safe_to_retry_streams: retry.safe,
+        maybe_processed_streams: retry.maybe,
+        implementation: scene.text.map(known_text::KnownText::implementation),
+        alternatives: Vec::new(),
+        advice: Vec::new(),
+    };
+    match root {
+        Some(group) => add_root(scene, &mut verdict, group),
+        None if trigger.cause == Cause::LateResponse => {
+            // Why the stream had been reset is not to be seen.
+            verdict.cause = Cause::ClientRequestTimeout;
+            verdict.confidence = verdict.confidence.and(Confidence::new(0.5));
+        }
+        None => {}
+    }
+    let at = scene.at;
+    verdict.chain.retain(|evidence| !at.before(evidence.stamp));
+    sort(&mut verdict.chain);
+    verdict.cancelled_streams.sort_unstable();
+    verdict.cancelled_streams.dedup();
+    verdict
+}
+
+fn add_root(scene: &Scene<'_>, verdict: &mut Verdict, group: &CancelGroup) {
+    verdict.cause = group.cause;
+    verdict.confidence = verdict.confidence.and(group.confidence);
+    verdict.timeout = group.timeout.clone();
+    let before = group.resets(scene.history).filter(|reset| !scene.at.before(reset.stamp));
+    let mut resets: Vec<_> = before.collect();
+    resets.sort_by_key(|reset| reset.stamp.order());
+    verdict.cancelled_streams = resets.iter().map(|reset| reset.stream).collect();
+    if let Some(first) = resets.first() {
+        let shown =
+            verdict.chain.iter().any(|e| e.stream == first.stream && e.stamp == first.stamp);
+        if !shown {
+            verdict.chain.push(evidence::reset(first));
+        }
+        if let Some(opened) = first.opened
+            && !verdict.chain.iter().any(|e| e.stamp == opened && e.stream == first.stream)
+        {
+            let name = first.request.as_deref();
+            verdict.chain.push(evidence::request(opened, first.opener, first.stream, name));
+        }
+    }
+    let why = match (&group.timeout, group.cause) {
+        (Some(timeout), Cause::ClientRequestTimeout) => {
+            let value = scene::spoken(std::time::Duration::from_secs_f64(timeout.seconds));
+            format!(" The client's request timeout of {value} had reset {} streams.", resets.len())
+        }
+        _ => format!(" The client's application had cancelled {} streams.", resets.len()),
+    };
+    verdict.summary.push_str(&why);
+    let others = verdict.maybe_processed_streams.len();
+    if others > 0 {
+        verdict.summary.push_str(&format!(" {others} other requests died with it."));
+    }
+}
+
+fn alternatives(best: &Step, rest: impl Iterator<Item = Step>) -> Vec<Alternative> {
+    let mut seen = vec![best.cause];
+    let mut found = Vec::new();
+    for step in rest {
+        if seen.contains(&step.cause) || found.len() >= 3 {
+            continue;
+        }
+        seen.push(step.cause);
+        let against = format!(
+            "{} ({}) explains more: {}",
+            best.cause.name(),
+            best.confidence.word(),
+            best.summary
+        );
+        found.push(Alternative { cause: step.cause, confidence: step.confidence, against });
+    }
+    found
+}
+
+/// Nothing explains it: say what was looked for.
+fn unknown(scene: &Scene<'_>) -> Verdict {
+    let by = scene.by.name();
+    let mut looked = vec![
+        format!("{} broken rules", scene.findings.len()),
+        format!("{} resets", scene.resets.len()),
+        format!("{} unanswered PINGs", scene.unanswered_pings().count()),
+        format!("{} of silence", scene::spoken(scene.quiet())),
+        format!("{} open streams", scene.open_count),
+    ];
+    if scene.history.joined_midway {
+        looked.push("the capture began after the connection".to_string());
+    }
+    if scene.has_holes() {
+        looked.push("frames may be missing from the capture".to_string());
+    }
+    let summary = format!(
+        "The {by} {}; the capture does not show why (looked at: {}).",
+        scene.ending_name(),
+        looked.join(", ")
+    );
+    let step = Step::new(Cause::Unknown, Confidence::new(0.1), Blame::Unknown, summary);
+    let mut verdict = assemble(scene, step, None);
+    verdict.advice = advice::advice(scene, &verdict);
+    verdict
+}
+
+fn sort(chain: &mut [Evidence]) {
+    chain.sort_by_key(|evidence| evidence.stamp.order());
+}
+
+/// Which detector explains a cause.
+pub fn explain(cause: Cause) -> Option<&'static Explain> {
+    if cause == Cause::ConnectionRefused {
+        return Some(&connection_refused::EXPLAIN);
+    }
+    DETECTORS.iter().find(|detector| detector.name == cause).map(|detector| &detector.explain)
+}
+
+/// What the requests that a side has open are worth retrying for, for readers that ask without a
+/// verdict.
+pub fn retry_after_end(history: &History) -> Retry {
+    retry::after_end(history)
+}
+
+/// Sides in the order in which reports name them.
+pub const SIDES: [Side; 2] = [Side::Client, Side::Server];

@@ -159,6 +159,15 @@ impl HalfReader {
         self.hpack.forget_limit();
     }
 
+    /// Whether it stands inside a frame.
+    pub fn is_inside(&self) -> bool {
+        match &self.state {
+            State::Body(_) => true,
+            State::Head => !self.carry.is_empty(),
+            _ => false,
+        }
+    }
+
     /// Takes the next octets.
     pub fn push<O: FnMut(Signal<'_>)>(&mut self, chunk: Chunk<'_>, desk: &mut Desk<'_, O>) {
         self.last_seen = chunk.seen;

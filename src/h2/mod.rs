@@ -254,6 +254,13 @@ impl Reader {
         let State::Open { client, halves } = &mut self.state else { return };
         let half = match item {
             FlowItem::Bytes { half, .. } | FlowItem::Gap { half, .. } => *half,
+            FlowItem::Fin { stamp, by } | FlowItem::Rst { stamp, by, .. } => {
+                if halves.half(*by).is_inside() {
+                    let by = if by == client { Side::Client } else { Side::Server };
+                    out(Signal::Incomplete { stamp: *stamp, by });
+                }
+                return;
+            }
             _ => return,
         };
         let context = Context {

@@ -2,5 +2,6 @@
 //! clocks.
 
 pub mod offline;
+mod other;
 mod progress;
 mod rows;

@@ -3,27 +3,29 @@
 use std::collections::BTreeSet;
 
 use crate::board::{Board, ConnectionRow, End, EndHow, GoawayRow};
-use crate::cause;
+use crate::cause::neighbours::{self, Ending, Revision};
+use crate::cause::scene::Scene;
+use crate::cause::{self, Judged};
 use crate::pipeline::OtherFlow;
 use crate::track::history::History;
 use crate::vocab::address::{Both, Endpoint, Side};
 use crate::vocab::flow::FlowEnd;
+use crate::vocab::verdict::Verdict;
+
+use super::other;
 
 /// What was found so far.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
-    connections: Vec<ConnectionRow>,
+    connections: Vec<(ConnectionRow, Vec<Ending>)>,
     others: Vec<OtherFlow>,
     /// Endpoints that serve HTTP/2 in this capture.
     servers: BTreeSet<Endpoint>,
-    other_flows: u64,
 }
 
 impl Rows {
     pub fn connection(&mut self, history: History) {
-        if history.client_speaks_http2 {
-            self.servers.insert(history.ends.second);
-        }
+        self.servers.insert(history.ends.second);
         self.connections.push(row(history));
     }
 
@@ -32,25 +34,98 @@ impl Rows {
     }
 
     pub fn into_board(mut self) -> Board {
-        self.connections.sort_by_key(|row| (row.first.order(), row.flow));
-        self.other_flows += self.others.len() as u64;
-        Board { connections: self.connections, other_flows: self.other_flows, ..Board::default() }
+        let mut other_flows = 0;
+        let mut refused = Vec::new();
+        for flow in self.others {
+            let server = flow.server().filter(|server| self.servers.contains(server));
+            match server.and_then(|server| other::row(&flow, server)) {
+                Some(row) => {
+                    refused.extend(flow.refused.then_some((row.server, row.last)));
+                    self.connections.push((row, Vec::new()));
+                }
+                None => other_flows += 1,
+            }
+        }
+        self.connections.sort_by_key(|(row, _)| (row.first.order(), row.flow));
+        let mut connections = Vec::with_capacity(self.connections.len());
+        let mut endings = Vec::new();
+        for (place, (row, of_row)) in self.connections.into_iter().enumerate() {
+            endings.extend(
+                of_row
+                    .into_iter()
+                    .map(|ending| Ending { place: (place, ending.place.1), ..ending }),
+            );
+            connections.push(row);
+        }
+        for revision in neighbours::revise(&endings, &refused) {
+            let (place, goaway) = revision.place;
+            let Some(row) = connections.get_mut(place) else { continue };
+            revise(row, goaway, &revision);
+        }
+        Board { connections, other_flows, ..Board::default() }
     }
 }
 
-fn row(history: History) -> ConnectionRow {
+/// Puts a revision in, for the GOAWAY and those that follow it.
+fn revise(row: &mut ConnectionRow, goaway: Option<usize>, revision: &Revision) {
+    let Some(leader) = goaway else {
+        if let Some(verdict) = &mut row.end_verdict {
+            neighbours::apply(verdict, revision);
+        }
+        return;
+    };
+    for (index, goaway) in row.goaways.iter_mut().enumerate() {
+        if index == leader || goaway.follows == Some(leader) {
+            neighbours::apply(&mut goaway.verdict, revision);
+        }
+    }
+}
+
+/// The endings of a connection that its neighbours may explain.
+fn endings(history: &History, judged: &Judged) -> Vec<Ending> {
+    let mut found = Vec::new();
+    for (index, (follows, verdict)) in judged.goaways.iter().enumerate() {
+        let Some(scene) = Scene::of_goaway(history, index, &[], None) else { continue };
+        if follows.is_none() {
+            found.extend(ending(&scene, verdict, Some(index)));
+        }
+    }
+    if let Some(verdict) = &judged.end {
+        found.extend(Scene::of_end(history, &[]).and_then(|scene| ending(&scene, verdict, None)));
+    }
+    found
+}
+
+fn ending(scene: &Scene<'_>, verdict: &Verdict, index: Option<usize>) -> Option<Ending> {
+    let newest = scene.goaway.and_then(|goaway| goaway.newest);
+    (scene.by == Side::Server).then(|| Ending {
+        place: (0, index),
+        server: scene.history.ends.second,
+        at: scene.at,
+        idle: scene.idle().or(Some(scene.quiet())),
+        age: (!scene.history.joined_midway).then(|| scene.age()),
+        requests: scene.opened.first,
+        since_newest: newest.map(|(_, stamp)| scene.at.since(stamp)),
+        orderly: !scene.is_error() && !scene.aborted,
+        cause: verdict.cause,
+        confidence: verdict.confidence,
+    })
+}
+
+fn row(history: History) -> (ConnectionRow, Vec<Ending>) {
     let judged = cause::judge(&history);
+    let endings = endings(&history, &judged);
     let end = end_of(&history);
     let closed_at = history.tcp_end().map(|(stamp, ..)| stamp.at);
     let one_sided = one_sided(&history);
     let goaways = history.goaways.into_iter().zip(judged.goaways);
-    ConnectionRow {
+    let row = ConnectionRow {
         flow: history.flow,
         client: history.ends.first,
         server: history.ends.second,
         transport: history.transport,
         tls: None,
-        http2: history.client_speaks_http2,
+        http2: speaks_http2(&history),
         joined_midway: history.joined_midway,
         one_sided,
         first: history.first,
@@ -78,7 +153,17 @@ fn row(history: History) -> ConnectionRow {
         answers: history.answers.times(),
         implementations: Both::default(),
         hits: history.hits,
-    }
+    };
+    (row, endings)
+}
+
+/// Whether HTTP/2 was spoken: a client that stayed silent, or said something else, did not, even
+/// where the server began to.
+fn speaks_http2(history: &History) -> bool {
+    let client = &history.sides.first;
+    let began = client.first_frame.is_some() || client.preface.is_some();
+    let unseen = history.joined_midway || history.tcp.first.lost > 0;
+    history.client_speaks_http2 && (began || unseen)
 }
 
 /// A GOAWAY counts as the end where the connection was closed after it, or nothing followed.

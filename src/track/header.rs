@@ -62,6 +62,12 @@ impl<'a> Kept<'a> {
         std::str::from_utf8(self.status?).ok()?.parse().ok()
     }
 
+    /// Whether the message is gRPC's.
+    pub fn is_grpc(&self) -> bool {
+        self.grpc_timeout.is_some()
+            || self.content_type.is_some_and(|kind| kind.starts_with(b"application/grpc"))
+    }
+
     /// The deadline that a request carries.
     pub fn deadline(&self) -> Option<Duration> {
         if let Some(timeout) = self.grpc_timeout {

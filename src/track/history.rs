@@ -105,8 +105,11 @@ pub struct SideFacts {
     pub burst: Option<Burst>,
     /// `user-agent` or `server` as first seen, at most 64 octets.
     pub software: Option<String>,
-    /// Largest header list sent, by RFC 9113 section 6.5.2, with its packet and stream.
-    pub largest_headers: Option<(u64, Stamp, u32)>,
+    /// Largest header block sent (decoded by RFC 9113 section 6.5.2, or its octets on the wire where
+    /// that is more or it was never complete), with its packet and stream.
+    pub largest_block: Option<(u64, Stamp, u32)>,
+    /// Whether its last frame was not complete when it closed.
+    pub torn_at_end: bool,
     /// Most streams of this side open at once, and where that was reached.
     pub most_open: Option<(u64, Stamp, u32)>,
 }
@@ -182,6 +185,8 @@ pub struct Reset {
     pub last_from_peer: Option<Stamp>,
     /// `grpc-timeout` of the request, or a similar deadline header.
     pub deadline: Option<Duration>,
+    /// Whether it carries gRPC.
+    pub grpc: bool,
     /// Requests of one method and path (without query) share it.
     pub class: u32,
     /// `method path` of the class, at most 80 octets.

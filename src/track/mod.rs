@@ -39,6 +39,12 @@ const SETTINGS_KEPT: usize = 16;
 /// Streams listed as open at a GOAWAY or an end.
 const OPEN_KEPT: usize = 1024;
 
+/// A block as large as the largest one counts anew after this time.
+const AS_LARGE_AGAIN: std::time::Duration = std::time::Duration::from_millis(250);
+
+/// Gaps in the stream identifiers remembered.
+const SKIPPED_KEPT: usize = 32;
+
 /// Late frames and losses remembered.
 const NOTES_KEPT: usize = 1024;
 
@@ -53,6 +59,11 @@ pub struct Tracker {
     /// HEADERS and DATA of each side since the other side's last PING.
     messages_since_ping: Both<u32>,
     open_of: Both<u64>,
+    /// Streams that their side has passed over: they are closed, and a request on one is a rule
+    /// broken (RFC 9113 section 5.1.1) but a request all the same.
+    skipped: Vec<std::ops::Range<u32>>,
+    /// Octets of each side's current header block.
+    block_of: Both<u64>,
     rules: Rules,
     keep_rows: bool,
 }
@@ -98,6 +109,8 @@ impl Tracker {
             rates: Both::default(),
             messages_since_ping: Both::default(),
             open_of: Both::default(),
+            skipped: Vec::new(),
+            block_of: Both::default(),
             rules: Rules::default(),
             keep_rows,
         }
@@ -177,11 +190,14 @@ impl Tracker {
                     self.history.losses.push(loss);
                 }
             }
+            Signal::Incomplete { by, .. } => {
+                self.history.sides.side_mut(*by).torn_at_end = true;
+            }
             Signal::Unreadable { stamp, by, foreign } => {
                 let seen = foreign.then_some(*stamp);
                 self.rules.unreadable(&mut self.history, limits, *by, seen);
                 let never = self.history.sides.side(Side::Client).preface.is_none();
-                if *by == Side::Client && never {
+                if *by == Side::Client && never && *foreign {
                     self.history.client_speaks_http2 = false;
                 }
             }
@@ -239,6 +255,10 @@ impl Tracker {
         facts.first_frame.get_or_insert(frame.stamp);
         facts.last_frame = Some(frame.stamp);
         let kind = frame.head.kind;
+        if kind == FrameType::HEADERS || kind == FrameType::CONTINUATION {
+            self.block_octets(frame);
+        }
+        let facts = self.history.sides.side_mut(frame.by);
         if kind == FrameType::DATA || kind == FrameType::HEADERS {
             facts.last_message = Some(frame.stamp);
             let count = self.messages_since_ping.side_mut(frame.by);
@@ -252,12 +272,26 @@ impl Tracker {
         }
     }
 
+    /// Adds up a header block's octets on the wire: a block that is cut off never has a list.
+    fn block_octets(&mut self, frame: &Frame<'_>) {
+        let length = u64::from(frame.head.length);
+        let block = self.block_of.side_mut(frame.by);
+        *block = if frame.head.kind == FrameType::HEADERS { length } else { *block + length };
+        let largest = &mut self.history.sides.side_mut(frame.by).largest_block;
+        if largest.is_none_or(|old| is_larger(old, *block, frame.stamp)) {
+            *largest = Some((*block, frame.stamp, frame.head.stream));
+        }
+    }
+
     fn begin(&mut self, id: u32, opener: Side, opened: Option<Stamp>) -> Stream {
         let mut stream = Stream::new(id, opener, opened);
         stream.rules = self.rules.take_fresh();
         self.history.counts.opened += 1;
         let facts = self.history.sides.side_mut(opener);
         facts.opened += 1;
+        if id > facts.highest_stream.saturating_add(2) && self.skipped.len() < SKIPPED_KEPT {
+            self.skipped.push(facts.highest_stream + 1..id);
+        }
         facts.highest_stream = facts.highest_stream.max(id);
         if self.keep_rows {
             stream.row = Some(Box::new(row::begin(id, opener, opened)));
@@ -291,7 +325,9 @@ impl Tracker {
             let opens = frame.by == opener && frame.head.kind == FrameType::HEADERS;
             // A stream whose beginning the capture lacks is known by its later frames.
             let unseen = self.history.joined_midway || self.history.has_loss();
-            let known = id <= highest && (!unseen || self.reset_places.contains_key(&id));
+            let skipped = opens && self.skipped.iter().any(|gap| gap.contains(&id));
+            let known =
+                id <= highest && !skipped && (!unseen || self.reset_places.contains_key(&id));
             if known || !(opens || unseen) {
                 return None;
             }
@@ -333,8 +369,8 @@ impl Tracker {
     /// A complete header list on an open stream.
     fn header_list(&mut self, id: u32, frame: &Frame<'_>, list: &HeaderList<'_>) {
         let facts = self.history.sides.side_mut(frame.by);
-        if facts.largest_headers.is_none_or(|(size, ..)| list.size > size) {
-            facts.largest_headers = Some((list.size, frame.stamp, id));
+        if facts.largest_block.is_none_or(|old| is_larger(old, list.size, frame.stamp)) {
+            facts.largest_block = Some((list.size, frame.stamp, id));
         }
         let kept = Kept::of(list);
         if facts.software.is_none() {
@@ -355,6 +391,7 @@ impl Tracker {
 
     fn describe_request(&mut self, stream: &mut Stream, list: &HeaderList<'_>, kept: &Kept<'_>) {
         stream.deadline = kept.deadline();
+        stream.grpc = kept.is_grpc();
         (stream.class, stream.request) = kept.class();
         if let Some(row) = &mut stream.row {
             row::request(row, list, kept);
@@ -468,6 +505,7 @@ impl Tracker {
                 answer_ended,
                 last_from_peer: *stream.last.side(frame.by.other()),
                 deadline: stream.deadline,
+                grpc: stream.grpc,
                 class: stream.class,
                 request: stream.request.as_deref().map(str::to_string),
                 is_cancel,
@@ -591,6 +629,9 @@ impl Tracker {
 
     fn goaway(&mut self, frame: &Frame<'_>, limits: &Limits) {
         let Payload::GoAway { last_stream_id, code, debug } = frame.payload else { return };
+        if frame.head.stream != 0 {
+            return; // a connection error of its sender (RFC 9113 section 6.8), not a GOAWAY
+        }
         if self.history.goaways.len() >= limits.goaways {
             self.hit(Hit::Goaways);
             return;
@@ -624,7 +665,10 @@ impl Tracker {
             opened: Both { first: history.sides.first.opened, second: history.sides.second.opened },
             frames: Both { first: history.sides.first.frames, second: history.sides.second.frames },
             completed: history.counts.completed,
-            after_peer_close: history.fin.side(peer).is_some() || history.rst.side(peer).is_some(),
+            after_peer_close: [history.fin.side(peer), history.rst.side(peer)]
+                .into_iter()
+                .flatten()
+                .any(|stamp| stamp.before(frame.stamp)),
             resets: history.resets.len(),
             findings: history.findings.len(),
             newest: newest.and_then(|stream| stream.opened.map(|opened| (stream.id, opened))),
@@ -667,6 +711,11 @@ impl Tracker {
             self.history.hits.push(limit);
         }
     }
+}
+
+/// Whether a header block counts as the largest so far: larger, or as large again some time later.
+fn is_larger((size, seen, _): (u64, Stamp, u32), new: u64, stamp: Stamp) -> bool {
+    new > size || (new == size && stamp.since(seen) > AS_LARGE_AGAIN)
 }
 
 #[cfg(test)]

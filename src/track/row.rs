@@ -21,8 +21,7 @@ pub(super) fn request(row: &mut StreamRow, list: &HeaderList<'_>, kept: &Kept<'_
     row.scheme = text(kept.scheme);
     row.authority = text(kept.authority);
     row.path = text(kept.path);
-    let is_grpc = kept.content_type.is_some_and(|kind| kind.starts_with(b"application/grpc"));
-    if is_grpc || kept.grpc_timeout.is_some() {
+    if kept.is_grpc() {
         let timeout_seconds = kept.deadline().map(|deadline| deadline.as_secs_f64());
         row.grpc = Some(Grpc { timeout_seconds, ..Grpc::default() });
     }

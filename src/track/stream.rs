@@ -25,6 +25,7 @@ pub(super) struct Stream {
     /// DATA octets of each side, without padding.
     pub data: Both<u64>,
     pub deadline: Option<Duration>,
+    pub grpc: bool,
     pub class: u32,
     pub request: Option<Box<str>>,
     /// Everything of it, where the user wants to see streams.
@@ -43,6 +44,7 @@ impl Stream {
             last: Both::default(),
             data: Both::default(),
             deadline: None,
+            grpc: false,
             class: 0,
             request: None,
             row: None,

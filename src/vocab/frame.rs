@@ -235,6 +235,13 @@ pub enum Signal<'a> {
         /// payload.
         frames: bool,
     },
+    /// The sender closed in the middle of a frame.
+    Incomplete {
+        /// Its FIN or RST.
+        stamp: Stamp,
+        /// Whose frame it is.
+        by: Side,
+    },
     /// This half stopped being readable as HTTP/2 for good.
     Unreadable {
         /// Where.

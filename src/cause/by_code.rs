@@ -1,0 +1,115 @@
+//! Codes that name their cause outright.
+
+use crate::vocab::address::Side;
+use crate::vocab::cause::{Blame, Cause, Confidence};
+use crate::vocab::error_code::ErrorCode;
+use crate::vocab::verdict::Step;
+
+use super::Detector;
+use super::explain::Explain;
+use super::scene::Scene;
+
+/// INTERNAL_ERROR.
+pub const INTERNAL_ERROR: Detector = Detector {
+    name: Cause::InternalError,
+    explain: Explain {
+        what: "The endpoint failed by itself: an exception, a bug, a resource it lacks.",
+        on_the_wire: "GOAWAY(INTERNAL_ERROR), often with an exception's message as debug data.",
+        looks_alike: "Limits and timeouts that some implementations report with this code: resets \
+                      (nghttp2, Node), handshake and keepalive timeouts (gRPC, Kestrel).",
+        known: "Netty puts the Java exception's message into the debug data.",
+        what_to_do: "Read the debug data and the log of the endpoint that sent it.",
+    },
+    step: |scene| {
+        let blame = side_blame(scene.by);
+        named(scene, ErrorCode::INTERNAL_ERROR, Cause::InternalError, 0.5, blame)
+    },
+};
+
+/// HTTP_1_1_REQUIRED.
+pub const HTTP_1_1_REQUIRED: Detector = Detector {
+    name: Cause::Http11Required,
+    explain: Explain {
+        what: "The server wants this request over HTTP/1.1.",
+        on_the_wire: "GOAWAY or RST_STREAM with HTTP_1_1_REQUIRED.",
+        looks_alike: "Nothing.",
+        known: "IIS with client certificates or Windows authentication (RFC 9113 section 9.2.3).",
+        what_to_do: "Let the client repeat the request over HTTP/1.1; it usually does.",
+    },
+    step: |scene| {
+        named(scene, ErrorCode::HTTP_1_1_REQUIRED, Cause::Http11Required, 0.95, Blame::Server)
+    },
+};
+
+/// INADEQUATE_SECURITY.
+pub const INADEQUATE_SECURITY: Detector = Detector {
+    name: Cause::InadequateSecurity,
+    explain: Explain {
+        what: "The TLS version or cipher suite is not good enough for HTTP/2.",
+        on_the_wire: "GOAWAY(INADEQUATE_SECURITY) right after the TLS handshake.",
+        looks_alike: "Nothing.",
+        known: "Go net/http with a prohibited TLS 1.2 cipher suite (RFC 9113 section 9.2).",
+        what_to_do: "Enable TLS 1.2 with ECDHE and an AEAD cipher, or TLS 1.3.",
+    },
+    step: |scene| {
+        let blame = side_blame(scene.peer());
+        named(scene, ErrorCode::INADEQUATE_SECURITY, Cause::InadequateSecurity, 0.95, blame)
+    },
+};
+
+/// CONNECT_ERROR.
+pub const CONNECT_ERROR: Detector = Detector {
+    name: Cause::ConnectError,
+    explain: Explain {
+        what: "The connection behind a CONNECT request broke, or the transport itself did.",
+        on_the_wire: "GOAWAY(CONNECT_ERROR).",
+        looks_alike: "Undertow sends it when its own read side broke, with no CONNECT at all.",
+        known: "RFC 9113 section 8.5; Undertow.",
+        what_to_do: "Look at the network path of the endpoint that sent it.",
+    },
+    step: |scene| named(scene, ErrorCode::CONNECT_ERROR, Cause::ConnectError, 0.9, Blame::Network),
+};
+
+/// Stream identifiers used up.
+pub const STREAM_ID_EXHAUSTION: Detector = Detector {
+    name: Cause::StreamIdExhaustion,
+    explain: Explain {
+        what: "A very long-lived connection has used up its 2^31 stream identifiers.",
+        on_the_wire: "Stream identifiers near 2^31; GOAWAY, sometimes with REFUSED_STREAM.",
+        looks_alike: "Any other orderly end: look at the size of the identifiers.",
+        known: "RFC 9113 section 5.1.1; Netty, OkHttp from 2^30 on.",
+        what_to_do: "Nothing: open a new connection.",
+    },
+    step: |scene| {
+        let goaway = scene.goaway?;
+        let highest = goaway.highest_stream.first.max(goaway.highest_stream.second);
+        let by_text = scene.debug().contains("exhausted");
+        (highest >= 1 << 30 || by_text).then(|| {
+            let text = format!(
+                "The {} {} because the stream identifiers are used up (highest {highest}).",
+                scene.by.name(),
+                scene.ending_name()
+            );
+            let confidence = Confidence::new(if highest >= 1 << 30 { 0.95 } else { 0.7 });
+            Step::new(Cause::StreamIdExhaustion, confidence, Blame::None, text)
+        })
+    },
+};
+
+fn side_blame(side: Side) -> Blame {
+    if side == Side::Client { Blame::Client } else { Blame::Server }
+}
+
+fn named(
+    scene: &Scene<'_>,
+    code: ErrorCode,
+    cause: Cause,
+    confidence: f32,
+    blame: Blame,
+) -> Option<Step> {
+    (scene.code() == Some(code)).then(|| {
+        let summary =
+            format!("The {} {}: {}.", scene.by.name(), scene.ending_name(), cause.meaning());
+        Step::new(cause, Confidence::new(confidence), blame, summary)
+    })
+}

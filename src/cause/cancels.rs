@@ -1,0 +1,359 @@
+//! Cancellations by reason: timeouts of a fixed length, or an application that changed its mind.
+//!
+//! A cancel is any reset by the request's sender before the answer ended, whatever its code: some
+//! clients cancel with NO_ERROR, most with CANCEL.
+
+use std::time::Duration;
+
+use crate::track::history::{History, Reset};
+use crate::vocab::address::Side;
+use crate::vocab::cause::{Cause, Confidence};
+use crate::vocab::verdict::{Cancellation, Timeout};
+
+use super::scene::round_value;
+
+/// Younger than this, nothing waited: no timeout is that short.
+const AT_ONCE: Duration = Duration::from_millis(20);
+
+/// Streams that one side reset for one reason.
+#[derive(Clone, Debug)]
+pub struct CancelGroup {
+    /// The reason.
+    pub cause: Cause,
+    /// Who reset them.
+    pub by: Side,
+    /// Places in [`History::resets`], ascending.
+    pub places: Vec<usize>,
+    /// The timer, measured.
+    pub timeout: Option<Timeout>,
+    /// How sure.
+    pub confidence: Confidence,
+    /// What tells: one clause.
+    pub told_by: &'static str,
+}
+
+impl CancelGroup {
+    /// The resets themselves.
+    pub fn resets<'a>(&'a self, history: &'a History) -> impl Iterator<Item = &'a Reset> {
+        self.places.iter().filter_map(|place| history.resets.get(*place))
+    }
+
+    /// As the report shows it.
+    pub fn cancellation(&self, history: &History) -> Option<Cancellation> {
+        let mut streams: Vec<u32> = self.resets(history).map(|reset| reset.stream).collect();
+        streams.sort_unstable();
+        let first = self.resets(history).map(|reset| reset.stamp).min_by_key(|s| s.order())?;
+        let last = self.resets(history).map(|reset| reset.stamp).max_by_key(|s| s.order())?;
+        Some(Cancellation {
+            cause: self.cause,
+            by: self.by,
+            streams,
+            timeout: self.timeout.clone(),
+            confidence: self.confidence,
+            first,
+            last,
+        })
+    }
+}
+
+/// One reset with the time that counts: its stream's age, or the time since the peer's last frame
+/// where an answer had begun.
+#[derive(Clone, Copy)]
+struct Waited {
+    place: usize,
+    span: Duration,
+}
+
+/// Groups every reset that gave up on an answer.
+pub fn groups(history: &History) -> Vec<CancelGroup> {
+    let mut groups = Vec::new();
+    let mut waited = Vec::new();
+    let mut reading = Vec::new();
+    let mut with_deadline = Vec::new();
+    let mut changed_mind = Vec::new();
+    for (place, reset) in history.resets.iter().enumerate().filter(|(_, reset)| reset.is_cancel) {
+        let Some(span) = reset.age() else { continue };
+        let item = Waited { place, span };
+        if reset.deadline.is_some_and(|deadline| is_at(span, deadline)) {
+            with_deadline.push(item);
+        } else if span < AT_ONCE || (reset.grpc && reset.deadline.is_none()) {
+            changed_mind.push(item);
+        } else if let (Some(_), Some(last)) = (reset.responded, reset.last_from_peer) {
+            reading.push(Waited { place, span: reset.stamp.since(last) });
+        } else {
+            waited.push(item);
+        }
+    }
+    by_deadline(history, with_deadline, &mut groups);
+    if !changed_mind.is_empty() {
+        let told_by = "they were reset at once, or carry gRPC without a deadline";
+        groups.push(burst(&changed_mind, Confidence::CERTAIN, told_by));
+    }
+    by_age(history, waited, &mut groups);
+    by_silence(reading, &mut groups);
+    by_server(history, &mut groups);
+    for group in &mut groups {
+        group.places.sort_unstable();
+        if history.has_loss() {
+            group.confidence = group.confidence.lowered();
+        }
+    }
+    groups.sort_by_key(|group| group.places.first().copied());
+    groups
+}
+
+/// Whether a reset came when the deadline of its request ran out: never before, within the time
+/// that timers and the network take. The deadline was written down before the request left.
+fn is_at(span: Duration, deadline: Duration) -> bool {
+    let early = deadline.mul_f64(0.02) + Duration::from_millis(60);
+    let late = deadline.mul_f64(0.05) + Duration::from_millis(60);
+    span + early >= deadline && span <= deadline + late
+}
+
+fn by_deadline(history: &History, mut items: Vec<Waited>, groups: &mut Vec<CancelGroup>) {
+    while let Some(first) = items.first() {
+        let deadline = history.resets.get(first.place).and_then(|reset| reset.deadline);
+        let Some(deadline) = deadline else { return };
+        let near = |item: &Waited| {
+            let of = history.resets.get(item.place).and_then(|reset| reset.deadline);
+            of.is_some_and(|of| of.abs_diff(deadline) <= deadline.mul_f64(0.05) + MILLI * 20)
+        };
+        let (same, rest): (Vec<_>, Vec<_>) = items.into_iter().partition(near);
+        let mut group = timed(&same, Confidence::CERTAIN, "the requests carry that deadline");
+        if let Some(timeout) = &mut group.timeout {
+            timeout.seconds = round_value(deadline).unwrap_or(deadline).as_secs_f64();
+        }
+        groups.push(group);
+        items = rest;
+    }
+}
+
+const MILLI: Duration = Duration::from_millis(1);
+
+/// Ages that cluster are timers; ages that do not are somebody's decisions.
+fn by_age(history: &History, mut items: Vec<Waited>, groups: &mut Vec<CancelGroup>) {
+    items.sort_by_key(|item| (item.span, item.place));
+    let mut lone = Vec::new();
+    for cluster in clusters(&items) {
+        if cluster.len() < 3 {
+            lone.extend_from_slice(cluster);
+            continue;
+        }
+        groups.push(judge_cluster(history, cluster));
+    }
+    // A few that fit a timer found above are the same timer.
+    lone.retain(|item| {
+        let same = groups.iter_mut().find(|group| {
+            let timer = group.timeout.as_ref().filter(|_| group.by == Side::Client);
+            timer.is_some_and(|timer| {
+                let distance = (item.span.as_secs_f64() - timer.seconds).abs();
+                distance <= 0.05 * timer.seconds + 0.02
+            })
+        });
+        match same {
+            Some(group) => {
+                group.places.push(item.place);
+                false
+            }
+            None => true,
+        }
+    });
+    let (round, other): (Vec<_>, Vec<_>) =
+        lone.into_iter().partition(|item| round_value(item.span).is_some());
+    for item in round {
+        let told_by = "the age is a round number, as timeouts are";
+        groups.push(timed(&[item], Confidence::new(0.6), told_by));
+    }
+    if !other.is_empty() {
+        let told_by = "their ages have nothing in common";
+        groups.push(burst(&other, Confidence::new(0.5), told_by));
+    }
+}
+
+/// Runs of ages without a jump between neighbours.
+fn clusters(items: &[Waited]) -> impl Iterator<Item = &[Waited]> {
+    items.chunk_by(|a, b| b.span <= a.span.mul_f64(1.03) + MILLI * 5)
+}
+
+fn judge_cluster(history: &History, cluster: &[Waited]) -> CancelGroup {
+    let middle = median(cluster);
+    let width = middle.mul_f64(0.02) + MILLI * 5;
+    let near = cluster.iter().filter(|item| item.span.abs_diff(middle) <= width).count();
+    if near * 5 < cluster.len() * 4 {
+        return judge_wide(history, cluster);
+    }
+    let opened_over = extent(cluster.iter().filter_map(|item| opened(history, item)));
+    let batch = middle.mul_f64(0.1) + MILLI * 10;
+    if opened_over > batch {
+        // Opened at different times, each gave up at the same age: timers.
+        let confidence = if cluster.len() >= 5 { 0.95 } else { 0.9 };
+        let told_by = "they were opened at different times and reset at one age";
+        return timed(cluster, Confidence::new(confidence), told_by);
+    }
+    // One batch: a timer and one decision look alike. A timer fires for each stream by itself.
+    let one_by_one = reset_over(history, cluster) + MILLI >= opened_over;
+    let ends = [cluster.first(), cluster.get(cluster.len() * 4 / 5)];
+    let round = ends.into_iter().flatten().any(|item| round_value(item.span).is_some());
+    match (one_by_one, round) {
+        (true, true) => timed(cluster, Confidence::new(0.75), "one batch, reset at a round age"),
+        (false, true) => timed(cluster, Confidence::new(0.6), "one batch, reset at a round age"),
+        (true, false) if reset_over(history, cluster) > opened_over.mul_f64(3.0) + MILLI * 10 => {
+            timed(cluster, Confidence::new(0.7), "one batch, reset one by one at one age")
+        }
+        (_, false) => burst(cluster, Confidence::new(0.65), "one batch, reset in one go"),
+    }
+}
+
+fn opened(history: &History, item: &Waited) -> Option<i64> {
+    history.resets.get(item.place)?.opened.map(|stamp| stamp.at.0)
+}
+
+fn reset_over(history: &History, items: &[Waited]) -> Duration {
+    extent(items.iter().filter_map(|item| history.resets.get(item.place)).map(|r| r.stamp.at.0))
+}
+
+/// Spread ages. Requests that had to wait before they could be sent (for the connection, for a
+/// free stream) look younger than they are to the client's timer: a batch sent in one moment is
+/// then reset one by one, up to the timeout's full length. One decision resets a batch at once.
+fn judge_wide(history: &History, cluster: &[Waited]) -> CancelGroup {
+    let mut items = cluster.to_vec();
+    items.sort_by_key(|item| (opened(history, item), item.place));
+    let apart = 5_000_000; // nanoseconds between two batches
+    let batches = items.chunk_by(|a, b| {
+        opened(history, a).zip(opened(history, b)).is_some_and(|(a, b)| b - a <= apart)
+    });
+    let mut oldest = Vec::new();
+    let mut ramped = 0;
+    for batch in batches.filter(|batch| batch.len() >= 3) {
+        let opened_over = extent(batch.iter().filter_map(|item| opened(history, item)));
+        if reset_over(history, batch) > opened_over.mul_f64(2.0) + MILLI * 4 {
+            ramped += batch.len();
+            oldest.extend(batch.iter().map(|item| item.span).max());
+        }
+    }
+    oldest.sort_unstable();
+    let Some(limit) = oldest.get(oldest.len() / 2).copied() else {
+        return burst(cluster, Confidence::LIKELY, "their ages are spread");
+    };
+    let alike = oldest.iter().filter(|age| age.abs_diff(limit) <= limit.mul_f64(0.1)).count();
+    let most = ramped * 5 >= cluster.len() * 3 && alike * 5 >= oldest.len() * 3;
+    let confidence = match oldest.len() {
+        _ if !most => return burst(cluster, Confidence::LIKELY, "their ages are spread"),
+        1 if round_value(limit).is_none() => {
+            return burst(cluster, Confidence::new(0.5), "their ages are spread");
+        }
+        1 => 0.6,
+        2 => 0.75,
+        _ => 0.85,
+    };
+    let told_by = "batches of requests were reset one by one up to one age";
+    let mut group = timed(cluster, Confidence::new(confidence), told_by);
+    if let Some(timeout) = &mut group.timeout {
+        timeout.seconds = limit.as_secs_f64();
+    }
+    group
+}
+
+/// An answer began and then stopped: what counts is the silence before the client gave up.
+fn by_silence(mut items: Vec<Waited>, groups: &mut Vec<CancelGroup>) {
+    items.sort_by_key(|item| (item.span, item.place));
+    let mut rest = Vec::new();
+    for cluster in clusters(&items) {
+        let silent = cluster.first().is_some_and(|item| item.span >= AT_ONCE * 5);
+        let middle = median(cluster);
+        let width = middle.mul_f64(0.02) + MILLI * 5;
+        let tight = cluster.iter().all(|item| item.span.abs_diff(middle) <= width);
+        let round = round_value(middle).is_some();
+        if silent && tight && (cluster.len() >= 3 || round) {
+            let confidence = if cluster.len() >= 3 { 0.85 } else { 0.6 };
+            let mut group =
+                timed(cluster, Confidence::new(confidence), "one silence before each reset");
+            group.cause = Cause::StreamIdleTimeout;
+            if let Some(timeout) = &mut group.timeout {
+                timeout.kind = Cause::StreamIdleTimeout;
+            }
+            groups.push(group);
+        } else {
+            rest.extend_from_slice(cluster);
+        }
+    }
+    if !rest.is_empty() {
+        let told_by = "the answer was on its way when the client had enough";
+        groups.push(burst(&rest, Confidence::LIKELY, told_by));
+    }
+}
+
+/// Resets by the server at one age, before its answer was complete: its own request timeout.
+fn by_server(history: &History, groups: &mut Vec<CancelGroup>) {
+    let by_server = history.resets.iter().enumerate().filter(|(_, reset)| {
+        reset.by == Side::Server && reset.opener == Side::Client && !reset.answer_ended
+    });
+    let mut items: Vec<Waited> = by_server
+        .filter_map(|(place, reset)| Some(Waited { place, span: reset.age()? }))
+        .filter(|item| item.span >= AT_ONCE * 5)
+        .collect();
+    items.sort_by_key(|item| (item.span, item.place));
+    for cluster in clusters(&items) {
+        let middle = median(cluster);
+        let width = middle.mul_f64(0.02) + MILLI * 5;
+        let tight = cluster.iter().all(|item| item.span.abs_diff(middle) <= width);
+        if !tight || cluster.len() < 2 || round_value(middle).is_none() {
+            continue;
+        }
+        let confidence = if cluster.len() >= 3 { 0.8 } else { 0.6 };
+        let mut group = timed(cluster, Confidence::new(confidence), "the server reset at one age");
+        group.cause = Cause::ServerRequestTimeout;
+        group.by = Side::Server;
+        if let Some(timeout) = &mut group.timeout {
+            timeout.kind = Cause::ServerRequestTimeout;
+            timeout.configured_in = Side::Server.into();
+        }
+        groups.push(group);
+    }
+}
+
+fn timed(items: &[Waited], confidence: Confidence, told_by: &'static str) -> CancelGroup {
+    let spans = || items.iter().map(|item| item.span);
+    let (least, most) = (spans().min().unwrap_or_default(), spans().max().unwrap_or_default());
+    CancelGroup {
+        cause: Cause::ClientRequestTimeout,
+        by: Side::Client,
+        places: items.iter().map(|item| item.place).collect(),
+        timeout: Some(Timeout {
+            kind: Cause::ClientRequestTimeout,
+            seconds: median(items).as_secs_f64(),
+            at_least: false,
+            spread_seconds: (most - least).as_secs_f64() / 2.0,
+            samples: items.len() as u32,
+            configured_in: Side::Client.into(),
+        }),
+        confidence,
+        told_by,
+    }
+}
+
+fn burst(items: &[Waited], confidence: Confidence, told_by: &'static str) -> CancelGroup {
+    CancelGroup {
+        cause: Cause::ClientCancelBurst,
+        by: Side::Client,
+        places: items.iter().map(|item| item.place).collect(),
+        timeout: None,
+        confidence,
+        told_by,
+    }
+}
+
+fn median(items: &[Waited]) -> Duration {
+    let mut spans: Vec<Duration> = items.iter().map(|item| item.span).collect();
+    spans.sort_unstable();
+    spans.get(spans.len() / 2).copied().unwrap_or_default()
+}
+
+fn extent(times: impl Iterator<Item = i64>) -> Duration {
+    let (mut least, mut most) = (i64::MAX, i64::MIN);
+    for time in times {
+        least = least.min(time);
+        most = most.max(time);
+    }
+    Duration::from_nanos(u64::try_from(most.saturating_sub(least)).unwrap_or(0))
+}

@@ -1,0 +1,68 @@
+//! The client was done with the connection.
+
+use crate::vocab::address::Side;
+use crate::vocab::cause::{Blame, Cause, Confidence};
+use crate::vocab::error_code::ErrorCode;
+use crate::vocab::verdict::Step;
+
+use super::explain::Explain;
+use super::scene::Scene;
+use super::{Detector, evidence};
+
+/// The detector.
+pub const DETECTOR: Detector = Detector {
+    name: Cause::ClientShutdown,
+    explain: Explain {
+        what: "The client closed a connection that it needs no more: program end, pool eviction, \
+               channel shutdown.",
+        on_the_wire: "GOAWAY(NO_ERROR) of the client, or its FIN with no request open. A GOAWAY of \
+                      the server behind it is only an answer.",
+        looks_alike: "A FIN with requests open at one age is a timeout (curl --max-time); with \
+                      requests open at no particular age, an abrupt close.",
+        known: "Many clients send no GOAWAY at all: curl before 8.10, Go, .NET.",
+        what_to_do: "Nothing.",
+    },
+    step,
+};
+
+fn step(scene: &Scene<'_>) -> Option<Step> {
+    // An answer to a close that the client had already sent.
+    if let Some(goaway) = scene.goaway.filter(|_| scene.by == Side::Server) {
+        if !goaway.after_peer_close {
+            return None;
+        }
+        let summary = "The client closed the connection when it was done; the server answered \
+                       with a GOAWAY.";
+        let confidence = Confidence::new(if goaway.open_count == 0 { 0.93 } else { 0.7 });
+        let mut step =
+            Step::new(Cause::ClientShutdown, confidence, Blame::None, summary.to_string());
+        if let Some(fin) = scene.history.fin.first {
+            let text = "the client closes".to_string();
+            step.evidence.push(evidence::on_connection(fin, Side::Client, "FIN", text));
+        }
+        return Some(step);
+    }
+    if scene.by != Side::Client || !scene.history.client_speaks_http2 {
+        return None;
+    }
+    let waiting = scene.waiting().count() > 0;
+    let torn = scene.history.sides.first.torn_at_end;
+    let confidence = match (scene.code(), waiting) {
+        (Some(ErrorCode::NO_ERROR), false) => 0.95,
+        (Some(ErrorCode::NO_ERROR), true) => 0.85,
+        (Some(ErrorCode::CANCEL), _) => 0.7,
+        (Some(_), _) => return None,
+        (None, false) if torn => 0.3,
+        (None, false) if scene.aborted => 0.75,
+        (None, false) if scene.open_count > 0 => 0.75,
+        (None, false) => 0.93,
+        // Requests of many ages cut off in good order: the program ended, or its pool was closed.
+        (None, true) if !scene.aborted && scene.waiting().count() >= 3 => 0.72,
+        (None, true) => 0.35,
+    };
+    let with = if waiting { ", though requests were open" } else { "" };
+    let summary =
+        format!("The client was done with the connection and {}{with}.", scene.ending_name());
+    let confidence = Confidence::new(confidence);
+    Some(Step::new(Cause::ClientShutdown, confidence, Blame::None, summary))
+}

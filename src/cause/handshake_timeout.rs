@@ -1,0 +1,90 @@
+//! The beginning was not complete in time: preface, SETTINGS or the first request.
+
+use std::time::Duration;
+
+use crate::vocab::address::Side;
+use crate::vocab::cause::{Blame, Cause, Confidence};
+use crate::vocab::frame::FrameType;
+use crate::vocab::verdict::{ConfiguredIn, Step, Timeout};
+
+use super::explain::Explain;
+use super::scene::{Scene, round_value, spoken};
+use super::{Detector, evidence};
+
+/// The detector.
+pub const DETECTOR: Detector = Detector {
+    name: Cause::HandshakeTimeout,
+    explain: Explain {
+        what: "The client connected but did not send its preface, its SETTINGS or a whole first \
+               request within the server's time limit.",
+        on_the_wire: "No complete HEADERS of the client; after seconds of waiting GOAWAY \
+                      (PROTOCOL_ERROR in nginx, INTERNAL_ERROR in gRPC and Kestrel) or a bare \
+                      close.",
+        looks_alike: "idle_timeout: there the client had finished its part of the beginning and \
+                      the server says NO_ERROR. A protocol violation comes at once, not after \
+                      seconds.",
+        known: "Go: 2 s for SETTINGS, 10 s for the preface; nginx client_header_timeout 60 s; gRPC \
+                handshake timeout; Kestrel RequestHeadersTimeout 30 s; h2o 10 s.",
+        what_to_do: "Look at the client: slow, stuck, or a port scanner or health check that only \
+                     opens the connection.",
+    },
+    step,
+};
+
+/// Shorter waits are no timeout of a handshake.
+const SHORTEST: Duration = Duration::from_millis(300);
+
+fn step(scene: &Scene<'_>) -> Option<Step> {
+    let history = scene.history;
+    if scene.by != Side::Server || history.joined_midway || *scene.opened.side(Side::Client) > 0 {
+        return None;
+    }
+    let began = history.accepted.unwrap_or(history.first);
+    let since_begin = scene.at.since(began);
+    let since_heard = scene.peer_quiet();
+    let client = &history.sides.first;
+    let ready = client.preface.is_some()
+        && !client.settings.is_empty()
+        && scene.frames.first.of(FrameType::HEADERS) == 0;
+    // NO_ERROR to a client that has done its part is an idle end.
+    let orderly = scene.goaway.is_some() && !scene.is_error();
+    let wait = if round_value(since_begin).is_none() && round_value(since_heard).is_some() {
+        since_heard
+    } else {
+        since_begin
+    };
+    if wait < SHORTEST || orderly || (ready && scene.goaway.is_none()) {
+        return None;
+    }
+    let by_text =
+        ["handshake", "settings before", "preface"].iter().any(|word| scene.debug().contains(word));
+    let confidence = match (by_text, scene.goaway.is_some(), round_value(wait).is_some()) {
+        (true, ..) => 0.96,
+        (_, true, true) => 0.9,
+        (_, false, true) => 0.85,
+        _ => 0.65,
+    };
+    let missing = match (client.preface, client.settings.is_empty()) {
+        (None, _) => "its preface",
+        (Some(_), true) => "its SETTINGS",
+        (Some(_), false) => "a complete request",
+    };
+    let summary = format!(
+        "The server {} because the client had not sent {missing} after {}.",
+        scene.ending_name(),
+        spoken(wait)
+    );
+    let confidence = scene.despite_holes(Confidence::new(confidence));
+    let mut step = Step::new(Cause::HandshakeTimeout, confidence, Blame::Client, summary);
+    let text = "connection accepted".to_string();
+    step.evidence.push(evidence::on_connection(began, Side::Server, "SYN,ACK", text));
+    step.timeout = Some(Timeout {
+        kind: Cause::HandshakeTimeout,
+        seconds: wait.as_secs_f64(),
+        at_least: false,
+        spread_seconds: 0.0,
+        samples: 1,
+        configured_in: ConfiguredIn::Server,
+    });
+    Some(step)
+}

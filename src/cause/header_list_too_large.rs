@@ -1,0 +1,82 @@
+//! A header list was larger than the endpoint accepts.
+
+use crate::vocab::address::Side;
+use crate::vocab::cause::{Blame, Cause, Confidence};
+use crate::vocab::setting::SettingId;
+use crate::vocab::verdict::Step;
+
+use super::explain::Explain;
+use super::scene::{PROMPT, Scene};
+use super::{Detector, evidence};
+
+/// The detector.
+pub const DETECTOR: Detector = Detector {
+    name: Cause::HeaderListTooLarge,
+    explain: Explain {
+        what: "A request's or response's header fields were larger, or more, than the receiver \
+               accepts, and it ended the connection instead of the stream.",
+        on_the_wire: "A header block of some kilobytes, then at once GOAWAY with \
+                      ENHANCE_YOUR_CALM (nginx), PROTOCOL_ERROR (Netty), INTERNAL_ERROR or even \
+                      COMPRESSION_ERROR.",
+        looks_alike: "compression_error: there the block itself is broken. A 431 response or a \
+                      reset of the one stream leaves the connection alive.",
+        known: "SETTINGS_MAX_HEADER_LIST_SIZE (RFC 9113 section 6.5.2) is advisory; nginx \
+                large_client_header_buffers 4 x 8k; Netty 8192 octets; h2 (Rust) 16 KiB in hyper.",
+        what_to_do: "Shrink the header fields (cookies and tokens first), or raise the receiver's \
+                     limit.",
+    },
+    step,
+};
+
+/// The smallest limit that anybody ships: below it a block is not large.
+const SMALL: u64 = 2_000;
+
+fn step(scene: &Scene<'_>) -> Option<Step> {
+    let goaway = scene.goaway.filter(|_| scene.is_error())?;
+    let facts = scene.history.sides.side(scene.peer());
+    let limit = scene.history.sides.side(scene.by).settings.iter().rev().find_map(|sent| {
+        let found = sent.values.iter().find(|(id, _)| *id == SettingId::MAX_HEADER_LIST_SIZE);
+        found.map(|(_, value)| u64::from(*value))
+    });
+    let debug = scene.debug();
+    let by_text = scene.text.and_then(|row| row.cause()) == Some(Cause::HeaderListTooLarge)
+        || (debug.contains("header")
+            && ["too large", "exceed", "too many", "too big"]
+                .iter()
+                .any(|word| debug.contains(word)));
+    let largest = facts
+        .largest_block
+        .filter(|(_, stamp, _)| !scene.at.before(*stamp) && scene.at.since(*stamp) <= PROMPT);
+    let broken = scene
+        .findings
+        .iter()
+        .any(|finding| finding.by == scene.peer() && scene.at.since(finding.stamp) <= PROMPT);
+    let over = largest.zip(limit).is_some_and(|((size, ..), limit)| size > limit);
+    let confidence = match largest {
+        Some((size, ..)) if by_text && size >= SMALL => 0.96,
+        _ if by_text => 0.75,
+        Some(_) if over && !broken => 0.93,
+        Some((size, ..)) if size >= SMALL && !broken && facts.opened > 0 => 0.75,
+        _ => return None,
+    };
+    let (by, peer) = (scene.by.name(), scene.peer().name());
+    let size = largest.map(|(size, ..)| format!("a header list of about {size} octets"));
+    let limit = limit.map(|limit| format!(", limit {limit}")).unwrap_or_default();
+    let summary = format!(
+        "The {by} {} because the {peer} sent {}{limit}.",
+        scene.ending_name(),
+        size.unwrap_or_else(|| "a header list that was too large".into())
+    );
+    let blame = if scene.peer() == Side::Client { Blame::Client } else { Blame::Server };
+    let confidence = scene.despite_holes(Confidence::new(confidence));
+    let mut step = Step::new(Cause::HeaderListTooLarge, confidence, blame, summary);
+    if let Some((size, stamp, stream)) = largest {
+        let text = format!("header list of about {size} octets");
+        let mut fact = evidence::on_connection(stamp, scene.peer(), "HEADERS", text);
+        fact.stream = stream;
+        step.evidence.push(fact);
+        step.offending = Some(stamp);
+    }
+    let _ = goaway;
+    Some(step)
+}

@@ -1,0 +1,131 @@
+//! Nothing was asked for, or nothing was sent, for a fixed time.
+
+use std::time::Duration;
+
+use crate::vocab::address::Side;
+use crate::vocab::cause::{Blame, Cause, Confidence};
+use crate::vocab::error_code::ErrorCode;
+use crate::vocab::frame::FrameType;
+use crate::vocab::verdict::{Step, Timeout};
+
+use super::explain::Explain;
+use super::scene::{Scene, is_setting, round_value, spoken};
+use super::{Detector, evidence};
+
+/// The detector.
+pub const DETECTOR: Detector = Detector {
+    name: Cause::IdleTimeout,
+    explain: Explain {
+        what: "The connection was not used for the idle time that one side is configured with.",
+        on_the_wire: "No open stream (with servers that count octets, Vert.x for one: no octet, \
+                      even while requests wait) for a fixed time; then GOAWAY(NO_ERROR), or a bare \
+                      close.",
+        looks_alike: "A drain that happens to hit an idle connection: then other connections of \
+                      the server end at the same moment. max_connection_age: there the age of the \
+                      connections is equal, not their idle time.",
+        known: "nginx keepalive_timeout 75 s, Go IdleTimeout, HAProxy timeout http-keep-alive, \
+                h2o 10 s, Apache KeepAliveTimeout 5 s (debug 'timeout'), Envoy 1 h, AWS ALB 60 s, \
+                gRPC max_connection_idle; Vert.x closes without GOAWAY.",
+        what_to_do: "Usually nothing. To avoid races let the side that opens requests close idle \
+                     connections first: client idle below proxy idle below server idle.",
+    },
+    step,
+};
+
+/// With requests waiting, a silence must be this long before it may be a timer: answers are slow
+/// too.
+const LONG: Duration = Duration::from_secs(1);
+
+/// Gaps shorter than this are no idle timer.
+const SHORTEST: Duration = Duration::from_millis(400);
+
+fn step(scene: &Scene<'_>) -> Option<Step> {
+    let debug = scene.debug();
+    let idle_word = debug.contains("idle");
+    let timeout_word = debug.contains("timeout") || debug.contains("timed_out");
+    let benign = match scene.code() {
+        Some(ErrorCode::NO_ERROR) | None => true,
+        Some(_) => idle_word,
+    };
+    // A client that closes when it has nothing more to ask is done: see client_shutdown.
+    if !benign || scene.aborted || (scene.by == Side::Client && !(idle_word || timeout_word)) {
+        return None;
+    }
+    if scene.goaway.is_some_and(|goaway| goaway.after_peer_close) {
+        return None;
+    }
+    let span = measure(scene)?;
+    let round = round_value(span).is_some();
+    let opened = scene.opened.first + scene.opened.second;
+    let handshaken = scene.frames.first.of(FrameType::SETTINGS) > 0;
+    if opened == 0 && scene.goaway.is_none() && !handshaken {
+        return None; // the handshake never ended
+    }
+    let confidence = match (idle_word, timeout_word, scene.open_count == 0) {
+        (true, ..) => 0.93,
+        (_, true, _) => 0.85,
+        (_, _, true) if scene.goaway.is_some() => {
+            if round {
+                0.78
+            } else {
+                0.62
+            }
+        }
+        (_, _, true) => {
+            if round {
+                0.75
+            } else {
+                0.5
+            }
+        }
+        (_, _, false) => {
+            if is_setting(span) && span >= LONG {
+                0.78
+            } else {
+                0.3
+            }
+        }
+    };
+    let by = scene.by.name();
+    let waiting = match scene.open_count {
+        0 => "nothing was asked for".to_string(),
+        count => format!("no octet came, with {count} requests waiting,"),
+    };
+    let summary = format!("The {by} {} after {waiting} for {}.", scene.ending_name(), spoken(span));
+    let blame = if scene.open_count == 0 { Blame::None } else { Blame::Server };
+    let confidence = scene.despite_holes(Confidence::new(confidence));
+    let mut step = Step::new(Cause::IdleTimeout, confidence, blame, summary);
+    let last = [scene.last_message.first, scene.last_message.second];
+    if let Some(last) = last.into_iter().flatten().max_by_key(|stamp| stamp.order()) {
+        let text = "last message before the silence".to_string();
+        let by_client = scene.last_message.first == Some(last);
+        let by = if by_client { Side::Client } else { Side::Server };
+        step.evidence.push(evidence::on_connection(last, by, "silence", text));
+    }
+    step.timeout = Some(Timeout {
+        kind: Cause::IdleTimeout,
+        seconds: span.as_secs_f64(),
+        at_least: false,
+        spread_seconds: 0.0,
+        samples: 1,
+        configured_in: scene.by.into(),
+    });
+    Some(step)
+}
+
+/// The idle time: since the last stream ended, or since the last octet, whichever a person would
+/// have configured.
+fn measure(scene: &Scene<'_>) -> Option<Duration> {
+    let quiet = scene.quiet();
+    let Some(idle) = scene.idle() else {
+        return (quiet >= SHORTEST).then_some(quiet);
+    };
+    let last = [scene.last_message.first, scene.last_message.second];
+    let last = last.into_iter().flatten().max_by_key(|stamp| stamp.order());
+    let since_message = last.map_or(idle, |last| scene.at.since(last));
+    let candidates = [idle, since_message, quiet];
+    let late = |span: &Duration| round_value(*span).map(|round| span.abs_diff(round));
+    let round = candidates.into_iter().filter(|span| late(span).is_some()).min_by_key(late);
+    let span = round.unwrap_or(idle);
+    (span >= SHORTEST).then_some(span)
+}

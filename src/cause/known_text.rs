@@ -1,0 +1,137 @@
+//! What known implementations write into GOAWAY debug data, and what their frames look like: the
+//! only place that names products. The rows are data: `fingerprints.json`.
+
+use std::sync::OnceLock;
+
+use regex::Regex;
+use serde::Deserialize;
+
+use crate::track::history::Goaway;
+use crate::vocab::address::Side;
+use crate::vocab::cause::Cause;
+use crate::vocab::error_code::ErrorCode;
+use crate::vocab::verdict::Implementation;
+
+/// One row of the table.
+#[derive(Debug, Deserialize)]
+pub struct KnownText {
+    /// Stable name of the row.
+    pub id: String,
+    /// Who writes it.
+    pub implementation: String,
+    /// Versions it was seen in.
+    #[serde(default)]
+    pub versions: Option<String>,
+    role: String,
+    cause: String,
+    frame: String,
+    #[serde(default)]
+    error_code: Codes,
+    #[serde(default)]
+    debug_regex: Option<String>,
+    last_stream_id: String,
+    /// What to do about it.
+    #[serde(default)]
+    pub advice: Option<String>,
+    /// What clients log.
+    #[serde(default)]
+    pub shown_as: Vec<String>,
+    specificity: String,
+    /// The setting that rules it, and its default.
+    #[serde(default)]
+    pub default: Option<Setting>,
+    #[serde(skip)]
+    pattern: OnceLock<Option<Regex>>,
+}
+
+/// A setting of an implementation.
+#[derive(Debug, Deserialize)]
+pub struct Setting {
+    /// Its name.
+    pub setting: Option<String>,
+    /// Its default, as text.
+    pub value: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(untagged)]
+enum Codes {
+    One(u32),
+    Many(Vec<u32>),
+    #[default]
+    Any,
+}
+
+impl Codes {
+    fn has(&self, code: ErrorCode) -> bool {
+        match self {
+            Self::One(one) => *one == code.0,
+            Self::Many(many) => many.contains(&code.0),
+            Self::Any => true,
+        }
+    }
+}
+
+/// Every row. An unreadable table would be a mistake of the build; a test reads it.
+pub fn rows() -> &'static [KnownText] {
+    static ROWS: OnceLock<Vec<KnownText>> = OnceLock::new();
+    ROWS.get_or_init(|| serde_json::from_str(include_str!("fingerprints.json")).unwrap_or_default())
+}
+
+impl KnownText {
+    /// The cause that the row names.
+    pub fn cause(&self) -> Option<Cause> {
+        Cause::ALL.iter().find(|cause| cause.name() == self.cause).copied()
+    }
+
+    /// The implementation, for the report.
+    pub fn implementation(&self) -> Implementation {
+        Implementation { name: self.implementation.clone(), fingerprint: self.id.clone() }
+    }
+
+    /// Whether this row describes GOAWAYs like this one.
+    fn fits(&self, goaway: &Goaway, debug: &str) -> bool {
+        let role = match self.role.as_str() {
+            "client" => goaway.by == Side::Client,
+            "server" | "proxy" => goaway.by == Side::Server,
+            _ => true,
+        };
+        let last = match self.last_stream_id.as_str() {
+            "max" => goaway.last_stream_id == 0x7fff_ffff,
+            "zero" => goaway.last_stream_id == 0,
+            "real" => goaway.last_stream_id != 0x7fff_ffff,
+            _ => true,
+        };
+        role && last && self.frame == "GOAWAY" && self.error_code.has(goaway.code) && {
+            let pattern = self.pattern.get_or_init(|| {
+                self.debug_regex.as_ref().and_then(|pattern| Regex::new(pattern).ok())
+            });
+            pattern.as_ref().is_some_and(|pattern| pattern.is_match(debug))
+        }
+    }
+}
+
+/// The row whose text this GOAWAY carries. Text, not silence: empty debug data is no fingerprint.
+pub fn find(goaway: &Goaway) -> Option<&'static KnownText> {
+    if goaway.debug.is_empty() {
+        return None;
+    }
+    let debug = String::from_utf8_lossy(&goaway.debug);
+    rows().iter().filter(|row| row.specificity == "text").find(|row| row.fits(goaway, &debug))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_reads_and_names_a_known_cause() {
+        assert!(rows().len() > 150, "{}", rows().len());
+        for row in rows() {
+            assert!(row.cause().is_some(), "{}: {}", row.id, row.cause);
+            if let Some(pattern) = &row.debug_regex {
+                assert!(Regex::new(pattern).is_ok(), "{}: {pattern}", row.id);
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! An answer was written to a stream that was gone, and the connection died of it.
+
+use std::time::Duration;
+
+use crate::track::history::Reset;
+use crate::vocab::cause::{Blame, Cause, Confidence};
+use crate::vocab::error_code::ErrorCode;
+use crate::vocab::verdict::{Effect, LateAnswer, Step};
+
+use super::explain::Explain;
+use super::scene::{PROMPT, Scene, spoken};
+use super::{Detector, evidence};
+
+/// The detector.
+pub const DETECTOR: Detector = Detector {
+    name: Cause::LateResponse,
+    explain: Explain {
+        what: "The client gave up on a request and reset its stream. The server's handler did not \
+               notice, answered later, and the server took its own failed write for a protocol \
+               error: it sent GOAWAY and closed, and every other request on the connection died.",
+        on_the_wire: "RST_STREAM of stream N by the client; much later GOAWAY with an error code \
+                      whose debug data names stream N, or that follows at once on an answer to N. \
+                      No frame of the client breaks a rule.",
+        looks_alike: "A client that really sends frames on a stream it has reset, or opens a wrong \
+                      stream: then the client's frame stands right before the GOAWAY. The text \
+                      'not correct for client connection' blames the client's stream ids; 'server \
+                      connection' means the server's own.",
+        known: "Vert.x 4.0 to 4.5 on Netty (fixed in 5.0.0), and what is built on it: Apache \
+                ServiceComb (guarded since 2.8.20 and 3.2.2), Quarkus.",
+        what_to_do: "Make the client's timeout longer than the server's slowest answer plus 2 to \
+                     5 s; make the handler check that the response is still open before it writes.",
+    },
+    step,
+};
+
+/// A reset this much older than the GOAWAY is not in flight any more.
+const SETTLED: Duration = Duration::from_millis(20);
+
+fn step(scene: &Scene<'_>) -> Option<Step> {
+    let goaway = scene.goaway.filter(|_| scene.is_error())?;
+    let accuses = [ErrorCode::PROTOCOL_ERROR, ErrorCode::INTERNAL_ERROR, ErrorCode::STREAM_CLOSED];
+    if !accuses.contains(&goaway.code) {
+        return None;
+    }
+    let known = scene.text.is_some_and(|row| row.cause() == Some(Cause::ClientRequestTimeout));
+    let Some(reset) = named(scene).or_else(|| answered(scene)) else {
+        return known.then(|| unseen(scene));
+    };
+    let offended = scene.findings.iter().any(|finding| {
+        finding.by == scene.peer() && finding.stream == reset.stream && finding.stamp != reset.stamp
+    });
+    if offended {
+        return None;
+    }
+    let confidence = if known || scene.history.late.iter().any(|late| late.stream == reset.stream) {
+        Confidence::CERTAIN
+    } else {
+        Confidence::new(0.85)
+    };
+    let (server, stream) = (scene.by.name(), reset.stream);
+    let after = reset.opened.map(|opened| scene.at.since(opened));
+    let gone = spoken(scene.at.since(reset.stamp));
+    let answered = after.map(|after| format!("{} after the request and ", spoken(after)));
+    let summary = format!(
+        "The {server} {} because it answered stream {stream} {}{gone} after the {} had given \
+         it up.",
+        scene.ending_name(),
+        answered.unwrap_or_default(),
+        reset.by.name(),
+    );
+    let mut step = Step::new(Cause::LateResponse, confidence, Blame::Server, summary);
+    if let Some(opened) = reset.opened {
+        let name = reset.request.as_deref();
+        step.evidence.push(evidence::request(opened, reset.opener, stream, name));
+    }
+    step.evidence.push(evidence::reset(reset));
+    step.late_answer = Some(LateAnswer {
+        stream,
+        request_packet: reset.opened.map(|stamp| stamp.packet()),
+        reset_packet: Some(reset.stamp.packet()),
+        answered_after: after.map(|after| after.as_secs_f64()),
+    });
+    step.cancelled = vec![stream];
+    step.because = Some(Effect::Cancels(vec![stream]));
+    Some(step)
+}
+
+/// The stream that the debug data names, where the peer had reset it well before.
+fn named<'a>(scene: &Scene<'a>) -> Option<&'a Reset> {
+    let debug = scene.debug();
+    let numbers = debug.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse::<u32>().ok());
+    numbers
+        .filter_map(|number| scene.resets.iter().find(|reset| reset.stream == number))
+        .find(|reset| reset.by == scene.peer() && is_settled(scene, reset))
+}
+
+/// A stream that the GOAWAY's sender answered, knowingly late, right before the GOAWAY.
+fn answered<'a>(scene: &Scene<'a>) -> Option<&'a Reset> {
+    let late = scene.history.late.iter().rev().find(|late| {
+        late.by == scene.by
+            && late.knowing
+            && !scene.at.before(late.stamp)
+            && scene.at.since(late.stamp) <= PROMPT
+    })?;
+    let reset = scene.resets.iter().find(|reset| reset.stream == late.stream)?;
+    is_settled(scene, reset).then_some(reset)
+}
+
+fn is_settled(scene: &Scene<'_>, reset: &Reset) -> bool {
+    scene.at.since(reset.stamp) > SETTLED.max(scene.round_trip() * 2)
+}
+
+/// The text is known, but the reset it speaks of is not in the capture.
+fn unseen(scene: &Scene<'_>) -> Step {
+    let summary = format!(
+        "The {} {} because it answered a stream that was gone; the reset of that stream is not in \
+         the capture.",
+        scene.by.name(),
+        scene.ending_name()
+    );
+    let confidence = Confidence::LIKELY;
+    let mut step = Step::new(Cause::LateResponse, confidence, Blame::Server, summary);
+    step.because = Some(Effect::Cancels(Vec::new()));
+    step
+}

@@ -1,0 +1,57 @@
+//! More streams were open at once than the endpoint allows.
+
+use crate::vocab::address::Side;
+use crate::vocab::cause::{Blame, Cause, Confidence};
+use crate::vocab::rule;
+use crate::vocab::setting::SettingId;
+use crate::vocab::verdict::Step;
+
+use super::explain::Explain;
+use super::scene::Scene;
+use super::{Detector, evidence};
+
+/// The detector.
+pub const DETECTOR: Detector = Detector {
+    name: Cause::MaxConcurrentStreamsExceeded,
+    explain: Explain {
+        what: "The client opened more streams at once than SETTINGS_MAX_CONCURRENT_STREAMS allows, \
+               and the server ended the connection instead of refusing the streams.",
+        on_the_wire: "HEADERS for stream number limit + 1 while all others are open; then GOAWAY.",
+        looks_alike: "REFUSED_STREAM for the one stream is the usual answer and harmless. Before \
+                      the client has received the server's SETTINGS there is no limit.",
+        known: "RFC 9113 section 5.1.2; nghttp2 and Apache httpd after the limit was acknowledged.",
+        what_to_do: "Make the client honour the limit, or raise it on the server.",
+    },
+    step,
+};
+
+fn step(scene: &Scene<'_>) -> Option<Step> {
+    scene.goaway.filter(|goaway| scene.is_error() && !goaway.after_peer_close)?;
+    let facts = scene.history.sides.side(scene.peer());
+    let (most, stamp, stream) = facts.most_open?;
+    let limit = scene.history.sides.side(scene.by).settings.iter().rev().find_map(|sent| {
+        let found = sent.values.iter().find(|(id, _)| *id == SettingId::MAX_CONCURRENT_STREAMS);
+        found.map(|(_, value)| u64::from(*value))
+    })?;
+    let by_text = scene.debug().contains("max concurrent");
+    if most <= limit && !by_text {
+        return None;
+    }
+    let confidence = if by_text { 0.96 } else { 0.9 };
+    let (by, peer) = (scene.by.name(), scene.peer().name());
+    let summary = format!(
+        "The {by} {} because the {peer} had {most} streams open at once where {limit} are allowed.",
+        scene.ending_name()
+    );
+    let blame = if scene.peer() == Side::Client { Blame::Client } else { Blame::Server };
+    let confidence = scene.despite_holes(Confidence::new(confidence));
+    let mut step = Step::new(Cause::MaxConcurrentStreamsExceeded, confidence, blame, summary);
+    let text = format!("stream number {most} open at once, limit {limit}");
+    let mut fact = evidence::on_connection(stamp, scene.peer(), "HEADERS", text);
+    fact.stream = stream;
+    step.evidence.push(fact);
+    let broken = scene.findings.iter().find(|f| *f.rule == rule::MAX_CONCURRENT_STREAMS);
+    step.offending = Some(broken.map_or(stamp, |finding| finding.stamp));
+    step.rule = Some(&rule::MAX_CONCURRENT_STREAMS);
+    Some(step)
+}

@@ -1,0 +1,62 @@
+//! The connection reached the age at which it is replaced.
+
+use crate::vocab::address::Side;
+use crate::vocab::cause::{Blame, Cause, Confidence};
+use crate::vocab::error_code::ErrorCode;
+use crate::vocab::verdict::{ConfiguredIn, Step, Timeout};
+
+use super::explain::Explain;
+use super::scene::{Scene, round_value, spoken};
+use super::{Detector, evidence};
+
+/// The detector.
+pub const DETECTOR: Detector = Detector {
+    name: Cause::MaxConnectionAge,
+    explain: Explain {
+        what: "The server replaces connections that have reached a configured age, to spread load \
+               or pick up changes.",
+        on_the_wire: "GOAWAY(NO_ERROR), in gRPC with 'max_age' and first with 2^31-1, at one age \
+                      of every connection, give or take 10 % of jitter; requests may be running.",
+        looks_alike: "A deploy ends connections of different ages at one moment. An idle end comes \
+                      one idle time after the last request.",
+        known: "gRPC max_connection_age, Envoy max_connection_duration, nginx keepalive_time 1 h.",
+        what_to_do: "Expected. Give the grace period more time than the longest call, and let \
+                     clients retry on a new connection.",
+    },
+    step,
+};
+
+fn step(scene: &Scene<'_>) -> Option<Step> {
+    let goaway = scene.goaway?;
+    if scene.by != Side::Server || goaway.code != ErrorCode::NO_ERROR || goaway.after_peer_close {
+        return None;
+    }
+    let by_text = scene.debug().contains("max_age");
+    let age = scene.age();
+    let whole = !scene.history.joined_midway;
+    let busy = scene.open_count > 0 || scene.quiet() < age / 8;
+    let confidence = match (by_text, whole, busy && round_value(age).is_some()) {
+        (true, ..) => 0.95,
+        (false, true, true) => 0.4,
+        _ => return None,
+    };
+    let least = if whole { "" } else { "at least " };
+    let summary = format!(
+        "The server {} because the connection had reached its maximum age, {least}{}.",
+        scene.ending_name(),
+        spoken(age)
+    );
+    let confidence = Confidence::new(confidence);
+    let mut step = Step::new(Cause::MaxConnectionAge, confidence, Blame::None, summary);
+    let text = "first packet of the connection".to_string();
+    step.evidence.push(evidence::on_connection(scene.history.first, Side::Client, "SYN", text));
+    step.timeout = Some(Timeout {
+        kind: Cause::MaxConnectionAge,
+        seconds: age.as_secs_f64(),
+        at_least: !whole,
+        spread_seconds: 0.0,
+        samples: 1,
+        configured_in: ConfiguredIn::Server,
+    });
+    Some(step)
+}

@@ -1,0 +1,62 @@
+//! The connection served as many requests as it may.
+
+use std::time::Duration;
+
+use crate::vocab::address::Side;
+use crate::vocab::cause::{Blame, Cause, Confidence};
+use crate::vocab::error_code::ErrorCode;
+use crate::vocab::verdict::Step;
+
+use super::explain::Explain;
+use super::scene::Scene;
+use super::{Detector, evidence};
+
+/// The detector.
+pub const DETECTOR: Detector = Detector {
+    name: Cause::MaxRequestsPerConnection,
+    explain: Explain {
+        what: "The server ends a connection after a configured number of requests.",
+        on_the_wire: "GOAWAY(NO_ERROR) right after the HEADERS of the last request it takes, whose \
+                      stream is last_stream_id; a round count of requests, the same on every \
+                      connection. That request is still answered.",
+        looks_alike: "A drain that comes just after a request: then the count is not round and \
+                      other connections end with other counts.",
+        known: "nginx keepalive_requests 1000 (100 before 1.19.10); HAProxy \
+                tune.h2.fe.max-total-streams; Envoy max_requests_per_connection.",
+        what_to_do: "Raise the limit, and let clients open a new connection and retry streams \
+                     above last_stream_id.",
+    },
+    step,
+};
+
+/// How soon after the last request's HEADERS the GOAWAY comes.
+const AT_ONCE: Duration = Duration::from_millis(30);
+
+fn step(scene: &Scene<'_>) -> Option<Step> {
+    let goaway = scene.goaway?;
+    if scene.by != Side::Server || goaway.code != ErrorCode::NO_ERROR || goaway.after_peer_close {
+        return None;
+    }
+    let (newest, requested) = goaway.newest?;
+    let prompt = scene.at.since(requested) <= AT_ONCE;
+    let count = *scene.opened.side(Side::Client);
+    if newest != goaway.last_stream_id || !prompt || scene.history.joined_midway {
+        return None;
+    }
+    let confidence = match count {
+        0..=1 => return None,
+        count if count % 1000 == 0 => 0.9,
+        count if count % 100 == 0 => 0.85,
+        count if count % 10 == 0 => 0.75,
+        _ => 0.4,
+    };
+    let summary = format!(
+        "The server {} because the connection had served its {count} requests.",
+        scene.ending_name()
+    );
+    let confidence = scene.despite_holes(Confidence::new(confidence));
+    let mut step = Step::new(Cause::MaxRequestsPerConnection, confidence, Blame::None, summary);
+    let text = format!("request number {count}, the last one");
+    step.evidence.push(evidence::on_connection(requested, Side::Client, "HEADERS", text));
+    Some(step)
+}

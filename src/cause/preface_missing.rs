@@ -1,0 +1,41 @@
+//! The client did not speak HTTP/2.
+
+use crate::vocab::address::Side;
+use crate::vocab::cause::{Blame, Cause, Confidence};
+use crate::vocab::verdict::Step;
+
+use super::Detector;
+use super::explain::Explain;
+use super::scene::Scene;
+
+/// The detector.
+pub const DETECTOR: Detector = Detector {
+    name: Cause::PrefaceMissing,
+    explain: Explain {
+        what: "The client's first octets are not the HTTP/2 preface: HTTP/1.1 or TLS on a \
+               cleartext HTTP/2 port, or another protocol.",
+        on_the_wire: "Anything but 'PRI * HTTP/2.0' first; the server answers with \
+                      GOAWAY(PROTOCOL_ERROR or INTERNAL_ERROR), an HTTP/1.1 error, or closes.",
+        looks_alike: "A preface with a wrong first frame is a protocol violation. A server that \
+                      speaks HTTP/1.1 too simply answers.",
+        known: "RFC 9113 section 3.4.",
+        what_to_do: "Use prior knowledge (curl --http2-prior-knowledge) or TLS with ALPN, as the \
+                     server's port expects.",
+    },
+    step,
+};
+
+fn step(scene: &Scene<'_>) -> Option<Step> {
+    let history = scene.history;
+    let spoke = history.tcp.side(Side::Client).delivered > 0 || history.end.is_none();
+    if history.client_speaks_http2 || !spoke || history.joined_midway {
+        return None;
+    }
+    let summary = format!(
+        "The {} {} because the client did not begin with the HTTP/2 preface.",
+        scene.by.name(),
+        scene.ending_name()
+    );
+    let confidence = Confidence::new(if scene.goaway.is_some() { 0.96 } else { 0.9 });
+    Some(Step::new(Cause::PrefaceMissing, confidence, Blame::Client, summary))
+}

@@ -1,0 +1,92 @@
+//! More streams were reset than the endpoint allows.
+
+use std::time::Duration;
+
+use crate::track::history::Reset;
+use crate::vocab::address::Side;
+use crate::vocab::cause::{Blame, Cause, Confidence};
+use crate::vocab::error_code::ErrorCode;
+use crate::vocab::verdict::{Effect, Step};
+
+use super::explain::Explain;
+use super::scene::{PROMPT, Scene, spoken};
+use super::{Detector, evidence};
+
+/// The detector.
+pub const DETECTOR: Detector = Detector {
+    name: Cause::RapidResetProtection,
+    explain: Explain {
+        what: "Servers count RST_STREAM since CVE-2023-44487 and end a connection that resets too \
+               many streams. Timeouts count as well as attacks.",
+        on_the_wire: "Many RST_STREAM by the client, the last one right before \
+                      GOAWAY(ENHANCE_YOUR_CALM), with some servers INTERNAL_ERROR or NO_ERROR.",
+        looks_alike: "too_many_pings and floods of other frames carry the same code: count what \
+                      came. A drain or idle end after earlier resets stays what it is.",
+        known: "Netty, Vert.x and Undertow: 200 in 30 s; nghttp2 and Node: 1000 at once, 33/s, \
+                with INTERNAL_ERROR; Go: 4 times MaxConcurrentStreams waiting; h2 (Rust): 20 \
+                pending; Jetty: 128/s; nginx: refused or reset streams, with NO_ERROR.",
+        what_to_do: "Cure what resets the streams: most often a client timeout below the server's \
+                     answer time. Raise the limit only after that.",
+    },
+    step,
+};
+
+/// The window in which resets are counted: the longest that a known limit has.
+const WINDOW: Duration = Duration::from_secs(30);
+
+/// Fewer than this trip no known limit without a text that says so.
+const FEW: usize = 20;
+
+fn step(scene: &Scene<'_>) -> Option<Step> {
+    let goaway = scene.goaway.filter(|goaway| !goaway.after_peer_close)?;
+    let resets: Vec<&Reset> = scene
+        .resets
+        .iter()
+        .filter(|reset| reset.by == scene.peer() && scene.at.since(reset.stamp) <= WINDOW)
+        .collect();
+    let last = *resets.iter().max_by_key(|reset| reset.stamp.order())?;
+    let prompt = scene.at.since(last.stamp) <= PROMPT;
+    let beyond = usize::try_from(scene.history.resets_beyond).unwrap_or(usize::MAX);
+    let count = resets.len().saturating_add(beyond);
+    let by_text = scene.text.and_then(|row| row.cause()) == Some(Cause::RapidResetProtection);
+    let debug = scene.debug();
+    let hints = ["rst", "reset", "cancel"].iter().any(|word| debug.contains(word));
+    let confidence = match goaway.code {
+        _ if by_text && count >= 3 => 0.96,
+        ErrorCode::NO_ERROR if hints && prompt && count >= FEW => 0.85,
+        ErrorCode::NO_ERROR if prompt && count >= 100 && is_dense(&resets, scene) => 0.85,
+        ErrorCode::NO_ERROR => return None,
+        _ if hints && count >= 3 => 0.9,
+        ErrorCode::ENHANCE_YOUR_CALM if prompt && count >= 50 => 0.92,
+        ErrorCode::ENHANCE_YOUR_CALM if prompt && count >= FEW => 0.85,
+        ErrorCode::INTERNAL_ERROR if prompt && count >= 900 => 0.92,
+        ErrorCode::INTERNAL_ERROR | ErrorCode::PROTOCOL_ERROR if prompt && count >= 100 => 0.65,
+        _ => return None,
+    };
+    let first = resets.iter().min_by_key(|reset| reset.stamp.order()).map_or(last, |first| first);
+    let over = spoken(last.stamp.since(first.stamp));
+    let (by, peer) = (scene.by.name(), scene.peer().name());
+    let summary = format!(
+        "The {by} {} because the {peer} had reset {count} streams in {over}, more than the {by} \
+         allows.",
+        scene.ending_name()
+    );
+    let blame = if scene.peer() == Side::Client { Blame::Client } else { Blame::Server };
+    let confidence = scene.despite_holes(Confidence::new(confidence));
+    let mut step = Step::new(Cause::RapidResetProtection, confidence, blame, summary);
+    step.evidence.push(evidence::reset(first));
+    if last.stream != first.stream {
+        step.evidence.push(evidence::reset(last));
+    }
+    step.cancelled = resets.iter().map(|reset| reset.stream).collect();
+    step.because = Some(Effect::Cancels(step.cancelled.clone()));
+    Some(step)
+}
+
+/// Whether most of the resets came in the last second: an ordinary end after many old ones is no
+/// punishment.
+fn is_dense(resets: &[&Reset], scene: &Scene<'_>) -> bool {
+    let recent =
+        resets.iter().filter(|reset| scene.at.since(reset.stamp) <= Duration::from_secs(1)).count();
+    recent * 2 >= resets.len()
+}

@@ -1,0 +1,70 @@
+//! Which streams are safe to retry (RFC 9113 sections 6.8 and 8.7).
+
+use std::collections::BTreeSet;
+
+use crate::track::history::{Goaway, History, OpenStream};
+use crate::vocab::address::Side;
+use crate::vocab::error_code::ErrorCode;
+
+/// Streams that were certainly not processed, and those that may have been.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Retry {
+    /// Above the last GOAWAY's last stream identifier, or refused.
+    pub safe: Vec<u32>,
+    /// Unfinished at or below it.
+    pub maybe: Vec<u32>,
+}
+
+/// Judges the streams that a GOAWAY, and what came after it, left unfinished.
+pub fn after_goaway(history: &History, goaway: &Goaway) -> Retry {
+    let opener = goaway.by.other();
+    // Later GOAWAYs of the same sender may lower the id: the last one counts.
+    let last = history
+        .goaways
+        .iter()
+        .filter(|other| other.by == goaway.by && !other.stamp.before(goaway.stamp))
+        .map(|other| other.last_stream_id)
+        .min()
+        .unwrap_or(goaway.last_stream_id);
+    let mut safe = refused(history);
+    let mut maybe = BTreeSet::new();
+    let reset_later = history
+        .resets
+        .iter()
+        .filter(|reset| reset.opener == opener && !reset.answer_ended)
+        .filter(|reset| {
+            let above = reset.by == goaway.by && reset.stream > last;
+            above || !reset.stamp.before(goaway.stamp)
+        })
+        .map(|reset| reset.stream);
+    let unfinished = |open: &&OpenStream| open.by == opener && !open.answer_ended;
+    let open_later = history.open.iter().filter(unfinished).map(|stream| stream.id);
+    for stream in open_later.chain(reset_later) {
+        if stream > last {
+            safe.insert(stream);
+        } else if !safe.contains(&stream) {
+            maybe.insert(stream);
+        }
+    }
+    Retry { safe: safe.into_iter().collect(), maybe: maybe.into_iter().collect() }
+}
+
+/// Judges the streams that an end without GOAWAY left unfinished.
+pub fn after_end(history: &History) -> Retry {
+    let safe = refused(history);
+    let unfinished =
+        history.open.iter().filter(|stream| stream.by == Side::Client && !stream.answer_ended);
+    let maybe = unfinished.map(|stream| stream.id).filter(|id| !safe.contains(id)).collect();
+    Retry { safe: safe.into_iter().collect(), maybe }
+}
+
+/// Streams that the server refused before any processing. A client's own REFUSED_STREAM says
+/// nothing about that.
+fn refused(history: &History) -> BTreeSet<u32> {
+    history
+        .resets
+        .iter()
+        .filter(|reset| reset.by == Side::Server && reset.code == Some(ErrorCode::REFUSED_STREAM))
+        .map(|reset| reset.stream)
+        .collect()
+}

@@ -1,0 +1,305 @@
+//! How a connection stood when it went away: what every detector looks at.
+
+use std::time::Duration;
+
+use crate::track::history::{FrameCounts, Goaway, History, OpenStream, Ping, Reset};
+use crate::vocab::address::{Both, Side};
+use crate::vocab::cause::Confidence;
+use crate::vocab::error_code::ErrorCode;
+use crate::vocab::time::Stamp;
+use crate::vocab::verdict::{Effect, Evidence, Finding};
+
+use super::cancels::CancelGroup;
+use super::known_text::KnownText;
+
+/// An ending and what led to it.
+pub struct Scene<'a> {
+    /// The connection.
+    pub history: &'a History,
+    /// What needs a reason.
+    pub effect: Effect,
+    /// The GOAWAY, where that is the effect.
+    pub goaway: Option<&'a Goaway>,
+    /// Packet of the GOAWAY, or of the FIN or RST.
+    pub at: Stamp,
+    /// Who sent it.
+    pub by: Side,
+    /// Whether the end is a RST.
+    pub aborted: bool,
+    /// Streams open then.
+    pub open: &'a [OpenStream],
+    /// How many.
+    pub open_count: u64,
+    /// Since when no stream was open.
+    pub idle_since: Option<Stamp>,
+    /// Last octets of each side before.
+    pub last_octets: Both<Option<Stamp>>,
+    /// Last HEADERS or DATA of each side before.
+    pub last_message: Both<Option<Stamp>>,
+    /// Frames of each side before.
+    pub frames: Both<FrameCounts>,
+    /// Streams opened by each side before.
+    pub opened: Both<u64>,
+    /// Resets before.
+    pub resets: &'a [Reset],
+    /// Rules broken before.
+    pub findings: &'a [Finding],
+    /// Cancellations by reason, over the whole connection.
+    pub cancels: &'a [CancelGroup],
+    /// What the debug data is known for.
+    pub text: Option<&'static KnownText>,
+}
+
+/// The longest that a real end follows its trigger: processing and one way through the network.
+pub const PROMPT: Duration = Duration::from_millis(250);
+
+impl<'a> Scene<'a> {
+    /// The scene of a GOAWAY.
+    pub fn of_goaway(
+        history: &'a History,
+        index: usize,
+        cancels: &'a [CancelGroup],
+        text: Option<&'static KnownText>,
+    ) -> Option<Self> {
+        let goaway = history.goaways.get(index)?;
+        Some(Self {
+            history,
+            effect: Effect::Goaway(index),
+            goaway: Some(goaway),
+            at: goaway.stamp,
+            by: goaway.by,
+            aborted: false,
+            open: &goaway.open,
+            open_count: goaway.open_count,
+            idle_since: goaway.idle_since,
+            last_octets: goaway.last_octets,
+            last_message: goaway.last_message,
+            frames: goaway.frames,
+            opened: goaway.opened,
+            resets: history.resets.get(..goaway.resets).unwrap_or_default(),
+            findings: history.findings.get(..goaway.findings).unwrap_or_default(),
+            cancels,
+            text,
+        })
+    }
+
+    /// The scene of an end without GOAWAY.
+    pub fn of_end(history: &'a History, cancels: &'a [CancelGroup]) -> Option<Self> {
+        let (at, by, aborted) = history.tcp_end()?;
+        let sides = &history.sides;
+        Some(Self {
+            history,
+            effect: Effect::End,
+            goaway: None,
+            at,
+            by,
+            aborted,
+            open: &history.open,
+            open_count: history.counts.unfinished,
+            idle_since: history.idle_since,
+            last_octets: Both { first: sides.first.last_octets, second: sides.second.last_octets },
+            last_message: Both {
+                first: sides.first.last_message,
+                second: sides.second.last_message,
+            },
+            frames: Both { first: sides.first.frames, second: sides.second.frames },
+            opened: Both { first: sides.first.opened, second: sides.second.opened },
+            resets: &history.resets,
+            findings: &history.findings,
+            cancels,
+            text: None,
+        })
+    }
+
+    /// Streams of the client that wait for the end of their answer: their request is complete, and
+    /// breaks no rule for which a server would ignore it.
+    pub fn waiting(&self) -> impl Iterator<Item = &'a OpenStream> {
+        let findings = self.findings;
+        self.open.iter().filter(move |stream| {
+            let broken = findings.iter().any(|f| f.by == Side::Client && f.stream == stream.id);
+            stream.by == Side::Client && stream.request_ended && !stream.answer_ended && !broken
+        })
+    }
+
+    /// Who received the end.
+    pub fn peer(&self) -> Side {
+        self.by.other()
+    }
+
+    /// The error code, where a GOAWAY told one.
+    pub fn code(&self) -> Option<ErrorCode> {
+        self.goaway.map(|goaway| goaway.code)
+    }
+
+    /// Whether the end names an error.
+    pub fn is_error(&self) -> bool {
+        self.code().is_some_and(|code| code != ErrorCode::NO_ERROR)
+    }
+
+    /// The debug data as text, in lower case.
+    pub fn debug(&self) -> String {
+        self.goaway.map_or_else(String::new, |goaway| {
+            String::from_utf8_lossy(&goaway.debug).to_ascii_lowercase()
+        })
+    }
+
+    /// How long no stream had been open; `None` while one was.
+    pub fn idle(&self) -> Option<Duration> {
+        (self.open_count == 0).then(|| self.idle_since.map(|since| self.at.since(since)))?
+    }
+
+    /// How long no octet had come from either side.
+    pub fn quiet(&self) -> Duration {
+        let last = [self.last_octets.first, self.last_octets.second];
+        let last = last.into_iter().flatten().max_by_key(|stamp| stamp.order());
+        self.at.since(last.unwrap_or(self.history.first))
+    }
+
+    /// How long no octet had come from the other side.
+    pub fn peer_quiet(&self) -> Duration {
+        self.at.since(self.last_octets.side(self.peer()).unwrap_or(self.history.first))
+    }
+
+    /// How long the connection had been there; a lower bound where it was joined midway.
+    pub fn age(&self) -> Duration {
+        self.at.since(self.history.first)
+    }
+
+    /// Time of one round trip as the handshake shows it, at least 1 ms.
+    pub fn round_trip(&self) -> Duration {
+        let measured = self.history.syn.zip(self.history.accepted);
+        let measured = measured.map_or(Duration::ZERO, |(syn, accepted)| accepted.since(syn));
+        measured.clamp(Duration::from_millis(1), Duration::from_secs(2))
+    }
+
+    /// Whether frames may be missing before the end: evidence for what is not there is weak.
+    pub fn has_holes(&self) -> bool {
+        self.history.has_loss_before(self.at)
+    }
+
+    /// A confidence lowered where the capture has holes, or began too late, before the end.
+    pub fn despite_holes(&self, confidence: Confidence) -> Confidence {
+        if self.has_holes() { confidence.lowered() } else { confidence }
+    }
+
+    /// PINGs of the end's sender that were not answered by then.
+    pub fn unanswered_pings(&self) -> impl Iterator<Item = &'a Ping> {
+        let (by, at) = (self.by, self.at);
+        self.history.pings.iter().filter(move |ping| {
+            let unanswered = ping.answered.is_none_or(|answered| !answered.before(at));
+            ping.by == by && ping.sent.before(at) && unanswered
+        })
+    }
+
+    /// PINGs of the other side before the end.
+    pub fn peer_pings(&self) -> impl Iterator<Item = &'a Ping> {
+        let (peer, at) = (self.by.other(), self.at);
+        self.history.pings.iter().filter(move |ping| ping.by == peer && ping.sent.before(at))
+    }
+
+    /// The ending itself, as evidence.
+    pub fn ending(&self) -> Evidence {
+        let by = self.by.name();
+        let (what, text) = match self.goaway {
+            Some(goaway) => {
+                let debug = crate::vocab::text::utf8_or_escaped(&goaway.debug);
+                let debug = if debug.is_empty() { debug } else { format!(", \"{debug}\"") };
+                let last = last_stream_text(goaway.last_stream_id);
+                ("GOAWAY", format!("{}, last stream {last}{debug}", goaway.code))
+            }
+            None if self.aborted => ("RST", format!("the {by} aborts the connection")),
+            None => ("FIN", format!("the {by} closes without GOAWAY")),
+        };
+        Evidence { stamp: self.at, by: Some(self.by), stream: 0, what, text }
+    }
+
+    /// The `GOAWAY(CODE)` or `FIN` by name, for sentences.
+    pub fn ending_name(&self) -> String {
+        match self.goaway {
+            Some(goaway) => format!("sent GOAWAY({})", goaway.code),
+            None if self.aborted => "aborted the connection (RST)".into(),
+            None => "closed the connection without GOAWAY".into(),
+        }
+    }
+}
+
+/// 2^31-1 by its meaning, other ids by their number.
+pub fn last_stream_text(id: u32) -> String {
+    if id == 0x7fff_ffff { "2^31-1".into() } else { id.to_string() }
+}
+
+/// Seconds as a person says them: `4.0 s`, `650 ms`, `1.25 s`.
+pub fn spoken(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    if seconds < 0.000_001 {
+        "0 ms".into()
+    } else if seconds < 0.01 {
+        format!("{:.1} ms", seconds * 1e3)
+    } else if seconds < 0.995 {
+        format!("{:.0} ms", seconds * 1e3)
+    } else if seconds < 9.95 {
+        let text = format!("{seconds:.2}");
+        let text = text.strip_suffix('0').unwrap_or(&text);
+        format!("{text} s")
+    } else if seconds < 120.0 {
+        format!("{seconds:.1} s")
+    } else {
+        format!("{seconds:.0} s")
+    }
+}
+
+/// The round value that a person would have configured and that `measured` may be: timers fire a
+/// little late, never early. `None` where no round value is within 2 % and 20 ms.
+pub fn round_value(measured: Duration) -> Option<Duration> {
+    let millis = measured.as_secs_f64() * 1e3;
+    let step = match millis {
+        m if m < 190.0 => 10.0,
+        m if m < 980.0 => 50.0,
+        m if m < 9_800.0 => 100.0,
+        m if m < 59_000.0 => 500.0,
+        _ => 5_000.0,
+    };
+    let nearest = ((millis - step * 0.02) / step).round() * step;
+    let late = millis - nearest;
+    let fits = nearest > 0.0 && late >= -(0.004 * nearest + 1.0) && late <= 0.01 * nearest + 15.0;
+    // The coarser the grid, the more a hit says: near half of the fine ones hit by chance.
+    (fits && late.abs() < step * 0.25).then(|| Duration::from_secs_f64(nearest / 1e3))
+}
+
+/// A value that hardly anything but a setting has: multiples of 0.25 s below 2 s, of 0.5 s below
+/// 20 s, of 5 s beyond, met within 1 %.
+pub fn is_setting(measured: Duration) -> bool {
+    let millis = measured.as_secs_f64() * 1e3;
+    let step = match millis {
+        m if m < 1_900.0 => 250.0,
+        m if m < 19_000.0 => 500.0,
+        _ => 5_000.0,
+    };
+    let nearest = (millis / step).round() * step;
+    let late = millis - nearest;
+    nearest > 0.0 && late >= -2.0 && late <= 0.008 * nearest + 3.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_as_people_say_them() {
+        let say = |millis: f64| spoken(Duration::from_secs_f64(millis / 1e3));
+        assert_eq!(say(3998.0), "4.0 s");
+        assert_eq!(say(1250.0), "1.25 s");
+        assert_eq!(say(650.4), "650 ms");
+        assert_eq!(say(10_069.0), "10.1 s");
+        assert_eq!(say(1.25), "1.2 ms");
+    }
+
+    #[test]
+    fn round_values() {
+        let round = |millis: f64| round_value(Duration::from_secs_f64(millis / 1e3));
+        assert_eq!(round(4_004.0), Some(Duration::from_secs(4)));
+        assert_eq!(round(600.4), Some(Duration::from_millis(600)));
+        assert_eq!(round(316.0), None);
+        assert_eq!(round(2_151.0), None);
+    }
+}

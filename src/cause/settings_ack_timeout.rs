@@ -1,0 +1,61 @@
+//! SETTINGS were not acknowledged in time.
+
+use crate::vocab::address::Side;
+use crate::vocab::cause::{Blame, Cause, Confidence};
+use crate::vocab::error_code::ErrorCode;
+use crate::vocab::verdict::{Step, Timeout};
+
+use super::explain::Explain;
+use super::scene::{Scene, spoken};
+use super::{Detector, evidence};
+
+/// The detector.
+pub const DETECTOR: Detector = Detector {
+    name: Cause::SettingsAckTimeout,
+    explain: Explain {
+        what: "One side sent SETTINGS and its peer did not acknowledge them within its time limit.",
+        on_the_wire: "SETTINGS without ACK, then GOAWAY(SETTINGS_TIMEOUT).",
+        looks_alike: "handshake_timeout: there the peer sent no SETTINGS of its own either.",
+        known: "RFC 9113 section 6.5.3; nghttpd 10 s, nghttpx 10 s by default, HttpCore 5.",
+        what_to_do: "The peer must acknowledge SETTINGS: a broken client, or one that does not \
+                     speak HTTP/2.",
+    },
+    step,
+};
+
+fn step(scene: &Scene<'_>) -> Option<Step> {
+    let named = scene.code() == Some(ErrorCode::SETTINGS_TIMEOUT);
+    if !named {
+        return None;
+    }
+    let sent = &scene.history.sides.side(scene.by).settings;
+    let waiting = sent.iter().find(|sent| {
+        sent.stamp.before(scene.at) && sent.acknowledged.is_none_or(|stamp| !stamp.before(scene.at))
+    });
+    let (by, peer) = (scene.by.name(), scene.peer().name());
+    let blame = if scene.peer() == Side::Client { Blame::Client } else { Blame::Server };
+    let Some(waiting) = waiting else {
+        let summary = format!("The {by} {}.", scene.ending_name());
+        let confidence = Confidence::new(0.75);
+        return Some(Step::new(Cause::SettingsAckTimeout, confidence, blame, summary));
+    };
+    let wait = scene.at.since(waiting.stamp);
+    let summary = format!(
+        "The {by} {} because the {peer} did not acknowledge its SETTINGS for {}.",
+        scene.ending_name(),
+        spoken(wait)
+    );
+    let confidence = scene.despite_holes(Confidence::new(0.96));
+    let mut step = Step::new(Cause::SettingsAckTimeout, confidence, blame, summary);
+    let text = "never acknowledged".to_string();
+    step.evidence.push(evidence::on_connection(waiting.stamp, scene.by, "SETTINGS", text));
+    step.timeout = Some(Timeout {
+        kind: Cause::SettingsAckTimeout,
+        seconds: wait.as_secs_f64(),
+        at_least: false,
+        spread_seconds: 0.0,
+        samples: 1,
+        configured_in: scene.by.into(),
+    });
+    Some(step)
+}

@@ -1,0 +1,196 @@
+//! A rule was broken, and the endpoint that noticed ended the connection.
+
+use std::time::Duration;
+
+use crate::vocab::address::Side;
+use crate::vocab::cause::{Blame, Cause, Confidence};
+use crate::vocab::error_code::ErrorCode;
+use crate::vocab::rule::{self, Rule, Scope};
+use crate::vocab::verdict::{Finding, Step};
+
+use super::explain::Explain;
+use super::scene::{PROMPT, Scene};
+use super::{Detector, evidence};
+
+const KNOWN: &str = "RFC 9113 section 5.4; every implementation.";
+const TO_DO: &str = "Fix the endpoint that broke the rule: the finding names packet, side and \
+                     section. Where no rule was broken, look at the endpoint that complains.";
+
+/// Any rule whose breach is a PROTOCOL_ERROR.
+pub const PROTOCOL: Detector = Detector {
+    name: Cause::ProtocolViolation,
+    explain: Explain {
+        what: "An endpoint broke a rule of RFC 9113 and its peer ended the connection.",
+        on_the_wire: "A frame that breaks a rule, then GOAWAY(PROTOCOL_ERROR or INTERNAL_ERROR) or \
+                      a bare close within milliseconds.",
+        looks_alike: "Timeouts and late answers that some implementations report as \
+                      PROTOCOL_ERROR: there no frame before the GOAWAY breaks a rule.",
+        known: KNOWN,
+        what_to_do: TO_DO,
+    },
+    step: |scene| step(scene, Cause::ProtocolViolation),
+};
+
+/// Flow control.
+pub const FLOW_CONTROL: Detector = Detector {
+    name: Cause::FlowControlViolation,
+    explain: Explain {
+        what: "An endpoint sent more DATA than the window allowed, or lifted a window over 2^31-1.",
+        on_the_wire: "DATA beyond the window, or WINDOW_UPDATE or SETTINGS that overflow one; then \
+                      GOAWAY(FLOW_CONTROL_ERROR).",
+        looks_alike: "A SETTINGS_INITIAL_WINDOW_SIZE that was lowered: it binds the sender only \
+                      once it has acknowledged it.",
+        known: KNOWN,
+        what_to_do: TO_DO,
+    },
+    step: |scene| step(scene, Cause::FlowControlViolation),
+};
+
+/// Frame sizes.
+pub const FRAME_SIZE: Detector = Detector {
+    name: Cause::FrameSizeViolation,
+    explain: Explain {
+        what: "An endpoint sent a frame of a length that its type or the peer does not allow.",
+        on_the_wire: "A frame longer than SETTINGS_MAX_FRAME_SIZE or of a wrong fixed length; then \
+                      GOAWAY(FRAME_SIZE_ERROR).",
+        looks_alike: "HTTP/1.1 text read as a frame: a length of 0x485454 is 'HTT'.",
+        known: KNOWN,
+        what_to_do: TO_DO,
+    },
+    step: |scene| step(scene, Cause::FrameSizeViolation),
+};
+
+/// Header compression.
+pub const COMPRESSION: Detector = Detector {
+    name: Cause::CompressionError,
+    explain: Explain {
+        what: "A header block could not be decoded: the HPACK state of both ends differs.",
+        on_the_wire: "A header block with a bad index, string or size update; then \
+                      GOAWAY(COMPRESSION_ERROR).",
+        looks_alike: "Lost packets in the capture: then this program cannot decode, but the \
+                      endpoints can. A header list that is too large, with some servers.",
+        known: "RFC 7541; RFC 9113 section 4.3.",
+        what_to_do: TO_DO,
+    },
+    step: |scene| step(scene, Cause::CompressionError),
+};
+
+/// Frames on closed streams.
+pub const STREAM_CLOSED: Detector = Detector {
+    name: Cause::StreamClosedViolation,
+    explain: Explain {
+        what: "An endpoint sent a frame on a stream that it had ended or that was closed.",
+        on_the_wire: "DATA or HEADERS after END_STREAM or RST_STREAM of the same sender; then \
+                      GOAWAY(STREAM_CLOSED).",
+        looks_alike: "Frames that were on their way when the peer reset the stream: they are legal \
+                      and most receivers ignore them.",
+        known: KNOWN,
+        what_to_do: TO_DO,
+    },
+    step: |scene| step(scene, Cause::StreamClosedViolation),
+};
+
+/// How long after the offence its receiver may take to end the connection.
+const REACTION: Duration = Duration::from_secs(1);
+
+/// The cause that a rule's breach is.
+pub fn cause_of(rule: &Rule) -> Cause {
+    if *rule == rule::MAX_CONCURRENT_STREAMS {
+        return Cause::MaxConcurrentStreamsExceeded;
+    }
+    by_code(rule.code).unwrap_or(Cause::ProtocolViolation)
+}
+
+fn by_code(code: ErrorCode) -> Option<Cause> {
+    Some(match code {
+        ErrorCode::FLOW_CONTROL_ERROR => Cause::FlowControlViolation,
+        ErrorCode::FRAME_SIZE_ERROR => Cause::FrameSizeViolation,
+        ErrorCode::COMPRESSION_ERROR => Cause::CompressionError,
+        ErrorCode::STREAM_CLOSED => Cause::StreamClosedViolation,
+        _ => return None,
+    })
+}
+
+fn step(scene: &Scene<'_>, cause: Cause) -> Option<Step> {
+    if scene.goaway.is_some_and(|goaway| goaway.after_peer_close) {
+        return None;
+    }
+    if let Some(finding) = offence(scene) {
+        return (cause_of(finding.rule) == cause).then(|| found(scene, finding, cause));
+    }
+    accused(scene, cause)
+}
+
+/// The broken rule that the ending answers: the peer's last one before it, if the code fits.
+fn offence<'a>(scene: &Scene<'a>) -> Option<&'a Finding> {
+    let code = scene.code();
+    if code.is_some() && !scene.is_error() {
+        return None;
+    }
+    let generic = [None, Some(ErrorCode::PROTOCOL_ERROR), Some(ErrorCode::INTERNAL_ERROR)];
+    let near: Vec<_> = scene
+        .findings
+        .iter()
+        .filter(|finding| finding.by == scene.peer() && !scene.at.before(finding.stamp))
+        .filter(|finding| scene.at.since(finding.stamp) <= REACTION)
+        .filter(|finding| code.is_some() || finding.rule.scope == Scope::Connection)
+        .collect();
+    let same_code = near.iter().rev().find(|finding| Some(finding.rule.code) == code);
+    let any = near.last().filter(|finding| {
+        generic.contains(&code) || (code.is_some() && finding.rule.scope == Scope::Connection)
+    });
+    same_code.or(any).copied()
+}
+
+fn found(scene: &Scene<'_>, finding: &Finding, cause: Cause) -> Step {
+    let exact = scene.code() == Some(finding.rule.code);
+    let prompt = scene.at.since(finding.stamp) <= PROMPT;
+    let confidence = match (scene.goaway.is_some(), exact, prompt) {
+        (true, true, true) => 0.96,
+        (true, false, true) => 0.9,
+        (true, ..) => 0.8,
+        (false, _, true) => 0.8,
+        (false, ..) => 0.6,
+    };
+    let (by, peer) = (scene.by.name(), finding.by.name());
+    let summary = format!(
+        "The {by} {} because the {peer} broke a rule: {} ({}).",
+        scene.ending_name(),
+        finding.text,
+        finding.rule.section
+    );
+    let confidence = scene.despite_holes(Confidence::new(confidence));
+    let mut step = Step::new(cause, confidence, blame(finding.by), summary);
+    step.evidence.push(evidence::broken(finding));
+    step.offending = Some(finding.stamp);
+    step.rule = Some(finding.rule);
+    step
+}
+
+/// The code or the text names a breach, but none was seen.
+fn accused(scene: &Scene<'_>, cause: Cause) -> Option<Step> {
+    let code = scene.code()?;
+    let by_text = scene.text.and_then(|row| row.cause()) == Some(cause);
+    let by_code = by_code(code) == Some(cause);
+    if !by_text && !by_code {
+        return None;
+    }
+    let confidence = match (by_text, by_code, scene.has_holes() || scene.history.joined_midway) {
+        (true, _, true) => 0.7,
+        (true, _, false) => 0.6,
+        (false, _, _) => 0.4,
+    };
+    let (by, peer) = (scene.by.name(), scene.peer().name());
+    let summary = format!(
+        "The {by} {} and so accuses the {peer} of a breach, but the capture shows none.",
+        scene.ending_name()
+    );
+    Some(Step::new(cause, Confidence::new(confidence), Blame::Unknown, summary))
+}
+
+fn blame(side: Side) -> Blame {
+    match side {
+        Side::Client => Blame::Client,
+        Side::Server => Blame::Server,
+    }
+}

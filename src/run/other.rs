@@ -1,0 +1,145 @@
+//! Flows to an endpoint that serves HTTP/2 which never became a connection: refused, silent, or
+//! another protocol.
+
+use crate::board::{ConnectionRow, End, EndHow, StreamCounts};
+use crate::cause;
+use crate::cause::scene::spoken;
+use crate::pipeline::OtherFlow;
+use crate::vocab::address::{Both, Endpoint, Half, Side};
+use crate::vocab::cause::{Blame, Cause, Confidence};
+use crate::vocab::frame::Transport;
+use crate::vocab::stream::AnswerTimes;
+use crate::vocab::time::Stamp;
+use crate::vocab::verdict::{ConfiguredIn, Evidence, Timeout, Verdict};
+
+/// The row of such a flow; `None` where nobody would miss it.
+pub(super) fn row(flow: &OtherFlow, server: Endpoint) -> Option<ConnectionRow> {
+    let client = flow.initiator?;
+    let end = end(flow, client);
+    let totals = |half: Half| flow.totals.half(half);
+    Some(ConnectionRow {
+        flow: flow.id,
+        client: flow.key.sender(client),
+        server,
+        transport: Transport::Unknown,
+        tls: None,
+        http2: false,
+        joined_midway: false,
+        one_sided: None,
+        first: flow.first,
+        last: flow.last,
+        opened_at: Some(flow.first.at),
+        closed_at: end.stamp.map(|stamp| stamp.at),
+        lost_bytes: Both { first: totals(client).lost, second: totals(client.other()).lost },
+        streams: StreamCounts::default(),
+        end,
+        goaways: Vec::new(),
+        end_verdict: verdict(flow, client, end),
+        cancellations: Vec::new(),
+        findings: Vec::new(),
+        stream_list: Vec::new(),
+        answers: AnswerTimes::default(),
+        implementations: Both::default(),
+        hits: Vec::new(),
+    })
+}
+
+fn end(flow: &OtherFlow, client: Half) -> End {
+    let ends = [Half::A, Half::B].into_iter().flat_map(|half| {
+        let by = if half == client { Side::Client } else { Side::Server };
+        let fin = flow.fin.half(half).map(|stamp| (stamp, by, EndHow::Fin));
+        let rst = flow.rst.half(half).map(|stamp| (stamp, by, EndHow::Rst));
+        [fin, rst].into_iter().flatten()
+    });
+    match ends.min_by_key(|(stamp, ..)| stamp.order()) {
+        Some((stamp, by, how)) => End { how, by: Some(by), stamp: Some(stamp) },
+        None => End { how: EndHow::Open, by: None, stamp: None },
+    }
+}
+
+fn verdict(flow: &OtherFlow, client: Half, end: End) -> Option<Verdict> {
+    let (stamp, by) = end.stamp.zip(end.by)?;
+    let told = |cause, confidence, blame, summary: &str| {
+        Some(plain(stamp, by, end.how, cause, Confidence::new(confidence), blame, summary))
+    };
+    if flow.refused {
+        let summary = "Nothing listened on the port: the SYN was answered by RST.";
+        return told(Cause::ConnectionRefused, 0.97, Blame::None, summary);
+    }
+    let asked = flow.first_octets.half(client);
+    let answered = flow.first_octets.half(client.other());
+    let waited = stamp.since(flow.accepted.unwrap_or(flow.first));
+    if asked.is_empty() {
+        if by == Side::Client {
+            let summary = "The client connected, sent nothing and left.";
+            return told(Cause::ClientShutdown, 0.8, Blame::None, summary);
+        }
+        let summary =
+            format!("The server closed: the client had sent nothing for {}.", spoken(waited));
+        let confidence = if waited.as_millis() >= 300 { 0.9 } else { 0.4 };
+        let mut verdict = told(Cause::HandshakeTimeout, confidence, Blame::Client, &summary)?;
+        verdict.timeout = Some(Timeout {
+            kind: Cause::HandshakeTimeout,
+            seconds: waited.as_secs_f64(),
+            at_least: false,
+            spread_seconds: 0.0,
+            samples: 1,
+            configured_in: ConfiguredIn::Server,
+        });
+        return Some(verdict);
+    }
+    if asked.starts_with(&[0x16, 3]) && answered.starts_with(&[0x16, 3]) {
+        return None; // TLS on both sides: not for this judgement
+    }
+    if is_success(answered) {
+        let summary = "The server speaks HTTP/1.1 on this port too and answered.";
+        return (by == Side::Client)
+            .then(|| told(Cause::ClientShutdown, 0.85, Blame::None, summary))?;
+    }
+    let summary = "The client did not begin with the HTTP/2 preface, and the server would have \
+                   nothing else.";
+    told(Cause::PrefaceMissing, 0.9, Blame::Client, summary)
+}
+
+/// Whether the server answered in HTTP/1 without complaint.
+fn is_success(answer: &[u8]) -> bool {
+    answer.starts_with(b"HTTP/1.") && matches!(answer.get(9), Some(b'1' | b'2' | b'3'))
+}
+
+fn plain(
+    stamp: Stamp,
+    by: Side,
+    how: EndHow,
+    cause: Cause,
+    confidence: Confidence,
+    blame: Blame,
+    summary: &str,
+) -> Verdict {
+    let what = if how == EndHow::Rst { "RST" } else { "FIN" };
+    let ending = Evidence {
+        stamp,
+        by: Some(by),
+        stream: 0,
+        what,
+        text: format!("the {} closes", by.name()),
+    };
+    let advice = cause::explain(cause).map(|explain| vec![explain.what_to_do.to_string()]);
+    Verdict {
+        cause,
+        trigger: cause,
+        blame,
+        confidence,
+        summary: summary.to_string(),
+        timeout: None,
+        late_answer: None,
+        chain: vec![ending],
+        cancelled_streams: Vec::new(),
+        offending: None,
+        rule: None,
+        safe_to_retry_streams: Vec::new(),
+        maybe_processed_streams: Vec::new(),
+        implementation: None,
+        alternatives: Vec::new(),
+        advice: advice.unwrap_or_default(),
+    }
+}
