@@ -60,8 +60,18 @@ impl<'a> Pseudo<'a> {
 }
 
 /// Whether no field name has this octet (RFC 9113 section 8.2.1).
-fn is_no_name(octet: &u8) -> bool {
-    matches!(octet, 0..=0x20 | b'A'..=b'Z' | 0x7f.. | b':')
+fn is_no_name(octet: u8) -> bool {
+    (octet <= 0x20) | octet.is_ascii_uppercase() | (octet >= 0x7f) | (octet == b':')
+}
+
+/// Whether no field value has this octet (RFC 9113 section 8.2.1).
+fn is_no_value(octet: u8) -> bool {
+    (octet == 0) | (octet == b'\r') | (octet == b'\n')
+}
+
+/// Whether any octet is of this kind; without a branch an octet, for most have none.
+fn has_any(octets: &[u8], is_wrong: impl Fn(u8) -> bool) -> bool {
+    octets.iter().fold(false, |found, octet| found | is_wrong(*octet))
 }
 
 /// Whether a list was read to its end, or to where the capture cuts it.
@@ -77,17 +87,25 @@ pub(super) fn check(list: &HeaderList<'_>, role: Role) -> Facts {
     let mut pseudo = Pseudo::default();
     let mut host = None;
     let mut is_behind = false;
+    // One look at the names and values of all fields; hardly ever a second one.
+    let suspects = has_any(list.text, is_no_value);
     for field in list.iter() {
         let Some(name) = field.name else {
             facts.is_whole = false;
             continue;
         };
         if name.first() == Some(&b':') {
-            let breach = pseudo_field(&mut pseudo, name, field.value, role, is_behind);
-            facts.breaches.add(breach);
+            if let Some(breach) = pseudo_field(&mut pseudo, name, role, &field, is_behind) {
+                facts.breaches.add(Some(breach));
+            } else if let Some(breach) = wrong_value(name, field.value, suspects) {
+                facts.breaches.add(Some(breach));
+            }
         } else {
             is_behind = true;
-            facts.breaches.add(regular_field(name, field));
+            let breach = regular_field(name, &field);
+            if let Some(breach) = breach.or_else(|| wrong_value(name, field.value, suspects)) {
+                facts.breaches.add(Some(breach));
+            }
             match name {
                 b"content-length" => facts.content_length = field.value.and_then(number),
                 b"host" => host = field.value,
@@ -130,20 +148,20 @@ pub(super) fn check(list: &HeaderList<'_>, role: Role) -> Facts {
 fn pseudo_field<'a>(
     pseudo: &mut Pseudo<'a>,
     name: &[u8],
-    value: Option<&'a [u8]>,
     role: Role,
+    field: &Field<'a>,
     is_behind: bool,
 ) -> Option<Breach> {
-    let shown = name.escape_ascii();
+    let shown = || name.escape_ascii();
     if role == Role::Trailers {
-        return Breach::of(&rule::MSG_PSEUDO_IN_TRAILERS, format!("{shown} in trailers"));
+        return Breach::of(&rule::MSG_PSEUDO_IN_TRAILERS, format!("{} in trailers", shown()));
     }
     let Some(slot) = pseudo.slot(name) else {
         pseudo.has_unknown = true;
-        let text = format!("{shown} is no pseudo-header field");
+        let text = format!("{} is no pseudo-header field", shown());
         return Breach::of(&rule::MSG_PSEUDO_UNKNOWN, text);
     };
-    let is_repeated = slot.replace(value).is_some();
+    let is_repeated = slot.replace(field.value).is_some();
     let is_foreign = match role {
         Role::Request | Role::Promise => name == b":status",
         Role::Response => name != b":status",
@@ -151,21 +169,21 @@ fn pseudo_field<'a>(
     };
     let breach: (&'static Rule, String) = if is_foreign {
         let of = if role == Role::Response { "response" } else { "request" };
-        (&rule::MSG_PSEUDO_UNKNOWN, format!("{shown} in a {of}"))
+        (&rule::MSG_PSEUDO_UNKNOWN, format!("{} in a {of}", shown()))
     } else if is_repeated {
-        (&rule::MSG_PSEUDO_DUPLICATE, format!("{shown} twice"))
+        (&rule::MSG_PSEUDO_DUPLICATE, format!("{} twice", shown()))
     } else if is_behind {
-        (&rule::MSG_PSEUDO_ORDER, format!("{shown} behind a regular field"))
+        (&rule::MSG_PSEUDO_ORDER, format!("{} behind a regular field", shown()))
     } else {
-        return wrong_value(name, value);
+        return None;
     };
     Breach::of(breach.0, breach.1)
 }
 
 /// RFC 9113 sections 8.2, 8.2.1 and 8.2.2.
-fn regular_field(name: &[u8], field: Field<'_>) -> Option<Breach> {
-    if name.is_empty() || name.iter().any(is_no_name) {
-        let only_upper = name.iter().all(|octet| octet.is_ascii_uppercase() || !is_no_name(octet));
+fn regular_field(name: &[u8], field: &Field<'_>) -> Option<Breach> {
+    if name.is_empty() || has_any(name, is_no_name) {
+        let only_upper = name.iter().all(|octet| octet.is_ascii_uppercase() || !is_no_name(*octet));
         let rule = if only_upper && !name.is_empty() {
             &rule::MSG_UPPERCASE
         } else {
@@ -186,16 +204,16 @@ fn regular_field(name: &[u8], field: Field<'_>) -> Option<Breach> {
         let value = short(field.value.unwrap_or_default());
         return Breach::of(rule, format!("{}: {value}", name.escape_ascii()));
     }
-    wrong_value(name, field.value)
+    None
 }
 
 /// RFC 9113 section 8.2.1.
-fn wrong_value(name: &[u8], value: Option<&[u8]>) -> Option<Breach> {
+fn wrong_value(name: &[u8], value: Option<&[u8]>, suspects: bool) -> Option<Breach> {
     let value = value?;
     let is_blank = |octet: Option<&u8>| matches!(octet, Some(b' ' | b'\t'));
     let is_wrong = is_blank(value.first())
         || is_blank(value.last())
-        || value.iter().any(|octet| matches!(octet, 0 | b'\r' | b'\n'));
+        || (suspects && has_any(value, is_no_value));
     if !is_wrong {
         return None;
     }

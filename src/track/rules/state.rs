@@ -96,11 +96,29 @@ impl Rules {
     }
 
     pub(super) fn data(&mut self, desk: &mut Desk<'_, '_>) -> Option<Breach> {
+        if self.is_plain_data(desk) {
+            return self.spend(desk);
+        }
         let misplaced = self.stream_state(desk);
         let early = misplaced.is_none().then(|| self.before_headers(desk)).flatten();
         let spent = self.spend(desk);
         let counted = if misplaced.is_none() { self.count_data(desk) } else { None };
         misplaced.or(early).or(spent).or(counted)
+    }
+
+    /// Whether nothing but windows is to be checked: most DATA is on a stream that takes it, in
+    /// the middle of a message.
+    fn is_plain_data(&self, desk: &Desk<'_, '_>) -> bool {
+        let Some(stream) = desk.open.get(&desk.frame.head.stream) else { return false };
+        let by = desk.frame.by;
+        let Payload::Data { data } = desk.frame.payload else { return false };
+        let is_within = stream.rules.declared.side(by).is_none_or(|declared| {
+            let octets = *stream.data.side(by) + u64::from(data);
+            let ends = desk.frame.head.flags.has(Flags::END_STREAM);
+            if ends { octets == declared } else { octets <= declared }
+        });
+        let is_begun = by == Side::Client || stream.rules.is_answered;
+        stream.ended.side(by).is_none() && is_begun && is_within
     }
 
     /// RFC 9113 section 8.1: DATA of a response comes behind its HEADERS.
