@@ -175,7 +175,7 @@ impl HalfReader {
         }
     }
 
-    /// Octets that the capture lacks.
+    /// Octets that the capture lacks; `bytes` is 0 where their number is not known.
     pub fn gap<O: FnMut(Signal<'_>)>(
         &mut self,
         stamp: Stamp,
@@ -190,7 +190,7 @@ impl HalfReader {
                 let before = searching.lost + searching.buffer.len() as u64;
                 **searching = Searching { lost: before + bytes, stamp, ..Searching::default() };
             }
-            State::Body(body) if bytes <= body.left => {
+            State::Body(body) if bytes > 0 && bytes <= body.left => {
                 body.whole.get_or_insert(self.carry.len());
                 body.left -= bytes;
                 if body.left == 0 {
