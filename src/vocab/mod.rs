@@ -16,4 +16,5 @@ pub mod segment;
 pub mod setting;
 pub mod text;
 pub mod time;
+pub mod tls;
 pub mod verdict;
