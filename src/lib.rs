@@ -11,4 +11,5 @@ pub mod error;
 pub mod h2;
 pub mod packet;
 pub mod tcp;
+pub mod tls;
 pub mod vocab;
