@@ -17,6 +17,8 @@ pub(super) struct Hellos {
     pub client_random: Option<[u8; 32]>,
     pub server_random: Option<[u8; 32]>,
     pub encrypt_then_mac: bool,
+    /// Whether a ClientHello was captured: else nobody knows of 0-RTT data.
+    pub client_seen: bool,
     /// Hellos that will not come any more: not captured, or lost.
     pub gone: Both<bool>,
 }
@@ -268,11 +270,14 @@ impl Connection {
         let content = body.get(hit.opened.content.clone()).unwrap_or_default();
         match hit.opened.kind {
             kind::DATA if hit.epoch == Epoch::Early => {
-                self.halves.half_mut(half).hold_early(place, content);
+                self.halves.half_mut(half).hold_early(place, content, hit.missed > 0);
                 self.settle_early(deliver);
             }
             kind::DATA => self.data(half, place, content, deliver),
             kind::HANDSHAKE => {
+                if hit.epoch == Epoch::Early && hit.missed > 0 {
+                    self.halves.half_mut(half).hold_early(place, &[], true);
+                }
                 self.handshake(half, content);
                 self.settle_early(deliver);
             }
@@ -331,6 +336,7 @@ impl Connection {
         match self.facts.early_data {
             Some(EarlyData::Accepted) if !self.early_ended => missing.or(Some((stamp, 0))),
             Some(EarlyData::Offered) => missing.or(Some((stamp, 0))),
+            None if !self.hellos.client_seen => missing.or(Some((stamp, 0))),
             _ => missing,
         }
     }
@@ -372,14 +378,11 @@ impl Connection {
         let Some(client) = self.facts.client else { return };
         match self.facts.early_data {
             Some(EarlyData::Accepted) => {
-                let direction = self.halves.half_mut(client);
-                let dropped = std::mem::take(&mut direction.early_dropped);
-                let early = std::mem::take(&mut direction.early);
-                for piece in early {
-                    self.data(client, piece.place, &piece.data, deliver);
-                }
-                if dropped {
-                    self.tell_gap(client, Stamp::default(), 0, deliver);
+                for piece in std::mem::take(&mut self.halves.half_mut(client).early) {
+                    match piece.data {
+                        Some(data) => self.data(client, piece.place, &data, deliver),
+                        None => self.tell_gap(client, piece.place.stamp, 0, deliver),
+                    }
                 }
             }
             Some(EarlyData::Rejected) => self.halves.half_mut(client).early.clear(),
@@ -450,6 +453,7 @@ impl Connection {
         let retried = self.facts.early_data == Some(EarlyData::Rejected);
         self.facts.client = Some(half);
         self.hellos.client_random = Some(hello.random);
+        self.hellos.client_seen = true;
         self.facts.sni = hello.sni.or(self.facts.sni.take());
         if !hello.alpn.is_empty() {
             self.facts.alpn_offered = hello.alpn;

@@ -37,8 +37,6 @@ pub(super) struct Direction {
     /// 0-RTT data that the server may refuse.
     pub early: Vec<Early>,
     early_octets: usize,
-    /// Whether some 0-RTT data did not fit.
-    pub early_dropped: bool,
     pub loss: Option<Loss>,
     /// Epoch of the last record that was opened.
     pub epoch: Option<Epoch>,
@@ -58,10 +56,10 @@ pub(super) struct Waiting {
     pub body: Vec<u8>,
 }
 
-/// 0-RTT data, opened.
+/// 0-RTT data, opened; or `None` where some of it is missing.
 pub(super) struct Early {
     pub place: Place,
-    pub data: Vec<u8>,
+    pub data: Option<Vec<u8>>,
 }
 
 /// Octets of the half that are not in the capture, since the last record that was opened.
@@ -94,13 +92,17 @@ impl Direction {
         std::mem::take(&mut self.waiting)
     }
 
-    /// Keeps 0-RTT data until the server's answer is known.
-    pub fn hold_early(&mut self, place: Place, data: &[u8]) {
+    /// Keeps 0-RTT data until the server's answer is known; `missing` tells that some is not
+    /// there before it.
+    pub fn hold_early(&mut self, place: Place, data: &[u8], missing: bool) {
         self.early_octets += data.len();
-        if self.early_octets <= EARLY_MAX && !self.early_dropped {
-            self.early.push(Early { place, data: data.to_vec() });
-        } else {
-            self.early_dropped = true;
+        let fits = self.early_octets <= EARLY_MAX;
+        if missing || !fits {
+            self.early.push(Early { place, data: None });
+            self.early.dedup_by(|b, a| a.data.is_none() && b.data.is_none());
+        }
+        if fits && !data.is_empty() {
+            self.early.push(Early { place, data: Some(data.to_vec()) });
         }
     }
 
