@@ -124,7 +124,11 @@ fn run_with_late_keys(packets: &[Owned], keys: KeyLog, late: usize, text: &[u8])
                 }
             });
         });
-        if matches!(item, FlowItem::Closed { .. }) && kind == Kind::Tls {
+        if matches!(item, FlowItem::Closed { .. }) {
+            if kind != Kind::Tls {
+                // Passed through: damage may hide that it is TLS.
+                *pieces = Pieces::default();
+            }
             outcome.facts.extend(session.facts());
         }
     };

@@ -194,6 +194,12 @@ impl Connection {
             self.protected(half, head, place, body, keys, deliver);
             return;
         }
+        let direction = self.halves.half(half);
+        if direction.ladder.is_some() && matches!(direction.epoch, Some(Epoch::Application(_))) {
+            // Nothing is sent in the clear any more: this was a protected record once.
+            self.lose(half, place.stamp, 0, None);
+            return;
+        }
         match kind {
             kind::CHANGE_CIPHER_SPEC => self.halves.half_mut(half).changed = true,
             kind::HANDSHAKE => {
@@ -227,7 +233,7 @@ impl Connection {
         }
         let direction = self.halves.half_mut(half);
         if direction.ladder.is_none() && direction.why.is_none() {
-            if direction.wait(Waiting { head, place, body: body.to_vec() }) {
+            if direction.wait(Waiting::Record { head, place, body: body.to_vec() }) {
                 return;
             }
             self.flush(half, true, keys, deliver);
@@ -526,8 +532,15 @@ impl Connection {
                 direction.looked_at = Some(keys.generation());
             }
         }
-        for mut waiting in self.halves.half_mut(half).take_waiting() {
-            self.open(half, waiting.head, waiting.place, &mut waiting.body, keys, deliver);
+        for waiting in self.halves.half_mut(half).take_waiting() {
+            match waiting {
+                Waiting::Record { head, place, mut body } => {
+                    self.open(half, head, place, &mut body, keys, deliver);
+                }
+                Waiting::Loss { stamp, octets, exact } => {
+                    self.halves.half_mut(half).lose(stamp, octets, exact);
+                }
+            }
         }
     }
 

@@ -49,11 +49,10 @@ pub(super) struct Direction {
     pub last_unread: Option<usize>,
 }
 
-/// A protected record that cannot be opened yet.
-pub(super) struct Waiting {
-    pub head: [u8; HEAD],
-    pub place: Place,
-    pub body: Vec<u8>,
+/// What cannot be told yet: a protected record, or a loss between two.
+pub(super) enum Waiting {
+    Record { head: [u8; HEAD], place: Place, body: Vec<u8> },
+    Loss { stamp: Stamp, octets: u64, exact: Option<u64> },
 }
 
 /// 0-RTT data, opened; or `None` where some of it is missing.
@@ -76,9 +75,10 @@ impl Direction {
         Self { framing: Framing::midway(), ..Self::default() }
     }
 
-    /// Keeps a record; false where there is no room.
+    /// Keeps a record or a loss; false where there is no room.
     pub fn wait(&mut self, waiting: Waiting) -> bool {
-        self.waiting_octets += waiting.body.len() + size_of::<Waiting>();
+        let octets = if let Waiting::Record { body, .. } = &waiting { body.len() } else { 0 };
+        self.waiting_octets += octets + size_of::<Waiting>();
         let fits = self.waiting_octets <= WAITING_MAX;
         if fits {
             self.waiting.push(waiting);
@@ -108,6 +108,9 @@ impl Direction {
 
     /// A record was not opened, or may not even have been captured.
     pub fn lose(&mut self, stamp: Stamp, octets: u64, exact: Option<u64>) {
+        if !self.waiting.is_empty() && self.wait(Waiting::Loss { stamp, octets, exact }) {
+            return;
+        }
         let records = if exact.is_some() { 1 } else { records_in(octets) };
         match &mut self.ladder {
             Some(ladder) => ladder.lose(records),
@@ -124,12 +127,16 @@ impl Direction {
     pub fn note_hit(&mut self, hit: &Hit, stamp: Stamp) -> Option<(Stamp, u64)> {
         let before = self.epoch.replace(hit.epoch);
         let loss = self.loss.take();
-        if !matches!(hit.epoch, Epoch::Application(_)) {
-            return None;
-        }
+        let Epoch::Application(updates) = hit.epoch else { return None };
         let same = before == Some(hit.epoch);
-        let updated = matches!(before, Some(Epoch::Application(_))) && !same;
-        let lost = hit.missed > 0 || (updated && loss.is_some());
+        let skipped = match before {
+            // One update is what a KeyUpdate does; the last records before it may be lost.
+            Some(Epoch::Application(known)) => {
+                updates.saturating_sub(known) > 1 || (updates != known && loss.is_some())
+            }
+            _ => updates > 0,
+        };
+        let lost = hit.missed > 0 || skipped;
         let at = loss.map_or(stamp, |loss| loss.stamp);
         let exact = loss.and_then(|loss| loss.exact).filter(|_| same && hit.missed == 1);
         // A record of the handshake carried nothing.

@@ -40,6 +40,9 @@ const UPDATES: usize = 2;
 /// Records in a row that may fail before the keys count as wrong.
 const FAILURES: u64 = 256;
 
+/// Records that may have gone unnoticed where one fails: itself, and some that damage hid.
+const UNNOTICED: u64 = 16;
+
 /// One key that may come next.
 pub(super) struct Rung {
     epoch: Epoch,
@@ -238,7 +241,7 @@ impl Ladder {
         // A record that fails after one that did not has taken a number; before, it may be of a
         // key that the log lacks.
         if self.proved || self.slack > 0 {
-            self.slack = self.slack.saturating_add(1);
+            self.slack = self.slack.saturating_add(UNNOTICED);
         }
     }
 
