@@ -17,5 +17,6 @@ pub mod pipeline;
 pub mod report;
 pub mod run;
 pub mod tcp;
+pub mod tls;
 pub mod track;
 pub mod vocab;

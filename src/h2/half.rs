@@ -183,7 +183,7 @@ impl HalfReader {
         }
     }
 
-    /// Octets that the capture lacks.
+    /// Octets that the capture lacks; `bytes` is 0 where their number is not known.
     pub fn gap<O: FnMut(Signal<'_>)>(
         &mut self,
         stamp: Stamp,
@@ -203,7 +203,7 @@ impl HalfReader {
                     self.tell_lost(stamp, bytes, true, desk);
                 }
             }
-            State::Body(body) if bytes <= body.left => {
+            State::Body(body) if bytes > 0 && bytes <= body.left => {
                 body.whole.get_or_insert(self.carry.len());
                 body.left -= bytes;
                 if body.left == 0 {

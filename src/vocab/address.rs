@@ -108,6 +108,11 @@ pub struct Both<T> {
 }
 
 impl<T> Both<T> {
+    /// The same values the other way round.
+    pub fn swapped(self) -> Self {
+        Self { first: self.second, second: self.first }
+    }
+
     /// The value of a half.
     pub fn half(&self, half: Half) -> &T {
         match half {

@@ -50,7 +50,7 @@ pub enum FlowItem<'a> {
         half: Half,
         /// Offset of the first missing octet.
         offset: u64,
-        /// Missing octets.
+        /// Missing octets; 0 where their number is not known, as behind TLS.
         bytes: u64,
     },
     /// A FIN came in order, or was the last that was seen of this half.

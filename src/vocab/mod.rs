@@ -17,4 +17,5 @@ pub mod setting;
 pub mod stream;
 pub mod text;
 pub mod time;
+pub mod tls;
 pub mod verdict;
