@@ -50,7 +50,8 @@ pub struct History {
     pub sides: Both<SideFacts>,
     /// Counters of streams.
     pub counts: StreamCounts,
-    /// Streams that were reset, in order, the first [`Limits::resets`](crate::vocab::limits::Limits).
+    /// Streams that were reset, in order, as many as
+    /// [`Limits::resets`](crate::vocab::limits::Limits).
     pub resets: Vec<Reset>,
     /// Resets beyond that.
     pub resets_beyond: u64,
@@ -107,8 +108,8 @@ pub struct SideFacts {
     pub burst: Option<Burst>,
     /// `user-agent` or `server` as first seen, at most 64 octets.
     pub software: Option<String>,
-    /// Largest header block sent (decoded by RFC 9113 section 6.5.2, or its octets on the wire where
-    /// that is more or it was never complete), with its packet and stream.
+    /// Largest header block sent (decoded by RFC 9113 section 6.5.2, or its octets on the wire
+    /// where that is more or it was never complete), with its packet and stream.
     pub largest_block: Option<(u64, Stamp, u32)>,
     /// Whether its last frame was not complete when it closed.
     pub torn_at_end: bool,

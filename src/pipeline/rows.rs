@@ -6,7 +6,6 @@ use crate::board::{Board, ConnectionRow, End, EndHow, GoawayRow, TlsRow};
 use crate::cause::neighbours::{self, Ending, Revision};
 use crate::cause::scene::Scene;
 use crate::cause::{self, Judged};
-use crate::pipeline::OtherFlow;
 use crate::track::history::History;
 use crate::vocab::address::{Both, Endpoint, Side};
 use crate::vocab::flow::FlowEnd;
@@ -14,29 +13,32 @@ use crate::vocab::frame::Transport;
 use crate::vocab::tls::TlsFacts;
 use crate::vocab::verdict::Verdict;
 
-use super::other;
+use super::{OtherFlow, Sink, other};
 
 /// What was found so far.
 #[derive(Debug, Default)]
-pub(super) struct Rows {
+pub struct Rows {
     connections: Vec<(ConnectionRow, Vec<Ending>)>,
     others: Vec<OtherFlow>,
     /// Endpoints that serve HTTP/2 in this capture.
     servers: BTreeSet<Endpoint>,
 }
 
-impl Rows {
-    pub fn connection(&mut self, history: History, tls: Option<TlsFacts>) {
+impl Sink for Rows {
+    fn connection(&mut self, history: History, tls: Option<TlsFacts>) {
         self.servers.insert(history.ends.second);
         let (mut row, endings) = row(history);
         row.tls = tls.map(tls_row);
         self.connections.push((row, endings));
     }
 
-    pub fn other_flow(&mut self, flow: OtherFlow) {
+    fn other_flow(&mut self, flow: OtherFlow) {
         self.others.push(flow);
     }
+}
 
+impl Rows {
+    /// The board, but for its captures: rows in order, revised by their neighbours.
     pub fn into_board(mut self) -> Board {
         let mut other_flows = 0;
         let mut refused = Vec::new();
