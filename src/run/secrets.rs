@@ -8,8 +8,8 @@ use crate::error::Error;
 use super::offline::Job;
 
 /// Texts of every key log that can be had before the first packet is read. Secrets inside a
-/// pcapng file may stand behind the packets they open, so files are read once for them alone; standard input
-/// cannot be read twice.
+/// pcapng file may stand behind the packets they open, so such files are read once for them
+/// alone; standard input cannot be read twice.
 ///
 /// # Errors
 /// Where a key log that was asked for, or a capture, cannot be read at all.
