@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use crate::h2::{Interest, Reader, Scratch};
 use crate::packet;
 use crate::tcp::FlowTable;
+use crate::tls::{KeyLog, Kind, Session};
 use crate::track::Tracker;
 use crate::track::history::History;
 use crate::vocab::address::{Both, Endpoint, FlowKey, Half};
@@ -16,6 +17,7 @@ use crate::vocab::frame::{Frame, Signal};
 use crate::vocab::limits::Limits;
 use crate::vocab::packet::{Packet, Skip};
 use crate::vocab::time::Stamp;
+use crate::vocab::tls::TlsFacts;
 
 /// First octets kept of a flow that is not HTTP/2, to tell what it is.
 const FIRST_OCTETS: usize = 512;
@@ -27,9 +29,9 @@ pub trait Sink {
         let _ = (flow, frame);
     }
 
-    /// A connection that is over.
-    fn connection(&mut self, history: History) {
-        let _ = history;
+    /// A connection that is over, with what is known of its TLS.
+    fn connection(&mut self, history: History, tls: Option<TlsFacts>) {
+        let _ = (history, tls);
     }
 
     /// A flow that is over and was not HTTP/2.
@@ -67,6 +69,8 @@ pub struct OtherFlow {
     pub end: Option<FlowEnd>,
     /// What was counted.
     pub totals: FlowTotals,
+    /// TLS, where there is any.
+    pub tls: Option<TlsFacts>,
 }
 
 impl OtherFlow {
@@ -85,6 +89,7 @@ impl OtherFlow {
             spoke: Both::default(),
             end: None,
             totals: FlowTotals::default(),
+            tls: None,
         }
     }
 
@@ -128,6 +133,8 @@ impl OtherFlow {
 /// One flow on its way through the rooms.
 struct Lane {
     key: FlowKey,
+    /// TLS, until it is known that there is none.
+    session: Option<Session>,
     reader: Reader,
     tracker: Option<Box<Tracker>>,
     /// What is known until HTTP/2 is.
@@ -148,12 +155,14 @@ struct Lanes {
     limits: Limits,
     by_flow: FxHashMap<FlowId, Lane>,
     scratch: Scratch,
+    keys: KeyLog,
     keep_rows: bool,
 }
 
 impl Pipeline {
-    /// A shard within `limits`; `keep_rows` keeps a row for each stream.
-    pub fn new(limits: &Limits, keep_rows: bool) -> Self {
+    /// A shard within `limits`, with the TLS secrets there are; `keep_rows` keeps a row for each
+    /// stream.
+    pub fn new(limits: &Limits, keys: KeyLog, keep_rows: bool) -> Self {
         Self {
             limits: limits.clone(),
             packets: packet::Decoder::new(limits),
@@ -162,6 +171,7 @@ impl Pipeline {
                 limits: limits.clone(),
                 by_flow: FxHashMap::default(),
                 scratch: Scratch::default(),
+                keys,
                 keep_rows,
             },
             ignored: Vec::new(),
@@ -212,23 +222,25 @@ impl Lanes {
             let other = OtherFlow::new(id, key, stamp, initiator);
             let reader = Reader::new(key, initiator);
             let other = Some(Box::new(other));
-            self.by_flow.insert(id, Lane { key, reader, tracker: None, other });
-            return;
+            let session = Some(Session::new());
+            self.by_flow.insert(id, Lane { key, session, reader, tracker: None, other });
         }
         let Some(lane) = self.by_flow.get_mut(&id) else { return };
         if let Some(other) = &mut lane.other {
             other.note(item);
         }
-        let interest = lane.read(id, item, &self.limits, &mut self.scratch, self.keep_rows, sink);
+        let (limits, scratch, keys) = (&self.limits, &mut self.scratch, &self.keys);
+        let interest = lane.open(id, item, keys, limits, scratch, self.keep_rows, sink);
         if interest == Interest::Drop && !matches!(item, FlowItem::Closed { .. }) {
             ignored.push(lane.key);
         }
         if matches!(item, FlowItem::Closed { .. })
             && let Some(lane) = self.by_flow.remove(&id)
         {
+            let tls = lane.session.and_then(|session| session.facts());
             match (lane.tracker, lane.other) {
-                (Some(tracker), _) => sink.connection(tracker.into_history()),
-                (None, Some(other)) => sink.other_flow(*other),
+                (Some(tracker), _) => sink.connection(tracker.into_history(), tls),
+                (None, Some(other)) => sink.other_flow(OtherFlow { tls, ..*other }),
                 (None, None) => {}
             }
         }
@@ -236,6 +248,40 @@ impl Lanes {
 }
 
 impl Lane {
+    /// Takes TLS off, where there is any, and reads what is behind it.
+    #[allow(clippy::too_many_arguments)] // the shard's shared parts, one by one
+    fn open(
+        &mut self,
+        id: FlowId,
+        item: &FlowItem<'_>,
+        keys: &KeyLog,
+        limits: &Limits,
+        scratch: &mut Scratch,
+        keep_rows: bool,
+        sink: &mut impl Sink,
+    ) -> Interest {
+        let Some(mut session) = self.session.take() else {
+            return self.read(id, item, limits, scratch, keep_rows, sink);
+        };
+        let mut interest = Interest::Keep;
+        let kind = session.push(item, keys, &mut |plain| {
+            interest = self.read(id, &plain, limits, scratch, keep_rows, sink);
+        });
+        match kind {
+            Kind::Plain => return interest,
+            // The records go on telling of orderly ends, whatever is in them.
+            Kind::Tls => interest = Interest::Keep,
+            Kind::Undecided => {}
+        }
+        if kind == Kind::Tls
+            && let Some(tracker) = &mut self.tracker
+        {
+            tracker.within_tls();
+        }
+        self.session = Some(session);
+        interest
+    }
+
     fn read(
         &mut self,
         id: FlowId,

@@ -5,3 +5,4 @@ pub mod offline;
 mod other;
 mod progress;
 mod rows;
+mod secrets;

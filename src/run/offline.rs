@@ -15,15 +15,21 @@ use crate::vocab::flow::FlowId;
 use crate::vocab::frame::Frame;
 use crate::vocab::limits::{Hit, Limits};
 use crate::vocab::packet::Skip;
+use crate::vocab::tls::TlsFacts;
 
 use super::progress::Progress;
 use super::rows::Rows;
+use super::secrets;
 
 /// What to read.
 #[derive(Clone, Debug, Default)]
 pub struct Job {
     /// Captures; `-` is standard input.
     pub files: Vec<PathBuf>,
+    /// TLS key logs that were asked for.
+    pub keylogs: Vec<PathBuf>,
+    /// A TLS key log that the environment names; it need not exist.
+    pub keylog_of_environment: Option<PathBuf>,
     /// Whether a row is kept for each stream.
     pub streams: bool,
     /// Bounds.
@@ -67,8 +73,8 @@ struct Collector {
 }
 
 impl Sink for Collector {
-    fn connection(&mut self, history: History) {
-        self.rows.connection(history);
+    fn connection(&mut self, history: History, tls: Option<TlsFacts>) {
+        self.rows.connection(history, tls);
     }
 
     fn other_flow(&mut self, flow: OtherFlow) {
@@ -102,8 +108,9 @@ fn read<S: Sink>(
     sink: &mut S,
     is_enough: impl Fn(&S) -> bool,
 ) -> Result<(Vec<CaptureFacts>, Hits), Error> {
+    let keys = secrets::gather(job)?;
     let mut source = Source::open(&job.files)?;
-    let mut pipeline = Pipeline::new(&job.limits, keep_rows);
+    let mut pipeline = Pipeline::new(&job.limits, keys, keep_rows);
     let mut progress = Progress::new(source.total_bytes());
     let mut skips: Skips = vec![BTreeMap::new(); job.files.len()];
     loop {

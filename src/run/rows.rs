@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::board::{Board, ConnectionRow, End, EndHow, GoawayRow};
+use crate::board::{Board, ConnectionRow, End, EndHow, GoawayRow, TlsRow};
 use crate::cause::neighbours::{self, Ending, Revision};
 use crate::cause::scene::Scene;
 use crate::cause::{self, Judged};
@@ -10,6 +10,7 @@ use crate::pipeline::OtherFlow;
 use crate::track::history::History;
 use crate::vocab::address::{Both, Endpoint, Side};
 use crate::vocab::flow::FlowEnd;
+use crate::vocab::tls::TlsFacts;
 use crate::vocab::verdict::Verdict;
 
 use super::other;
@@ -24,9 +25,11 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    pub fn connection(&mut self, history: History) {
+    pub fn connection(&mut self, history: History, tls: Option<TlsFacts>) {
         self.servers.insert(history.ends.second);
-        self.connections.push(row(history));
+        let (mut row, endings) = row(history);
+        row.tls = tls.map(tls_row);
+        self.connections.push((row, endings));
     }
 
     pub fn other_flow(&mut self, flow: OtherFlow) {
@@ -37,8 +40,7 @@ impl Rows {
         let mut other_flows = 0;
         let mut refused = Vec::new();
         for flow in self.others {
-            let server = flow.server().filter(|server| self.servers.contains(server));
-            match server.and_then(|server| other::row(&flow, server)) {
+            match other::row(&flow, &self.servers) {
                 Some(row) => {
                     refused.extend(flow.refused.then_some((row.server, row.last)));
                     self.connections.push((row, Vec::new()));
@@ -63,6 +65,18 @@ impl Rows {
             revise(row, goaway, &revision);
         }
         Board { connections, other_flows, ..Board::default() }
+    }
+}
+
+/// TLS as the report shows it.
+pub(super) fn tls_row(facts: TlsFacts) -> TlsRow {
+    TlsRow {
+        version: facts.version.map(|version| version.to_string()),
+        cipher: facts.cipher.map(|cipher| cipher.to_string()),
+        alpn: facts.alpn_text(),
+        decrypted: facts.is_decrypted(),
+        sni: facts.sni,
+        why_not: facts.why_not,
     }
 }
 

@@ -130,6 +130,11 @@ impl Tracker {
         if half == self.client { Side::Client } else { Side::Server }
     }
 
+    /// HTTP/2 on this connection is inside TLS.
+    pub fn within_tls(&mut self) {
+        self.history.transport = Transport::Tls;
+    }
+
     /// Takes what TCP says about the flow itself.
     pub fn flow(&mut self, item: &FlowItem<'_>, limits: &Limits) {
         match *item {
