@@ -17,7 +17,7 @@ use crate::vocab::frame::{Frame, Signal};
 use crate::vocab::limits::Limits;
 use crate::vocab::packet::{Packet, Skip};
 use crate::vocab::time::Stamp;
-use crate::vocab::tls::TlsFacts;
+use crate::vocab::tls::{Alert, TlsFacts, TlsSide};
 
 /// First octets kept of a flow that is not HTTP/2, to tell what it is.
 const FIRST_OCTETS: usize = 512;
@@ -273,10 +273,12 @@ impl Lane {
             Kind::Tls => interest = Interest::Keep,
             Kind::Undecided => {}
         }
+        let closes = matches!(item, FlowItem::Closed { .. });
         if kind == Kind::Tls
+            && closes
             && let Some(tracker) = &mut self.tracker
         {
-            tracker.within_tls();
+            tracker.within_tls(session.facts().map(|facts| notices(&facts)).unwrap_or_default());
         }
         self.session = Some(session);
         interest
@@ -320,6 +322,14 @@ impl Lane {
         }
         interest
     }
+}
+
+/// The close_notify of each side.
+fn notices(facts: &TlsFacts) -> Both<Option<Stamp>> {
+    let notice = |side: &TlsSide| {
+        side.farewell.filter(|farewell| farewell.alert == Alert::CloseNotify).map(|f| f.stamp)
+    };
+    Both { first: notice(&facts.sides.first), second: notice(&facts.sides.second) }
 }
 
 /// Items whose octets, or last look at held octets, come before their own note.

@@ -68,7 +68,10 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         silent.map_or_else(String::new, |_| format!("; the {peer} had been silent since"))
     );
     let blame = if scene.peer() == Side::Client { Blame::Client } else { Blame::Server };
-    let confidence = scene.despite_holes(Confidence::new(confidence));
+    let mut confidence = Confidence::new(confidence);
+    if scene.peer_is_hidden() {
+        confidence = confidence.lowered(); // it may have answered in what is missing
+    }
     let mut step = Step::new(Cause::KeepalivePingTimeout, confidence, blame, summary);
     step.evidence.push(evidence::unanswered(asked));
     if let Some(heard) = heard {

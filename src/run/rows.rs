@@ -10,6 +10,7 @@ use crate::pipeline::OtherFlow;
 use crate::track::history::History;
 use crate::vocab::address::{Both, Endpoint, Side};
 use crate::vocab::flow::FlowEnd;
+use crate::vocab::frame::Transport;
 use crate::vocab::tls::TlsFacts;
 use crate::vocab::verdict::Verdict;
 
@@ -177,17 +178,18 @@ fn row(history: History) -> (ConnectionRow, Vec<Ending>) {
 fn speaks_http2(history: &History) -> bool {
     let client = &history.sides.first;
     let began = client.first_frame.is_some() || client.preface.is_some();
-    let unseen = history.joined_midway || history.tcp.first.lost > 0;
+    let unseen =
+        history.joined_midway || history.tcp.first.lost > 0 || history.transport == Transport::Tls;
     history.client_speaks_http2 && (began || unseen)
 }
 
 /// A GOAWAY counts as the end where the connection was closed after it, or nothing followed.
 fn end_of(history: &History) -> End {
     let tcp = history.tcp_end();
-    let goaway = history
-        .goaways
-        .first()
-        .filter(|goaway| tcp.is_none_or(|(stamp, ..)| !stamp.before(goaway.stamp)));
+    let goaway = history.goaways.first().filter(
+        |goaway| // What one side sends keeps its order, whatever order its packets came in.
+        tcp.is_none_or(|(stamp, by, _)| by == goaway.by || !stamp.before(goaway.stamp)),
+    );
     match (goaway, tcp) {
         (Some(goaway), _) => {
             End { how: EndHow::Goaway, by: Some(goaway.by), stamp: Some(goaway.stamp) }

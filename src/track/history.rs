@@ -40,6 +40,8 @@ pub struct History {
     pub fin: Both<Option<Stamp>>,
     /// RST of each side.
     pub rst: Both<Option<Stamp>>,
+    /// TLS close_notify of each side: the side that begins to close says so there first.
+    pub close_notify: Both<Option<Stamp>>,
     /// Why no more comes.
     pub end: Option<FlowEnd>,
     /// TCP counters of each side.
@@ -330,12 +332,13 @@ impl History {
         self.losses.iter().any(|loss| loss.frames)
     }
 
-    /// First FIN or RST, and its sender.
+    /// First FIN, RST or TLS close_notify, its sender, and whether it is a RST.
     pub fn tcp_end(&self) -> Option<(Stamp, Side, bool)> {
         let ends = [Side::Client, Side::Server].into_iter().flat_map(|side| {
             let fin = self.fin.side(side).map(|stamp| (stamp, side, false));
             let rst = self.rst.side(side).map(|stamp| (stamp, side, true));
-            [fin, rst].into_iter().flatten()
+            let notice = self.close_notify.side(side).map(|stamp| (stamp, side, false));
+            [fin, rst, notice].into_iter().flatten()
         });
         ends.min_by_key(|(stamp, ..)| stamp.order())
     }

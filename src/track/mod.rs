@@ -62,6 +62,8 @@ pub struct Tracker {
     /// Streams that their side has passed over: they are closed, and a request on one is a rule
     /// broken (RFC 9113 section 5.1.1) but a request all the same.
     skipped: Vec<std::ops::Range<u32>>,
+    /// First stream that the client opened in the capture.
+    first_opened: Option<u32>,
     /// Octets of each side's current header block.
     block_of: Both<u64>,
     rules: Rules,
@@ -85,6 +87,7 @@ impl Tracker {
                 accepted: None,
                 fin: Both::default(),
                 rst: Both::default(),
+                close_notify: Both::default(),
                 end: None,
                 tcp: Both::default(),
                 sides: Both::default(),
@@ -110,6 +113,7 @@ impl Tracker {
             messages_since_ping: Both::default(),
             open_of: Both::default(),
             skipped: Vec::new(),
+            first_opened: None,
             block_of: Both::default(),
             rules: Rules::default(),
             keep_rows,
@@ -130,9 +134,10 @@ impl Tracker {
         if half == self.client { Side::Client } else { Side::Server }
     }
 
-    /// HTTP/2 on this connection is inside TLS.
-    pub fn within_tls(&mut self) {
+    /// HTTP/2 on this connection is inside TLS, whose close_notify alerts these are.
+    pub fn within_tls(&mut self, close_notify: Both<Option<Stamp>>) {
         self.history.transport = Transport::Tls;
+        self.history.close_notify = close_notify;
     }
 
     /// Takes what TCP says about the flow itself.
@@ -291,7 +296,12 @@ impl Tracker {
     fn begin(&mut self, id: u32, opener: Side, opened: Option<Stamp>) -> Stream {
         let mut stream = Stream::new(id, opener, opened);
         stream.rules = self.rules.take_fresh();
-        self.history.counts.opened += 1;
+        if opener == Side::Client {
+            self.history.counts.opened += 1; // a push is no request
+            if opened.is_some() {
+                self.first_opened.get_or_insert(id);
+            }
+        }
         let facts = self.history.sides.side_mut(opener);
         facts.opened += 1;
         if id > facts.highest_stream.saturating_add(2) && self.skipped.len() < SKIPPED_KEPT {
@@ -452,7 +462,7 @@ impl Tracker {
             return;
         }
         if let Some(stream) = self.remove(id) {
-            self.history.counts.completed += 1;
+            self.history.counts.completed += u64::from(stream.opener == Side::Client);
             let ended = stream.completed_at();
             self.history.last_completed = ended;
             if let Some(row) = stream.row {
@@ -479,7 +489,7 @@ impl Tracker {
             Payload::Unseen => None,
             _ => return,
         };
-        let Some(stream) = self.remove(id) else { return };
+        let Some(stream) = self.remove(id).or_else(|| self.unseen(id)) else { return };
         let answer_ended = stream.answer_ended();
         let by_opener = frame.by == stream.opener;
         let is_cancel = by_opener && !answer_ended;
@@ -526,6 +536,17 @@ impl Tracker {
             let row = row::reset(*row, frame.stamp, frame.by, code, &stream.data, stream.opener);
             self.history.rows.push(row);
         }
+    }
+
+    /// A stream that is known by its reset alone: its beginning is not in the capture.
+    fn unseen(&mut self, id: u32) -> Option<Stream> {
+        let holes = self.history.joined_midway || self.history.has_loss();
+        let opener = if id.is_multiple_of(2) { Side::Server } else { Side::Client };
+        let fresh = holes && id > 0 && !self.reset_places.contains_key(&id);
+        let facts = self.history.sides.side(opener);
+        let before = self.history.joined_midway && self.first_opened.is_none_or(|first| id < first);
+        let unknown = fresh && (id > facts.highest_stream || before);
+        unknown.then(|| self.begin(id, opener, None))
     }
 
     /// A HEADERS or DATA frame on a stream that is not open.
@@ -691,7 +712,7 @@ impl Tracker {
 
     fn finish(&mut self, _limits: &Limits) {
         self.history.open = self.open_streams();
-        self.history.counts.unfinished = self.open.len() as u64;
+        self.history.counts.unfinished = self.open_of.first;
         let by = self.history.tcp_end().map(|(_, side, _)| side);
         let over = self.history.tcp_end().is_some();
         let mut left: Vec<Stream> = self.open.drain().map(|(_, stream)| stream).collect();
