@@ -33,11 +33,19 @@ mod max_requests_per_connection;
 pub mod neighbours;
 mod preface_missing;
 mod rapid_reset_protection;
+mod refused_stream;
 pub mod retry;
 pub mod scene;
+mod server_request_timeout;
 mod settings_ack_timeout;
+mod stream_idle_timeout;
 mod too_many_pings;
 mod violation;
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_implementations;
 
 use crate::track::history::History;
 use crate::vocab::address::Side;
@@ -68,6 +76,7 @@ pub const DETECTORS: &[&Detector] = &[
     &keepalive_ping_timeout::DETECTOR,
     &settings_ack_timeout::DETECTOR,
     &rapid_reset_protection::DETECTOR,
+    &refused_stream::DETECTOR,
     &max_concurrent_streams_exceeded::DETECTOR,
     &violation::FLOW_CONTROL,
     &violation::FRAME_SIZE,
@@ -78,6 +87,8 @@ pub const DETECTORS: &[&Detector] = &[
     &flood_protection::DETECTOR,
     &handshake_timeout::DETECTOR,
     &client_request_timeout::DETECTOR,
+    &server_request_timeout::DETECTOR,
+    &stream_idle_timeout::DETECTOR,
     &max_requests_per_connection::DETECTOR,
     &max_connection_age::DETECTOR,
     &idle_timeout::DETECTOR,
@@ -220,6 +231,10 @@ fn assemble(scene: &Scene<'_>, trigger: Step, root: Option<&CancelGroup>) -> Ver
             // Why the stream had been reset is not to be seen.
             verdict.cause = Cause::ClientRequestTimeout;
             verdict.confidence = verdict.confidence.and(Confidence::new(0.5));
+        }
+        // What streams are refused for: too many at once.
+        None if trigger.cause == Cause::RefusedStream => {
+            verdict.cause = Cause::MaxConcurrentStreamsExceeded;
         }
         None => {}
     }
