@@ -159,12 +159,14 @@ fn timeout_below_answers(pair: &Pair<'_>) -> Option<Conflict> {
     let value = match slowest {
         Some(slowest) => {
             let limit = with_margin(slowest);
+            let after = match late.count() {
+                1 => spoken(slowest),
+                _ => format!("{} (median) to {}", spoken(late.quantile(0.5)), spoken(slowest)),
+            };
             text.push_str(&format!(
-                " {} came too late, after {} (median) to {}: a timeout of {} would have saved \
-                 {} of them{}.",
+                " {} came too late, after {after}: a timeout of {} would have saved {} of \
+                 them{}.",
                 plural(late.count(), "answer"),
-                spoken(late.quantile(0.5)),
-                spoken(slowest),
                 spoken(limit),
                 late.count() - late.above(limit),
                 if late.count() < killed { "; of the others no answer was seen" } else { "" }
@@ -380,6 +382,6 @@ fn grace_too_short(pair: &Pair<'_>) -> Option<Conflict> {
 /// Seconds above the slowest answer, between the 2 and 5 that the field advises.
 const MARGIN: f64 = 3.0;
 /// One request may time out by chance: more than one sample, or this much of confidence.
-const SURE: f64 = 0.75;
+const SURE: f64 = 0.85;
 /// Least time between PINGs without data that gRPC servers allow by default.
 const GRPC_MINIMUM: Duration = Duration::from_secs(300);

@@ -12,8 +12,8 @@ use crate::vocab::pair::Timer;
 use crate::vocab::setting::SettingId;
 use crate::vocab::verdict::{Cancellation, ConfiguredIn, Implementation, Timeout, Verdict};
 
-use super::scene::Scene;
 use super::Judged;
+use super::scene::Scene;
 
 /// What is kept of one connection.
 #[derive(Clone, Debug)]
@@ -109,7 +109,6 @@ impl PairFacts {
     pub fn of(history: &History, judged: &Judged, speak: &Both<Option<Implementation>>) -> Self {
         let mut samples = of_cancels(history, judged);
         let killed = killed(judged);
-        samples.extend(of_verdicts(judged));
         samples.extend([Side::Client, Side::Server].iter().filter_map(|by| pings(history, *by)));
         samples.extend(idle_client(history, judged));
         Self {
@@ -122,6 +121,24 @@ impl PairFacts {
             doubts: doubts(history, judged),
             notes: notes(history, judged, speak),
         }
+    }
+
+    /// Takes the timers of the verdicts, once its neighbours have been heard.
+    pub fn conclude<'a>(
+        &mut self,
+        verdicts: impl Iterator<Item = &'a Verdict>,
+        sets: &[Cancellation],
+    ) {
+        let told = |timeout: &Timeout| sets.iter().any(|set| set.timeout.as_ref() == Some(timeout));
+        let (mut idle, mut aged) = (false, false);
+        for verdict in verdicts {
+            idle |= verdict.cause == Cause::IdleTimeout;
+            aged |= verdict.cause == Cause::MaxConnectionAge;
+            let timeout = verdict.timeout.as_ref().filter(|timeout| !told(timeout));
+            self.samples.extend(timeout.map(|timeout| sample(timeout, verdict.confidence)));
+        }
+        self.notes.idle = self.notes.idle.filter(|_| idle);
+        self.notes.grace = self.notes.grace.filter(|_| aged);
     }
 
     /// Takes in what other connections have settled.
@@ -148,6 +165,12 @@ impl Answered {
             let answer = late.kind == FrameType::HEADERS || late.kind == FrameType::DATA;
             late.by == Side::Server && answer
         });
+        // A server that keeps the deadline too says so when it is over: no answer.
+        let over = |stream: u32, after: Duration| {
+            let deadline = history.reset_of(stream).and_then(|reset| reset.deadline);
+            deadline.is_some_and(|deadline| is_at(after, deadline))
+        };
+        let frames = frames.filter(|late| !late.since_opened.is_some_and(|a| over(late.stream, a)));
         frames.filter_map(|late| late.since_opened).for_each(|after| self.late.add(after));
         for verdict in verdicts(judged) {
             let late = verdict
@@ -212,7 +235,11 @@ fn of_cancels(history: &History, judged: &Judged) -> Vec<Sample> {
     for set in &judged.cancellations {
         let Some(timeout) = &set.timeout else { continue };
         let by_client = set.by == Side::Client;
-        let deadline = || resets_of(history, set).any(|reset| reset.deadline.is_some());
+        let deadline = || {
+            resets_of(history, set).any(|reset| {
+                reset.age().zip(reset.deadline).is_some_and(|(age, limit)| is_at(age, limit))
+            })
+        };
         // A few among many of another reason are of that reason.
         let few = by_client && set.streams.len() * 10 < all && !deadline();
         // Streams that are reset while the connection goes down die of that.
@@ -230,6 +257,11 @@ fn of_cancels(history: &History, judged: &Judged) -> Vec<Sample> {
     samples
 }
 
+/// Whether something came when a deadline ran out.
+fn is_at(after: Duration, deadline: Duration) -> bool {
+    after.abs_diff(deadline) <= deadline.mul_f64(0.05) + Duration::from_millis(60)
+}
+
 /// The kind of request that most of a set are of.
 fn usual_request(history: &History, set: &Cancellation) -> Option<String> {
     let mut classes: Vec<(u32, u32, &str)> = Vec::new();
@@ -244,17 +276,6 @@ fn usual_request(history: &History, set: &Cancellation) -> Option<String> {
     }
     let most = classes.iter().max_by_key(|(class, count, _)| (*count, std::cmp::Reverse(*class)));
     most.map(|(_, _, name)| (*name).to_string())
-}
-
-fn of_verdicts(judged: &Judged) -> Vec<Sample> {
-    let told = |timeout: &Timeout| {
-        judged.cancellations.iter().any(|set| set.timeout.as_ref() == Some(timeout))
-    };
-    let timed = verdicts(judged).filter_map(|verdict| {
-        let timeout = verdict.timeout.as_ref().filter(|timeout| !told(timeout))?;
-        Some(sample(timeout, verdict.confidence))
-    });
-    timed.collect()
 }
 
 /// Payloads of bandwidth and drain probes, which are no keepalive.

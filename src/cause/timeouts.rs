@@ -80,7 +80,8 @@ fn pooled(key: Key, cluster: &[(&PairFacts, &Sample)]) -> Option<InferredTimeout
     requests.sort_unstable();
     requests.dedup();
     requests.truncate(REQUESTS_NAMED);
-    let confidence = confidence(cluster, places.len(), (most - least) / middle.seconds);
+    let width = (most - least) / middle.seconds;
+    let confidence = confidence(cluster, places.len(), width);
     (confidence.value() >= WORTH_TELLING).then_some(InferredTimeout {
         kind,
         seconds: middle.seconds,
@@ -100,10 +101,9 @@ fn pooled(key: Key, cluster: &[(&PairFacts, &Sample)]) -> Option<InferredTimeout
 fn confidence(cluster: &[(&PairFacts, &Sample)], connections: usize, width: f64) -> Confidence {
     let best = cluster.iter().map(|(_, sample)| sample.confidence.value()).fold(0.0, f64::max);
     let agreed = match (connections, cluster.len()) {
-        // A single gap of a client that went away is no timer: several are.
-        _ if best < WORTH_TELLING => {
-            [0.0, 0.0, 0.0, 0.6, 0.75].get(connections).copied().unwrap_or(0.8)
-        }
+        // A single gap of a client that went away is no timer: many equal ones are.
+        _ if best < WORTH_TELLING && (connections < 4 || width > 0.02) => 0.0,
+        _ if best < WORTH_TELLING => 0.7,
         (1, 1) => best,
         (1, _) => best.max(0.75),
         (2, _) => best.max(0.85),

@@ -75,6 +75,13 @@ impl Rows {
             let Some(row) = connections.get_mut(place) else { continue };
             revise(row, goaway, &revision);
         }
+        for facts in &mut facts {
+            if let Some(row) = connections.get(facts.place) {
+                let leaders = row.goaways.iter().filter(|goaway| goaway.follows.is_none());
+                let verdicts = leaders.map(|goaway| &goaway.verdict).chain(&row.end_verdict);
+                facts.conclude(verdicts, &row.cancellations);
+            }
+        }
         for settled in timeouts::settle(&facts) {
             if let Some(row) = connections.get_mut(settled.place) {
                 settle(row, &settled);
