@@ -8,7 +8,6 @@ mod windows;
 
 use crate::exchange;
 use crate::pipeline::{Pipeline, Sink};
-use crate::tls::KeyLog;
 use crate::track::history::History;
 use crate::vocab::limits::Limits;
 use crate::vocab::packet::{LinkType, Packet};
