@@ -116,8 +116,7 @@ fn recut(wire: &Wire, random: &mut Random) -> Wire {
             let is_last = cut[1] == payload.len();
             let flags = if is_last { flags } else { flags & !FIN };
             let seq = layout.seq(&packet.data).wrapping_add(cut[0] as u32);
-            let mut piece =
-                layout.with_payload(packet, seq, &payload[cut[0]..cut[1]], flags);
+            let mut piece = layout.with_payload(packet, seq, &payload[cut[0]..cut[1]], flags);
             piece.at += index as i64 * 1000;
             packets.push(piece);
         }
@@ -151,8 +150,7 @@ fn join(link: u32, first: &Owned, second: &Owned) -> Option<Owned> {
         && (0..500_000).contains(&(second.at - first.at));
     fits.then(|| {
         // The later acknowledgement, as offload in a network card does it.
-        let mut joined =
-            b.with_payload(second, a.seq(&first.data), &[one, two].concat(), flags);
+        let mut joined = b.with_payload(second, a.seq(&first.data), &[one, two].concat(), flags);
         joined.at = first.at;
         joined
     })

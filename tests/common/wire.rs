@@ -58,8 +58,7 @@ impl Wire {
         let mut out: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         for packet in &self.packets {
             let (seconds, rest) = (packet.at / 1_000_000_000, packet.at % 1_000_000_000);
-            let words =
-                [seconds as u32, rest as u32, packet.data.len() as u32, packet.wire_length];
+            let words = [seconds as u32, rest as u32, packet.data.len() as u32, packet.wire_length];
             out.extend(words.iter().flat_map(|word| word.to_le_bytes()));
             out.extend_from_slice(&packet.data);
         }
@@ -114,8 +113,12 @@ impl Layout {
             _ => return None,
         };
         let payload = tcp + usize::from(*data.get(tcp + 12)? >> 4) * 4;
-        (protocol == 6 && payload <= end && end <= data.len())
-            .then_some(Self { ip, tcp, payload, end })
+        (protocol == 6 && payload <= end && end <= data.len()).then_some(Self {
+            ip,
+            tcp,
+            payload,
+            end,
+        })
     }
 
     pub fn seq(self, data: &[u8]) -> u32 {
