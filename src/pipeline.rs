@@ -1,7 +1,10 @@
 //! One shard of the house: the only place that names the rooms together.
 //!
-//! packet -> segment -> octets in order -> (TLS) -> HTTP/2 frames -> history. Drain rule: one
-//! packet goes through every room before the next one enters.
+//! packet -> segment -> octets in order -> (TLS) -> HTTP/2 frames -> history -> verdicts in rows.
+//! Drain rule: one packet goes through every room before the next one enters.
+
+mod other;
+pub mod rows;
 
 use rustc_hash::FxHashMap;
 
@@ -17,7 +20,7 @@ use crate::vocab::frame::{Frame, Signal};
 use crate::vocab::limits::Limits;
 use crate::vocab::packet::{Packet, Skip};
 use crate::vocab::time::Stamp;
-use crate::vocab::tls::TlsFacts;
+use crate::vocab::tls::{Alert, TlsFacts, TlsSide};
 
 /// First octets kept of a flow that is not HTTP/2, to tell what it is.
 const FIRST_OCTETS: usize = 512;
@@ -160,9 +163,13 @@ struct Lanes {
 }
 
 impl Pipeline {
-    /// A shard within `limits`, with the TLS secrets there are; `keep_rows` keeps a row for each
-    /// stream.
-    pub fn new(limits: &Limits, keys: KeyLog, keep_rows: bool) -> Self {
+    /// A shard within `limits`. `secrets` are texts of TLS key logs; `keep_rows` keeps a row for
+    /// each stream.
+    pub fn new(limits: &Limits, secrets: &[Vec<u8>], keep_rows: bool) -> Self {
+        let mut keys = KeyLog::new();
+        for text in secrets {
+            keys.add_text(text);
+        }
         Self {
             limits: limits.clone(),
             packets: packet::Decoder::new(limits),
@@ -273,10 +280,12 @@ impl Lane {
             Kind::Tls => interest = Interest::Keep,
             Kind::Undecided => {}
         }
+        let closes = matches!(item, FlowItem::Closed { .. });
         if kind == Kind::Tls
+            && closes
             && let Some(tracker) = &mut self.tracker
         {
-            tracker.within_tls();
+            tracker.within_tls(session.facts().map(|facts| notices(&facts)).unwrap_or_default());
         }
         self.session = Some(session);
         interest
@@ -320,6 +329,14 @@ impl Lane {
         }
         interest
     }
+}
+
+/// The close_notify of each side.
+fn notices(facts: &TlsFacts) -> Both<Option<Stamp>> {
+    let notice = |side: &TlsSide| {
+        side.farewell.filter(|farewell| farewell.alert == Alert::CloseNotify).map(|f| f.stamp)
+    };
+    Both { first: notice(&facts.sides.first), second: notice(&facts.sides.second) }
 }
 
 /// Items whose octets, or last look at held octets, come before their own note.

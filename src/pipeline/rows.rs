@@ -6,36 +6,39 @@ use crate::board::{Board, ConnectionRow, End, EndHow, GoawayRow, TlsRow};
 use crate::cause::neighbours::{self, Ending, Revision};
 use crate::cause::scene::Scene;
 use crate::cause::{self, Judged};
-use crate::pipeline::OtherFlow;
 use crate::track::history::History;
 use crate::vocab::address::{Both, Endpoint, Side};
 use crate::vocab::flow::FlowEnd;
+use crate::vocab::frame::Transport;
 use crate::vocab::tls::TlsFacts;
 use crate::vocab::verdict::Verdict;
 
-use super::other;
+use super::{OtherFlow, Sink, other};
 
 /// What was found so far.
 #[derive(Debug, Default)]
-pub(super) struct Rows {
+pub struct Rows {
     connections: Vec<(ConnectionRow, Vec<Ending>)>,
     others: Vec<OtherFlow>,
     /// Endpoints that serve HTTP/2 in this capture.
     servers: BTreeSet<Endpoint>,
 }
 
-impl Rows {
-    pub fn connection(&mut self, history: History, tls: Option<TlsFacts>) {
+impl Sink for Rows {
+    fn connection(&mut self, history: History, tls: Option<TlsFacts>) {
         self.servers.insert(history.ends.second);
         let (mut row, endings) = row(history);
         row.tls = tls.map(tls_row);
         self.connections.push((row, endings));
     }
 
-    pub fn other_flow(&mut self, flow: OtherFlow) {
+    fn other_flow(&mut self, flow: OtherFlow) {
         self.others.push(flow);
     }
+}
 
+impl Rows {
+    /// The board, but for its captures: rows in order, revised by their neighbours.
     pub fn into_board(mut self) -> Board {
         let mut other_flows = 0;
         let mut refused = Vec::new();
@@ -177,17 +180,18 @@ fn row(history: History) -> (ConnectionRow, Vec<Ending>) {
 fn speaks_http2(history: &History) -> bool {
     let client = &history.sides.first;
     let began = client.first_frame.is_some() || client.preface.is_some();
-    let unseen = history.joined_midway || history.tcp.first.lost > 0;
+    let unseen =
+        history.joined_midway || history.tcp.first.lost > 0 || history.transport == Transport::Tls;
     history.client_speaks_http2 && (began || unseen)
 }
 
 /// A GOAWAY counts as the end where the connection was closed after it, or nothing followed.
 fn end_of(history: &History) -> End {
     let tcp = history.tcp_end();
-    let goaway = history
-        .goaways
-        .first()
-        .filter(|goaway| tcp.is_none_or(|(stamp, ..)| !stamp.before(goaway.stamp)));
+    let goaway = history.goaways.first().filter(
+        |goaway| // What one side sends keeps its order, whatever order its packets came in.
+        tcp.is_none_or(|(stamp, by, _)| by == goaway.by || !stamp.before(goaway.stamp)),
+    );
     match (goaway, tcp) {
         (Some(goaway), _) => {
             End { how: EndHow::Goaway, by: Some(goaway.by), stamp: Some(goaway.stamp) }
