@@ -76,3 +76,16 @@ pub enum Error {
         source: io::Error,
     },
 }
+
+impl Error {
+    /// A file that could not be opened or read at all: `file` as the user gave it.
+    pub fn of_file(file: &std::path::Path, source: io::Error) -> Self {
+        let name = file.display().to_string();
+        match source.kind() {
+            io::ErrorKind::NotFound => Self::Missing { file: name },
+            io::ErrorKind::PermissionDenied => Self::Permission { file: name },
+            io::ErrorKind::IsADirectory => Self::Directory { file: name },
+            _ => Self::Io { file: name, operation: "read", source },
+        }
+    }
+}

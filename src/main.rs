@@ -30,7 +30,13 @@ impl Runner for Offline {
 }
 
 fn job(inputs: &Inputs) -> Job {
-    Job { files: inputs.files.clone(), streams: inputs.streams, ..Job::default() }
+    Job {
+        files: inputs.files.clone(),
+        keylogs: inputs.keylogs.clone(),
+        keylog_of_environment: inputs.keylog_of_environment.clone(),
+        streams: inputs.streams,
+        ..Job::default()
+    }
 }
 
 fn main() -> ExitCode {

@@ -1,13 +1,17 @@
 //! One shard of the house: the only place that names the rooms together.
 //!
-//! packet -> segment -> octets in order -> (TLS) -> HTTP/2 frames -> history. Drain rule: one
-//! packet goes through every room before the next one enters.
+//! packet -> segment -> octets in order -> (TLS) -> HTTP/2 frames -> history -> verdicts in rows.
+//! Drain rule: one packet goes through every room before the next one enters.
+
+mod other;
+pub mod rows;
 
 use rustc_hash::FxHashMap;
 
 use crate::h2::{Interest, Reader, Scratch};
 use crate::packet;
 use crate::tcp::FlowTable;
+use crate::tls::{KeyLog, Kind, Session};
 use crate::track::Tracker;
 use crate::track::history::History;
 use crate::vocab::address::{Both, Endpoint, FlowKey, Half};
@@ -16,6 +20,7 @@ use crate::vocab::frame::{Frame, Signal};
 use crate::vocab::limits::Limits;
 use crate::vocab::packet::{Packet, Skip};
 use crate::vocab::time::Stamp;
+use crate::vocab::tls::{Alert, TlsFacts, TlsSide};
 
 /// First octets kept of a flow that is not HTTP/2, to tell what it is.
 const FIRST_OCTETS: usize = 512;
@@ -27,9 +32,9 @@ pub trait Sink {
         let _ = (flow, frame);
     }
 
-    /// A connection that is over.
-    fn connection(&mut self, history: History) {
-        let _ = history;
+    /// A connection that is over, with what is known of its TLS.
+    fn connection(&mut self, history: History, tls: Option<TlsFacts>) {
+        let _ = (history, tls);
     }
 
     /// A flow that is over and was not HTTP/2.
@@ -67,6 +72,8 @@ pub struct OtherFlow {
     pub end: Option<FlowEnd>,
     /// What was counted.
     pub totals: FlowTotals,
+    /// TLS, where there is any.
+    pub tls: Option<TlsFacts>,
 }
 
 impl OtherFlow {
@@ -85,6 +92,7 @@ impl OtherFlow {
             spoke: Both::default(),
             end: None,
             totals: FlowTotals::default(),
+            tls: None,
         }
     }
 
@@ -128,6 +136,8 @@ impl OtherFlow {
 /// One flow on its way through the rooms.
 struct Lane {
     key: FlowKey,
+    /// TLS, until it is known that there is none.
+    session: Option<Session>,
     reader: Reader,
     tracker: Option<Box<Tracker>>,
     /// What is known until HTTP/2 is.
@@ -148,12 +158,18 @@ struct Lanes {
     limits: Limits,
     by_flow: FxHashMap<FlowId, Lane>,
     scratch: Scratch,
+    keys: KeyLog,
     keep_rows: bool,
 }
 
 impl Pipeline {
-    /// A shard within `limits`; `keep_rows` keeps a row for each stream.
-    pub fn new(limits: &Limits, keep_rows: bool) -> Self {
+    /// A shard within `limits`. `secrets` are texts of TLS key logs; `keep_rows` keeps a row for
+    /// each stream.
+    pub fn new(limits: &Limits, secrets: &[Vec<u8>], keep_rows: bool) -> Self {
+        let mut keys = KeyLog::new();
+        for text in secrets {
+            keys.add_text(text);
+        }
         Self {
             limits: limits.clone(),
             packets: packet::Decoder::new(limits),
@@ -162,6 +178,7 @@ impl Pipeline {
                 limits: limits.clone(),
                 by_flow: FxHashMap::default(),
                 scratch: Scratch::default(),
+                keys,
                 keep_rows,
             },
             ignored: Vec::new(),
@@ -212,23 +229,25 @@ impl Lanes {
             let other = OtherFlow::new(id, key, stamp, initiator);
             let reader = Reader::new(key, initiator);
             let other = Some(Box::new(other));
-            self.by_flow.insert(id, Lane { key, reader, tracker: None, other });
-            return;
+            let session = Some(Session::new());
+            self.by_flow.insert(id, Lane { key, session, reader, tracker: None, other });
         }
         let Some(lane) = self.by_flow.get_mut(&id) else { return };
         if let Some(other) = &mut lane.other {
             other.note(item);
         }
-        let interest = lane.read(id, item, &self.limits, &mut self.scratch, self.keep_rows, sink);
+        let (limits, scratch, keys) = (&self.limits, &mut self.scratch, &self.keys);
+        let interest = lane.open(id, item, keys, limits, scratch, self.keep_rows, sink);
         if interest == Interest::Drop && !matches!(item, FlowItem::Closed { .. }) {
             ignored.push(lane.key);
         }
         if matches!(item, FlowItem::Closed { .. })
             && let Some(lane) = self.by_flow.remove(&id)
         {
+            let tls = lane.session.and_then(|session| session.facts());
             match (lane.tracker, lane.other) {
-                (Some(tracker), _) => sink.connection(tracker.into_history()),
-                (None, Some(other)) => sink.other_flow(*other),
+                (Some(tracker), _) => sink.connection(tracker.into_history(), tls),
+                (None, Some(other)) => sink.other_flow(OtherFlow { tls, ..*other }),
                 (None, None) => {}
             }
         }
@@ -236,6 +255,42 @@ impl Lanes {
 }
 
 impl Lane {
+    /// Takes TLS off, where there is any, and reads what is behind it.
+    #[allow(clippy::too_many_arguments)] // the shard's shared parts, one by one
+    fn open(
+        &mut self,
+        id: FlowId,
+        item: &FlowItem<'_>,
+        keys: &KeyLog,
+        limits: &Limits,
+        scratch: &mut Scratch,
+        keep_rows: bool,
+        sink: &mut impl Sink,
+    ) -> Interest {
+        let Some(mut session) = self.session.take() else {
+            return self.read(id, item, limits, scratch, keep_rows, sink);
+        };
+        let mut interest = Interest::Keep;
+        let kind = session.push(item, keys, &mut |plain| {
+            interest = self.read(id, &plain, limits, scratch, keep_rows, sink);
+        });
+        match kind {
+            Kind::Plain => return interest,
+            // The records go on telling of orderly ends, whatever is in them.
+            Kind::Tls => interest = Interest::Keep,
+            Kind::Undecided => {}
+        }
+        let closes = matches!(item, FlowItem::Closed { .. });
+        if kind == Kind::Tls
+            && closes
+            && let Some(tracker) = &mut self.tracker
+        {
+            tracker.within_tls(session.facts().map(|facts| notices(&facts)).unwrap_or_default());
+        }
+        self.session = Some(session);
+        interest
+    }
+
     fn read(
         &mut self,
         id: FlowId,
@@ -274,6 +329,14 @@ impl Lane {
         }
         interest
     }
+}
+
+/// The close_notify of each side.
+fn notices(facts: &TlsFacts) -> Both<Option<Stamp>> {
+    let notice = |side: &TlsSide| {
+        side.farewell.filter(|farewell| farewell.alert == Alert::CloseNotify).map(|f| f.stamp)
+    };
+    Both { first: notice(&facts.sides.first), second: notice(&facts.sides.second) }
 }
 
 /// Items whose octets, or last look at held octets, come before their own note.

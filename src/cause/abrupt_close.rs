@@ -37,6 +37,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let confidence = match (waiting > 0 || torn, scene.aborted) {
         (true, true) => 0.8,
         (true, false) => 0.7,
+        (false, true) if scene.in_tls() => 0.72,
         (false, _) => 0.4,
     };
     let by = scene.by.name();

@@ -5,9 +5,9 @@ use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
 use crate::vocab::verdict::Step;
 
-use super::Detector;
 use super::explain::Explain;
-use super::scene::Scene;
+use super::scene::{PROMPT, Scene};
+use super::{Detector, evidence};
 
 /// INTERNAL_ERROR.
 pub const INTERNAL_ERROR: Detector = Detector {
@@ -37,7 +37,9 @@ pub const HTTP_1_1_REQUIRED: Detector = Detector {
         what_to_do: "Let the client repeat the request over HTTP/1.1; it usually does.",
     },
     step: |scene| {
-        named(scene, ErrorCode::HTTP_1_1_REQUIRED, Cause::Http11Required, 0.95, Blame::Server)
+        let told =
+            named(scene, ErrorCode::HTTP_1_1_REQUIRED, Cause::Http11Required, 0.95, Blame::Server);
+        told.or_else(|| required_by_reset(scene))
     },
 };
 
@@ -95,6 +97,25 @@ pub const STREAM_ID_EXHAUSTION: Detector = Detector {
         })
     },
 };
+
+/// The server refused a request with HTTP_1_1_REQUIRED, and the connection ended right after.
+fn required_by_reset(scene: &Scene<'_>) -> Option<Step> {
+    let reset = scene.resets.iter().rev().find(|reset| {
+        reset.by == Side::Server && reset.code == Some(ErrorCode::HTTP_1_1_REQUIRED)
+    })?;
+    if scene.is_error() || scene.at.since(reset.stamp) > PROMPT {
+        return None;
+    }
+    let summary = format!(
+        "The server wants the request of stream {} over HTTP/1.1, and the connection was closed \
+         for that.",
+        reset.stream
+    );
+    let confidence = Confidence::new(0.95);
+    let mut step = Step::new(Cause::Http11Required, confidence, Blame::Server, summary);
+    step.evidence.push(evidence::reset(reset));
+    Some(step)
+}
 
 fn side_blame(side: Side) -> Blame {
     if side == Side::Client { Blame::Client } else { Blame::Server }

@@ -53,6 +53,8 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         (Some(ErrorCode::CANCEL), _) => 0.7,
         (Some(_), _) => return None,
         (None, false) if torn => 0.3,
+        // In TLS an orderly end begins with a close_notify.
+        (None, false) if scene.aborted && scene.in_tls() => 0.4,
         (None, false) if scene.aborted => 0.75,
         (None, false) if scene.open_count > 0 => 0.75,
         (None, false) => 0.93,

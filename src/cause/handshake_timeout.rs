@@ -36,7 +36,11 @@ const SHORTEST: Duration = Duration::from_millis(300);
 
 fn step(scene: &Scene<'_>) -> Option<Step> {
     let history = scene.history;
-    if scene.by != Side::Server || history.joined_midway || *scene.opened.side(Side::Client) > 0 {
+    if scene.by != Side::Server
+        || scene.peer_is_hidden()
+        || history.joined_midway
+        || *scene.opened.side(Side::Client) > 0
+    {
         return None;
     }
     let began = history.accepted.unwrap_or(history.first);

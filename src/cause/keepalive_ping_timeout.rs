@@ -20,7 +20,7 @@ pub const DETECTOR: Detector = Detector {
                       (ENHANCE_YOUR_CALM \"ping_timeout\" in gRPC, PROTOCOL_ERROR in OkHttp and \
                       Akka, INTERNAL_ERROR in Kestrel) or, most often, a bare close.",
         looks_alike: "too_many_pings blames pings that came too often. A connection closed while a \
-                      PING happens to be on its way: there the wait is no longer than a round trip.",
+                      PING is on its way: there the wait is no longer than a round trip.",
         known: "gRPC keepalive time and timeout (20 s), Go ReadIdleTimeout and PingTimeout (15 s), \
                 OkHttp pingInterval, Envoy connection_keepalive, HAProxy idle-ping.",
         what_to_do: "Find out why the peer was silent: stopped or overloaded process, dead host, \
@@ -59,7 +59,10 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         spoken(wait)
     );
     let blame = if scene.peer() == Side::Client { Blame::Client } else { Blame::Server };
-    let confidence = scene.despite_holes(Confidence::new(confidence));
+    let mut confidence = Confidence::new(confidence);
+    if scene.peer_is_hidden() {
+        confidence = confidence.lowered(); // it may have answered in what is missing
+    }
     let mut step = Step::new(Cause::KeepalivePingTimeout, confidence, blame, summary);
     step.evidence.push(evidence::unanswered(asked));
     if let Some(heard) = heard {

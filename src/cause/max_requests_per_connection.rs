@@ -32,6 +32,9 @@ pub const DETECTOR: Detector = Detector {
 /// How soon after the last request's HEADERS the GOAWAY comes.
 const AT_ONCE: Duration = Duration::from_millis(30);
 
+/// A GOAWAY this soon after the request, before its response, was sent because of it.
+const IN_ANSWER: Duration = Duration::from_millis(3);
+
 fn step(scene: &Scene<'_>) -> Option<Step> {
     let goaway = scene.goaway?;
     if scene.by != Side::Server || goaway.code != ErrorCode::NO_ERROR || goaway.after_peer_close {
@@ -48,6 +51,8 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         count if count % 1000 == 0 => 0.9,
         count if count % 100 == 0 => 0.85,
         count if count % 10 == 0 => 0.75,
+        // Any count, if the GOAWAY answers the request in the same moment.
+        _ if scene.at.since(requested) <= IN_ANSWER => 0.72,
         _ => 0.4,
     };
     let summary = format!(

@@ -146,6 +146,11 @@ fn echo(scene: &Scene<'_>, leader: &Verdict) -> Verdict {
     let mut verdict = leader.clone();
     verdict.chain.push(scene.ending());
     sort(&mut verdict.chain);
+    if let Some(goaway) = scene.goaway {
+        let retry = retry::after_goaway(scene.history, goaway, scene.cancels);
+        verdict.safe_to_retry_streams = retry.safe;
+        verdict.maybe_processed_streams = retry.maybe;
+    }
     if scene.history.goaways.first().is_some_and(|first| first.by != scene.by) {
         verdict.blame = Blame::None; // an answer is nobody's fault
     }

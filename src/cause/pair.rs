@@ -366,7 +366,7 @@ fn doubt(about: About, ages: impl Iterator<Item = Duration>) -> Option<Doubt> {
     let ages: Vec<Duration> = ages.collect();
     let (least, most) = (*ages.iter().min()?, *ages.iter().max()?);
     let narrow = most.saturating_sub(least) <= most.mul_f64(0.1) + MOMENT;
-    (narrow && most >= SHORTEST_PING).then(|| Doubt {
+    (narrow && most >= SHORTEST_PING).then_some(Doubt {
         about,
         ages: (least, most),
         count: ages.len() as u32,

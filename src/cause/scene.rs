@@ -6,6 +6,7 @@ use crate::track::history::{FrameCounts, Goaway, History, OpenStream, Ping, Rese
 use crate::vocab::address::{Both, Side};
 use crate::vocab::cause::Confidence;
 use crate::vocab::error_code::ErrorCode;
+use crate::vocab::frame::Transport;
 use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{Effect, Evidence, Finding};
 
@@ -170,6 +171,16 @@ impl<'a> Scene<'a> {
         let measured = self.history.syn.zip(self.history.accepted);
         let measured = measured.map_or(Duration::ZERO, |(syn, accepted)| accepted.since(syn));
         measured.clamp(Duration::from_millis(1), Duration::from_secs(2))
+    }
+
+    /// Whether the connection is inside TLS.
+    pub fn in_tls(&self) -> bool {
+        self.history.transport == Transport::Tls
+    }
+
+    /// Whether octets of the other side are missing: then what it did not do is not known.
+    pub fn peer_is_hidden(&self) -> bool {
+        self.has_holes() || self.history.tcp.side(self.peer()).lost > 0
     }
 
     /// Whether frames may be missing before the end: evidence for what is not there is weak.

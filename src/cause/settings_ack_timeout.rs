@@ -45,7 +45,8 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         scene.ending_name(),
         spoken(wait)
     );
-    let confidence = scene.despite_holes(Confidence::new(0.96));
+    let hidden = scene.peer_is_hidden();
+    let confidence = Confidence::new(if hidden { 0.75 } else { 0.96 });
     let mut step = Step::new(Cause::SettingsAckTimeout, confidence, blame, summary);
     let text = "never acknowledged".to_string();
     step.evidence.push(evidence::on_connection(waiting.stamp, scene.by, "SETTINGS", text));

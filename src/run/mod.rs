@@ -2,6 +2,5 @@
 //! clocks.
 
 pub mod offline;
-mod other;
 mod progress;
-mod rows;
+mod secrets;

@@ -40,6 +40,8 @@ pub struct History {
     pub fin: Both<Option<Stamp>>,
     /// RST of each side.
     pub rst: Both<Option<Stamp>>,
+    /// TLS close_notify of each side: the side that begins to close says so there first.
+    pub close_notify: Both<Option<Stamp>>,
     /// Why no more comes.
     pub end: Option<FlowEnd>,
     /// TCP counters of each side.
@@ -48,7 +50,8 @@ pub struct History {
     pub sides: Both<SideFacts>,
     /// Counters of streams.
     pub counts: StreamCounts,
-    /// Streams that were reset, in order, the first [`Limits::resets`](crate::vocab::limits::Limits).
+    /// Streams that were reset, in order, as many as
+    /// [`Limits::resets`](crate::vocab::limits::Limits).
     pub resets: Vec<Reset>,
     /// Resets beyond that.
     pub resets_beyond: u64,
@@ -107,8 +110,8 @@ pub struct SideFacts {
     pub burst: Option<Burst>,
     /// `user-agent` or `server` as first seen, at most 64 octets.
     pub software: Option<String>,
-    /// Largest header block sent (decoded by RFC 9113 section 6.5.2, or its octets on the wire where
-    /// that is more or it was never complete), with its packet and stream.
+    /// Largest header block sent (decoded by RFC 9113 section 6.5.2, or its octets on the wire
+    /// where that is more or it was never complete), with its packet and stream.
     pub largest_block: Option<(u64, Stamp, u32)>,
     /// Initials of the pseudo-headers of its first header list, in their order: `masp`.
     pub pseudo_order: Option<String>,
@@ -338,12 +341,13 @@ impl History {
         self.losses.iter().any(|loss| loss.frames)
     }
 
-    /// First FIN or RST, and its sender.
+    /// First FIN, RST or TLS close_notify, its sender, and whether it is a RST.
     pub fn tcp_end(&self) -> Option<(Stamp, Side, bool)> {
         let ends = [Side::Client, Side::Server].into_iter().flat_map(|side| {
             let fin = self.fin.side(side).map(|stamp| (stamp, side, false));
             let rst = self.rst.side(side).map(|stamp| (stamp, side, true));
-            [fin, rst].into_iter().flatten()
+            let notice = self.close_notify.side(side).map(|stamp| (stamp, side, false));
+            [fin, rst, notice].into_iter().flatten()
         });
         ends.min_by_key(|(stamp, ..)| stamp.order())
     }

@@ -13,6 +13,7 @@ use crate::vocab::limits::Limits;
 use crate::vocab::packet::{LinkType, Packet};
 use crate::vocab::rule::Rule;
 use crate::vocab::time::{Stamp, Timestamp};
+use crate::vocab::tls::TlsFacts;
 
 /// Both sides' SETTINGS, acknowledged; what follows begins at 5 ms.
 const OPENED: &str = "0 SYN\n1 C> PREFACE\n+ SETTINGS\n2 S> SETTINGS\n+ SETTINGS ACK\n\
@@ -26,7 +27,7 @@ const POST: &str = ":method=POST :scheme=http :authority=a :path=/";
 struct Histories(Vec<History>);
 
 impl Sink for Histories {
-    fn connection(&mut self, history: History) {
+    fn connection(&mut self, history: History, _: Option<TlsFacts>) {
         self.0.push(history);
     }
 }
@@ -34,7 +35,7 @@ impl Sink for Histories {
 /// The only connection of a whole script.
 fn history(script: &str) -> History {
     let limits = Limits::default();
-    let mut pipeline = Pipeline::new(&limits, false);
+    let mut pipeline = Pipeline::new(&limits, &[], false);
     let mut sink = Histories::default();
     let packets = exchange::packets(script).unwrap_or_else(|error| panic!("{error}\n{script}"));
     for ((at, data), number) in packets.iter().zip(1..) {

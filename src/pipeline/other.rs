@@ -1,10 +1,13 @@
 //! Flows to an endpoint that serves HTTP/2 which never became a connection: refused, silent, or
 //! another protocol.
 
+use std::collections::BTreeSet;
+
+use super::OtherFlow;
+use super::rows::tls_row;
 use crate::board::{ConnectionRow, End, EndHow, StreamCounts};
 use crate::cause;
 use crate::cause::scene::spoken;
-use crate::pipeline::OtherFlow;
 use crate::vocab::address::{Both, Endpoint, Half, Side};
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::frame::Transport;
@@ -12,29 +15,39 @@ use crate::vocab::stream::AnswerTimes;
 use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{ConfiguredIn, Evidence, Timeout, Verdict};
 
-/// The row of such a flow; `None` where nobody would miss it.
-pub(super) fn row(flow: &OtherFlow, server: Endpoint) -> Option<ConnectionRow> {
-    let client = flow.initiator?;
+/// The row of such a flow; `None` where nobody would miss it: neither TLS that may carry HTTP/2
+/// nor a flow to one of `servers`, which serve HTTP/2.
+pub(super) fn row(flow: &OtherFlow, servers: &BTreeSet<Endpoint>) -> Option<ConnectionRow> {
+    let tls = flow.tls.as_ref().filter(|tls| tls.offered_h2() || tls.alpn.as_deref() == Some("h2"));
+    let client = flow.initiator.or_else(|| flow.tls.as_ref()?.client)?;
+    let server = flow.key.sender(client.other());
+    if tls.is_none() && !servers.contains(&server) {
+        return None;
+    }
     let end = end(flow, client);
     let totals = |half: Half| flow.totals.half(half);
     Some(ConnectionRow {
         flow: flow.id,
         client: flow.key.sender(client),
         server,
-        transport: Transport::Unknown,
-        tls: None,
-        http2: false,
-        joined_midway: false,
+        transport: if flow.tls.is_some() { Transport::Tls } else { Transport::Unknown },
+        tls: flow.tls.clone().map(tls_row),
+        http2: tls.is_some_and(|tls| tls.alpn.as_deref() == Some("h2")),
+        joined_midway: flow.initiator.is_none(),
         one_sided: None,
         first: flow.first,
         last: flow.last,
-        opened_at: Some(flow.first.at),
+        opened_at: flow.initiator.map(|_| flow.first.at),
         closed_at: end.stamp.map(|stamp| stamp.at),
         lost_bytes: Both { first: totals(client).lost, second: totals(client.other()).lost },
         streams: StreamCounts::default(),
         end,
         goaways: Vec::new(),
-        end_verdict: verdict(flow, client, end),
+        end_verdict: if flow.tls.is_some() {
+            sealed(flow, end)
+        } else {
+            verdict(flow, client, end)
+        },
         cancellations: Vec::new(),
         findings: Vec::new(),
         stream_list: Vec::new(),
@@ -55,6 +68,24 @@ fn end(flow: &OtherFlow, client: Half) -> End {
         Some((stamp, by, how)) => End { how, by: Some(by), stamp: Some(stamp) },
         None => End { how: EndHow::Open, by: None, stamp: None },
     }
+}
+
+/// The end of a TLS connection that was not decrypted: what can be seen from outside, no more.
+fn sealed(flow: &OtherFlow, end: End) -> Option<Verdict> {
+    let (stamp, by) = end.stamp.zip(end.by)?;
+    let farewell = flow.tls.as_ref().and_then(|tls| tls.sides.side(by).farewell);
+    let manner = match (end.how, farewell) {
+        (EndHow::Rst, None) => "aborted the connection (RST) without a close_notify",
+        (EndHow::Rst, Some(_)) => "took its leave in TLS and then aborted the connection (RST)",
+        (_, Some(_)) => "closed in order",
+        (_, None) => "closed without a close_notify",
+    };
+    let summary = format!("The {} {manner}; why is inside TLS that was not decrypted.", by.name());
+    let confidence = Confidence::new(0.1);
+    let mut verdict =
+        plain(stamp, by, end.how, Cause::Unknown, confidence, Blame::Unknown, &summary);
+    verdict.advice.extend(flow.tls.as_ref().and_then(|tls| tls.why_not.clone()));
+    Some(verdict)
 }
 
 fn verdict(flow: &OtherFlow, client: Half, end: End) -> Option<Verdict> {
@@ -87,9 +118,6 @@ fn verdict(flow: &OtherFlow, client: Half, end: End) -> Option<Verdict> {
             configured_in: ConfiguredIn::Server,
         });
         return Some(verdict);
-    }
-    if asked.starts_with(&[0x16, 3]) && answered.starts_with(&[0x16, 3]) {
-        return None; // TLS on both sides: not for this judgement
     }
     if is_success(answered) {
         let summary = "The server speaks HTTP/1.1 on this port too and answered.";

@@ -2,23 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::board::{Board, ConnectionRow, End, EndHow, GoawayRow};
+use crate::board::{Board, ConnectionRow, End, EndHow, GoawayRow, TlsRow};
 use crate::cause::neighbours::{self, Ending, Revision};
 use crate::cause::pair::{About, Answered, PairFacts};
 use crate::cause::scene::Scene;
 use crate::cause::timeouts::{self, Settled};
 use crate::cause::{self, Judged, conflicts, implementation};
-use crate::pipeline::OtherFlow;
 use crate::track::history::History;
 use crate::vocab::address::{Both, Endpoint, Side};
 use crate::vocab::flow::FlowEnd;
+use crate::vocab::frame::Transport;
+use crate::vocab::tls::TlsFacts;
 use crate::vocab::verdict::{Implementation, Verdict};
 
-use super::other;
+use super::{OtherFlow, Sink, other};
 
 /// What was found so far.
 #[derive(Debug, Default)]
-pub(super) struct Rows {
+pub struct Rows {
     connections: Vec<Connection>,
     /// Answer times of each server.
     answered: BTreeMap<Endpoint, Answered>,
@@ -35,24 +36,28 @@ struct Connection {
     facts: Option<PairFacts>,
 }
 
-impl Rows {
-    pub fn connection(&mut self, history: History) {
+impl Sink for Rows {
+    fn connection(&mut self, history: History, tls: Option<TlsFacts>) {
         self.servers.insert(history.ends.second);
         let judged = cause::judge(&history);
         self.answered.entry(history.ends.second).or_default().add(&history, &judged);
-        self.connections.push(connection(history, judged));
+        let mut finished = connection(history, judged);
+        finished.row.tls = tls.map(tls_row);
+        self.connections.push(finished);
     }
 
-    pub fn other_flow(&mut self, flow: OtherFlow) {
+    fn other_flow(&mut self, flow: OtherFlow) {
         self.others.push(flow);
     }
+}
 
+impl Rows {
+    /// The board, but for its captures: rows in order, revised by their neighbours.
     pub fn into_board(mut self) -> Board {
         let mut other_flows = 0;
         let mut refused = Vec::new();
         for flow in self.others {
-            let server = flow.server().filter(|server| self.servers.contains(server));
-            match server.and_then(|server| other::row(&flow, server)) {
+            match other::row(&flow, &self.servers) {
                 Some(row) => {
                     refused.extend(flow.refused.then_some((row.server, row.last)));
                     self.connections.push(Connection { row, endings: Vec::new(), facts: None });
@@ -101,6 +106,18 @@ impl Rows {
             other_flows,
             ..Board::default()
         }
+    }
+}
+
+/// TLS as the report shows it.
+pub(super) fn tls_row(facts: TlsFacts) -> TlsRow {
+    TlsRow {
+        version: facts.version.map(|version| version.to_string()),
+        cipher: facts.cipher.map(|cipher| cipher.to_string()),
+        alpn: facts.alpn_text(),
+        decrypted: facts.is_decrypted(),
+        sni: facts.sni,
+        why_not: facts.why_not,
     }
 }
 
@@ -247,17 +264,18 @@ fn row(
 fn speaks_http2(history: &History) -> bool {
     let client = &history.sides.first;
     let began = client.first_frame.is_some() || client.preface.is_some();
-    let unseen = history.joined_midway || history.tcp.first.lost > 0;
+    let unseen =
+        history.joined_midway || history.tcp.first.lost > 0 || history.transport == Transport::Tls;
     history.client_speaks_http2 && (began || unseen)
 }
 
 /// A GOAWAY counts as the end where the connection was closed after it, or nothing followed.
 fn end_of(history: &History) -> End {
     let tcp = history.tcp_end();
-    let goaway = history
-        .goaways
-        .first()
-        .filter(|goaway| tcp.is_none_or(|(stamp, ..)| !stamp.before(goaway.stamp)));
+    let goaway = history.goaways.first().filter(
+        |goaway| // What one side sends keeps its order, whatever order its packets came in.
+        tcp.is_none_or(|(stamp, by, _)| by == goaway.by || !stamp.before(goaway.stamp)),
+    );
     match (goaway, tcp) {
         (Some(goaway), _) => {
             End { how: EndHow::Goaway, by: Some(goaway.by), stamp: Some(goaway.stamp) }
