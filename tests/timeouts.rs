@@ -186,13 +186,13 @@ fn open(n: usize, at: u32) -> String {
 
 fn get(n: usize, at: u32, stream: u32, path: &str) -> String {
     format!(
-        "@{n} {at} C> HEADERS {stream} END_STREAM PRIORITY=0 :method=GET :path={path} \
+        "@{n} {at} C> HEADERS {stream} PRIORITY=0 END_STREAM :method=GET :path={path} \
          :scheme=http :authority=a\n"
     )
 }
 
 fn answer(n: usize, at: u32, stream: u32) -> String {
-    format!("@{n} {at} S> HEADERS {stream} END_STREAM PRIORITY=0 :status=200\n")
+    format!("@{n} {at} S> HEADERS {stream} PRIORITY=0 END_STREAM :status=200\n")
 }
 
 /// Lines of several connections in the order of their times.
