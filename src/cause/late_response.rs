@@ -62,8 +62,8 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let gone = spoken(scene.at.since(reset.stamp));
     let answered = after.map(|after| format!("{} after the request and ", spoken(after)));
     let summary = format!(
-        "The {server} {} because it answered stream {stream} {}{gone} after the {} had given \
-         it up.",
+        "The {server} {} because its handler answered stream {stream}, {}{gone} after the {} had \
+         given it up.",
         scene.ending_name(),
         answered.unwrap_or_default(),
         reset.by.name(),

@@ -251,12 +251,10 @@ pub fn spoken(duration: Duration) -> String {
         format!("{:.1} ms", seconds * 1e3)
     } else if seconds < 0.995 {
         format!("{:.0} ms", seconds * 1e3)
-    } else if seconds < 9.95 {
+    } else if seconds < 99.95 {
         let text = format!("{seconds:.2}");
         let text = text.strip_suffix('0').unwrap_or(&text);
         format!("{text} s")
-    } else if seconds < 120.0 {
-        format!("{seconds:.1} s")
     } else {
         format!("{seconds:.0} s")
     }
@@ -304,7 +302,7 @@ mod tests {
         assert_eq!(say(3998.0), "4.0 s");
         assert_eq!(say(1250.0), "1.25 s");
         assert_eq!(say(650.4), "650 ms");
-        assert_eq!(say(10_069.0), "10.1 s");
+        assert_eq!(say(10_069.0), "10.07 s");
         assert_eq!(say(1.25), "1.2 ms");
     }
 

@@ -1,0 +1,309 @@
+//! Captures changed as networks and capturing change them: what loses nothing changes nothing,
+//! and what loses octets hides but never invents.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod common;
+
+use std::collections::{BTreeSet, HashMap};
+
+use serde_json::{Map, Value};
+
+use common::damage::{Harmless, Loss};
+use common::wire::Wire;
+use common::{Case, cases_named, job, list, none, parallel, text};
+
+/// All of Vert.x, floods, reloads, timeouts, violations, Upgrade, and the bases of the wires.
+const CAPTURES: &[&str] = &[
+    "servers/apache-idle",
+    "servers/client-shutdowns",
+    "servers/flood-apache",
+    "servers/haproxy-soft-stop",
+    "servers/nginx-max-requests",
+    "servers/nginx-reload",
+    "servers/upgrade-h2c",
+    "servers/violations-nghttpd",
+    "stacks/go127-timeouts-then-idle-goaway",
+    "stacks/grpcio-max-connection-age",
+    "stacks/grpcio-server-keepalive-timeout",
+    "stacks/grpcio-too-many-pings",
+    "stacks/netty-rapid-reset",
+    "stacks/node-rapid-reset",
+    "stacks/vertx-client-timeout-fixed-guard",
+    "stacks/vertx-client-timeout-goaway1-10s",
+    "stacks/vertx-idle-close-after-timeouts",
+    "stacks/vertx-timeouts-trip-rst-flood",
+    "stacks/vertx-upgrade-client-timeout-goaway1-3s",
+    "stacks/vertx4512-fixed-guard",
+    "stacks/vertx4512-idle",
+    "stacks/vertx4512-rst-flood",
+    "wires/base/base1",
+    "wires/base/base3",
+    "wires/base/base4",
+    "wires/base/base6",
+];
+
+/// Where a report does change: capture, change, reason.
+const CHANGES: &[(&str, &str, &str)] = &[];
+
+/// Where a loss leads to something that is not so: capture, loss, reason.
+const INVENTS: &[(&str, &str, &str)] = &[];
+
+#[test]
+fn what_loses_nothing_changes_nothing() {
+    let cases = cases_named(CAPTURES);
+    let faults = parallel(&cases, |case| {
+        let wire = Wire::read(&case.capture);
+        let whole = shape(&case.report());
+        let mut faults = Vec::new();
+        for change in Harmless::ALL {
+            let Some(changed) = change.apply(&wire) else { continue };
+            let report = changed.with_file(|path| common::report(&job(path)).unwrap());
+            if let Some(differs) = difference(&whole, &shape(&report)) {
+                faults.push((case.name.clone(), format!("{change:?}"), differs));
+            }
+        }
+        faults
+    });
+    judge(faults.concat(), CHANGES);
+}
+
+#[test]
+fn what_loses_octets_invents_nothing() {
+    let cases = cases_named(CAPTURES);
+    let faults = parallel(&cases, |case| {
+        let wire = Wire::read(&case.capture);
+        let whole = Whole::of(case);
+        let mut faults = Vec::new();
+        for loss in Loss::all(wire.packets.len()) {
+            for fault in loss.apply(&wire).with_file(|path| whole.inventions(path)) {
+                faults.push((case.name.clone(), format!("{loss:?}"), fault));
+            }
+        }
+        faults
+    });
+    judge(faults.concat(), INVENTS);
+}
+
+#[test]
+fn two_runs_give_the_same_octets() {
+    let cases = cases_named(CAPTURES);
+    parallel(&cases, |case| {
+        let text = || common::report_text(&case.job()).unwrap();
+        assert!(text() == text(), "{}", case.name);
+    });
+}
+
+/// Fails with what is not on the list, and with what is on the list and did not happen.
+fn judge(found: Vec<(String, String, String)>, known: &[(&str, &str, &str)]) {
+    let same = |(name, what, _): &(String, String, String), known: &(&str, &str, &str)| {
+        name == known.0 && what == known.1
+    };
+    let mut faults: Vec<String> = Vec::new();
+    for fault in &found {
+        if !known.iter().any(|known| same(fault, known)) {
+            faults.push(format!("{} {}: {}", fault.0, fault.1, fault.2));
+        }
+    }
+    for known in known {
+        if !found.iter().any(|fault| same(fault, known)) {
+            faults.push(format!("{} {} is right now: strike it", known.0, known.1));
+        }
+    }
+    none(&faults);
+}
+
+/// A report without what the packets' cut, order and time decide: no packet numbers, no times.
+fn shape(report: &Value) -> Value {
+    let mut shape = Map::new();
+    for key in ["connections", "inferred_timeouts", "conflicts", "summary"] {
+        shape.insert(key.to_owned(), stripped(&report[key]));
+    }
+    Value::Object(shape)
+}
+
+/// Of these only presence is kept: places, times and texts that name them.
+const PLACES: &[&str] = &[
+    "packet",
+    "at",
+    "first_packet",
+    "last_packet",
+    "opened_packet",
+    "request_packet",
+    "reset_packet",
+    "offending_packet",
+    "first_packet_at",
+    "last_packet_at",
+    "opened_at",
+    "closed_at",
+    "ended_at",
+    "spread_seconds",
+    "text",
+    "summary",
+    "against",
+];
+
+fn stripped(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let strip = |(key, value): (&String, &Value)| {
+                let is_place = PLACES.contains(&key.as_str()) && !value.is_object();
+                let kept = if is_place { (!value.is_null()).into() } else { stripped(value) };
+                (key.clone(), kept)
+            };
+            Value::Object(map.iter().map(strip).collect())
+        }
+        Value::Array(values) => values.iter().map(stripped).collect(),
+        other => other.clone(),
+    }
+}
+
+/// Where two shapes differ; times may by 2 % and a few milliseconds.
+fn difference(one: &Value, two: &Value) -> Option<String> {
+    match (one, two) {
+        (Value::Object(a), Value::Object(b)) => {
+            let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+            keys.into_iter().find_map(|key| {
+                let differs = difference(&one[key.as_str()], &two[key.as_str()])?;
+                Some(format!("{key}.{differs}"))
+            })
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            a.iter().zip(b).enumerate().find_map(|(index, (one, two))| {
+                difference(one, two).map(|differs| format!("{index}.{differs}"))
+            })
+        }
+        (Value::Number(a), Value::Number(b)) if a.is_f64() || b.is_f64() => {
+            let (a, b) = (a.as_f64().unwrap(), b.as_f64().unwrap());
+            ((a - b).abs() > (0.02 * a.abs()).max(0.004)).then(|| format!(" {a} {b}"))
+        }
+        _ if one == two => None,
+        _ => {
+            let cut = |value: &Value| value.to_string().chars().take(120).collect::<String>();
+            Some(format!(" {} | {}", cut(one), cut(two)))
+        }
+    }
+}
+
+/// Both addresses: what names a connection in damaged and undamaged runs.
+type Pair = (String, String);
+
+/// What the undamaged capture says.
+struct Whole {
+    /// Each direction's frames in order: those of connections that share their addresses stand
+    /// behind each other.
+    frames: HashMap<(u64, bool), Vec<Value>>,
+    /// What each connection may be told to have died of.
+    causes: HashMap<Pair, BTreeSet<String>>,
+}
+
+impl Whole {
+    fn of(case: &Case) -> Self {
+        let mut whole = Self { frames: HashMap::new(), causes: HashMap::new() };
+        for frame in case.frames() {
+            let key = (frame["connection"].as_u64().unwrap(), frame["by"] == "client");
+            whole.frames.entry(key).or_default().push(frame);
+        }
+        let report = case.report();
+        for connection in list(&report["connections"]) {
+            let causes = whole.causes.entry(pair(connection)).or_default();
+            causes.extend(verdicts(connection).flat_map(names));
+        }
+        for want in list(&case.truth["connections"]) {
+            let causes = whole.causes.entry(pair(want)).or_default();
+            for told in list(&want["goaways"]).iter().chain([want]) {
+                let keys = ["cause", "also", "no_goaway_cause", "visible_cause"];
+                causes.extend(keys.iter().filter_map(|key| told[*key].as_str().map(String::from)));
+                causes.extend(list(&told["accept"]).iter().map(|name| text(name).to_owned()));
+            }
+        }
+        whole
+    }
+
+    /// What a damaged capture's report and frames say that is not so.
+    fn inventions(&self, path: &std::path::Path) -> Vec<String> {
+        let mut faults = Vec::new();
+        let report = common::report(&job(path)).unwrap();
+        for connection in list(&report["connections"]) {
+            let Some(causes) = self.causes.get(&pair(connection)) else {
+                faults.push(format!("connection {} is new", connection["client"]));
+                continue;
+            };
+            for verdict in verdicts(connection) {
+                let sure = verdict["confidence"].as_f64().unwrap() >= 0.8;
+                let cause = text(&verdict["cause"]);
+                if sure && cause != "unknown" && !causes.contains(cause) {
+                    faults.push(format!(
+                        "{}: {cause} at {}, not {causes:?}",
+                        connection["client"], verdict["confidence"]
+                    ));
+                }
+            }
+        }
+        faults.extend(self.new_frames(&common::frames(&job(path)).unwrap()));
+        faults.truncate(3);
+        faults
+    }
+
+    /// Frames of a damaged run that the undamaged one has not, or not in this order.
+    fn new_frames(&self, told: &[Value]) -> Vec<String> {
+        let mut halves: HashMap<(u64, bool), Vec<&Value>> = HashMap::new();
+        for frame in told {
+            let key = (frame["connection"].as_u64().unwrap(), frame["by"] == "client");
+            halves.entry(key).or_default().push(frame);
+        }
+        let mut faults = Vec::new();
+        for ((_, by_client), frames) in halves {
+            let truths = self.frames.iter().filter(|((_, client), _)| *client == by_client);
+            let best = truths.map(|(_, truth)| out_of_place(truth, &frames)).min_by_key(Vec::len);
+            faults.extend(best.unwrap_or_else(|| vec!["a whole direction".to_owned()]));
+        }
+        faults
+    }
+}
+
+/// The frames that do not stand in `truth` behind those before them.
+fn out_of_place(truth: &[Value], told: &[&Value]) -> Vec<String> {
+    let mut from = 0;
+    let mut faults = Vec::new();
+    for frame in told {
+        match truth[from..].iter().position(|truth| is_part(frame, truth)) {
+            Some(place) => from += place + 1,
+            None => faults.push(frame.to_string().chars().take(200).collect()),
+        }
+    }
+    faults
+}
+
+/// Whether a frame says nothing that the true one does not say.
+fn is_part(told: &Value, truth: &Value) -> bool {
+    let same = ["type", "stream", "length", "flags"].iter().all(|key| told[*key] == truth[*key]);
+    let fields = ["error_code", "last_stream_id", "settings", "increment", "opaque"];
+    let agrees = |key: &str| told[key].is_null() || told[key] == truth[key];
+    same && fields.iter().all(|key| agrees(key)) && {
+        let all = list(&truth["headers"]);
+        let mut from = 0;
+        list(&told["headers"]).iter().all(|field| {
+            let fits = |truth: &Value| {
+                let part = |at: usize| field[at].is_null() || field[at] == truth[at];
+                part(0) && part(1)
+            };
+            let place = all.get(from..).and_then(|rest| rest.iter().position(fits));
+            from += place.map_or(0, |place| place + 1);
+            place.is_some()
+        })
+    }
+}
+
+fn pair(connection: &Value) -> Pair {
+    (text(&connection["client"]).to_owned(), text(&connection["server"]).to_owned())
+}
+
+fn verdicts(connection: &Value) -> impl Iterator<Item = &Value> {
+    let goaways = list(&connection["goaways"]).iter().map(|goaway| &goaway["verdict"]);
+    goaways.chain([&connection["end_verdict"]]).filter(|verdict| !verdict.is_null())
+}
+
+fn names(verdict: &Value) -> Vec<String> {
+    ["cause", "trigger"].map(|key| text(&verdict[key]).to_owned()).to_vec()
+}
