@@ -34,15 +34,18 @@ fn idle(at: f64, end: &str) -> Talk {
     Talk::opened().served(10.0, 1).s(at, end).s(at + 1.0, "FIN")
 }
 
-/// Requests cancelled at one age, `every` ms, then the ending right behind the last.
+/// Requests cancelled as soon as sent, one `every` ms, and the time after the last.
+fn cancelled(count: u32, every: f64) -> (Talk, f64) {
+    let talk = (0..count).fold(Talk::opened(), |talk, number| {
+        let (at, stream) = (10.0 + f64::from(number) * every, number * 2 + 1);
+        talk.get(at, stream).cancel(at + 0.5, stream)
+    });
+    (talk, 10.0 + f64::from(count) * every)
+}
+
+/// The same, and the ending right behind the last.
 fn resets(count: u32, every: f64, end: &str) -> Talk {
-    let mut talk = Talk::opened();
-    let mut at = 10.0;
-    for number in 0..count {
-        let stream = number * 2 + 1;
-        talk = talk.get(at, stream).cancel(at + 0.5, stream);
-        at += every;
-    }
+    let (talk, at) = cancelled(count, every);
     talk.s(at + 1.0, end).s(at + 2.0, "FIN")
 }
 
@@ -223,9 +226,7 @@ fn drains_and_ages() {
         ),
         Case(
             "after cancels",
-            resets(40, 20.0, "PING 0000000000000005")
-                .get(2500.0, 201)
-                .s(2540.0, "GOAWAY 201 NO_ERROR"),
+            cancelled(40, 20.0).0.get(2500.0, 201).s(2540.0, "GOAWAY 201 NO_ERROR"),
             GracefulShutdown,
             0.6,
         ),
