@@ -64,27 +64,12 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let confidence = match (idle_word, timeout_word, scene.open_count == 0) {
         (true, ..) => 0.93,
         (_, true, _) => 0.85,
-        (_, _, true) if scene.goaway.is_some() => {
-            if round {
-                0.78
-            } else {
-                0.62
-            }
-        }
-        (_, _, true) => {
-            if round {
-                0.75
-            } else {
-                0.5
-            }
-        }
-        (_, _, false) => {
-            if is_setting(span) && span >= LONG {
-                0.78
-            } else {
-                0.3
-            }
-        }
+        (_, _, true) if scene.goaway.is_some() && round => 0.78,
+        (_, _, true) if scene.goaway.is_some() => 0.62,
+        (_, _, true) if round => 0.75,
+        (_, _, true) => 0.5,
+        (_, _, false) if is_setting(span) && span >= LONG => 0.78,
+        (_, _, false) => 0.3,
     };
     let by = scene.by.name();
     let waiting = match scene.open_count {
