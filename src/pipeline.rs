@@ -1,7 +1,10 @@
 //! One shard of the house: the only place that names the rooms together.
 //!
-//! packet -> segment -> octets in order -> (TLS) -> HTTP/2 frames -> history. Drain rule: one
-//! packet goes through every room before the next one enters.
+//! packet -> segment -> octets in order -> (TLS) -> HTTP/2 frames -> history -> verdicts in rows.
+//! Drain rule: one packet goes through every room before the next one enters.
+
+mod other;
+pub mod rows;
 
 use rustc_hash::FxHashMap;
 
@@ -160,9 +163,13 @@ struct Lanes {
 }
 
 impl Pipeline {
-    /// A shard within `limits`, with the TLS secrets there are; `keep_rows` keeps a row for each
-    /// stream.
-    pub fn new(limits: &Limits, keys: KeyLog, keep_rows: bool) -> Self {
+    /// A shard within `limits`. `secrets` are texts of TLS key logs; `keep_rows` keeps a row for
+    /// each stream.
+    pub fn new(limits: &Limits, secrets: &[Vec<u8>], keep_rows: bool) -> Self {
+        let mut keys = KeyLog::new();
+        for text in secrets {
+            keys.add_text(text);
+        }
         Self {
             limits: limits.clone(),
             packets: packet::Decoder::new(limits),

@@ -16,7 +16,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("h2", &["vocab"]),
     ("track", &["vocab"]),
     ("cause", &["vocab", "track::history"]),
-    ("pipeline", &["vocab", "packet", "tcp", "tls", "h2", "track", "cause"]),
+    ("pipeline", &["vocab", "packet", "tcp", "tls", "h2", "track", "cause", "board"]),
     ("board", &["vocab"]),
     ("exchange", &["vocab"]),
     ("report", &["vocab", "board"]),

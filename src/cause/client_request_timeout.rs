@@ -24,8 +24,7 @@ pub const DETECTOR: Detector = Detector {
         known: "Vert.x and ServiceComb request.timeout, Go http.Client.Timeout, gRPC deadlines, \
                 OkHttp callTimeout, curl --max-time, httpx timeout.",
         what_to_do: "Make the timeout longer than the server's slowest answer plus 2 to 5 s, or \
-                     make the server answer faster; stop the server's work when the client is \
-                     gone.",
+                     make the server answer faster; stop the server's work when the client left.",
     },
     step,
 };

@@ -71,6 +71,11 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         (_, _, false) if is_setting(span) && span >= LONG => 0.78,
         (_, _, false) => 0.3,
     };
+    let confidence = scene.despite_holes(Confidence::new(confidence));
+    Some(told(scene, span, confidence))
+}
+
+fn told(scene: &Scene<'_>, span: Duration, confidence: Confidence) -> Step {
     let by = scene.by.name();
     let waiting = match scene.open_count {
         0 => "nothing was asked for".to_string(),
@@ -78,7 +83,6 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     };
     let summary = format!("The {by} {} after {waiting} for {}.", scene.ending_name(), spoken(span));
     let blame = if scene.open_count == 0 { Blame::None } else { Blame::Server };
-    let confidence = scene.despite_holes(Confidence::new(confidence));
     let mut step = Step::new(Cause::IdleTimeout, confidence, blame, summary);
     let last = [scene.last_message.first, scene.last_message.second];
     if let Some(last) = last.into_iter().flatten().max_by_key(|stamp| stamp.order()) {
@@ -95,7 +99,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         samples: 1,
         configured_in: scene.by.into(),
     });
-    Some(step)
+    step
 }
 
 /// The idle time: since the last stream ended, or since the last octet, whichever a person would

@@ -20,8 +20,7 @@ pub const DETECTOR: Detector = Detector {
                       (ENHANCE_YOUR_CALM \"ping_timeout\" in gRPC, PROTOCOL_ERROR in OkHttp and \
                       Akka, INTERNAL_ERROR in Kestrel) or, most often, a bare close.",
         looks_alike: "too_many_pings blames pings that came too often. A connection closed while a \
-                      PING happens to be on its way: there the wait is no longer than a round \
-                      trip.",
+                      PING is on its way: there the wait is no longer than a round trip.",
         known: "gRPC keepalive time and timeout (20 s), Go ReadIdleTimeout and PingTimeout (15 s), \
                 OkHttp pingInterval, Envoy connection_keepalive, HAProxy idle-ping.",
         what_to_do: "Find out why the peer was silent: stopped or overloaded process, dead host, \

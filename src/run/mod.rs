@@ -2,7 +2,5 @@
 //! clocks.
 
 pub mod offline;
-mod other;
 mod progress;
-mod rows;
 mod secrets;

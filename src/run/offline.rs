@@ -8,17 +8,15 @@ use rustc_hash::FxHashMap;
 use crate::board::Board;
 use crate::capture::Source;
 use crate::error::Error;
-use crate::pipeline::{OtherFlow, Pipeline, Sink};
-use crate::track::history::History;
+use crate::pipeline::rows::Rows;
+use crate::pipeline::{Pipeline, Sink};
 use crate::vocab::capture::CaptureFacts;
 use crate::vocab::flow::FlowId;
 use crate::vocab::frame::Frame;
 use crate::vocab::limits::{Hit, Limits};
 use crate::vocab::packet::Skip;
-use crate::vocab::tls::TlsFacts;
 
 use super::progress::Progress;
-use super::rows::Rows;
 use super::secrets;
 
 /// What to read.
@@ -41,9 +39,9 @@ pub struct Job {
 /// # Errors
 /// Where an input cannot be read at all.
 pub fn report(job: &Job) -> Result<Board, Error> {
-    let mut collector = Collector { rows: Rows::default() };
-    let (captures, hits) = read(job, job.streams, &mut collector, |_| false)?;
-    let mut board = collector.rows.into_board();
+    let mut rows = Rows::default();
+    let (captures, hits) = read(job, job.streams, &mut rows, |_| false)?;
+    let mut board = rows.into_board();
     board.captures = captures;
     for (hit, count) in hits {
         *board.hits.entry(hit).or_default() += count;
@@ -66,20 +64,6 @@ pub fn frames<E>(
         Some(failure) => Err(failure),
         None => Ok(captures),
     })
-}
-
-struct Collector {
-    rows: Rows,
-}
-
-impl Sink for Collector {
-    fn connection(&mut self, history: History, tls: Option<TlsFacts>) {
-        self.rows.connection(history, tls);
-    }
-
-    fn other_flow(&mut self, flow: OtherFlow) {
-        self.rows.other_flow(flow);
-    }
 }
 
 struct Lister<F, E> {
@@ -108,9 +92,9 @@ fn read<S: Sink>(
     sink: &mut S,
     is_enough: impl Fn(&S) -> bool,
 ) -> Result<(Vec<CaptureFacts>, Hits), Error> {
-    let keys = secrets::gather(job)?;
+    let secrets = secrets::gather(job)?;
     let mut source = Source::open(&job.files)?;
-    let mut pipeline = Pipeline::new(&job.limits, keys, keep_rows);
+    let mut pipeline = Pipeline::new(&job.limits, &secrets, keep_rows);
     let mut progress = Progress::new(source.total_bytes());
     let mut skips: Skips = vec![BTreeMap::new(); job.files.len()];
     loop {

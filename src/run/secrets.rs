@@ -4,35 +4,29 @@ use std::path::{Path, PathBuf};
 
 use crate::capture::Source;
 use crate::error::Error;
-use crate::tls::KeyLog;
 
 use super::offline::Job;
 
-/// Every secret that can be had before the first packet is read. Secrets inside a pcapng file may
-/// stand behind the packets they open, so files are read once for them alone; standard input
-/// cannot be read twice.
+/// Texts of every key log that can be had before the first packet is read. Secrets inside a
+/// pcapng file may stand behind the packets they open, so such files are read once for them
+/// alone; standard input cannot be read twice.
 ///
 /// # Errors
 /// Where a key log that was asked for, or a capture, cannot be read at all.
-pub(super) fn gather(job: &Job) -> Result<KeyLog, Error> {
-    let mut keys = KeyLog::new();
+pub(super) fn gather(job: &Job) -> Result<Vec<Vec<u8>>, Error> {
+    let mut texts = Vec::new();
     for path in &job.keylogs {
-        let octets = std::fs::read(path).map_err(|source| Error::of_file(path, source))?;
-        keys.add_text(&octets);
+        texts.push(std::fs::read(path).map_err(|source| Error::of_file(path, source))?);
     }
     // The variable is set for the programs that write it; it says nothing about this run.
-    if let Some(octets) = job.keylog_of_environment.as_deref().and_then(|p| std::fs::read(p).ok()) {
-        keys.add_text(&octets);
-    }
+    texts.extend(job.keylog_of_environment.as_deref().and_then(|path| std::fs::read(path).ok()));
     let files: Vec<PathBuf> = job.files.iter().filter(|path| is_pcapng(path)).cloned().collect();
     if !files.is_empty() {
         let mut source = Source::open(&files)?;
         while source.next().is_some() {}
-        for text in source.secrets() {
-            keys.add_text(text);
-        }
+        texts.extend(source.secrets().iter().cloned());
     }
-    Ok(keys)
+    Ok(texts)
 }
 
 /// Whether a file is pcapng, as far as its name or its first octets tell.

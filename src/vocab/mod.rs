@@ -12,6 +12,7 @@ pub mod frame;
 pub mod header;
 pub mod limits;
 pub mod packet;
+pub mod pair;
 pub mod rule;
 pub mod segment;
 pub mod setting;

@@ -8,7 +8,6 @@ mod windows;
 
 use crate::exchange;
 use crate::pipeline::{Pipeline, Sink};
-use crate::tls::KeyLog;
 use crate::track::history::History;
 use crate::vocab::limits::Limits;
 use crate::vocab::packet::{LinkType, Packet};
@@ -36,7 +35,7 @@ impl Sink for Histories {
 /// The only connection of a whole script.
 fn history(script: &str) -> History {
     let limits = Limits::default();
-    let mut pipeline = Pipeline::new(&limits, KeyLog::default(), false);
+    let mut pipeline = Pipeline::new(&limits, &[], false);
     let mut sink = Histories::default();
     let packets = exchange::packets(script).unwrap_or_else(|error| panic!("{error}\n{script}"));
     for ((at, data), number) in packets.iter().zip(1..) {

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use super::OtherFlow;
 use super::rows::tls_row;
 use crate::board::{ConnectionRow, End, EndHow, StreamCounts};
 use crate::cause;
 use crate::cause::scene::spoken;
-use crate::pipeline::OtherFlow;
 use crate::vocab::address::{Both, Endpoint, Half, Side};
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::frame::Transport;

@@ -1,0 +1,278 @@
+//! A stream's life: opened, answered, ended, reset, and what comes too late.
+
+use crate::vocab::address::Side;
+use crate::vocab::error_code::ErrorCode;
+use crate::vocab::frame::{Flags, Frame, FrameType, Payload};
+use crate::vocab::header::HeaderList;
+use crate::vocab::limits::{Hit, Limits};
+
+use super::header::{self, Kept};
+use super::history::{Late, Reset};
+use super::stream::Stream;
+use super::{NOTES_KEPT, Tracker, is_larger, row};
+
+impl Tracker {
+    /// The stream of a HEADERS or DATA frame; opened by it where it can be.
+    fn stream_for(&mut self, frame: &Frame<'_>, limits: &Limits) -> Option<&mut Stream> {
+        let id = frame.head.stream;
+        if id == 0 {
+            return None;
+        }
+        if !self.open.contains_key(&id) {
+            let opener = if id.is_multiple_of(2) { Side::Server } else { Side::Client };
+            let highest = self.history.sides.side(opener).highest_stream;
+            let opens = frame.by == opener && frame.head.kind == FrameType::HEADERS;
+            // A stream whose beginning the capture lacks is known by its later frames.
+            let unseen = self.history.joined_midway || self.history.has_loss();
+            let skipped = opens && self.skipped.iter().any(|gap| gap.contains(&id));
+            let known =
+                id <= highest && !skipped && (!unseen || self.reset_places.contains_key(&id));
+            if known || !(opens || unseen) {
+                return None;
+            }
+            if self.open.len() >= limits.open_streams {
+                self.hit(Hit::OpenStreams);
+                return None;
+            }
+            let stream = self.begin(id, opener, opens.then_some(frame.stamp));
+            self.insert(stream);
+        }
+        self.open.get_mut(&id)
+    }
+
+    pub(super) fn headers(&mut self, frame: &Frame<'_>, limits: &Limits) {
+        let id = frame.head.stream;
+        if self.stream_for(frame, limits).is_none() {
+            self.late_frame(frame);
+            return;
+        }
+        if let Some(list) = &frame.headers {
+            self.header_list(id, frame, list);
+        }
+        let Some(stream) = self.open.get_mut(&id) else { return };
+        *stream.last.side_mut(frame.by) = Some(frame.stamp);
+        if frame.head.flags.has(Flags::END_STREAM) {
+            stream.ended.side_mut(frame.by).get_or_insert(frame.stamp);
+            self.close_if_complete(id);
+        }
+    }
+
+    pub(super) fn continuation(&mut self, frame: &Frame<'_>) {
+        if let Some(list) = &frame.headers
+            && self.open.contains_key(&frame.head.stream)
+        {
+            self.header_list(frame.head.stream, frame, list);
+        }
+    }
+
+    /// A complete header list on an open stream.
+    fn header_list(&mut self, id: u32, frame: &Frame<'_>, list: &HeaderList<'_>) {
+        let facts = self.history.sides.side_mut(frame.by);
+        if facts.largest_block.is_none_or(|old| is_larger(old, list.size, frame.stamp)) {
+            facts.largest_block = Some((list.size, frame.stamp, id));
+        }
+        let kept = Kept::of(list);
+        if facts.software.is_none() {
+            facts.software = kept.software();
+        }
+        if facts.pseudo_order.is_none() {
+            facts.pseudo_order = Some(header::pseudo_order(list));
+        }
+        let Some(mut stream) = self.open.remove(&id) else { return };
+        if frame.by == stream.opener {
+            if stream.last.side(frame.by).is_none() {
+                self.describe_request(&mut stream, list, &kept);
+            } else if let Some(row) = &mut stream.row {
+                row::trailers(row, list, &kept);
+            }
+        } else {
+            self.response_headers(&mut stream, frame, list, &kept);
+        }
+        self.open.insert(id, stream);
+    }
+
+    pub(super) fn describe_request(
+        &mut self,
+        stream: &mut Stream,
+        list: &HeaderList<'_>,
+        kept: &Kept<'_>,
+    ) {
+        stream.deadline = kept.deadline();
+        stream.grpc = kept.is_grpc();
+        (stream.class, stream.request) = kept.class();
+        if let Some(row) = &mut stream.row {
+            row::request(row, list, kept);
+        }
+    }
+
+    fn response_headers(
+        &mut self,
+        stream: &mut Stream,
+        frame: &Frame<'_>,
+        list: &HeaderList<'_>,
+        kept: &Kept<'_>,
+    ) {
+        let interim = kept.status().is_some_and(|status| status < 200);
+        if stream.responded.is_some() {
+            if let Some(row) = &mut stream.row {
+                row::trailers(row, list, kept);
+            }
+        } else if !interim {
+            stream.responded = Some(frame.stamp);
+            if let Some(opened) = stream.opened {
+                self.history.answers.add(frame.stamp.since(opened));
+            }
+            if let Some(row) = &mut stream.row {
+                row::response(row, list, kept, stream.opened, frame.stamp);
+            }
+        }
+    }
+
+    pub(super) fn data(&mut self, frame: &Frame<'_>, limits: &Limits) {
+        let ends = frame.head.flags.has(Flags::END_STREAM);
+        if frame.head.length == 0 && !ends {
+            self.history.sides.side_mut(frame.by).empty_data += 1;
+        }
+        let Some(stream) = self.stream_for(frame, limits) else {
+            self.late_frame(frame);
+            return;
+        };
+        let octets = match frame.payload {
+            Payload::Data { data } => u64::from(data),
+            _ => u64::from(frame.head.length),
+        };
+        *stream.data.side_mut(frame.by) += octets;
+        *stream.last.side_mut(frame.by) = Some(frame.stamp);
+        if ends {
+            stream.ended.side_mut(frame.by).get_or_insert(frame.stamp);
+            self.close_if_complete(frame.head.stream);
+        }
+    }
+
+    fn close_if_complete(&mut self, id: u32) {
+        if !self.open.get(&id).is_some_and(Stream::is_complete) {
+            return;
+        }
+        if let Some(stream) = self.remove(id) {
+            self.history.counts.completed += u64::from(stream.opener == Side::Client);
+            let ended = stream.completed_at();
+            self.history.last_completed = ended;
+            if let Some(row) = stream.row {
+                self.history.rows.push(row::completed(*row, ended, &stream.data, stream.opener));
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: u32) -> Option<Stream> {
+        let stream = self.open.remove(&id)?;
+        let open = self.open_of.side_mut(stream.opener);
+        *open = open.saturating_sub(1);
+        if self.open.is_empty() {
+            let last = stream.snapshot().last;
+            self.history.idle_since = Some(last.unwrap_or(self.history.last));
+        }
+        Some(stream)
+    }
+
+    pub(super) fn reset(&mut self, frame: &Frame<'_>, limits: &Limits) {
+        let id = frame.head.stream;
+        let code = match frame.payload {
+            Payload::RstStream { code } => Some(code),
+            Payload::Unseen => None,
+            _ => return,
+        };
+        let Some(stream) = self.remove(id).or_else(|| self.unseen(id)) else { return };
+        let answer_ended = stream.answer_ended();
+        let by_opener = frame.by == stream.opener;
+        let is_cancel = by_opener && !answer_ended;
+        let counts = &mut self.history.counts;
+        if is_cancel {
+            counts.cancelled += 1;
+        } else if code == Some(ErrorCode::REFUSED_STREAM) {
+            counts.refused += 1;
+        } else if answer_ended {
+            counts.completed += 1; // the rest of the request is not wanted (RFC 9113 section 8.1)
+        } else {
+            counts.reset += 1;
+        }
+        if self.open.is_empty() {
+            self.history.idle_since = Some(frame.stamp);
+        }
+        if self.history.resets.len() < limits.resets {
+            self.reset_places.insert(id, self.history.resets.len());
+            self.history.resets.push(Reset {
+                stream: id,
+                by: frame.by,
+                code,
+                stamp: frame.stamp,
+                opener: stream.opener,
+                opened: stream.opened,
+                request_ended: stream.ended.side(stream.opener).is_some(),
+                responded: stream.responded,
+                answer_ended,
+                last_from_peer: *stream.last.side(frame.by.other()),
+                deadline: stream.deadline,
+                grpc: stream.grpc,
+                class: stream.class,
+                request: stream.request.as_deref().map(str::to_string),
+                is_cancel,
+                end_offset: frame.end_offset(),
+                sent: *stream.data.side(frame.by),
+            });
+        } else {
+            self.history.resets_beyond += 1;
+            self.hit(Hit::Resets);
+        }
+        if let Some(row) = stream.row {
+            let code = code.unwrap_or(ErrorCode::NO_ERROR);
+            let row = row::reset(*row, frame.stamp, frame.by, code, &stream.data, stream.opener);
+            self.history.rows.push(row);
+        }
+    }
+
+    /// A stream that is known by its reset alone: its beginning is not in the capture.
+    fn unseen(&mut self, id: u32) -> Option<Stream> {
+        let holes = self.history.joined_midway || self.history.has_loss();
+        let opener = if id.is_multiple_of(2) { Side::Server } else { Side::Client };
+        let fresh = holes && id > 0 && !self.reset_places.contains_key(&id);
+        let facts = self.history.sides.side(opener);
+        let before = self.history.joined_midway && self.first_opened.is_none_or(|first| id < first);
+        let unknown = fresh && (id > facts.highest_stream || before);
+        unknown.then(|| self.begin(id, opener, None))
+    }
+
+    /// A HEADERS or DATA frame on a stream that is not open.
+    fn late_frame(&mut self, frame: &Frame<'_>) {
+        let Some(place) = self.reset_places.get(&frame.head.stream) else { return };
+        let Some(reset) = self.history.resets.get_mut(*place) else { return };
+        if reset.by == frame.by {
+            return;
+        }
+        if frame.stamp.before(reset.stamp) {
+            // It was sent first; a hole in the capture held it up on its way here.
+            reset.last_from_peer = Some(frame.stamp);
+            if frame.by != reset.opener && frame.head.flags.has(Flags::END_STREAM) {
+                if reset.is_cancel {
+                    self.history.counts.cancelled -= 1;
+                    self.history.counts.completed += 1;
+                }
+                reset.is_cancel = false;
+                reset.answer_ended = true;
+            }
+            return;
+        }
+        let stream = frame.head.stream;
+        let known = self.history.late.iter().any(|late| late.stream == stream);
+        if !known && self.history.late.len() < NOTES_KEPT {
+            self.history.late.push(Late {
+                stream,
+                by: frame.by,
+                stamp: frame.stamp,
+                kind: frame.head.kind,
+                reset: reset.stamp,
+                since_opened: reset.opened.map(|opened| frame.stamp.since(opened)),
+                knowing: frame.seen >= reset.end_offset,
+            });
+        }
+    }
+}
