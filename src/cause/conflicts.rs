@@ -277,7 +277,8 @@ fn idle_counts_octets(pair: &Pair<'_>) -> Option<Conflict> {
             spoken(slowest)
         ),
         cut => format!(
-            "The server closed a connection after {} without octets while {} waited for its answer.",
+            "The server closed a connection after {} without octets while {} waited for its \
+             answer.",
             spoken(limit),
             plural(cut, "request")
         ),
