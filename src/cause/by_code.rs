@@ -143,3 +143,41 @@ fn named(
         Step::new(cause, Confidence::new(confidence), blame, summary)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Talk;
+    use super::*;
+
+    #[test]
+    fn codes_that_say_it() {
+        let told =
+            |end: &str| Talk::opened().served(5.0, 1).get(50.0, 3).s(57.0, end).s(58.0, "FIN");
+        told("GOAWAY 3 HTTP_1_1_REQUIRED").is(Cause::Http11Required, 0.9).blames(Blame::Server);
+        let weak = told("GOAWAY 0 INADEQUATE_SECURITY").is(Cause::InadequateSecurity, 0.9);
+        weak.blames(Blame::Client);
+        told("GOAWAY 3 CONNECT_ERROR").is(Cause::ConnectError, 0.8);
+        let exception = told("GOAWAY 2147483647 INTERNAL_ERROR \"Index 9 out of bounds\"");
+        exception.is(Cause::InternalError, 0.6).blames(Blame::Server);
+        let text = "Stream IDs are exhausted for this endpoint.";
+        told(&format!("GOAWAY 3 REFUSED_STREAM \"{text}\"")).is(Cause::StreamIdExhaustion, 0.6);
+    }
+
+    #[test]
+    fn an_internal_error_that_is_a_lost_ping() {
+        let talk = Talk::opened().get(10.0, 1).s(4000.0, "PING 0000000000000009");
+        talk.s(9005.0, "GOAWAY 1 INTERNAL_ERROR").is(Cause::KeepalivePingTimeout, 0.9);
+    }
+
+    #[test]
+    fn stream_identifiers_near_the_end() {
+        let talk = Talk::opened().served(5.0, 1_073_741_825).s(40.0, "GOAWAY 1073741825 NO_ERROR");
+        talk.is(Cause::StreamIdExhaustion, 0.9).blames(Blame::None);
+    }
+
+    #[test]
+    fn a_bare_internal_error_is_never_sure() {
+        let talk = Talk::opened().get(10.0, 1).hole(30.0).s(57.0, "GOAWAY 1 INTERNAL_ERROR");
+        talk.is_unsure(Cause::InternalError);
+    }
+}

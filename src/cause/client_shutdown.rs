@@ -76,3 +76,34 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let confidence = Confidence::new(confidence);
     Some(Step::new(Cause::ClientShutdown, confidence, Blame::None, summary))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Talk;
+    use super::*;
+
+    #[test]
+    fn done_and_gone() {
+        let talk = Talk::opened().served(10.0, 1).c(95.0, "GOAWAY 0 NO_ERROR").c(95.2, "FIN");
+        talk.is(Cause::ClientShutdown, 0.9).blames(Blame::None).shows(&["GOAWAY"]);
+        Talk::opened().served(10.0, 1).c(95.0, "FIN").is(Cause::ClientShutdown, 0.9);
+    }
+
+    #[test]
+    fn an_answer_to_the_clients_close() {
+        let talk = Talk::opened().served(10.0, 1).c(95.0, "FIN").s(96.0, "GOAWAY 1 NO_ERROR");
+        talk.is(Cause::ClientShutdown, 0.9).shows(&["FIN", "GOAWAY"]);
+    }
+
+    #[test]
+    fn a_client_that_lost_its_peer_is_not_done() {
+        let talk = Talk::opened().served(10.0, 1).c(4000.0, "PING 0000000000000001");
+        let end = "GOAWAY 0 NO_ERROR \"client transport shutdown\"";
+        talk.c(16_002.0, end).c(16_003.0, "FIN").is(Cause::KeepalivePingTimeout, 0.8);
+    }
+
+    #[test]
+    fn one_request_at_no_particular_age() {
+        Talk::opened().get(10.0, 1).c(1387.0, "RST").is_unsure(Cause::AbruptClose);
+    }
+}

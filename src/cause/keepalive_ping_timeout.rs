@@ -88,3 +88,67 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     });
     Some(step)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Talk;
+    use super::*;
+
+    #[test]
+    fn nobody_answers() {
+        let talk = Talk::opened().served(10.0, 1).get(50.0, 3).c(6050.0, "PING 0000000100000000");
+        let verdict = talk.c(11_052.0, "FIN").is(Cause::KeepalivePingTimeout, 0.9);
+        verdict
+            .after(Cause::KeepalivePingTimeout, 5.0)
+            .blames(Blame::Server)
+            .shows(&["PING", "FIN"]);
+    }
+
+    #[test]
+    fn a_ping_on_its_way_is_not_lost() {
+        let talk = Talk::opened().served(10.0, 1).c(400.0, "PING 0000000000000001").c(430.0, "FIN");
+        talk.is(Cause::ClientShutdown, 0.7);
+        // A long way: the earlier PING took 300 ms.
+        let far = Talk::default()
+            .raw(0.0, "0 C> PREFACE\n+ SETTINGS\n2 S> SETTINGS\n+ SETTINGS ACK")
+            .c(3.0, "SETTINGS ACK")
+            .c(10.0, "PING 0000000000000001")
+            .s(310.0, "PING ACK 0000000000000001")
+            .served(1000.0, 1)
+            .c(2000.0, "PING 0000000000000002")
+            .c(2250.0, "GOAWAY 0 NO_ERROR");
+        assert_ne!(far.told().cause, Cause::KeepalivePingTimeout);
+    }
+
+    #[test]
+    fn too_many_pings_blame_the_other_side() {
+        let mut talk = Talk::opened().get(5.0, 1);
+        for at in [2000.0, 4000.0, 6000.0] {
+            talk = talk.c(at, "PING").s(at + 0.2, "PING ACK");
+        }
+        talk.s(6000.4, "GOAWAY 1 ENHANCE_YOUR_CALM \"too_many_pings\"")
+            .is(Cause::TooManyPings, 0.9);
+    }
+
+    #[test]
+    fn other_frames_came_but_no_answer() {
+        let talk = Talk::opened()
+            .get(10.0, 1)
+            .c(2000.0, "PING 0000000100000000")
+            .s(2500.0, "WINDOW_UPDATE 0 10")
+            .c(8003.0, "GOAWAY 0 PROTOCOL_ERROR");
+        talk.is(Cause::KeepalivePingTimeout, 0.6);
+    }
+
+    #[test]
+    fn less_sure_with_a_hole() {
+        let talk = Talk::opened()
+            .get(10.0, 1)
+            .gap(20.0, 'S', 1)
+            .s(21.0, "WINDOW_UPDATE 0 1")
+            .s(22.0, "WINDOW_UPDATE 0 1")
+            .c(6050.0, "PING")
+            .c(11_052.0, "FIN");
+        talk.is_unsure(Cause::KeepalivePingTimeout);
+    }
+}

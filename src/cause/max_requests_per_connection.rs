@@ -84,3 +84,45 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     step.evidence.push(evidence::on_connection(requested, Side::Client, "HEADERS", text));
     Some(step)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Talk;
+    use super::*;
+
+    /// So many requests, the GOAWAY right behind the last.
+    fn served(count: u32) -> Talk {
+        let all = (0..count - 1).fold(Talk::opened(), |talk, number| {
+            talk.served(10.0 + f64::from(number) * 23.0, number * 2 + 1)
+        });
+        let (last, at) = (count * 2 - 1, 10.0 + f64::from(count) * 23.0);
+        all.get(at, last).s(at + 0.7, &format!("GOAWAY {last} NO_ERROR")).ok(at + 12.0, last)
+    }
+
+    #[test]
+    fn a_round_count() {
+        let verdict = served(200).is(Cause::MaxRequestsPerConnection, 0.8);
+        verdict.blames(Blame::None).shows(&["HEADERS", "GOAWAY"]);
+        served(30).is(Cause::MaxRequestsPerConnection, 0.7);
+    }
+
+    #[test]
+    fn the_same_count_twice() {
+        let talk = served(17).again(2, 3000.0, &served(17)).again(3, 7100.0, &served(17));
+        talk.is(Cause::MaxRequestsPerConnection, 0.9);
+    }
+
+    #[test]
+    fn a_drain_just_after_a_request() {
+        let all = (0..36).fold(Talk::opened(), |talk, number| {
+            talk.served(10.0 + f64::from(number) * 23.0, number * 2 + 1)
+        });
+        all.get(900.0, 73).s(914.0, "GOAWAY 73 NO_ERROR").is_unsure(Cause::GracefulShutdown);
+    }
+
+    #[test]
+    fn less_sure_with_a_hole() {
+        let talk = served(50).hole(60.0);
+        talk.is_unsure(Cause::MaxRequestsPerConnection);
+    }
+}

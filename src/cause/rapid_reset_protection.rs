@@ -121,3 +121,66 @@ fn is_dense(resets: &[&Reset], scene: &Scene<'_>) -> bool {
         resets.iter().filter(|reset| scene.at.since(reset.stamp) <= Duration::from_secs(1)).count();
     recent * 2 >= resets.len()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Talk;
+    use super::*;
+
+    /// Streams reset, one every `every` ms, each `age` ms old.
+    fn resets(count: u32, every: f64, age: f64) -> (Talk, f64) {
+        let talk = (0..count).fold(Talk::opened(), |talk, number| {
+            let at = 10.0 + f64::from(number) * every;
+            talk.get(at, number * 2 + 1).cancel(at + age, number * 2 + 1)
+        });
+        (talk, 10.0 + f64::from(count - 1) * every + age)
+    }
+
+    #[test]
+    fn three_links() {
+        let (talk, last) = resets(151, 31.0, 2200.0);
+        let verdict = talk
+            .s(last + 0.6, "GOAWAY 2147483647 ENHANCE_YOUR_CALM")
+            .is(Cause::ClientRequestTimeout, 0.8);
+        assert_eq!(verdict.trigger, Cause::RapidResetProtection);
+        assert_eq!(verdict.cancelled_streams.len(), 151);
+        verdict.after(Cause::ClientRequestTimeout, 2.2).shows(&["HEADERS", "RST_STREAM", "GOAWAY"]);
+    }
+
+    #[test]
+    fn an_attack() {
+        let (talk, last) = resets(1100, 1.0, 0.2);
+        let verdict =
+            talk.s(last + 0.6, "GOAWAY 2199 INTERNAL_ERROR").is(Cause::RapidResetProtection, 0.9);
+        verdict.blames(Blame::Client);
+        let (talk, last) = resets(320, 2.0, 0.2);
+        talk.s(last + 0.6, "FIN").is(Cause::RapidResetProtection, 0.8);
+    }
+
+    #[test]
+    fn other_reasons_for_the_same_code() {
+        let (talk, _) = resets(4, 5.0, 1.0);
+        let pings = [3000.0, 6000.0, 9000.0]
+            .into_iter()
+            .fold(talk.get(2000.0, 9), |talk, at| talk.c(at, "PING").s(at + 0.2, "PING ACK"));
+        pings
+            .s(9000.5, "GOAWAY 9 ENHANCE_YOUR_CALM \"too_many_pings\"")
+            .is(Cause::TooManyPings, 0.9);
+    }
+
+    #[test]
+    fn a_drain_after_earlier_resets_stays_one() {
+        let (talk, last) = resets(60, 10.0, 300.0);
+        talk.get(last + 900.0, 301)
+            .s(last + 937.0, "GOAWAY 301 NO_ERROR")
+            .is(Cause::GracefulShutdown, 0.6);
+    }
+
+    #[test]
+    fn less_sure_with_a_hole() {
+        let (talk, last) = resets(151, 31.0, 0.5);
+        talk.hole(last + 0.2)
+            .s(last + 1.0, "GOAWAY 2147483647 ENHANCE_YOUR_CALM")
+            .is_unsure(Cause::RapidResetProtection);
+    }
+}

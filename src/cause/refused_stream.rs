@@ -68,3 +68,45 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     step.evidence.push(evidence::reset(last));
     Some(step)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Talk;
+    use super::*;
+
+    /// Streams refused one by one.
+    fn refused(count: u32) -> (Talk, f64) {
+        let open = Talk::with_settings("MAX_CONCURRENT_STREAMS=1").get(5.0, 1);
+        let talk = (0..count).fold(open, |talk, number| {
+            let (stream, at) = (number * 2 + 3, 10.0 + f64::from(number) * 3.0);
+            talk.get(at, stream).s(at + 0.4, &format!("RST_STREAM {stream} REFUSED_STREAM"))
+        });
+        (talk, 10.0 + f64::from(count) * 3.0)
+    }
+
+    #[test]
+    fn too_many_refusals() {
+        let (talk, at) = refused(120);
+        let verdict =
+            talk.s(at, "GOAWAY 241 NO_ERROR").is(Cause::MaxConcurrentStreamsExceeded, 0.8);
+        assert_eq!(verdict.trigger, Cause::RefusedStream);
+        verdict.blames(Blame::Client).shows(&["RST_STREAM", "GOAWAY"]);
+        assert_eq!(verdict.safe_to_retry_streams.len(), 120);
+    }
+
+    #[test]
+    fn a_few_are_everyday() {
+        let (talk, at) = refused(6);
+        let verdict =
+            talk.ok(at, 1).s(at + 8000.5, "GOAWAY 13 NO_ERROR").is(Cause::IdleTimeout, 0.6);
+        assert_eq!(verdict.trigger, Cause::IdleTimeout);
+    }
+
+    #[test]
+    fn less_sure_with_a_hole() {
+        let (talk, at) = refused(120);
+        talk.hole(at)
+            .s(at + 1.0, "GOAWAY 241 NO_ERROR")
+            .is_unsure(Cause::MaxConcurrentStreamsExceeded);
+    }
+}

@@ -92,3 +92,51 @@ fn oldest<'a>(scene: &Scene<'a>) -> Option<&'a OpenStream> {
     let known = scene.open.iter().filter(unfinished).filter(|stream| stream.opened.is_some());
     known.min_by_key(|stream| stream.opened.map(|stamp| stamp.order()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Talk;
+    use super::*;
+
+    #[test]
+    fn a_slow_handler_is_cut_off() {
+        let talk = Talk::opened().served(10.0, 1).get(50.0, 3).get(50.5, 5);
+        let talk = talk.s(9051.0, "GOAWAY 5 PROTOCOL_ERROR").s(9051.3, "FIN");
+        let verdict = talk.is(Cause::ServerRequestTimeout, 0.7);
+        verdict.after(Cause::ServerRequestTimeout, 9.0).blames(Blame::Server);
+        assert_eq!(verdict.maybe_processed_streams, [3, 5]);
+    }
+
+    #[test]
+    fn a_body_that_came_too_slowly() {
+        let talk = Talk::opened().post(10.0, 1).c(3000.0, "DATA 1 90").c(5900.0, "DATA 1 90");
+        let talk = talk.s(7210.0, "GOAWAY 2147483647 INTERNAL_ERROR").s(7211.0, "FIN");
+        talk.is(Cause::ServerRequestTimeout, 0.6).blames(Blame::Client);
+    }
+
+    #[test]
+    fn silence_without_an_error_is_idle() {
+        let talk = Talk::opened().served(10.0, 1).get(50.0, 3).s(9051.0, "FIN");
+        talk.is(Cause::IdleTimeout, 0.7);
+    }
+
+    #[test]
+    fn a_lost_ping_is_no_request_timeout() {
+        let talk =
+            Talk::opened().get(10.0, 1).s(5000.0, "PING").s(9011.0, "GOAWAY 1 INTERNAL_ERROR");
+        talk.is(Cause::KeepalivePingTimeout, 0.9);
+    }
+
+    #[test]
+    fn a_broken_rule_is_no_timeout() {
+        let talk =
+            Talk::opened().get(10.0, 1).c(9010.0, "DATA 0 4").s(9010.5, "GOAWAY 1 PROTOCOL_ERROR");
+        talk.is(Cause::ProtocolViolation, 0.9);
+    }
+
+    #[test]
+    fn less_sure_with_a_hole() {
+        let talk = Talk::opened().get(50.0, 3).hole(60.0).s(9060.5, "GOAWAY 3 PROTOCOL_ERROR");
+        talk.is_unsure(Cause::ServerRequestTimeout);
+    }
+}

@@ -85,3 +85,40 @@ fn stalled<'a>(scene: &Scene<'a>) -> Option<&'a OpenStream> {
     let all = !scene.open.is_empty() && scene.open.iter().all(begun);
     if all { scene.open.first() } else { None }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Talk;
+    use super::*;
+
+    fn begun() -> Talk {
+        Talk::opened().get(10.0, 1).s(25.0, "HEADERS 1 :status=200\n+ DATA 1 16000")
+    }
+
+    #[test]
+    fn an_answer_that_went_no_further() {
+        let verdict = begun().s(20_026.0, "FIN").is(Cause::StreamIdleTimeout, 0.7);
+        verdict
+            .after(Cause::StreamIdleTimeout, 20.0)
+            .blames(Blame::Client)
+            .shows(&["silence", "FIN"]);
+        begun().s(30_026.0, "RST").is(Cause::StreamIdleTimeout, 0.6);
+        begun().s(7026.0, "GOAWAY 1 70007").is(Cause::StreamIdleTimeout, 0.7);
+    }
+
+    #[test]
+    fn a_request_that_waits_is_the_connections_silence() {
+        let talk = Talk::opened().served(10.0, 1).get(40.0, 3).s(20_041.0, "FIN");
+        talk.is(Cause::IdleTimeout, 0.7);
+    }
+
+    #[test]
+    fn a_crash_half_way_is_none() {
+        begun().s(131.0, "RST").is(Cause::AbruptClose, 0.7);
+    }
+
+    #[test]
+    fn less_sure_with_a_hole() {
+        begun().hole(40.0).s(20_041.0, "FIN").is_unsure(Cause::StreamIdleTimeout);
+    }
+}

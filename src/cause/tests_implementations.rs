@@ -34,98 +34,57 @@ fn idle(at: f64, end: &str) -> Talk {
     Talk::opened().served(10.0, 1).s(at, end).s(at + 1.0, "FIN")
 }
 
-/// Requests cancelled at one age, `every` ms, then the ending right behind the last.
+/// Requests cancelled as soon as sent, one `every` ms, and the time after the last.
+fn cancelled(count: u32, every: f64) -> (Talk, f64) {
+    let talk = (0..count).fold(Talk::opened(), |talk, number| {
+        let (at, stream) = (10.0 + f64::from(number) * every, number * 2 + 1);
+        talk.get(at, stream).cancel(at + 0.5, stream)
+    });
+    (talk, 10.0 + f64::from(count) * every)
+}
+
+/// The same, and the ending right behind the last.
 fn resets(count: u32, every: f64, end: &str) -> Talk {
-    let mut talk = Talk::opened();
-    let mut at = 10.0;
-    for number in 0..count {
-        let stream = number * 2 + 1;
-        talk = talk.get(at, stream).cancel(at + 0.5, stream);
-        at += every;
-    }
+    let (talk, at) = cancelled(count, every);
     talk.s(at + 1.0, end).s(at + 2.0, "FIN")
+}
+
+/// A request waits; a PING is never answered; then the ending.
+fn lost(by: char, opaque: &str, sent: f64, end: f64, what: &str) -> Talk {
+    let talk = Talk::opened().served(10.0, 1).get(40.0, 3);
+    let ping = format!("PING {opaque}");
+    if by == 'C' {
+        talk.c(sent, &ping).c(end, what).c(end + 0.5, "FIN")
+    } else {
+        talk.s(sent, &ping).s(end, what).s(end + 0.5, "FIN")
+    }
 }
 
 #[test]
 fn lost_pings() {
-    let ping = |by: char, opaque: &str, sent: f64, end: f64, what: &str| {
-        let talk = Talk::opened().served(10.0, 1).get(40.0, 3);
-        let ping = format!("PING {opaque}");
-        if by == 'C' {
-            talk.c(sent, &ping).c(end, what).c(end + 0.5, "FIN")
-        } else {
-            talk.s(sent, &ping).s(end, what).s(end + 0.5, "FIN")
-        }
-    };
-    let (interval, keepalive) = ("0000000100000000", "000000000000dead");
-    check(vec![
-        Case(
-            "okhttp",
-            ping('C', interval, 7000.0, 14_003.0, "GOAWAY 0 PROTOCOL_ERROR"),
-            KeepalivePingTimeout,
-            0.9,
-        ),
-        Case(
+    let (akka, go) = ("Ping ack timeout", "client transport shutdown");
+    let cases = [
+        ("okhttp", 'C', "0000000100000000", (7000.0, 14_003.0), "GOAWAY 0 PROTOCOL_ERROR", 0.9),
+        (
             "akka",
-            ping(
-                'S',
-                "0000000000000001",
-                4000.0,
-                9004.0,
-                &goaway(3, "PROTOCOL_ERROR", "Ping ack timeout"),
-            ),
-            KeepalivePingTimeout,
+            'S',
+            "0000000000000001",
+            (4000.0, 9004.0),
+            &goaway(3, "PROTOCOL_ERROR", akka),
             0.9,
         ),
-        Case(
-            "kestrel",
-            ping('S', "0000000000000000", 3000.0, 11_006.0, &goaway(3, "INTERNAL_ERROR", "")),
-            KeepalivePingTimeout,
-            0.9,
-        ),
-        Case(
-            "grpc-java",
-            ping('S', keepalive, 6000.0, 26_004.0, &goaway(3, "NO_ERROR", "")),
-            KeepalivePingTimeout,
-            0.8,
-        ),
-        Case(
-            "hyper",
-            ping('S', "3b7cdb7a0b8716b4", 2500.0, 5502.0, &goaway(3, "NO_ERROR", "")),
-            KeepalivePingTimeout,
-            0.8,
-        ),
-        Case(
-            "grpc-go client",
-            ping(
-                'C',
-                "0000000000000000",
-                10_000.0,
-                30_004.0,
-                &goaway(0, "NO_ERROR", "client transport shutdown"),
-            ),
-            KeepalivePingTimeout,
-            0.8,
-        ),
-        Case(
-            "go client",
-            ping('C', "a1b2c3d4e5f60718", 9000.0, 24_002.0, "FIN"),
-            KeepalivePingTimeout,
-            0.9,
-        ),
-        Case(
-            "grpc-go server",
-            ping('S', "0000000000000000", 5000.0, 12_001.0, "RST"),
-            KeepalivePingTimeout,
-            0.8,
-        ),
-        Case(
-            "envoy",
-            ping('S', "00000000000003e8", 2000.0, 2803.0, "FIN"),
-            KeepalivePingTimeout,
-            0.8,
-        ),
-    ]);
+        ("kestrel", 'S', "0000000000000000", (3000.0, 11_006.0), "GOAWAY 3 INTERNAL_ERROR", 0.9),
+        ("grpc-java", 'S', "000000000000dead", (6000.0, 26_004.0), "GOAWAY 3 NO_ERROR", 0.8),
+        ("hyper", 'S', "3b7cdb7a0b8716b4", (2500.0, 5502.0), "GOAWAY 3 NO_ERROR", 0.8),
+        ("grpc-go", 'C', "0000000000000000", (10_000.0, 30_004.0), &goaway(0, "NO_ERROR", go), 0.8),
+        ("go client", 'C', "a1b2c3d4e5f60718", (9000.0, 24_002.0), "FIN", 0.9),
+        ("grpc-go server", 'S', "0000000000000000", (5000.0, 12_001.0), "RST", 0.8),
+        ("envoy", 'S', "00000000000003e8", (2000.0, 2803.0), "FIN", 0.8),
+    ];
+    let case = |(name, by, opaque, (sent, end), what, least): (_, _, _, _, &str, _)| {
+        Case(name, lost(by, opaque, sent, end, what), KeepalivePingTimeout, least)
+    };
+    check(cases.into_iter().map(case).collect());
 }
 
 #[test]
@@ -223,9 +182,7 @@ fn drains_and_ages() {
         ),
         Case(
             "after cancels",
-            resets(40, 20.0, "PING 0000000000000005")
-                .get(2500.0, 201)
-                .s(2540.0, "GOAWAY 201 NO_ERROR"),
+            cancelled(40, 20.0).0.get(2500.0, 201).s(2540.0, "GOAWAY 201 NO_ERROR"),
             GracefulShutdown,
             0.6,
         ),

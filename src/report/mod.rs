@@ -2,6 +2,7 @@
 //!
 //! Takes a [`Board`] (or frames), gives bytes for people and programs. Computes no conclusion.
 
+pub mod explain;
 pub mod frames;
 pub mod json;
 pub mod text;

@@ -6,6 +6,7 @@ pub mod address;
 pub mod capture;
 pub mod cause;
 pub mod error_code;
+pub mod explanation;
 pub mod flow;
 pub mod frame;
 pub mod header;
