@@ -255,24 +255,26 @@ impl Whole {
         let mut faults = Vec::new();
         for ((_, by_client), frames) in halves {
             let truths = self.frames.iter().filter(|((_, client), _)| *client == by_client);
-            let best = truths.map(|(_, truth)| out_of_place(truth, &frames)).min_by_key(Vec::len);
-            faults.extend(best.unwrap_or_else(|| vec!["a whole direction".to_owned()]));
+            let found: Vec<_> = truths.map(|(_, truth)| out_of_place(truth, &frames)).collect();
+            if !found.iter().any(Option::is_none) {
+                let furthest = found.into_iter().flatten().max_by_key(|(place, _)| *place);
+                faults.push(furthest.map_or_else(|| "a direction".to_owned(), |(_, text)| text));
+            }
         }
         faults
     }
 }
 
-/// The frames that do not stand in `truth` behind those before them.
-fn out_of_place(truth: &[Value], told: &[&Value]) -> Vec<String> {
+/// The first frame that does not stand in `truth` behind those before it, and its place.
+fn out_of_place(truth: &[Value], told: &[&Value]) -> Option<(usize, String)> {
     let mut from = 0;
-    let mut faults = Vec::new();
-    for frame in told {
-        match truth[from..].iter().position(|truth| is_part(frame, truth)) {
-            Some(place) => from += place + 1,
-            None => faults.push(frame.to_string().chars().take(200).collect()),
-        }
+    for (index, frame) in told.iter().enumerate() {
+        let Some(place) = truth[from..].iter().position(|truth| is_part(frame, truth)) else {
+            return Some((index, frame.to_string().chars().take(200).collect()));
+        };
+        from += place + 1;
     }
-    faults
+    None
 }
 
 /// Whether a frame says nothing that the true one does not say.
