@@ -56,7 +56,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     };
     let summary =
         format!("The server drained the connection: it {}{running}.", scene.ending_name());
-    let confidence = Confidence::new(confidence);
+    let confidence = scene.despite_holes(Confidence::new(confidence));
     let mut step = Step::new(Cause::GracefulShutdown, confidence, Blame::None, summary);
     let last =
         scene.history.goaways.iter().rev().find(|later| {
