@@ -44,10 +44,35 @@ const CAPTURES: &[&str] = &[
 ];
 
 /// Where a report does change: capture, change, reason.
-const CHANGES: &[(&str, &str, &str)] = &[];
+const CHANGES: &[(&str, &str, &str)] = &[
+    ("servers/apache-idle", "Unsorted(3)", UNSORTED),
+    ("servers/client-shutdowns", "Unsorted(3)", UNSORTED),
+    ("servers/haproxy-soft-stop", "Unsorted(3)", UNSORTED),
+    ("servers/violations-nghttpd", "Unsorted(3)", UNSORTED),
+    ("stacks/node-rapid-reset", "Unsorted(3)", UNSORTED),
+    ("stacks/vertx-client-timeout-fixed-guard", "Unsorted(3)", UNSORTED),
+    ("stacks/vertx-client-timeout-goaway1-10s", "Unsorted(3)", UNSORTED),
+    ("stacks/vertx-timeouts-trip-rst-flood", "Unsorted(3)", UNSORTED),
+    ("stacks/vertx-upgrade-client-timeout-goaway1-3s", "Unsorted(3)", UNSORTED),
+    ("stacks/vertx4512-fixed-guard", "Unsorted(3)", UNSORTED),
+    ("wires/base/base1", "Unsorted(3)", UNSORTED),
+    ("wires/base/base4", "Unsorted(3)", UNSORTED),
+];
+
+/// Each direction is put in order by itself; between the two the order of the file stands.
+const UNSORTED: &str = "what one side had seen of the other is taken from the order of the file";
 
 /// Where a loss leads to something that is not so: capture, loss, reason.
-const INVENTS: &[(&str, &str, &str)] = &[];
+const INVENTS: &[(&str, &str, &str)] = &[
+    ("servers/flood-apache", "Snapped(96)", PERIODIC),
+    ("servers/flood-apache", "Snapped(200)", PERIODIC),
+    ("servers/flood-apache", "Dropped(0)", PERIODIC),
+    ("servers/flood-apache", "Dropped(5)", PERIODIC),
+    ("servers/flood-apache", "Dropped(9)", PERIODIC),
+];
+
+/// Octets that repeat with the length of a frame head look like frames wherever one begins.
+const PERIODIC: &str = "empty CONTINUATIONs of stream 1, begun 4 octets late, are DATA of stream 9";
 
 #[test]
 fn what_loses_nothing_changes_nothing() {
@@ -146,12 +171,14 @@ const PLACES: &[&str] = &[
 fn stripped(value: &Value) -> Value {
     match value {
         Value::Object(map) => {
+            // What was weighed and found lighter may weigh a little more or less.
+            let told = map.iter().filter(|(key, _)| *key != "alternatives");
             let strip = |(key, value): (&String, &Value)| {
                 let is_place = PLACES.contains(&key.as_str()) && !value.is_object();
                 let kept = if is_place { (!value.is_null()).into() } else { stripped(value) };
                 (key.clone(), kept)
             };
-            Value::Object(map.iter().map(strip).collect())
+            Value::Object(told.map(strip).collect())
         }
         Value::Array(values) => values.iter().map(stripped).collect(),
         other => other.clone(),
