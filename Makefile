@@ -1,6 +1,6 @@
 # goawhy: `make run` sets up, builds and opens a capture; `make test` runs every check.
 
-CAPTURE ?= captures/vertx-client-timeout-goaway1-10s.pcap
+CAPTURE ?= captures/stacks/vertx-client-timeout-goaway1-10s.pcap
 CARGO ?= cargo
 
 .PHONY: run test build deps clean

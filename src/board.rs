@@ -9,14 +9,15 @@ use std::collections::BTreeMap;
 
 use crate::vocab::address::{Both, Endpoint, Side};
 use crate::vocab::capture::CaptureFacts;
-use crate::vocab::cause::{Blame, Cause, Confidence};
+use crate::vocab::cause::{Blame, Cause};
 use crate::vocab::error_code::ErrorCode;
 use crate::vocab::flow::FlowId;
 use crate::vocab::frame::Transport;
 use crate::vocab::limits::Hit;
+pub use crate::vocab::pair::{Conflict, InferredTimeout, ServerAnswers, Timer};
 pub use crate::vocab::stream::{AnswerTimes, Grpc, StreamCounts, StreamEnd, StreamRow};
 use crate::vocab::time::{Stamp, Timestamp};
-use crate::vocab::verdict::{Cancellation, ConfiguredIn, Finding, Implementation, Verdict};
+use crate::vocab::verdict::{Cancellation, Finding, Implementation, Verdict};
 
 /// The read model of one run.
 #[derive(Debug, Default)]
@@ -30,6 +31,8 @@ pub struct Board {
     pub other_flows: u64,
     /// Timeouts measured over all connections of a pair.
     pub inferred_timeouts: Vec<InferredTimeout>,
+    /// How long each server takes to answer.
+    pub server_answers: Vec<ServerAnswers>,
     /// Settings of both ends that do not fit together.
     pub conflicts: Vec<Conflict>,
     /// Limits that were reached, and how often.
@@ -146,42 +149,6 @@ pub struct GoawayRow {
     pub follows: Option<usize>,
     /// Why it was sent.
     pub verdict: Verdict,
-}
-
-/// A timeout measured over all connections between a client host and a server endpoint.
-#[derive(Clone, Debug)]
-pub struct InferredTimeout {
-    /// Which timer.
-    pub kind: Cause,
-    /// Value in seconds.
-    pub seconds: f64,
-    /// Half the distance between the smallest and the largest sample.
-    pub spread_seconds: f64,
-    /// Whether the value is only a lower bound.
-    pub at_least: bool,
-    /// How many samples.
-    pub samples: u32,
-    /// Who configures it.
-    pub configured_in: ConfiguredIn,
-    /// Client address.
-    pub client: std::net::IpAddr,
-    /// Server endpoint.
-    pub server: Endpoint,
-    /// How sure.
-    pub confidence: Confidence,
-}
-
-/// Two settings that do not fit together.
-#[derive(Clone, Debug)]
-pub struct Conflict {
-    /// Stable name.
-    pub rule: &'static str,
-    /// What was seen, in one or two sentences.
-    pub text: String,
-    /// Who is between: endpoints as text.
-    pub between: Vec<String>,
-    /// What to change.
-    pub advice: Vec<String>,
 }
 
 impl Board {

@@ -14,8 +14,9 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use self::output::Output;
 use crate::board::Board;
 use crate::report::frames::{Format as FramesFormat, FrameWriter};
-use crate::report::{Pick, Style, TimeStyle, json, text};
+use crate::report::{Pick, Style, TimeStyle, explain, json, text};
 use crate::vocab::capture::CaptureFacts;
+use crate::vocab::explanation::Explanation;
 use crate::vocab::text::printable;
 
 /// Says why an HTTP/2 connection went away.
@@ -36,6 +37,8 @@ enum Command {
     Report(ReportArgs),
     /// Every HTTP/2 frame in capture order
     Frames(FramesArgs),
+    /// What a cause, a rule or an error line means, and what to do
+    Explain(ExplainArgs),
 }
 
 #[derive(Debug, Args)]
@@ -88,6 +91,16 @@ struct FramesArgs {
     /// Header lists too, on the frame that completes them
     #[arg(long)]
     headers: bool,
+}
+
+#[derive(Debug, Args)]
+struct ExplainArgs {
+    /// A cause (idle_timeout), a rule or section (data-stream-zero, 6.8), or a pasted error line
+    #[arg(value_name = "TOPIC", required = true)]
+    topic: Vec<String>,
+    /// Draw with ASCII characters only
+    #[arg(long)]
+    ascii: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -143,6 +156,9 @@ pub trait Runner {
         inputs: &Inputs,
         writer: &mut FrameWriter<W>,
     ) -> Result<Vec<CaptureFacts>, FramesError<Self::Error>>;
+
+    /// Explains a cause, a rule or an error line; else says in one line what to type instead.
+    fn explain(&self, topic: &str) -> Result<Explanation, String>;
 }
 
 /// Why frames stopped.
@@ -198,6 +214,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>, runner: &impl Runner) -> E
     match command {
         Command::Report(arguments) => report(&arguments, runner),
         Command::Frames(arguments) => frames(&arguments, runner),
+        Command::Explain(arguments) => explained(&arguments, runner),
     }
 }
 
@@ -208,6 +225,7 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, clap::Err
     let input = match &command {
         Command::Report(arguments) => &arguments.input,
         Command::Frames(arguments) => &arguments.input,
+        Command::Explain(_) => return Ok(command),
     };
     if input.files.is_empty() && input.read.is_empty() {
         let text = "which capture? Name a pcap or pcapng file, or - for standard input";
@@ -253,18 +271,32 @@ fn report(arguments: &ReportArgs, runner: &impl Runner) -> Exit {
 }
 
 fn text_options(arguments: &ReportArgs, pick: Pick) -> text::Options {
-    let terminal = arguments.output.is_none() && io::stdout().is_terminal();
-    let width = terminal.then(terminal_size::terminal_size).flatten();
-    let width = width.map_or(Style::default().width, |(width, _)| usize::from(width.0));
-    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
-    let style = Style { colour: terminal && !plain && !dumb, ascii: arguments.ascii, width };
+    let style = style(arguments.output.is_none(), arguments.ascii);
     let time = match arguments.time {
         Times::Relative => TimeStyle::Relative,
         Times::Local => TimeStyle::Local,
         Times::Utc => TimeStyle::Utc,
     };
     text::Options { style, time, streams: arguments.streams, pick }
+}
+
+/// What can be shown on standard output, or in a file.
+fn style(standard: bool, ascii: bool) -> Style {
+    let terminal = standard && io::stdout().is_terminal();
+    let width = terminal.then(terminal_size::terminal_size).flatten();
+    let width = width.map_or(Style::default().width, |(width, _)| usize::from(width.0));
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+    Style { colour: terminal && !plain && !dumb, ascii, width }
+}
+
+fn explained(arguments: &ExplainArgs, runner: &impl Runner) -> Exit {
+    match runner.explain(&arguments.topic.join(" ")) {
+        Ok(page) => finish(
+            Output::Standard.write(|out| explain::write(out, &page, style(true, arguments.ascii))),
+        ),
+        Err(error) => complain(Exit::Usage, &printable(&error)),
+    }
 }
 
 fn frames(arguments: &FramesArgs, runner: &impl Runner) -> Exit {
@@ -333,6 +365,7 @@ Examples:
   goawhy report trace.pcap --stream 17        the story of one stream
   goawhy report --format json trace.pcap      the same for programs
   goawhy frames --headers trace.pcap          every frame with its header fields
+  goawhy explain 'GOAWAY error code = 1'      what an error line means
   tcpdump -U -w - tcp port 8080 | goawhy -    a capture from a pipe
 
 Exit status: 0 done, 2 wrong usage, 3 an input could not be read, 130 interrupted";

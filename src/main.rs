@@ -4,11 +4,13 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use goawhy::board::Board;
+use goawhy::cause::pages;
 use goawhy::cli::{self, FramesError, Inputs, Runner};
 use goawhy::error::Error;
 use goawhy::report::frames::FrameWriter;
 use goawhy::run::offline::{self, Job};
 use goawhy::vocab::capture::CaptureFacts;
+use goawhy::vocab::explanation::Explanation;
 
 struct Offline;
 
@@ -26,6 +28,10 @@ impl Runner for Offline {
     ) -> Result<Vec<CaptureFacts>, FramesError<Error>> {
         let read = offline::frames(&job(inputs), |number, frame| writer.write(number, frame));
         read.map_err(FramesError::Input)?.map_err(FramesError::Output)
+    }
+
+    fn explain(&self, topic: &str) -> Result<Explanation, String> {
+        pages::look_up(topic)
     }
 }
 

@@ -39,7 +39,7 @@ fn what_cannot_be_read_is_one_line() {
 
 #[test]
 fn help_and_version_are_answers() {
-    for line in ["--help", "-h", "--version", "report --help", "frames --help"] {
+    for line in ["--help", "-h", "--version", "report --help", "frames --help", "explain 6.8"] {
         assert_eq!(status(line), Some(0), "{line}");
     }
 }

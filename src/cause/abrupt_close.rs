@@ -1,12 +1,14 @@
 //! The connection was cut without a word.
 
+use std::time::Duration;
+
 use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::verdict::Step;
 
 use super::Detector;
 use super::explain::Explain;
-use super::scene::{Scene, spoken};
+use super::scene::{Scene, is_setting, spoken};
 
 /// The detector.
 pub const DETECTOR: Detector = Detector {
@@ -25,6 +27,9 @@ pub const DETECTOR: Detector = Detector {
     step,
 };
 
+/// Shorter silences are not worth a thought.
+const LONG: Duration = Duration::from_secs(1);
+
 fn step(scene: &Scene<'_>) -> Option<Step> {
     if scene.goaway.is_some() {
         return None;
@@ -34,8 +39,11 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     if waiting == 0 && !torn && !scene.aborted {
         return None;
     }
+    // After a silence of a setting's length a timer, or a lost peer, is as likely.
+    let timed = scene.quiet() >= LONG && is_setting(scene.quiet());
     let confidence = match (waiting > 0 || torn, scene.aborted) {
-        (true, true) => 0.8,
+        (true, _) if timed => 0.65,
+        (true, true) => 0.78,
         (true, false) => 0.7,
         (false, true) if scene.in_tls() => 0.72,
         (false, _) => 0.4,
@@ -55,4 +63,33 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let blame = if scene.by == Side::Client { Blame::Client } else { Blame::Server };
     let confidence = scene.despite_holes(Confidence::new(confidence));
     Some(Step::new(Cause::AbruptClose, confidence, blame, summary))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Talk;
+    use super::*;
+
+    #[test]
+    fn a_crash_with_requests_open() {
+        let verdict =
+            Talk::opened().get(10.0, 1).get(33.0, 3).s(214.0, "RST").is(Cause::AbruptClose, 0.7);
+        verdict.blames(Blame::Server).shows(&["RST"]);
+        assert_eq!(verdict.maybe_processed_streams, [1, 3]);
+    }
+
+    #[test]
+    fn a_silence_of_a_settings_length_is_a_timer() {
+        let idle = Talk::opened().served(10.0, 1).get(40.0, 3).s(12_040.0, "FIN");
+        idle.is(Cause::IdleTimeout, 0.6).after(Cause::IdleTimeout, 12.0);
+        let ping = Talk::opened().get(10.0, 1).s(800.0, "PING").s(3804.0, "RST");
+        ping.is(Cause::KeepalivePingTimeout, 0.9);
+        let curl = Talk::opened().get(10.0, 1).c(6510.5, "FIN");
+        curl.is(Cause::ClientRequestTimeout, 0.7).after(Cause::ClientRequestTimeout, 6.5);
+    }
+
+    #[test]
+    fn less_sure_with_a_hole() {
+        Talk::opened().get(10.0, 1).hole(20.0).s(214.0, "RST").is_unsure(Cause::AbruptClose);
+    }
 }

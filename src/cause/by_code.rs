@@ -22,7 +22,9 @@ pub const INTERNAL_ERROR: Detector = Detector {
     },
     step: |scene| {
         let blame = side_blame(scene.by);
-        named(scene, ErrorCode::INTERNAL_ERROR, Cause::InternalError, 0.5, blame)
+        // An exception's message is more than a bare code.
+        let confidence = if scene.debug().is_empty() { 0.5 } else { 0.7 };
+        named(scene, ErrorCode::INTERNAL_ERROR, Cause::InternalError, confidence, blame)
     },
 };
 
@@ -69,7 +71,14 @@ pub const CONNECT_ERROR: Detector = Detector {
         known: "RFC 9113 section 8.5; Undertow.",
         what_to_do: "Look at the network path of the endpoint that sent it.",
     },
-    step: |scene| named(scene, ErrorCode::CONNECT_ERROR, Cause::ConnectError, 0.9, Blame::Network),
+    step: |scene| {
+        // ECONNRESET, ECONNABORTED and EPIPE, where an errno got into the GOAWAY.
+        let errno = [32, 103, 104].map(ErrorCode);
+        let code = errno.into_iter().find(|code| scene.code() == Some(*code));
+        let confidence = if code.is_some() { 0.6 } else { 0.9 };
+        let code = code.unwrap_or(ErrorCode::CONNECT_ERROR);
+        named(scene, code, Cause::ConnectError, confidence, Blame::Network)
+    },
 };
 
 /// Stream identifiers used up.
@@ -133,4 +142,42 @@ fn named(
             format!("The {} {}: {}.", scene.by.name(), scene.ending_name(), cause.meaning());
         Step::new(cause, Confidence::new(confidence), blame, summary)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Talk;
+    use super::*;
+
+    #[test]
+    fn codes_that_say_it() {
+        let told =
+            |end: &str| Talk::opened().served(5.0, 1).get(50.0, 3).s(57.0, end).s(58.0, "FIN");
+        told("GOAWAY 3 HTTP_1_1_REQUIRED").is(Cause::Http11Required, 0.9).blames(Blame::Server);
+        let weak = told("GOAWAY 0 INADEQUATE_SECURITY").is(Cause::InadequateSecurity, 0.9);
+        weak.blames(Blame::Client);
+        told("GOAWAY 3 CONNECT_ERROR").is(Cause::ConnectError, 0.8);
+        let exception = told("GOAWAY 2147483647 INTERNAL_ERROR \"Index 9 out of bounds\"");
+        exception.is(Cause::InternalError, 0.6).blames(Blame::Server);
+        let text = "Stream IDs are exhausted for this endpoint.";
+        told(&format!("GOAWAY 3 REFUSED_STREAM \"{text}\"")).is(Cause::StreamIdExhaustion, 0.6);
+    }
+
+    #[test]
+    fn an_internal_error_that_is_a_lost_ping() {
+        let talk = Talk::opened().get(10.0, 1).s(4000.0, "PING 0000000000000009");
+        talk.s(9005.0, "GOAWAY 1 INTERNAL_ERROR").is(Cause::KeepalivePingTimeout, 0.9);
+    }
+
+    #[test]
+    fn stream_identifiers_near_the_end() {
+        let talk = Talk::opened().served(5.0, 1_073_741_825).s(40.0, "GOAWAY 1073741825 NO_ERROR");
+        talk.is(Cause::StreamIdExhaustion, 0.9).blames(Blame::None);
+    }
+
+    #[test]
+    fn a_bare_internal_error_is_never_sure() {
+        let talk = Talk::opened().get(10.0, 1).hole(30.0).s(57.0, "GOAWAY 1 INTERNAL_ERROR");
+        talk.is_unsure(Cause::InternalError);
+    }
 }

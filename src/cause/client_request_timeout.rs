@@ -73,3 +73,69 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     });
     Some(step)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Talk;
+    use super::*;
+
+    #[test]
+    fn the_whole_connection_closed_when_time_was_over() {
+        let verdict =
+            Talk::opened().get(10.0, 1).c(7511.0, "FIN").is(Cause::ClientRequestTimeout, 0.7);
+        verdict
+            .after(Cause::ClientRequestTimeout, 7.5)
+            .blames(Blame::Client)
+            .shows(&["HEADERS", "FIN"]);
+    }
+
+    #[test]
+    fn requests_of_many_ages_are_no_timeout() {
+        let talk = Talk::opened().get(10.0, 1).get(340.0, 3).get(1190.0, 5).get(1802.0, 7);
+        let told = talk.c(2013.0, "FIN").told();
+        assert_ne!(told.cause, Cause::ClientRequestTimeout, "{}", told.summary);
+    }
+
+    #[test]
+    fn two_classes_with_two_timeouts() {
+        let mut talk = Talk::opened();
+        for (number, at) in [(0_u32, 10.0), (1, 300.0), (2, 710.0), (3, 1200.0), (4, 1730.0)] {
+            let (slow, fast) = (number * 4 + 1, number * 4 + 3);
+            let far = at + f64::from(number);
+            talk = talk.get(at, slow).cancel(far + 2500.0, slow).get(at + 5.0, fast);
+            talk = talk.cancel(far + 655.0, fast);
+        }
+        let row = talk.served(5000.0, 101).c(5100.0, "FIN").row();
+        let mut seconds: Vec<f64> = row
+            .cancellations
+            .iter()
+            .filter(|set| set.cause == Cause::ClientRequestTimeout)
+            .filter_map(|set| Some(set.timeout.as_ref()?.seconds))
+            .collect();
+        seconds.sort_by(f64::total_cmp);
+        assert_eq!(seconds.len(), 2, "{seconds:?}");
+        assert!(
+            (seconds[0] - 0.65).abs() < 0.02 && (seconds[1] - 2.5).abs() < 0.075,
+            "{seconds:?}"
+        );
+    }
+
+    #[test]
+    fn a_close_long_after_the_cancels_stays_a_shutdown() {
+        let mut talk = Talk::opened();
+        for number in 0..6_u32 {
+            let at = 10.0 + f64::from(number) * 137.0;
+            talk = talk.get(at, number * 2 + 1).cancel(at + 900.0, number * 2 + 1);
+        }
+        talk.served(2500.0, 21)
+            .c(2600.0, "GOAWAY 0 NO_ERROR")
+            .c(2601.0, "FIN")
+            .is(Cause::ClientShutdown, 0.9);
+    }
+
+    #[test]
+    fn less_sure_with_a_hole() {
+        let talk = Talk::opened().get(10.0, 1).hole(100.0).c(7511.0, "FIN");
+        talk.is_unsure(Cause::ClientRequestTimeout);
+    }
+}

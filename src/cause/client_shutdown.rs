@@ -1,5 +1,7 @@
 //! The client was done with the connection.
 
+use std::time::Duration;
+
 use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
@@ -25,6 +27,9 @@ pub const DETECTOR: Detector = Detector {
     step,
 };
 
+/// A PING without answer for this long is lost.
+const LOST: Duration = Duration::from_secs(1);
+
 fn step(scene: &Scene<'_>) -> Option<Step> {
     // An answer to a close that the client had already sent.
     if let Some(goaway) = scene.goaway.filter(|_| scene.by == Side::Server) {
@@ -47,7 +52,10 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     }
     let waiting = scene.waiting().count() > 0;
     let torn = scene.history.sides.first.torn_at_end;
+    // Who has waited for a PING is not done, but has lost its peer.
+    let lost = scene.unanswered_pings().any(|ping| scene.at.since(ping.sent) >= LOST);
     let confidence = match (scene.code(), waiting) {
+        _ if lost => 0.5,
         (Some(ErrorCode::NO_ERROR), false) => 0.95,
         (Some(ErrorCode::NO_ERROR), true) => 0.85,
         (Some(ErrorCode::CANCEL), _) => 0.7,
@@ -70,4 +78,35 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let confidence = Confidence::new(confidence);
     let confidence = if scene.history.has_loss() { confidence.lowered() } else { confidence };
     Some(Step::new(Cause::ClientShutdown, confidence, Blame::None, summary))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Talk;
+    use super::*;
+
+    #[test]
+    fn done_and_gone() {
+        let talk = Talk::opened().served(10.0, 1).c(95.0, "GOAWAY 0 NO_ERROR").c(95.2, "FIN");
+        talk.is(Cause::ClientShutdown, 0.9).blames(Blame::None).shows(&["GOAWAY"]);
+        Talk::opened().served(10.0, 1).c(95.0, "FIN").is(Cause::ClientShutdown, 0.9);
+    }
+
+    #[test]
+    fn an_answer_to_the_clients_close() {
+        let talk = Talk::opened().served(10.0, 1).c(95.0, "FIN").s(96.0, "GOAWAY 1 NO_ERROR");
+        talk.is(Cause::ClientShutdown, 0.9).shows(&["FIN", "GOAWAY"]);
+    }
+
+    #[test]
+    fn a_client_that_lost_its_peer_is_not_done() {
+        let talk = Talk::opened().served(10.0, 1).c(4000.0, "PING 0000000000000001");
+        let end = "GOAWAY 0 NO_ERROR \"client transport shutdown\"";
+        talk.c(16_002.0, end).c(16_003.0, "FIN").is(Cause::KeepalivePingTimeout, 0.8);
+    }
+
+    #[test]
+    fn one_request_at_no_particular_age() {
+        Talk::opened().get(10.0, 1).c(1387.0, "RST").is_unsure(Cause::AbruptClose);
+    }
 }

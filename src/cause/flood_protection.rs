@@ -59,6 +59,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let odd_code = scene.code().is_some_and(|code| code.name().is_none());
     let confidence = match scene.code() {
         Some(_) if by_text && (is_flood || count >= 100) => 0.95,
+        Some(_) if by_text && prompt && count >= 3 => 0.85,
         Some(_) if by_text => 0.75,
         Some(ErrorCode::ENHANCE_YOUR_CALM) if is_flood && prompt => 0.9,
         Some(_) if odd_code && is_flood => 0.85,
@@ -83,4 +84,46 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         step.evidence.push(evidence::on_connection(burst.from, scene.peer(), what, text));
     }
     Some(step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Talk;
+    use super::*;
+
+    /// Frames of one kind, one a millisecond.
+    fn flood(count: u32, frame: &str) -> Talk {
+        (0..count).fold(Talk::opened(), |talk, number| talk.c(10.0 + f64::from(number), frame))
+    }
+
+    #[test]
+    fn many_frames_that_ask_for_nothing() {
+        let calm = "GOAWAY 0 ENHANCE_YOUR_CALM";
+        let verdict = flood(700, "SETTINGS").s(710.5, calm).is(Cause::FloodProtection, 0.85);
+        verdict.blames(Blame::Client);
+        flood(450, "PRIORITY 3").s(460.5, calm).is(Cause::FloodProtection, 0.85);
+        flood(600, "PING 00000000000000ff").s(611.0, calm).is(Cause::FloodProtection, 0.85);
+    }
+
+    #[test]
+    fn a_few_keepalives_are_too_many_pings() {
+        let pings =
+            [4000.0, 8000.0, 12_000.0].into_iter().fold(Talk::opened().get(5.0, 1), |talk, at| {
+                talk.c(at, "PING").s(at + 0.3, "PING ACK")
+            });
+        let end = "GOAWAY 1 ENHANCE_YOUR_CALM \"too_many_pings\"";
+        pings.s(12_000.6, end).is(Cause::TooManyPings, 0.9);
+    }
+
+    #[test]
+    fn a_flood_that_was_tolerated_is_no_cause() {
+        let talk = flood(700, "SETTINGS").served(900.0, 1).s(20_912.0, "GOAWAY 1 NO_ERROR");
+        talk.is(Cause::IdleTimeout, 0.6);
+    }
+
+    #[test]
+    fn less_sure_with_a_hole() {
+        let talk = flood(700, "SETTINGS").hole(710.5);
+        talk.s(712.0, "GOAWAY 0 ENHANCE_YOUR_CALM").is_unsure(Cause::FloodProtection);
+    }
 }

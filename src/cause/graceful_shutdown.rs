@@ -40,11 +40,16 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let by_text = ["graceful", "shutdown", "drain", "app_requested", "going away"]
         .iter()
         .any(|word| debug.contains(word));
+    let by_row = scene.text.and_then(|row| row.cause()) == Some(Cause::GracefulShutdown);
     let two_step = goaway.last_stream_id == 0x7fff_ffff;
     let busy = scene.open_count > 0 || scene.quiet() < Duration::from_millis(400);
+    // One library writes this for whatever made it drain: idle, age, count or shutdown.
+    let any_drain = debug == "graceful_shutdown";
     let confidence = match (by_text, two_step, busy) {
+        (true, ..) if any_drain => 0.72,
         (true, ..) => 0.9,
-        (_, true, true) => 0.8,
+        _ if by_row => 0.85,
+        (_, true, true) => 0.74,
         (_, true, false) => 0.6,
         (_, false, true) => 0.7,
         (_, false, false) => 0.4,
@@ -56,7 +61,9 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     };
     let summary =
         format!("The server drained the connection: it {}{running}.", scene.ending_name());
-    let confidence = scene.despite_holes(Confidence::new(confidence));
+    let confidence = Confidence::new(confidence);
+    let told = by_text || by_row || two_step;
+    let confidence = if told { confidence } else { scene.despite_holes(confidence) };
     let mut step = Step::new(Cause::GracefulShutdown, confidence, Blame::None, summary);
     let last =
         scene.history.goaways.iter().rev().find(|later| {
@@ -67,4 +74,46 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         step.evidence.push(evidence::on_connection(last.stamp, Side::Server, "GOAWAY", text));
     }
     Some(step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Talk;
+    use super::*;
+
+    #[test]
+    fn two_steps_while_requests_run() {
+        let talk = Talk::opened()
+            .served(10.0, 1)
+            .get(433.0, 3)
+            .s(466.0, "GOAWAY 2147483647 NO_ERROR")
+            .c(467.0, "PING ACK 0106010800030309")
+            .s(520.0, "GOAWAY 3 NO_ERROR")
+            .ok(700.0, 3);
+        let talk = talk.s(701.0, "FIN");
+        talk.is(Cause::GracefulShutdown, 0.6).blames(Blame::None);
+        let row = talk.row();
+        assert_eq!(row.goaways[1].follows, Some(0));
+    }
+
+    #[test]
+    fn idle_and_age_say_otherwise() {
+        Talk::opened().served(10.0, 1).s(14_021.0, "GOAWAY 1 NO_ERROR").is(Cause::IdleTimeout, 0.7);
+        let talk =
+            Talk::opened().get(3300.0, 1).s(3410.0, "GOAWAY 2147483647 NO_ERROR \"max_age\"");
+        talk.is(Cause::MaxConnectionAge, 0.9);
+    }
+
+    #[test]
+    fn several_at_one_moment() {
+        let one = Talk::opened().served(10.0, 1).get(833.0, 3).s(871.0, "GOAWAY 3 NO_ERROR");
+        let later = Talk::opened().served(15.0, 1).s(700.0, "GOAWAY 1 NO_ERROR");
+        one.again(2, 172.0, &later).is(Cause::GracefulShutdown, 0.8);
+    }
+
+    #[test]
+    fn unsure_with_a_hole() {
+        let talk = Talk::opened().get(10.0, 1).hole(433.0).s(466.0, "GOAWAY 1 NO_ERROR");
+        talk.is_unsure(Cause::GracefulShutdown);
+    }
 }

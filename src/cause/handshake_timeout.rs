@@ -92,3 +92,42 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     });
     Some(step)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Talk;
+    use super::*;
+
+    #[test]
+    fn no_settings_in_time() {
+        let talk = Talk::default().raw(0.0, "0 SYN\n1 C> PREFACE\n2 S> SETTINGS").s(3502.0, "FIN");
+        let verdict = talk.is(Cause::HandshakeTimeout, 0.8);
+        verdict
+            .after(Cause::HandshakeTimeout, 3.5)
+            .blames(Blame::Client)
+            .shows(&["SYN,ACK", "FIN"]);
+    }
+
+    #[test]
+    fn no_request_in_time() {
+        let talk = Talk::opened().s(25_001.0, "GOAWAY 0 PROTOCOL_ERROR").s(25_001.2, "FIN");
+        talk.is(Cause::HandshakeTimeout, 0.9).after(Cause::HandshakeTimeout, 25.0);
+    }
+
+    #[test]
+    fn a_client_that_did_its_part_is_idle() {
+        Talk::opened().s(25_003.0, "GOAWAY 0 NO_ERROR").is(Cause::IdleTimeout, 0.7);
+    }
+
+    #[test]
+    fn a_violation_comes_at_once() {
+        let talk = Talk::opened().c(5.0, "DATA 0 3").s(5.5, "GOAWAY 0 PROTOCOL_ERROR");
+        talk.is(Cause::ProtocolViolation, 0.9);
+    }
+
+    #[test]
+    fn less_sure_with_a_hole() {
+        let talk = Talk::opened().hole(10.0).s(25_001.0, "GOAWAY 0 PROTOCOL_ERROR");
+        talk.is_unsure(Cause::HandshakeTimeout);
+    }
+}

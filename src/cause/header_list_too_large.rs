@@ -80,3 +80,40 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let _ = goaway;
     Some(step)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Talk;
+    use super::*;
+
+    fn large(octets: usize) -> Talk {
+        let fields = ":method=GET :scheme=http :authority=a :path=/";
+        let cookie = "~".repeat(octets);
+        Talk::opened()
+            .served(4.0, 1)
+            .c(30.0, &format!("HEADERS 3 END_STREAM {fields} !cookie={cookie}"))
+    }
+
+    #[test]
+    fn a_block_and_at_once_the_end() {
+        let text =
+            "GOAWAY 2147483647 PROTOCOL_ERROR \"Header size exceeded max allowed size (8192)\"";
+        let verdict = large(12_300).s(30.6, text).is(Cause::HeaderListTooLarge, 0.9);
+        verdict.blames(Blame::Client).shows(&["HEADERS", "GOAWAY"]);
+        assert!(verdict.offending.is_some());
+        large(9900).s(30.6, "GOAWAY 3 ENHANCE_YOUR_CALM").is(Cause::HeaderListTooLarge, 0.7);
+    }
+
+    #[test]
+    fn a_broken_block_is_a_compression_error() {
+        let broken = Talk::opened().c(5.0, "FRAME 0x1 0x5 1 80");
+        broken.s(5.5, "GOAWAY 1 COMPRESSION_ERROR").is(Cause::CompressionError, 0.9);
+    }
+
+    #[test]
+    fn less_sure_with_a_hole() {
+        let text =
+            "GOAWAY 2147483647 PROTOCOL_ERROR \"Header size exceeded max allowed size (8192)\"";
+        large(9300).hole(30.2).s(31.0, text).is_unsure(Cause::HeaderListTooLarge);
+    }
+}

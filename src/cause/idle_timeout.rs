@@ -64,27 +64,12 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let confidence = match (idle_word, timeout_word, scene.open_count == 0) {
         (true, ..) => 0.93,
         (_, true, _) => 0.85,
-        (_, _, true) if scene.goaway.is_some() => {
-            if round {
-                0.78
-            } else {
-                0.62
-            }
-        }
-        (_, _, true) => {
-            if round {
-                0.75
-            } else {
-                0.5
-            }
-        }
-        (_, _, false) => {
-            if is_setting(span) && span >= LONG {
-                0.78
-            } else {
-                0.3
-            }
-        }
+        (_, _, true) if scene.goaway.is_some() && round => 0.78,
+        (_, _, true) if scene.goaway.is_some() => 0.62,
+        (_, _, true) if round => 0.75,
+        (_, _, true) => 0.5,
+        (_, _, false) if is_setting(span) && span >= LONG => 0.78,
+        (_, _, false) => 0.3,
     };
     let confidence = scene.despite_holes(Confidence::new(confidence));
     Some(told(scene, span, confidence))
@@ -132,4 +117,55 @@ fn measure(scene: &Scene<'_>) -> Option<Duration> {
     let round = candidates.into_iter().filter(|span| late(span).is_some()).min_by_key(late);
     let span = round.unwrap_or(idle);
     (span >= SHORTEST).then_some(span)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Talk;
+    use super::*;
+
+    #[test]
+    fn nothing_asked_for() {
+        let talk =
+            Talk::opened().served(10.0, 1).s(17_020.8, "GOAWAY 1 NO_ERROR").s(17_021.0, "FIN");
+        let verdict = talk.is(Cause::IdleTimeout, 0.7);
+        verdict.after(Cause::IdleTimeout, 17.0).blames(Blame::None).shows(&["silence", "GOAWAY"]);
+    }
+
+    #[test]
+    fn pings_do_not_count() {
+        let talk = Talk::opened().served(10.0, 1).c(9000.0, "PING").s(9000.2, "PING ACK");
+        let talk = talk.s(17_020.8, "GOAWAY 1 NO_ERROR");
+        talk.is(Cause::IdleTimeout, 0.7).after(Cause::IdleTimeout, 17.0);
+    }
+
+    #[test]
+    fn octets_counted_while_requests_wait() {
+        let talk = Talk::opened().served(10.0, 1).get(90.0, 3).s(11_090.4, "FIN");
+        let verdict = talk.is(Cause::IdleTimeout, 0.7);
+        verdict.after(Cause::IdleTimeout, 11.0).blames(Blame::Server);
+    }
+
+    #[test]
+    fn idle_after_cancels_stays_idle() {
+        let mut talk = Talk::opened();
+        for number in 0..8_u32 {
+            let at = 10.0 + f64::from(number) * 51.0;
+            talk = talk.get(at, number * 2 + 1).cancel(at + 700.0, number * 2 + 1);
+        }
+        talk.s(9067.6, "GOAWAY 15 NO_ERROR").is(Cause::IdleTimeout, 0.7);
+    }
+
+    #[test]
+    fn several_at_one_moment_are_a_drain() {
+        let one = Talk::opened().served(10.0, 1).s(3731.0, "GOAWAY 1 NO_ERROR");
+        let two = Talk::opened().served(10.0, 1).get(2110.0, 3).s(3239.0, "GOAWAY 3 NO_ERROR");
+        one.again(2, 500.0, &two).is(Cause::GracefulShutdown, 0.8);
+    }
+
+    #[test]
+    fn less_sure_with_a_hole() {
+        let talk = Talk::opened().served(10.0, 1).hole(40.0).s(17_040.8, "GOAWAY 1 NO_ERROR");
+        talk.is_unsure(Cause::IdleTimeout);
+    }
 }

@@ -32,6 +32,9 @@ pub const DETECTOR: Detector = Detector {
 /// Waits shorter than this are a PING on its way.
 const REAL_WAIT: Duration = Duration::from_millis(150);
 
+/// Waits this long are no accident: whoever closes now knows that nobody answers.
+const LONG_WAIT: Duration = Duration::from_secs(1);
+
 fn step(scene: &Scene<'_>) -> Option<Step> {
     let debug = scene.debug();
     let by_text = ["ping_timeout", "ping timeout", "ping ack timeout", "keepalive"]
@@ -39,24 +42,30 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         .any(|word| debug.contains(word));
     // The oldest PING that nothing from the peer has followed: that one's timer ran out.
     let heard = *scene.last_octets.side(scene.peer());
-    let asked = scene
+    let silent = scene
         .unanswered_pings()
-        .find(|ping| heard.is_none_or(|heard| heard.before(ping.sent) || heard == ping.sent))?;
+        .find(|ping| heard.is_none_or(|heard| heard.before(ping.sent) || heard == ping.sent));
+    // Other frames came, but not the answer: with an error that is a lost PING as well.
+    let asked = silent.or_else(|| scene.unanswered_pings().next().filter(|_| scene.is_error()))?;
     let wait = scene.at.since(asked.sent);
     if wait < REAL_WAIT.max(scene.round_trip() * 4) {
         return None;
     }
     let clean = !scene.is_error() && scene.goaway.is_some();
-    let confidence = match (by_text, clean) {
-        (true, _) => 0.96,
-        (false, false) => 0.92,
-        (false, true) => 0.75,
+    let confidence = match (by_text, clean, silent.is_some()) {
+        (true, ..) => 0.96,
+        (false, _, false) if wait < LONG_WAIT => return None,
+        (false, _, false) => 0.7,
+        (false, false, true) => 0.92,
+        (false, true, true) if wait >= LONG_WAIT => 0.85,
+        (false, true, true) => 0.75,
     };
     let (by, peer) = (scene.by.name(), scene.peer().name());
     let summary = format!(
-        "The {by} {} because its PING was not answered for {}; the {peer} had been silent since.",
+        "The {by} {} because its PING was not answered for {}{}.",
         scene.ending_name(),
-        spoken(wait)
+        spoken(wait),
+        silent.map_or_else(String::new, |_| format!("; the {peer} had been silent since"))
     );
     let blame = if scene.peer() == Side::Client { Blame::Client } else { Blame::Server };
     let mut confidence = Confidence::new(confidence);
@@ -78,4 +87,68 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         configured_in: scene.by.into(),
     });
     Some(step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Talk;
+    use super::*;
+
+    #[test]
+    fn nobody_answers() {
+        let talk = Talk::opened().served(10.0, 1).get(50.0, 3).c(6050.0, "PING 0000000100000000");
+        let verdict = talk.c(11_052.0, "FIN").is(Cause::KeepalivePingTimeout, 0.9);
+        verdict
+            .after(Cause::KeepalivePingTimeout, 5.0)
+            .blames(Blame::Server)
+            .shows(&["PING", "FIN"]);
+    }
+
+    #[test]
+    fn a_ping_on_its_way_is_not_lost() {
+        let talk = Talk::opened().served(10.0, 1).c(400.0, "PING 0000000000000001").c(430.0, "FIN");
+        talk.is(Cause::ClientShutdown, 0.7);
+        // A long way: the earlier PING took 300 ms.
+        let far = Talk::default()
+            .raw(0.0, "0 C> PREFACE\n+ SETTINGS\n2 S> SETTINGS\n+ SETTINGS ACK")
+            .c(3.0, "SETTINGS ACK")
+            .c(10.0, "PING 0000000000000001")
+            .s(310.0, "PING ACK 0000000000000001")
+            .served(1000.0, 1)
+            .c(2000.0, "PING 0000000000000002")
+            .c(2250.0, "GOAWAY 0 NO_ERROR");
+        assert_ne!(far.told().cause, Cause::KeepalivePingTimeout);
+    }
+
+    #[test]
+    fn too_many_pings_blame_the_other_side() {
+        let mut talk = Talk::opened().get(5.0, 1);
+        for at in [2000.0, 4000.0, 6000.0] {
+            talk = talk.c(at, "PING").s(at + 0.2, "PING ACK");
+        }
+        talk.s(6000.4, "GOAWAY 1 ENHANCE_YOUR_CALM \"too_many_pings\"")
+            .is(Cause::TooManyPings, 0.9);
+    }
+
+    #[test]
+    fn other_frames_came_but_no_answer() {
+        let talk = Talk::opened()
+            .get(10.0, 1)
+            .c(2000.0, "PING 0000000100000000")
+            .s(2500.0, "WINDOW_UPDATE 0 10")
+            .c(8003.0, "GOAWAY 0 PROTOCOL_ERROR");
+        talk.is(Cause::KeepalivePingTimeout, 0.6);
+    }
+
+    #[test]
+    fn less_sure_with_a_hole() {
+        let talk = Talk::opened()
+            .get(10.0, 1)
+            .gap(20.0, 'S', 1)
+            .s(21.0, "WINDOW_UPDATE 0 1")
+            .s(22.0, "WINDOW_UPDATE 0 1")
+            .c(6050.0, "PING")
+            .c(11_052.0, "FIN");
+        talk.is_unsure(Cause::KeepalivePingTimeout);
+    }
 }

@@ -102,12 +102,15 @@ impl KnownText {
             "real" => goaway.last_stream_id != 0x7fff_ffff,
             _ => true,
         };
-        role && last && self.frame == "GOAWAY" && self.error_code.has(goaway.code) && {
-            let pattern = self.pattern.get_or_init(|| {
-                self.debug_regex.as_ref().and_then(|pattern| Regex::new(pattern).ok())
-            });
-            pattern.as_ref().is_some_and(|pattern| pattern.is_match(debug))
-        }
+        let frame = self.frame == "GOAWAY" && self.error_code.has(goaway.code);
+        role && last && frame && self.matches(debug)
+    }
+
+    fn matches(&self, debug: &str) -> bool {
+        let pattern = self
+            .pattern
+            .get_or_init(|| self.debug_regex.as_ref().and_then(|pattern| Regex::new(pattern).ok()));
+        pattern.as_ref().is_some_and(|pattern| pattern.is_match(debug))
     }
 }
 
@@ -118,6 +121,40 @@ pub fn find(goaway: &Goaway) -> Option<&'static KnownText> {
     }
     let debug = String::from_utf8_lossy(&goaway.debug);
     rows().iter().filter(|row| row.specificity == "text").find(|row| row.fits(goaway, &debug))
+}
+
+/// The row whose text a log line quotes: as debug data, or anywhere as one whole word.
+pub fn named_in(debug: Option<&str>, line: &str) -> Option<&'static KnownText> {
+    let quotes = |text: &str| {
+        let texts = rows().iter().filter(|row| row.specificity == "text");
+        texts.into_iter().find(|row| row.matches(text))
+    };
+    let words = line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    let coined = words.filter(|word| word.contains('_') && word.len() > 5);
+    debug.and_then(quotes).or_else(|| coined.into_iter().find_map(quotes))
+}
+
+/// Implementations known for a cause, with their settings and what to do.
+pub fn notes(cause: Cause) -> Vec<(String, String)> {
+    let mut notes: Vec<(String, String)> = Vec::new();
+    for row in rows().iter().filter(|row| row.cause() == Some(cause)) {
+        let versions = row.versions.as_deref().filter(|versions| *versions != "all");
+        let versions = versions.map(|versions| format!(" {versions}")).unwrap_or_default();
+        let name = format!("{}{versions} ({})", row.implementation, row.role);
+        let setting = row.default.as_ref().and_then(|default| {
+            let name = default.setting.as_ref()?;
+            let value = default.value.as_ref().map(|value| format!(", default {value}"));
+            Some(format!("{name}{}.", value.unwrap_or_default()))
+        });
+        let advice = row.advice.as_ref().map(|advice| super::pages::capital(advice));
+        let text: Vec<String> = setting.into_iter().chain(advice).collect();
+        let known = notes.iter().any(|(known, _)| *known == name);
+        if !text.is_empty() && !known {
+            notes.push((name, text.join(" ")));
+        }
+    }
+    notes.sort();
+    notes
 }
 
 #[cfg(test)]

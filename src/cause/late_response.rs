@@ -62,8 +62,8 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let gone = spoken(scene.at.since(reset.stamp));
     let answered = after.map(|after| format!("{} after the request and ", spoken(after)));
     let summary = format!(
-        "The {server} {} because it answered stream {stream} {}{gone} after the {} had given \
-         it up.",
+        "The {server} {} because its handler answered stream {stream}, {}{gone} after the {} had \
+         given it up.",
         scene.ending_name(),
         answered.unwrap_or_default(),
         reset.by.name(),
@@ -122,4 +122,62 @@ fn unseen(scene: &Scene<'_>) -> Step {
     let mut step = Step::new(Cause::LateResponse, confidence, Blame::Server, summary);
     step.because = Some(Effect::Cancels(Vec::new()));
     step
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Talk;
+    use super::*;
+
+    fn given_up() -> Talk {
+        let mut talk = Talk::opened();
+        for number in 0..6_u32 {
+            let at = 10.0 + f64::from(number) * 83.0;
+            talk = talk.get(at, number * 2 + 1).cancel(at + 1500.0, number * 2 + 1);
+        }
+        talk.get(3000.0, 13)
+    }
+
+    #[test]
+    fn the_server_trips_over_its_own_answer() {
+        let text = "Request stream 3 is not correct for server connection";
+        let end = format!("GOAWAY 2147483647 PROTOCOL_ERROR \"{text}\"");
+        let verdict =
+            given_up().s(5094.0, &end).s(5094.5, "FIN").is(Cause::ClientRequestTimeout, 0.9);
+        assert_eq!(verdict.trigger, Cause::LateResponse);
+        verdict.after(Cause::ClientRequestTimeout, 1.5).blames(Blame::Server);
+        verdict.shows(&["HEADERS", "RST_STREAM", "GOAWAY"]);
+        let late = verdict.late_answer.as_ref().unwrap();
+        assert_eq!(late.stream, 3);
+        assert!((late.answered_after.unwrap() - 5.0).abs() < 0.05);
+        assert_eq!(verdict.maybe_processed_streams, [13]);
+    }
+
+    #[test]
+    fn wrong_stream_numbers_are_the_clients_fault() {
+        let fields = ":method=GET :scheme=http :authority=a :path=/";
+        let talk =
+            Talk::opened().served(10.0, 1).c(100.0, &format!("HEADERS 4 END_STREAM {fields}"));
+        let text = "Request stream 4 is not correct for client connection";
+        let verdict = talk
+            .s(100.6, &format!("GOAWAY 2147483647 PROTOCOL_ERROR \"{text}\""))
+            .is(Cause::ProtocolViolation, 0.9);
+        verdict.blames(Blame::Client);
+    }
+
+    #[test]
+    fn frames_on_a_stream_that_the_client_reset_itself() {
+        let talk = Talk::opened().post(10.0, 1).cancel(40.0, 1).c(90.0, "DATA 1 5");
+        let verdict = talk.s(90.6, "GOAWAY 1 STREAM_CLOSED").told();
+        assert_eq!(verdict.cause, Cause::StreamClosedViolation, "{}", verdict.summary);
+    }
+
+    #[test]
+    fn less_sure_with_a_hole() {
+        let text = "Request stream 3 is not correct for server connection";
+        let end = format!("GOAWAY 2147483647 PROTOCOL_ERROR \"{text}\"");
+        let verdict = given_up().hole(3100.0).s(5094.0, &end).told();
+        assert_eq!(verdict.trigger, Cause::LateResponse);
+        assert!(verdict.confidence.value() < 0.9);
+    }
 }

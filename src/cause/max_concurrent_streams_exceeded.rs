@@ -55,3 +55,42 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     step.rule = Some(&rule::MAX_CONCURRENT_STREAMS);
     Some(step)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Talk;
+    use super::*;
+
+    fn crowd(count: u32) -> Talk {
+        (0..count).fold(Talk::with_settings("MAX_CONCURRENT_STREAMS=5"), |talk, number| {
+            talk.get(50.0 + f64::from(number), number * 2 + 1)
+        })
+    }
+
+    #[test]
+    fn one_more_than_allowed() {
+        let talk = crowd(6).s(56.5, "GOAWAY 9 PROTOCOL_ERROR");
+        let verdict = talk.is(Cause::MaxConcurrentStreamsExceeded, 0.9);
+        verdict.blames(Blame::Client).shows(&["HEADERS", "GOAWAY"]);
+    }
+
+    #[test]
+    fn as_many_as_allowed() {
+        let verdict = crowd(5).s(56.5, "GOAWAY 9 PROTOCOL_ERROR").told();
+        assert_ne!(verdict.cause, Cause::MaxConcurrentStreamsExceeded, "{}", verdict.summary);
+    }
+
+    #[test]
+    fn a_refused_stream_ends_nothing() {
+        let talk = crowd(6).s(57.0, "RST_STREAM 11 REFUSED_STREAM");
+        let talk =
+            (0..5).fold(talk, |talk, number| talk.ok(80.0 + f64::from(number), number * 2 + 1));
+        talk.s(9084.4, "GOAWAY 9 NO_ERROR").is(Cause::IdleTimeout, 0.6);
+    }
+
+    #[test]
+    fn less_sure_with_a_hole() {
+        let talk = crowd(6).hole(56.2).s(57.0, "GOAWAY 9 PROTOCOL_ERROR");
+        talk.is_unsure(Cause::MaxConcurrentStreamsExceeded);
+    }
+}

@@ -1,5 +1,7 @@
 //! The connection reached the age at which it is replaced.
 
+use std::time::Duration;
+
 use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
@@ -26,6 +28,9 @@ pub const DETECTOR: Detector = Detector {
     step,
 };
 
+/// Nobody replaces connections that are younger.
+const SHORTEST: Duration = Duration::from_millis(300);
+
 fn step(scene: &Scene<'_>) -> Option<Step> {
     let goaway = scene.goaway?;
     if scene.by != Side::Server || goaway.code != ErrorCode::NO_ERROR || goaway.after_peer_close {
@@ -36,7 +41,8 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let whole = !scene.history.joined_midway;
     let busy = scene.open_count > 0 || scene.quiet() < age / 8;
     let confidence = match (by_text, whole, busy && round_value(age).is_some()) {
-        (true, ..) => 0.95,
+        (true, ..) if age >= SHORTEST => 0.95,
+        (true, ..) => 0.75,
         (false, true, true) => 0.4,
         _ => return None,
     };
@@ -59,4 +65,41 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         configured_in: ConfiguredIn::Server,
     });
     Some(step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Talk;
+    use super::*;
+
+    #[test]
+    fn told_by_the_text_and_an_age() {
+        let talk = Talk::opened().served(10.0, 1).get(6800.0, 3);
+        let talk = talk.s(6930.0, "GOAWAY 2147483647 NO_ERROR \"max_age\"");
+        let verdict = talk.is(Cause::MaxConnectionAge, 0.9);
+        verdict.after(Cause::MaxConnectionAge, 6.93).blames(Blame::None);
+    }
+
+    #[test]
+    fn equal_ages_at_different_times() {
+        let one = |asked: f64| {
+            Talk::opened().served(10.0, 1).get(asked, 3).s(9003.0, "GOAWAY 3 NO_ERROR")
+        };
+        let talk = one(8850.0).again(2, 2311.0, &one(8931.0)).again(3, 4789.0, &one(8702.0));
+        talk.is(Cause::MaxConnectionAge, 0.8).after(Cause::MaxConnectionAge, 9.0);
+    }
+
+    #[test]
+    fn equal_idle_times_are_idle() {
+        let one =
+            |asked: f64| Talk::opened().served(asked, 1).s(asked + 5011.0, "GOAWAY 1 NO_ERROR");
+        let talk = one(10.0).again(2, 7311.0, &one(831.0)).again(3, 14_789.0, &one(202.0));
+        talk.is(Cause::IdleTimeout, 0.9).after(Cause::IdleTimeout, 5.0);
+    }
+
+    #[test]
+    fn a_text_without_an_age_is_not_enough() {
+        let talk = Talk::opened().get(5.0, 1).hole(20.0).s(60.0, "GOAWAY 1 NO_ERROR \"max_age\"");
+        talk.is_unsure(Cause::MaxConnectionAge);
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
+use crate::vocab::setting::SettingId;
 use crate::vocab::verdict::Step;
 
 use super::explain::Explain;
@@ -29,6 +30,21 @@ pub const DETECTOR: Detector = Detector {
     step,
 };
 
+/// A last stream that is yet to come: the server lets the client open so many more, twice what it
+/// allows at once with the only server known to do so.
+fn future(scene: &Scene<'_>, newest: u32, last: u32) -> Option<f32> {
+    let settings = scene.history.sides.second.settings.iter();
+    let allowed = settings.flat_map(|sent| &sent.values).rev();
+    let allowed = allowed.filter(|(id, _)| *id == SettingId::MAX_CONCURRENT_STREAMS);
+    let twice = allowed.map(|(_, value)| value.saturating_mul(2)).next();
+    match last.checked_sub(newest) {
+        _ if last == 0x7fff_ffff => None,
+        None | Some(0) => None,
+        more if more == twice => Some(0.79),
+        Some(_) => Some(0.65),
+    }
+}
+
 /// How soon after the last request's HEADERS the GOAWAY comes.
 const AT_ONCE: Duration = Duration::from_millis(30);
 
@@ -43,10 +59,13 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let (newest, requested) = goaway.newest?;
     let prompt = scene.at.since(requested) <= AT_ONCE;
     let count = *scene.opened.side(Side::Client);
-    if newest != goaway.last_stream_id || !prompt || scene.history.joined_midway {
+    let future = future(scene, newest, goaway.last_stream_id);
+    let real = newest == goaway.last_stream_id;
+    if !(real || future.is_some()) || !prompt || scene.history.joined_midway {
         return None;
     }
     let confidence = match count {
+        _ if future.is_some() => future?,
         0..=1 => return None,
         count if count % 1000 == 0 => 0.9,
         count if count % 100 == 0 => 0.85,
@@ -64,4 +83,46 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let text = format!("request number {count}, the last one");
     step.evidence.push(evidence::on_connection(requested, Side::Client, "HEADERS", text));
     Some(step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Talk;
+    use super::*;
+
+    /// So many requests, the GOAWAY right behind the last.
+    fn served(count: u32) -> Talk {
+        let all = (0..count - 1).fold(Talk::opened(), |talk, number| {
+            talk.served(10.0 + f64::from(number) * 23.0, number * 2 + 1)
+        });
+        let (last, at) = (count * 2 - 1, 10.0 + f64::from(count) * 23.0);
+        all.get(at, last).s(at + 0.7, &format!("GOAWAY {last} NO_ERROR")).ok(at + 12.0, last)
+    }
+
+    #[test]
+    fn a_round_count() {
+        let verdict = served(200).is(Cause::MaxRequestsPerConnection, 0.8);
+        verdict.blames(Blame::None).shows(&["HEADERS", "GOAWAY"]);
+        served(30).is(Cause::MaxRequestsPerConnection, 0.7);
+    }
+
+    #[test]
+    fn the_same_count_twice() {
+        let talk = served(17).again(2, 3000.0, &served(17)).again(3, 7100.0, &served(17));
+        talk.is(Cause::MaxRequestsPerConnection, 0.9);
+    }
+
+    #[test]
+    fn a_drain_just_after_a_request() {
+        let all = (0..36).fold(Talk::opened(), |talk, number| {
+            talk.served(10.0 + f64::from(number) * 23.0, number * 2 + 1)
+        });
+        all.get(900.0, 73).s(914.0, "GOAWAY 73 NO_ERROR").is_unsure(Cause::GracefulShutdown);
+    }
+
+    #[test]
+    fn less_sure_with_a_hole() {
+        let talk = served(50).hole(60.0);
+        talk.is_unsure(Cause::MaxRequestsPerConnection);
+    }
 }

@@ -16,6 +16,7 @@ mod by_code;
 pub mod cancels;
 mod client_request_timeout;
 mod client_shutdown;
+pub mod conflicts;
 pub mod connection_refused;
 mod evidence;
 pub mod explain;
@@ -24,20 +25,33 @@ mod graceful_shutdown;
 mod handshake_timeout;
 mod header_list_too_large;
 mod idle_timeout;
+pub mod implementation;
 mod keepalive_ping_timeout;
 pub mod known_text;
 mod late_response;
 mod max_concurrent_streams_exceeded;
 mod max_connection_age;
 mod max_requests_per_connection;
+mod messages;
 pub mod neighbours;
+pub mod pages;
+pub mod pair;
 mod preface_missing;
 mod rapid_reset_protection;
+mod refused_stream;
 pub mod retry;
 pub mod scene;
+mod server_request_timeout;
 mod settings_ack_timeout;
+mod stream_idle_timeout;
+pub mod timeouts;
 mod too_many_pings;
 mod violation;
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_implementations;
 
 use crate::track::history::History;
 use crate::vocab::address::Side;
@@ -68,6 +82,7 @@ pub const DETECTORS: &[&Detector] = &[
     &keepalive_ping_timeout::DETECTOR,
     &settings_ack_timeout::DETECTOR,
     &rapid_reset_protection::DETECTOR,
+    &refused_stream::DETECTOR,
     &max_concurrent_streams_exceeded::DETECTOR,
     &violation::FLOW_CONTROL,
     &violation::FRAME_SIZE,
@@ -78,6 +93,8 @@ pub const DETECTORS: &[&Detector] = &[
     &flood_protection::DETECTOR,
     &handshake_timeout::DETECTOR,
     &client_request_timeout::DETECTOR,
+    &server_request_timeout::DETECTOR,
+    &stream_idle_timeout::DETECTOR,
     &max_requests_per_connection::DETECTOR,
     &max_connection_age::DETECTOR,
     &idle_timeout::DETECTOR,
@@ -220,6 +237,10 @@ fn assemble(scene: &Scene<'_>, trigger: Step, root: Option<&CancelGroup>) -> Ver
             // Why the stream had been reset is not to be seen.
             verdict.cause = Cause::ClientRequestTimeout;
             verdict.confidence = verdict.confidence.and(Confidence::new(0.5));
+        }
+        // What streams are refused for: too many at once.
+        None if trigger.cause == Cause::RefusedStream => {
+            verdict.cause = Cause::MaxConcurrentStreamsExceeded;
         }
         None => {}
     }

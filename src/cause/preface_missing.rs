@@ -41,3 +41,30 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let confidence = if hidden { confidence.lowered() } else { confidence };
     Some(Step::new(Cause::PrefaceMissing, confidence, Blame::Client, summary))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Talk;
+    use super::*;
+
+    #[test]
+    fn another_protocol() {
+        let text = "C> TEXT \"GET / HTTP/1.1\\r\\nhost: a\\r\\n\\r\\n\"";
+        let talk = Talk::default().raw(0.0, "0 SYN").raw(1.0, &format!("1 {text}"));
+        let talk = talk.s(1.6, "SETTINGS\n+ GOAWAY 0 PROTOCOL_ERROR").s(1.8, "FIN");
+        talk.is(Cause::PrefaceMissing, 0.9).blames(Blame::Client);
+    }
+
+    #[test]
+    fn a_wrong_first_frame_is_a_violation() {
+        let open = "0 SYN\n1 C> PREFACE\n+ PING\n2 S> SETTINGS\n+ GOAWAY 0 PROTOCOL_ERROR";
+        Talk::default().raw(0.0, open).is(Cause::ProtocolViolation, 0.9);
+    }
+
+    #[test]
+    fn a_capture_that_began_late_says_nothing() {
+        let open = "0 S> SETTINGS ACK\n1 C> PING\n2 S> PING ACK\n3 S> GOAWAY 0 PROTOCOL_ERROR";
+        let verdict = Talk::default().raw(0.0, open).told();
+        assert_ne!(verdict.cause, Cause::PrefaceMissing);
+    }
+}

@@ -166,10 +166,13 @@ impl<'a> Scene<'a> {
         self.at.since(self.history.first)
     }
 
-    /// Time of one round trip as the handshake shows it, at least 1 ms.
+    /// Time of one round trip as the handshake and answered PINGs show it, at least 1 ms.
     pub fn round_trip(&self) -> Duration {
         let measured = self.history.syn.zip(self.history.accepted);
         let measured = measured.map_or(Duration::ZERO, |(syn, accepted)| accepted.since(syn));
+        let answered =
+            self.history.pings.iter().filter_map(|ping| Some((ping.sent, ping.answered?)));
+        let measured = answered.map(|(sent, back)| back.since(sent)).fold(measured, Duration::max);
         measured.clamp(Duration::from_millis(1), Duration::from_secs(2))
     }
 
@@ -248,12 +251,10 @@ pub fn spoken(duration: Duration) -> String {
         format!("{:.1} ms", seconds * 1e3)
     } else if seconds < 0.995 {
         format!("{:.0} ms", seconds * 1e3)
-    } else if seconds < 9.95 {
+    } else if seconds < 99.95 {
         let text = format!("{seconds:.2}");
         let text = text.strip_suffix('0').unwrap_or(&text);
         format!("{text} s")
-    } else if seconds < 120.0 {
-        format!("{seconds:.1} s")
     } else {
         format!("{seconds:.0} s")
     }
@@ -301,7 +302,7 @@ mod tests {
         assert_eq!(say(3998.0), "4.0 s");
         assert_eq!(say(1250.0), "1.25 s");
         assert_eq!(say(650.4), "650 ms");
-        assert_eq!(say(10_069.0), "10.1 s");
+        assert_eq!(say(10_069.0), "10.07 s");
         assert_eq!(say(1.25), "1.2 ms");
     }
 

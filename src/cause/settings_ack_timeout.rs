@@ -60,3 +60,35 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     });
     Some(step)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Talk;
+    use super::*;
+
+    fn silent(end: &str) -> Talk {
+        let open = "0 SYN\n1 C> PREFACE\n+ SETTINGS\n2 S> SETTINGS\n+ SETTINGS ACK";
+        Talk::default().raw(0.0, open).get(20.0, 1).s(6503.0, end).s(6503.5, "FIN")
+    }
+
+    #[test]
+    fn no_acknowledgement() {
+        let verdict = silent("GOAWAY 1 SETTINGS_TIMEOUT").is(Cause::SettingsAckTimeout, 0.9);
+        verdict
+            .after(Cause::SettingsAckTimeout, 6.5)
+            .blames(Blame::Client)
+            .shows(&["SETTINGS", "GOAWAY"]);
+    }
+
+    #[test]
+    fn without_the_code_it_is_not_told() {
+        assert_ne!(silent("GOAWAY 1 PROTOCOL_ERROR").told().cause, Cause::SettingsAckTimeout);
+    }
+
+    #[test]
+    fn less_sure_with_a_hole() {
+        let open = "0 SYN\n1 C> PREFACE\n+ SETTINGS\n2 S> SETTINGS\n+ SETTINGS ACK";
+        let talk = Talk::default().raw(0.0, open).get(20.0, 1).hole(30.0);
+        talk.s(6503.0, "GOAWAY 1 SETTINGS_TIMEOUT").is_unsure(Cause::SettingsAckTimeout);
+    }
+}

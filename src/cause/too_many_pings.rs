@@ -71,3 +71,47 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     }
     Some(step)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Talk;
+    use super::*;
+
+    fn pinging(every: f64, count: u32) -> (Talk, f64) {
+        let talk = (1..=count).fold(Talk::opened().get(5.0, 1), |talk, number| {
+            let at = 10.0 + f64::from(number) * every;
+            talk.c(at, "PING").s(at + 0.3, "PING ACK")
+        });
+        (talk, 10.0 + f64::from(count) * every)
+    }
+
+    #[test]
+    fn told_by_text_and_pings() {
+        let (talk, last) = pinging(7000.0, 4);
+        let end = "GOAWAY 1 ENHANCE_YOUR_CALM \"too_many_pings\"";
+        let verdict = talk.s(last + 0.6, end).is(Cause::TooManyPings, 0.9);
+        verdict.blames(Blame::Client).shows(&["PING", "PING", "PING", "GOAWAY"]);
+    }
+
+    #[test]
+    fn a_lost_ping_of_the_sender_is_the_opposite() {
+        let (talk, last) = pinging(3000.0, 3);
+        let end = "GOAWAY 1 ENHANCE_YOUR_CALM \"ping_timeout\"";
+        talk.s(last + 500.0, "PING 0000000000000007")
+            .s(last + 8501.0, end)
+            .is(Cause::KeepalivePingTimeout, 0.9);
+    }
+
+    #[test]
+    fn hundreds_are_a_flood() {
+        let (talk, last) = pinging(1.0, 500);
+        talk.s(last + 0.6, "GOAWAY 1 ENHANCE_YOUR_CALM").is(Cause::FloodProtection, 0.8);
+    }
+
+    #[test]
+    fn less_sure_with_a_hole() {
+        let (talk, last) = pinging(7000.0, 4);
+        let end = "GOAWAY 1 ENHANCE_YOUR_CALM \"too_many_pings\"";
+        talk.hole(8000.0).s(last + 0.6, end).is_unsure(Cause::TooManyPings);
+    }
+}

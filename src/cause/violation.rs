@@ -194,3 +194,76 @@ fn blame(side: Side) -> Blame {
         Side::Server => Blame::Server,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Talk;
+    use super::*;
+
+    /// Something wrong, and the GOAWAY for it.
+    fn wrong(what: &str, code: &str) -> Talk {
+        Talk::opened()
+            .served(4.0, 1)
+            .post(20.0, 3)
+            .c(30.0, what)
+            .s(30.7, &format!("GOAWAY 3 {code}"))
+    }
+
+    #[test]
+    fn each_kind_names_packet_and_rule() {
+        let cases = [
+            ("DATA 0 3", "PROTOCOL_ERROR", Cause::ProtocolViolation, "data-stream-zero"),
+            (
+                "WINDOW_UPDATE 0 2147483647",
+                "FLOW_CONTROL_ERROR",
+                Cause::FlowControlViolation,
+                "flow-conn-overflow",
+            ),
+            ("FRAME 0x6 0 0 0011", "FRAME_SIZE_ERROR", Cause::FrameSizeViolation, "ping-length"),
+            (
+                "FRAME 0x1 0x5 5 80",
+                "COMPRESSION_ERROR",
+                Cause::CompressionError,
+                "hpack-index-zero",
+            ),
+        ];
+        for (what, code, cause, rule) in cases {
+            let verdict = wrong(what, code).is(cause, 0.9);
+            verdict.blames(Blame::Client).shows(&["violation", "GOAWAY"]);
+            assert_eq!(verdict.rule.map(|rule| rule.id), Some(rule));
+            assert!(verdict.offending.is_some());
+        }
+    }
+
+    #[test]
+    fn frames_after_the_end_of_a_stream() {
+        let talk = Talk::opened().get(4.0, 1).c(20.0, "DATA 1 5").s(20.5, "GOAWAY 1 STREAM_CLOSED");
+        talk.is(Cause::StreamClosedViolation, 0.9).blames(Blame::Client);
+    }
+
+    #[test]
+    fn an_accusation_without_a_breach_is_not_believed() {
+        let talk =
+            Talk::opened().served(4.0, 1).get(20.0, 3).s(31.0, "GOAWAY 3 FLOW_CONTROL_ERROR");
+        let verdict = talk.is_unsure(Cause::FlowControlViolation);
+        verdict.blames(Blame::Unknown);
+        Talk::opened().get(20.0, 1).s(77.0, "GOAWAY 1 PROTOCOL_ERROR").is_unsure(Cause::Unknown);
+    }
+
+    #[test]
+    fn frames_in_flight_after_a_reset_are_legal() {
+        let talk = Talk::opened()
+            .post(4.0, 1)
+            .s(20.0, "RST_STREAM 1 NO_ERROR")
+            .c(20.0, "DATA 1 9")
+            .served(30.0, 3)
+            .s(9040.5, "GOAWAY 3 NO_ERROR");
+        talk.is(Cause::IdleTimeout, 0.6);
+    }
+
+    #[test]
+    fn less_sure_with_a_hole() {
+        let talk = Talk::opened().served(4.0, 1).hole(20.0).c(30.0, "DATA 0 3");
+        talk.s(30.7, "GOAWAY 1 PROTOCOL_ERROR").is_unsure(Cause::ProtocolViolation);
+    }
+}

@@ -32,6 +32,13 @@ impl Runner for Fake {
     ) -> Result<Vec<CaptureFacts>, FramesError<String>> {
         self.answer(inputs).map_err(FramesError::Input).map(|()| Vec::new())
     }
+
+    fn explain(&self, topic: &str) -> Result<Explanation, String> {
+        match topic {
+            "idle_timeout" => Ok(Explanation::new(topic, "Idle.")),
+            _ => Err(format!("'{topic}' is not known")),
+        }
+    }
 }
 
 fn exit(line: &str) -> Exit {
@@ -56,7 +63,8 @@ fn mistakes_are_usage_errors() {
         "report",
         "frames",
         "live",
-        "explain idle_timeout",
+        "explain",
+        "explain nonsense",
         "-i eth0",
         "report --format html a.pcap",
         "report --format jsonl a.pcap",
@@ -77,6 +85,7 @@ fn what_cannot_be_read_is_told_apart() {
     assert_eq!(exit("report gone"), Exit::Input);
     assert_eq!(exit("report ./a.pcap"), Exit::Done);
     assert_eq!(exit("--version"), Exit::Done);
+    assert_eq!(exit("explain idle_timeout"), Exit::Done);
     assert_eq!(exit("report --help"), Exit::Done);
 }
 

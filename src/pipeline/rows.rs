@@ -1,35 +1,49 @@
 //! Finished connections become rows of the board.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::board::{Board, ConnectionRow, End, EndHow, GoawayRow, TlsRow};
 use crate::cause::neighbours::{self, Ending, Revision};
+use crate::cause::pair::{About, Answered, PairFacts};
 use crate::cause::scene::Scene;
-use crate::cause::{self, Judged};
+use crate::cause::timeouts::{self, Settled};
+use crate::cause::{self, Judged, conflicts, implementation};
 use crate::track::history::History;
 use crate::vocab::address::{Both, Endpoint, Side};
 use crate::vocab::flow::FlowEnd;
 use crate::vocab::frame::Transport;
 use crate::vocab::tls::TlsFacts;
-use crate::vocab::verdict::Verdict;
+use crate::vocab::verdict::{Implementation, Verdict};
 
 use super::{OtherFlow, Sink, other};
 
 /// What was found so far.
 #[derive(Debug, Default)]
 pub struct Rows {
-    connections: Vec<(ConnectionRow, Vec<Ending>)>,
+    connections: Vec<Connection>,
+    /// Answer times of each server.
+    answered: BTreeMap<Endpoint, Answered>,
     others: Vec<OtherFlow>,
     /// Endpoints that serve HTTP/2 in this capture.
     servers: BTreeSet<Endpoint>,
 }
 
+/// A finished connection: what is shown of it, and what its neighbours are judged by.
+#[derive(Debug)]
+struct Connection {
+    row: ConnectionRow,
+    endings: Vec<Ending>,
+    facts: Option<PairFacts>,
+}
+
 impl Sink for Rows {
     fn connection(&mut self, history: History, tls: Option<TlsFacts>) {
         self.servers.insert(history.ends.second);
-        let (mut row, endings) = row(history);
-        row.tls = tls.map(tls_row);
-        self.connections.push((row, endings));
+        let judged = cause::judge(&history);
+        self.answered.entry(history.ends.second).or_default().add(&history, &judged);
+        let mut finished = connection(history, judged);
+        finished.row.tls = tls.map(tls_row);
+        self.connections.push(finished);
     }
 
     fn other_flow(&mut self, flow: OtherFlow) {
@@ -46,28 +60,52 @@ impl Rows {
             match other::row(&flow, &self.servers) {
                 Some(row) => {
                     refused.extend(flow.refused.then_some((row.server, row.last)));
-                    self.connections.push((row, Vec::new()));
+                    self.connections.push(Connection { row, endings: Vec::new(), facts: None });
                 }
                 None => other_flows += 1,
             }
         }
-        self.connections.sort_by_key(|(row, _)| (row.first.order(), row.flow));
+        self.connections.sort_by_key(|of| (of.row.first.order(), of.row.flow));
         let mut connections = Vec::with_capacity(self.connections.len());
         let mut endings = Vec::new();
-        for (place, (row, of_row)) in self.connections.into_iter().enumerate() {
-            endings.extend(
-                of_row
-                    .into_iter()
-                    .map(|ending| Ending { place: (place, ending.place.1), ..ending }),
-            );
-            connections.push(row);
+        let mut facts = Vec::new();
+        for (place, of) in self.connections.into_iter().enumerate() {
+            let placed = of.endings.into_iter();
+            endings.extend(placed.map(|end| Ending { place: (place, end.place.1), ..end }));
+            facts.extend(of.facts.map(|facts| PairFacts { place, ..facts }));
+            connections.push(of.row);
         }
         for revision in neighbours::revise(&endings, &refused) {
             let (place, goaway) = revision.place;
             let Some(row) = connections.get_mut(place) else { continue };
             revise(row, goaway, &weighed(row, revision));
         }
-        Board { connections, other_flows, ..Board::default() }
+        for facts in &mut facts {
+            if let Some(row) = connections.get(facts.place) {
+                let leaders = row.goaways.iter().filter(|goaway| goaway.follows.is_none());
+                let verdicts = leaders.map(|goaway| &goaway.verdict).chain(&row.end_verdict);
+                facts.conclude(verdicts, &row.cancellations);
+            }
+        }
+        for settled in timeouts::settle(&facts) {
+            if let Some(row) = connections.get_mut(settled.place) {
+                settle(row, &settled);
+            }
+            // `facts` has the order of `connections`, without those that have none.
+            let place = facts.binary_search_by_key(&settled.place, |facts| facts.place);
+            if let Some(facts) = place.ok().and_then(|place| facts.get_mut(place)) {
+                facts.learn(&settled);
+            }
+        }
+        let inferred_timeouts = timeouts::infer(&facts);
+        Board {
+            conflicts: conflicts::find(&facts, &inferred_timeouts, &self.answered),
+            server_answers: timeouts::answers(&self.answered),
+            inferred_timeouts,
+            connections,
+            other_flows,
+            ..Board::default()
+        }
     }
 }
 
@@ -106,6 +144,33 @@ fn revise(row: &mut ConnectionRow, goaway: Option<usize>, revision: &Revision) {
     }
 }
 
+/// Puts in what other connections of the pair have settled.
+fn settle(row: &mut ConnectionRow, settled: &Settled) {
+    match settled.about {
+        About::Cancels(index) => {
+            let Some(set) = row.cancellations.get_mut(index) else { return };
+            timeouts::apply_to_cancels(set, settled);
+            let set = &*set;
+            let verdicts = row.goaways.iter_mut().map(|goaway| &mut goaway.verdict);
+            for verdict in verdicts.chain(&mut row.end_verdict) {
+                timeouts::apply_to_root(verdict, set);
+            }
+        }
+        About::Goaway(leader) => {
+            for (index, goaway) in row.goaways.iter_mut().enumerate() {
+                if index == leader || goaway.follows == Some(leader) {
+                    timeouts::apply_to_verdict(&mut goaway.verdict, settled);
+                }
+            }
+        }
+        About::End => {
+            if let Some(verdict) = &mut row.end_verdict {
+                timeouts::apply_to_verdict(verdict, settled);
+            }
+        }
+    }
+}
+
 /// The endings of a connection that its neighbours may explain.
 fn endings(history: &History, judged: &Judged) -> Vec<Ending> {
     let mut found = Vec::new();
@@ -137,15 +202,35 @@ fn ending(scene: &Scene<'_>, verdict: &Verdict, index: Option<usize>) -> Option<
     })
 }
 
-fn row(history: History) -> (ConnectionRow, Vec<Ending>) {
-    let judged = cause::judge(&history);
+fn connection(history: History, mut judged: Judged) -> Connection {
+    let speak = Both {
+        first: implementation::of_side(&history, Side::Client),
+        second: implementation::of_side(&history, Side::Server),
+    };
+    for ((_, verdict), goaway) in judged.goaways.iter_mut().zip(&history.goaways) {
+        let sender = || speak.side(goaway.by).clone();
+        verdict.implementation = verdict.implementation.take().or_else(sender);
+    }
+    if let Some((verdict, (_, by, _))) = judged.end.as_mut().zip(history.tcp_end()) {
+        let sender = || speak.side(by).clone();
+        verdict.implementation = verdict.implementation.take().or_else(sender);
+    }
     let endings = endings(&history, &judged);
+    let facts = Some(PairFacts::of(&history, &judged, &speak));
+    Connection { row: row(history, judged, speak), endings, facts }
+}
+
+fn row(
+    history: History,
+    judged: Judged,
+    implementations: Both<Option<Implementation>>,
+) -> ConnectionRow {
     let end = end_of(&history);
     let closed_at = history.tcp_end().map(|(stamp, ..)| stamp.at);
     let one_sided = one_sided(&history);
     let http2 = speaks_http2(&history);
     let goaways = history.goaways.into_iter().zip(judged.goaways);
-    let row = ConnectionRow {
+    ConnectionRow {
         flow: history.flow,
         client: history.ends.first,
         server: history.ends.second,
@@ -177,10 +262,9 @@ fn row(history: History) -> (ConnectionRow, Vec<Ending>) {
         findings: history.findings,
         stream_list: history.rows,
         answers: history.answers.times(),
-        implementations: Both::default(),
+        implementations,
         hits: history.hits,
-    };
-    (row, endings)
+    }
 }
 
 /// Whether HTTP/2 was spoken: a client that stayed silent, or said something else, did not, even

@@ -8,8 +8,8 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use super::time::Rfc3339;
 use super::{Pick, skip_reason};
 use crate::board::{
-    AnswerTimes, Board, Conflict, ConnectionRow, End, GoawayRow, Grpc, InferredTimeout, StreamEnd,
-    StreamRow, TlsRow,
+    AnswerTimes, Board, Conflict, ConnectionRow, End, GoawayRow, Grpc, InferredTimeout,
+    ServerAnswers, StreamEnd, StreamRow, TlsRow,
 };
 use crate::vocab::address::{Both, Side};
 use crate::vocab::capture::{CaptureFacts, Damage};
@@ -99,6 +99,7 @@ impl Serialize for View<'_, Board> {
         map.serialize_entry("captures", &shape.view(board.captures.as_slice()))?;
         map.serialize_entry("connections", &Connections { board, shape })?;
         map.serialize_entry("inferred_timeouts", &shape.view(board.inferred_timeouts.as_slice()))?;
+        map.serialize_entry("server_answers", &shape.view(board.server_answers.as_slice()))?;
         map.serialize_entry("conflicts", &shape.view(board.conflicts.as_slice()))?;
         map.serialize_entry("limits", &board.hits)?;
         map.serialize_entry("summary", &Summary(board))?;
@@ -519,9 +520,27 @@ impl Serialize for View<'_, InferredTimeout> {
         map.serialize_entry("spread_seconds", &timeout.spread_seconds)?;
         map.serialize_entry("samples", &timeout.samples)?;
         map.serialize_entry("configured_in", &timeout.configured_in)?;
+        map.serialize_entry("connections", &timeout.connections)?;
         map.serialize_entry("client", &timeout.client)?;
         map.serialize_entry("server", &Text(&timeout.server))?;
+        map.serialize_entry("requests", &timeout.requests)?;
         map.serialize_entry("confidence", &timeout.confidence.value())?;
+        map.end()
+    }
+}
+
+impl Serialize for View<'_, ServerAnswers> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let answers = self.value;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("server", &Text(&answers.server))?;
+        map.serialize_entry("count", &answers.count)?;
+        map.serialize_entry("median", &answers.median)?;
+        map.serialize_entry("p99", &answers.p99)?;
+        map.serialize_entry("max", &answers.max)?;
+        map.serialize_entry("late", &answers.late)?;
+        map.serialize_entry("late_median", &answers.late_median)?;
+        map.serialize_entry("late_max", &answers.late_max)?;
         map.end()
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Takes a [`Board`] (or frames), gives bytes for people and programs. Computes no conclusion.
 
+pub mod explain;
 pub mod frames;
 pub mod json;
 pub mod text;
@@ -14,10 +15,7 @@ mod style;
 mod time;
 mod timeline;
 
-use std::fmt::Write as _;
-
 use crate::board::{Board, ConnectionRow};
-use crate::vocab::cause::Cause;
 use crate::vocab::limits::Hit;
 use crate::vocab::packet::Skip;
 
@@ -60,15 +58,6 @@ impl Pick {
             (_, stream) => format!("no connection has a stream {}", stream.unwrap_or_default()),
         })
     }
-}
-
-/// Every cause and what it means, as a Markdown table: the README's list.
-pub fn causes_table() -> String {
-    let mut table = String::from("| cause | meaning |\n| --- | --- |\n");
-    for cause in Cause::ALL {
-        let _ = writeln!(table, "| `{}` | {} |", cause.name(), cause.meaning());
-    }
-    table
 }
 
 /// Why packets gave nothing, in words: `link type 147`, `not IP: EtherType 0x0806` ...

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::board::{
     AnswerTimes, Board, Conflict, ConnectionRow, End, EndHow, GoawayRow, Grpc, InferredTimeout,
-    StreamCounts, StreamEnd, StreamRow, TlsRow,
+    ServerAnswers, StreamCounts, StreamEnd, StreamRow, TlsRow,
 };
 use crate::vocab::address::{Both, Endpoint, Side};
 use crate::vocab::capture::{CaptureFacts, Damage};
@@ -288,13 +288,15 @@ pub(super) fn trouble() -> Board {
         connections: vec![row],
         other_flows: 3,
         inferred_timeouts: vec![InferredTimeout {
-            kind: Cause::IdleTimeout,
+            kind: Cause::IdleTimeout.into(),
             seconds: 20.0,
             spread_seconds: 0.0,
             at_least: true,
             samples: 1,
+            connections: 1,
             configured_in: ConfiguredIn::Server,
-            client: [127, 0, 0, 1].into(),
+            client: Some([127, 0, 0, 1].into()),
+            requests: Vec::new(),
             server: endpoint(20002),
             confidence: Confidence::LIKELY,
         }],
@@ -303,6 +305,16 @@ pub(super) fn trouble() -> Board {
             text: "The server closes idle connections before the client does.".into(),
             between: vec!["127.0.0.1".into(), "127.0.0.1:20002".into()],
             advice: vec!["Set the client's idle timeout below 20 s.".into()],
+        }],
+        server_answers: vec![ServerAnswers {
+            server: endpoint(20002),
+            count: 15,
+            median: 0.008,
+            p99: 0.03,
+            max: 0.031,
+            late: 1,
+            late_median: 10.069,
+            late_max: 10.069,
         }],
         hits: [(Hit::Resets, 1)].into(),
     }

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use super::block::{Likes, Teller, because, cancellation, facts, streams, timeout};
+use super::block::{Likes, Teller, because, cancellation, facts, streams};
 use super::style::{Ink, Page, Style, count, cut_short, shortened, span};
 use super::time::{Clock, TimeStyle};
 use super::{Pick, hit_meaning, skip_reason};
 use crate::board::group::{Group, Standing, groups};
-use crate::board::{Board, ConnectionRow, InferredTimeout};
+use crate::board::{Board, ConnectionRow, InferredTimeout, ServerAnswers};
+use crate::vocab::address::Side;
 use crate::vocab::cause::Blame;
-use crate::vocab::verdict::Timeout;
+use crate::vocab::verdict::ConfiguredIn;
 
 /// How the text report looks, and what it contains.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,6 +40,7 @@ pub fn write(out: &mut impl Write, board: &Board, options: &Options) -> io::Resu
     report.connections()?;
     report.timeouts();
     report.conflicts();
+    report.speakers();
     report.flush()
 }
 
@@ -257,7 +259,7 @@ impl<W: Write> Report<'_, W> {
         self.page.paragraph(2, Ink::Plain, &format!("{which}{why}{streams}"));
     }
 
-    /// Timeouts that no single verdict tells: measured over several connections of a pair.
+    /// Timers over all connections of a pair, and beside them how long the servers take.
     fn timeouts(&mut self) {
         if self.board.inferred_timeouts.is_empty() {
             return;
@@ -265,16 +267,39 @@ impl<W: Write> Report<'_, W> {
         self.page.blank();
         self.page.paragraph(0, Ink::Bold, "Timeouts measured");
         for inferred in self.board.inferred_timeouts.iter().take(LINES_SHOWN) {
-            let text = format!(
-                "{} · {} → {} · {}",
-                timeout(&as_timeout(inferred)),
-                inferred.client,
-                inferred.server,
-                inferred.confidence.word()
-            );
-            self.page.paragraph(2, Ink::Plain, &text);
+            self.page.paragraph(2, Ink::Plain, &measured(inferred));
         }
         let more = self.board.inferred_timeouts.len().saturating_sub(LINES_SHOWN);
+        if more > 0 {
+            self.page.paragraph(2, Ink::Dim, &format!("(+{more})"));
+        }
+        for answers in self.board.server_answers.iter().take(LINES_SHOWN) {
+            self.page.paragraph(2, Ink::Plain, &answered(answers));
+        }
+    }
+
+    /// Programs recognised, and by what.
+    fn speakers(&mut self) {
+        let mut known: BTreeMap<(Side, String, &str), &str> = BTreeMap::new();
+        for row in &self.board.connections {
+            let ends =
+                [(Side::Client, row.client.ip.to_string()), (Side::Server, row.server.to_string())];
+            for (side, end) in ends {
+                if let Some(who) = row.implementations.side(side) {
+                    known.entry((side, end, &who.name)).or_insert(&who.fingerprint);
+                }
+            }
+        }
+        if known.is_empty() {
+            return;
+        }
+        self.page.blank();
+        self.page.paragraph(0, Ink::Bold, "Who speaks");
+        for ((side, end, name), by) in known.iter().take(LINES_SHOWN) {
+            let text = format!("{} {end}: {name} ({})", side.name(), shortened(by, BY_SHOWN));
+            self.page.paragraph(2, Ink::Plain, &text);
+        }
+        let more = known.len().saturating_sub(LINES_SHOWN);
         if more > 0 {
             self.page.paragraph(2, Ink::Dim, &format!("(+{more})"));
         }
@@ -302,15 +327,53 @@ fn because_short(verdict: &crate::vocab::verdict::Verdict) -> String {
     whole.rsplit_once(" · ").map_or(whole.clone(), |(short, _)| short.to_owned())
 }
 
-fn as_timeout(inferred: &InferredTimeout) -> Timeout {
-    Timeout {
-        kind: inferred.kind,
-        seconds: inferred.seconds,
-        at_least: inferred.at_least,
-        spread_seconds: inferred.spread_seconds,
-        samples: inferred.samples,
-        configured_in: inferred.configured_in,
+/// `client_request_timeout 4.00 s (± 2.0 ms over 71 samples), set in the client · ...`.
+fn measured(inferred: &InferredTimeout) -> String {
+    let bound = if inferred.at_least { "at least " } else { "" };
+    let spread = match inferred.spread_seconds > 0.0 {
+        true => format!("± {} over ", span(inferred.spread_seconds)),
+        false => String::new(),
+    };
+    let samples = count(usize::try_from(inferred.samples).unwrap_or(usize::MAX), "sample");
+    let place = match inferred.configured_in {
+        ConfiguredIn::Client => "client",
+        ConfiguredIn::Server => "server",
+        ConfiguredIn::Proxy => "proxy",
+    };
+    let client = inferred.client.map_or("any client".into(), |client| client.to_string());
+    let requests = match inferred.requests.is_empty() {
+        true => String::new(),
+        false => format!(" · {}", cut_short(inferred.requests.iter(), CLIENTS_SHOWN)),
+    };
+    format!(
+        "{} {bound}{} ({spread}{samples}), set in the {place} · {client} → {} · {}{requests}",
+        inferred.kind,
+        span(inferred.seconds),
+        inferred.server,
+        inferred.confidence.word()
+    )
+}
+
+/// `127.0.0.1:80 answers in 8.0 ms (median of 15), at most 31 ms; ...`.
+fn answered(answers: &ServerAnswers) -> String {
+    let number = |count: u64, what| self::count(usize::try_from(count).unwrap_or(usize::MAX), what);
+    let mut text = answers.server.to_string();
+    if answers.count > 0 {
+        text.push_str(&format!(
+            " answers in {} (median of {}), 99 % within {}, at most {}",
+            span(answers.median),
+            number(answers.count, "answer"),
+            span(answers.p99),
+            span(answers.max)
+        ));
     }
+    if answers.late > 0 {
+        let late = number(answers.late, "answer");
+        let (median, most) = (span(answers.late_median), span(answers.late_max));
+        let and = if answers.count > 0 { ";" } else { "" };
+        text.push_str(&format!("{and} {late} too late, after {median} (median), at most {most}"));
+    }
+    text
 }
 
 /// `1 request was`, `2 requests were`.
@@ -337,6 +400,7 @@ const CAPTURES_SHOWN: usize = 8;
 const CLIENTS_SHOWN: usize = 4;
 const LINES_SHOWN: usize = 8;
 const BETWEEN_SHOWN: usize = 120;
+const BY_SHOWN: usize = 120;
 
 #[cfg(test)]
 mod tests;

@@ -59,6 +59,37 @@ impl Answers {
         self.max
     }
 
+    /// Adds another distribution.
+    pub fn merge(&mut self, other: &Self) {
+        if other.count == 0 {
+            return;
+        }
+        self.min = if self.count == 0 { other.min } else { self.min.min(other.min) };
+        self.max = self.max.max(other.max);
+        self.count += other.count;
+        for (bucket, count) in &other.buckets {
+            match self.buckets.binary_search_by_key(bucket, |(number, _)| *number) {
+                Ok(place) => {
+                    if let Some((_, sum)) = self.buckets.get_mut(place) {
+                        *sum = sum.saturating_add(*count);
+                    }
+                }
+                Err(place) => self.buckets.insert(place, (*bucket, *count)),
+            }
+        }
+    }
+
+    /// How many are slower than `limit`, to about 5 %.
+    pub fn above(&self, limit: Duration) -> u64 {
+        if limit >= self.max {
+            return 0;
+        }
+        let middle =
+            |bucket: u16| Duration::from_secs_f64(GROWTH.powf(f64::from(bucket) + 0.5) / 1e6);
+        let slower = self.buckets.iter().filter(|(bucket, _)| middle(*bucket) > limit);
+        slower.map(|(_, count)| u64::from(*count)).sum()
+    }
+
     /// What the report shows.
     pub fn times(&self) -> AnswerTimes {
         AnswerTimes {

@@ -14,6 +14,12 @@ const NAME_KEPT: usize = 80;
 /// Octets of `user-agent` and `server` that are kept.
 const SOFTWARE_KEPT: usize = 64;
 
+/// Initials of the pseudo-headers in their order: `masp`.
+pub(super) fn pseudo_order(list: &HeaderList<'_>) -> String {
+    let names = list.iter().filter_map(|field| field.name?.strip_prefix(b":"));
+    names.filter_map(|name| name.first()).take(6).map(|octet| char::from(*octet)).collect()
+}
+
 /// Values of the fields that analysis needs, borrowed from one header list.
 #[derive(Debug, Default)]
 pub(super) struct Kept<'a> {

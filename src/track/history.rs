@@ -13,7 +13,7 @@ use crate::vocab::stream::{StreamCounts, StreamRow};
 use crate::vocab::time::Stamp;
 use crate::vocab::verdict::Finding;
 
-use super::answers::Answers;
+pub use super::answers::Answers;
 
 /// Everything that is known of one connection.
 #[derive(Debug)]
@@ -67,6 +67,8 @@ pub struct History {
     pub losses: Vec<Loss>,
     /// Since when no stream is open.
     pub idle_since: Option<Stamp>,
+    /// Longest time without an open stream that a request of the client ended, and that request.
+    pub reused: Option<(Duration, Stamp)>,
     /// Streams still open at the end, oldest first.
     pub open: Vec<OpenStream>,
     /// When the last completed stream completed.
@@ -111,6 +113,12 @@ pub struct SideFacts {
     /// Largest header block sent (decoded by RFC 9113 section 6.5.2, or its octets on the wire
     /// where that is more or it was never complete), with its packet and stream.
     pub largest_block: Option<(u64, Stamp, u32)>,
+    /// Initials of the pseudo-headers of its first header list, in their order: `masp`.
+    pub pseudo_order: Option<String>,
+    /// Whether its first HEADERS carried a priority.
+    pub first_priority: Option<bool>,
+    /// First increment of the connection's window, where it came before the first HEADERS or DATA.
+    pub first_window: Option<u32>,
     /// Whether its last frame was not complete when it closed.
     pub torn_at_end: bool,
     /// Most streams of this side open at once, and where that was reached.

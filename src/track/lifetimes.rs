@@ -6,7 +6,7 @@ use crate::vocab::frame::{Flags, Frame, FrameType, Payload};
 use crate::vocab::header::HeaderList;
 use crate::vocab::limits::{Hit, Limits};
 
-use super::header::Kept;
+use super::header::{self, Kept};
 use super::history::{Late, Reset};
 use super::stream::Stream;
 use super::{NOTES_KEPT, Tracker, is_larger, row};
@@ -74,6 +74,9 @@ impl Tracker {
         let kept = Kept::of(list);
         if facts.software.is_none() {
             facts.software = kept.software();
+        }
+        if facts.pseudo_order.is_none() {
+            facts.pseudo_order = Some(header::pseudo_order(list));
         }
         let Some(mut stream) = self.open.remove(&id) else { return };
         if frame.by == stream.opener {

@@ -18,7 +18,7 @@ use rustc_hash::FxHashMap;
 
 use crate::vocab::address::{Both, FlowKey, Half, Side};
 use crate::vocab::flow::{FlowId, FlowItem};
-use crate::vocab::frame::{Frame, FrameType, Payload, Signal, Transport};
+use crate::vocab::frame::{Flags, Frame, FrameType, Payload, Signal, Transport};
 use crate::vocab::header::HeaderList;
 use crate::vocab::limits::{Hit, Limits};
 use crate::vocab::setting::SettingId;
@@ -100,6 +100,7 @@ impl Tracker {
                 findings: Vec::new(),
                 losses: Vec::new(),
                 idle_since: Some(first),
+                reused: None,
                 open: Vec::new(),
                 last_completed: None,
                 answers: Answers::default(),
@@ -255,7 +256,25 @@ impl Tracker {
             FrameType::GOAWAY => self.goaway(frame, limits),
             _ => {}
         }
+        self.manner(frame);
         self.count(frame);
+    }
+
+    /// What a program's first frames look like: by that it can be recognised.
+    fn manner(&mut self, frame: &Frame<'_>) {
+        let facts = self.history.sides.side_mut(frame.by);
+        match &frame.payload {
+            Payload::WindowUpdate { increment }
+                if frame.head.stream == 0 && facts.last_message.is_none() =>
+            {
+                facts.first_window.get_or_insert(*increment);
+            }
+            _ if frame.head.kind == FrameType::HEADERS => {
+                let priority = frame.head.flags.has(Flags::PRIORITY);
+                facts.first_priority.get_or_insert(priority);
+            }
+            _ => {}
+        }
     }
 
     /// Counts a frame, after it was applied: a GOAWAY's record shows what came before it.
@@ -323,6 +342,15 @@ impl Tracker {
             && facts.most_open.is_none_or(|(most, ..)| *open > most)
         {
             facts.most_open = Some((*open, opened, stream.id));
+        }
+        if let (Some(since), Some(opened), Side::Client) =
+            (self.history.idle_since, stream.opened, opener)
+        {
+            let idle = opened.since(since);
+            let again = self.history.counts.opened > 1;
+            if again && self.history.reused.is_none_or(|(longest, _)| idle > longest) {
+                self.history.reused = Some((idle, opened));
+            }
         }
         self.history.idle_since = None;
         self.open.insert(stream.id, stream);

@@ -1,0 +1,388 @@
+//! Settings of both ends that do not fit together, told even where nothing has broken yet.
+//!
+//! Works on what [`super::pair`] kept of each connection and on the timers of
+//! [`super::timeouts`]. Each rule speaks only of what the capture shows.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::vocab::address::Endpoint;
+use crate::vocab::cause::Cause;
+use crate::vocab::pair::{Conflict, InferredTimeout, Timer};
+use crate::vocab::verdict::ConfiguredIn;
+
+use super::implementation::{self, ResetLimit};
+use super::pair::{Answered, PairFacts};
+use super::scene::spoken;
+
+/// Everything that is known of one client and one server.
+struct Pair<'a> {
+    client: IpAddr,
+    server: Endpoint,
+    /// Its connections.
+    facts: &'a [&'a PairFacts],
+    /// Its timers, and the server's.
+    timers: Vec<&'a InferredTimeout>,
+    /// How the server answers.
+    answered: &'a Answered,
+}
+
+type RuleOf = fn(&Pair<'_>) -> Option<Conflict>;
+
+/// Every rule, in the order in which reports show them.
+const RULES: &[RuleOf] = &[
+    timeout_below_answers,
+    resets_near_limit,
+    retry_storm,
+    idle_counts_octets,
+    idle_race,
+    pings_too_fast,
+    grace_too_short,
+];
+
+/// Looks at every pair.
+pub fn find(
+    facts: &[PairFacts],
+    timers: &[InferredTimeout],
+    answered: &BTreeMap<Endpoint, Answered>,
+) -> Vec<Conflict> {
+    let mut by_pair: BTreeMap<(Endpoint, IpAddr), Vec<&PairFacts>> = BTreeMap::new();
+    for of in facts {
+        by_pair.entry((of.server, of.client)).or_default().push(of);
+    }
+    let mut by_server: BTreeMap<Endpoint, Vec<&InferredTimeout>> = BTreeMap::new();
+    for timer in timers {
+        by_server.entry(timer.server).or_default().push(timer);
+    }
+    let nothing = Answered::default();
+    let mut found = Vec::new();
+    for ((server, client), facts) in &by_pair {
+        let of_server = by_server.get(server).into_iter().flatten().copied();
+        let timers = of_server.filter(|timer| {
+            timer.configured_in == ConfiguredIn::Server || timer.client == Some(*client)
+        });
+        let pair = Pair {
+            client: *client,
+            server: *server,
+            facts,
+            timers: timers.collect(),
+            answered: answered.get(server).unwrap_or(&nothing),
+        };
+        found.extend(RULES.iter().filter_map(|rule| rule(&pair)));
+    }
+    found
+}
+
+impl Pair<'_> {
+    fn conflict(&self, rule: &'static str, text: String, advice: Vec<String>) -> Conflict {
+        let between = vec![self.client.to_string(), self.server.to_string()];
+        Conflict { rule, text, between, advice }
+    }
+
+    fn timers(&self, kind: Cause, by: ConfiguredIn) -> impl Iterator<Item = &InferredTimeout> {
+        let wanted = move |timer: &&&InferredTimeout| {
+            timer.kind == Timer::Of(kind) && timer.configured_in == by && !timer.at_least
+        };
+        self.timers.iter().filter(wanted).copied()
+    }
+
+    /// The client's recognised name, where all connections agree.
+    fn client_name(&self) -> Option<&str> {
+        agreed(self.facts.iter().map(|facts| facts.notes.names.first.as_deref()))
+    }
+
+    fn server_name(&self) -> Option<&str> {
+        agreed(self.facts.iter().map(|facts| facts.notes.names.second.as_deref()))
+    }
+
+    fn sum(&self, value: impl Fn(&PairFacts) -> u64) -> u64 {
+        self.facts.iter().map(|facts| value(facts)).sum()
+    }
+}
+
+/// The one name that all that are known share.
+fn agreed<'a>(names: impl Iterator<Item = Option<&'a str>>) -> Option<&'a str> {
+    let mut names = names.flatten();
+    let first = names.next()?;
+    names.all(|name| name == first).then_some(first)
+}
+
+fn seconds(value: f64) -> Duration {
+    Duration::try_from_secs_f64(value).unwrap_or_default()
+}
+
+fn percent(part: u64, whole: u64) -> String {
+    let share = part as f64 * 100.0 / whole.max(1) as f64;
+    if share < 1.0 && part > 0 { format!("{share:.1} %") } else { format!("{share:.0} %") }
+}
+
+/// Whole seconds, a margin above the slowest answer.
+fn with_margin(slowest: Duration) -> Duration {
+    Duration::from_secs((slowest.as_secs_f64() + MARGIN).ceil() as u64)
+}
+
+/// `, by its setting X`.
+fn by_setting(setting: Option<&str>, name: Option<&str>) -> String {
+    match (setting, name) {
+        (Some(setting), Some(name)) => format!(" ({name}: {setting})"),
+        _ => String::new(),
+    }
+}
+
+fn plural(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+/// The client gives up before the server answers.
+fn timeout_below_answers(pair: &Pair<'_>) -> Option<Conflict> {
+    let clear = |timer: &&InferredTimeout| {
+        timer.confidence.value() >= SURE || (timer.samples > 1 && timer.confidence.value() >= 0.6)
+    };
+    let mut timers: Vec<&InferredTimeout> =
+        pair.timers(Cause::ClientRequestTimeout, ConfiguredIn::Client).filter(clear).collect();
+    timers.extend(pair.timers(Cause::ClientRequestTimeout, ConfiguredIn::Proxy).filter(clear));
+    timers.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
+    let longest = timers.last()?;
+    let killed = pair.sum(|facts| facts.killed);
+    let requests = pair.sum(|facts| facts.requests).max(killed);
+    let values: Vec<String> = timers.iter().map(|timer| spoken(seconds(timer.seconds))).collect();
+    let (answers, late) = (&pair.answered.answers, &pair.answered.late);
+    let mut text = format!(
+        "The client's request timeout of {} ended {} of {} ({}) before the server answered.",
+        values.join(" and "),
+        killed,
+        plural(requests, "request"),
+        percent(killed, requests)
+    );
+    let slowest = (late.count() > 0).then(|| late.max());
+    let value = match slowest {
+        Some(slowest) => {
+            let limit = with_margin(slowest);
+            let after = match late.count() {
+                1 => spoken(slowest),
+                _ => format!("{} (median) to {}", spoken(late.quantile(0.5)), spoken(slowest)),
+            };
+            text.push_str(&format!(
+                " {} came too late, after {after}: a timeout of {} would have saved {} of \
+                 them{}.",
+                plural(late.count(), "answer"),
+                spoken(limit),
+                late.count() - late.above(limit),
+                if late.count() < killed { "; of the others no answer was seen" } else { "" }
+            ));
+            format!("to {} or more", spoken(limit))
+        }
+        None => {
+            let seen = match answers.count() {
+                0 => String::new(),
+                _ => format!(" (those that were answered took {} at most)", spoken(answers.max())),
+            };
+            text.push_str(&format!(
+                " No answer to them was ever seen{seen}, so how much longer they would have taken \
+                 cannot be known; it is more than {}.",
+                spoken(seconds(longest.seconds))
+            ));
+            "above the server's slowest answer plus 2 to 5 s".to_string()
+        }
+    };
+    let setting = pair.client_name().and_then(implementation::request_timeout_setting);
+    let kinds: Vec<&str> =
+        timers.iter().flat_map(|timer| &timer.requests).map(String::as_str).collect();
+    let which = match kinds.is_empty() {
+        true => String::new(),
+        false => format!(" It ends {}.", kinds.join(", ")),
+    };
+    text.push_str(&which);
+    let advice = vec![
+        format!(
+            "Client: raise the request timeout, now {}, {value}{}.",
+            values.join(" and "),
+            by_setting(setting, pair.client_name())
+        ),
+        "Server: make these requests faster, and stop the work when the client is gone.".into(),
+    ];
+    Some(pair.conflict("client_timeout_below_answer_time", text, advice))
+}
+
+/// Resets come near the number that the server takes for an attack.
+fn resets_near_limit(pair: &Pair<'_>) -> Option<Conflict> {
+    let name = pair.server_name()?;
+    let limit: ResetLimit = implementation::reset_limit(name)?;
+    let most = pair
+        .facts
+        .iter()
+        .map(|facts| if limit.seconds <= 1 { facts.notes.resets.1 } else { facts.notes.resets.0 });
+    let most = most.max()?;
+    if most * 2 < limit.resets {
+        return None;
+    }
+    let ResetLimit { resets, seconds: window, setting } = limit;
+    let text = format!(
+        "The client reset {most} waiting requests within {window} s on one connection; {name} \
+         takes more than {resets} for an attack by default and then closes it with all that is on \
+         it."
+    );
+    let advice = vec![
+        "Client: cure the timeouts behind the resets, and spread the load over more connections."
+            .into(),
+        format!("Server: only then raise the limit ({setting})."),
+    ];
+    Some(pair.conflict("resets_near_limit", text, advice))
+}
+
+/// What timed out is asked for again at once.
+fn retry_storm(pair: &Pair<'_>) -> Option<Conflict> {
+    let repeats = pair.facts.iter().filter_map(|facts| facts.notes.repeats);
+    let (mut again, mut cancels, mut delay) = (0u64, 0u64, Duration::ZERO);
+    for (count, of, after) in repeats {
+        again += u64::from(count);
+        cancels += u64::from(of);
+        delay = delay.max(after);
+    }
+    if again == 0 {
+        return None;
+    }
+    let text = format!(
+        "{again} of {cancels} cancelled requests were followed by the same kind of request within \
+         {}: the client seems to retry at once what the server is still working on.",
+        spoken(delay)
+    );
+    let advice = vec![
+        "Client: retry with a growing, random delay and a budget (at most 10 % of requests), and \
+         only after raising the timeout."
+            .into(),
+    ];
+    Some(pair.conflict("retry_storm", text, advice))
+}
+
+/// The server's idle timer counts octets, and answers take longer.
+fn idle_counts_octets(pair: &Pair<'_>) -> Option<Conflict> {
+    let counts = pair.server_name().is_some_and(|name| name.starts_with("Vert.x"));
+    let cut = pair.facts.iter().filter_map(|facts| facts.notes.idle);
+    let cut: u64 = cut.map(|(_, waiting)| waiting).sum();
+    let idle = pair.timers(Cause::IdleTimeout, ConfiguredIn::Server).next()?;
+    let limit = seconds(idle.seconds);
+    let (answers, late) = (&pair.answered.answers, &pair.answered.late);
+    let slowest = answers.max().max(late.max());
+    let near = slowest >= limit.mul_f64(0.9);
+    if cut == 0 && !(counts && near) {
+        return None;
+    }
+    let text = match cut {
+        0 => format!(
+            "The server closes a connection after {} without octets, also while it works on \
+             requests; its slowest answer takes {}.",
+            spoken(limit),
+            spoken(slowest)
+        ),
+        cut => format!(
+            "The server closed a connection after {} without octets while {} waited for its \
+             answer.",
+            spoken(limit),
+            plural(cut, "request")
+        ),
+    };
+    let setting = pair.server_name().and_then(implementation::idle_setting);
+    let advice = vec![format!(
+        "Server: set the idle timeout above the slowest answer plus 2 to 5 s: {} or more{}.",
+        spoken(with_margin(slowest.max(limit))),
+        by_setting(setting, pair.server_name())
+    )];
+    Some(pair.conflict("server_idle_below_answer_time", text, advice))
+}
+
+/// The client uses connections that the server is about to close.
+fn idle_race(pair: &Pair<'_>) -> Option<Conflict> {
+    let ended = pair.facts.iter().filter(|facts| facts.notes.idle.is_some()).count();
+    let idle = pair.timers(Cause::IdleTimeout, ConfiguredIn::Server).next()?;
+    let limit = seconds(idle.seconds);
+    let raced = pair.sum(|facts| facts.notes.raced);
+    let close = |idle: &Duration| *idle >= limit.mul_f64(0.9) && *idle <= limit.mul_f64(1.02);
+    let reused = pair.facts.iter().filter_map(|facts| facts.notes.reused).filter(close);
+    let reused: Vec<Duration> = reused.collect();
+    if ended == 0 || (raced == 0 && reused.is_empty()) {
+        return None;
+    }
+    let text = match raced {
+        0 => format!(
+            "The server closes idle connections after {}; the client used one again after {} of \
+             silence: the next time its request may cross the close.",
+            spoken(limit),
+            spoken(reused.iter().max().copied().unwrap_or_default())
+        ),
+        raced => format!(
+            "The server closes idle connections after {}, and {} crossed such a close on the way.",
+            spoken(limit),
+            plural(raced, "request")
+        ),
+    };
+    let below = limit.saturating_sub((limit / 4).min(Duration::from_secs(5)));
+    let setting = pair.server_name().and_then(implementation::idle_setting);
+    let advice = vec![
+        format!("Client: close idle connections first, after {} at most.", spoken(below)),
+        format!(
+            "Or server: keep idle connections longer than every client{}.",
+            by_setting(setting, pair.server_name())
+        ),
+    ];
+    Some(pair.conflict("client_idle_above_server_idle", text, advice))
+}
+
+/// Keepalive PINGs come faster than the server allows.
+fn pings_too_fast(pair: &Pair<'_>) -> Option<Conflict> {
+    let grpc = pair.server_name().is_some_and(|name| name.to_lowercase().starts_with("grpc"));
+    let pings = pair.facts.iter().filter_map(|facts| facts.notes.pings);
+    let (strikes, distance) = pings.max_by_key(|(strikes, _)| *strikes)?;
+    let punished = pair.facts.iter().any(|facts| facts.notes.too_many_pings);
+    let soon = grpc && distance < GRPC_MINIMUM && strikes >= 2;
+    if !(punished || soon) {
+        return None;
+    }
+    let most = if punished { "more than the server takes" } else { "of two that gRPC takes" };
+    let text = format!(
+        "The client sends a keepalive PING every {}; {strikes} came while the server had sent \
+         nothing, {most}. gRPC servers allow one in 5 minutes by default.",
+        spoken(distance)
+    );
+    let advice = vec![
+        "Client: set the keepalive interval to 5 minutes or more (grpc-go ClientParameters.Time, \
+         grpc-core GRPC_ARG_KEEPALIVE_TIME_MS)."
+            .into(),
+        format!(
+            "Or server: allow {} (grpc-go EnforcementPolicy.MinTime, grpc-core \
+             GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS).",
+            spoken(distance.mul_f64(0.8))
+        ),
+    ];
+    Some(pair.conflict("keepalive_below_server_minimum", text, advice))
+}
+
+/// The server's age limit cuts requests.
+fn grace_too_short(pair: &Pair<'_>) -> Option<Conflict> {
+    let cuts = pair.facts.iter().filter_map(|facts| facts.notes.grace);
+    let cuts: Vec<(Duration, u64)> = cuts.filter(|(_, cut)| *cut > 0).collect();
+    let grace = cuts.iter().map(|(grace, _)| *grace).max()?;
+    let cut: u64 = cuts.iter().map(|(_, cut)| *cut).sum();
+    let age = pair.timers(Cause::MaxConnectionAge, ConfiguredIn::Server).next();
+    let age = age.map(|age| format!(" of {}", spoken(seconds(age.seconds)))).unwrap_or_default();
+    let text = format!(
+        "The server's age limit{age} cut {}: it closed the connection {} after its GOAWAY.",
+        plural(cut, "request"),
+        spoken(grace)
+    );
+    let advice = vec![
+        "Server: set the grace after the age limit above the longest request \
+         (grpc-go MaxConnectionAgeGrace, grpc-core GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS)."
+            .into(),
+        "Client: split endless streams, or open them anew when a GOAWAY comes.".into(),
+    ];
+    Some(pair.conflict("age_grace_too_short", text, advice))
+}
+
+/// Seconds above the slowest answer, between the 2 and 5 that the field advises.
+const MARGIN: f64 = 3.0;
+/// One request may time out by chance: more than one sample, or this much of confidence.
+const SURE: f64 = 0.85;
+/// Least time between PINGs without data that gRPC servers allow by default.
+const GRPC_MINIMUM: Duration = Duration::from_secs(300);

@@ -1,0 +1,486 @@
+//! What the second pass keeps of a finished connection: samples of timers, doubts that other
+//! connections may settle, and a few facts for conflicts. Small, whatever the connection was.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::track::history::{Answers, History, Reset};
+use crate::vocab::address::{Both, Endpoint, Side};
+use crate::vocab::cause::{Cause, Confidence};
+use crate::vocab::frame::FrameType;
+use crate::vocab::pair::Timer;
+use crate::vocab::setting::SettingId;
+use crate::vocab::verdict::{Cancellation, ConfiguredIn, Implementation, Timeout, Verdict};
+
+use super::Judged;
+use super::scene::Scene;
+
+/// What is kept of one connection.
+#[derive(Clone, Debug)]
+pub struct PairFacts {
+    /// Its place among the connections.
+    pub place: usize,
+    /// The client's host.
+    pub client: IpAddr,
+    /// The server.
+    pub server: Endpoint,
+    /// Requests that the client opened.
+    pub requests: u64,
+    /// Requests that a timer of the client ended.
+    pub killed: u64,
+    /// Timers that it shows.
+    pub samples: Vec<Sample>,
+    /// Endings and cancels that other connections may explain.
+    pub doubts: Vec<Doubt>,
+    /// What conflicts are made of, where there is any of it.
+    pub notes: Notes,
+}
+
+/// One measurement of a timer.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// Which.
+    pub timer: Timer,
+    /// Who configures it.
+    pub by: ConfiguredIn,
+    /// Its value.
+    pub seconds: f64,
+    /// Half the distance between the extremes it rests on.
+    pub spread: f64,
+    /// How many it rests on.
+    pub samples: u32,
+    /// Whether it is only a lower bound.
+    pub at_least: bool,
+    /// How sure.
+    pub confidence: Confidence,
+    /// The kind of request that it mostly ended.
+    pub request: Option<String>,
+}
+
+/// Something that one connection cannot tell by itself.
+#[derive(Clone, Debug)]
+pub struct Doubt {
+    /// What.
+    pub about: About,
+    /// Shortest and longest time that its requests had waited.
+    pub ages: (Duration, Duration),
+    /// How many.
+    pub count: u32,
+}
+
+/// What a doubt is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// The cancellation with this index.
+    Cancels(usize),
+    /// The GOAWAY with this index.
+    Goaway(usize),
+    /// The end without GOAWAY.
+    End,
+}
+
+/// Facts for conflicts.
+#[derive(Clone, Debug, Default)]
+pub struct Notes {
+    /// Implementations, by name.
+    pub names: Both<Option<String>>,
+    /// Most resets of waiting requests within 30 s, and within 1 s.
+    pub resets: (u32, u32),
+    /// Keepalive PINGs of the client that came without data of the server between: how many,
+    /// their median distance.
+    pub pings: Option<(u32, Duration)>,
+    /// The server ended it for too many PINGs.
+    pub too_many_pings: bool,
+    /// Requests repeated right after cancels of their kind: how many, of how many cancels, and
+    /// the median delay.
+    pub repeats: Option<(u32, u32, Duration)>,
+    /// The server closed it for being idle: after how long, and how many requests were waiting.
+    pub idle: Option<(Duration, u64)>,
+    /// Requests that were on their way when the server closed an idle connection.
+    pub raced: u64,
+    /// Longest idle time after which the client used it again.
+    pub reused: Option<Duration>,
+    /// The server's age limit: time from its GOAWAY to the close, requests cut by it.
+    pub grace: Option<(Duration, u64)>,
+}
+
+impl PairFacts {
+    /// Takes from a connection what pooling needs.
+    pub fn of(history: &History, judged: &Judged, speak: &Both<Option<Implementation>>) -> Self {
+        let mut samples = of_cancels(history, judged);
+        let killed = killed(judged);
+        samples.extend([Side::Client, Side::Server].iter().filter_map(|by| pings(history, *by)));
+        samples.extend(idle_client(history, judged));
+        Self {
+            place: 0,
+            client: history.ends.first.ip,
+            server: history.ends.second,
+            requests: history.sides.first.opened,
+            killed,
+            samples,
+            doubts: doubts(history, judged),
+            notes: notes(history, judged, speak),
+        }
+    }
+
+    /// Takes the timers of the verdicts, once its neighbours have been heard.
+    pub fn conclude<'a>(
+        &mut self,
+        verdicts: impl Iterator<Item = &'a Verdict>,
+        sets: &[Cancellation],
+    ) {
+        let told = |timeout: &Timeout| sets.iter().any(|set| set.timeout.as_ref() == Some(timeout));
+        let (mut idle, mut aged) = (false, false);
+        for verdict in verdicts {
+            idle |= verdict.cause == Cause::IdleTimeout;
+            aged |= verdict.cause == Cause::MaxConnectionAge;
+            let timeout = verdict.timeout.as_ref().filter(|timeout| !told(timeout));
+            self.samples.extend(timeout.map(|timeout| sample(timeout, verdict.confidence)));
+        }
+        self.notes.idle = self.notes.idle.filter(|_| idle);
+        self.notes.grace = self.notes.grace.filter(|_| aged);
+    }
+
+    /// Takes in what other connections have settled.
+    pub fn learn(&mut self, settled: &super::timeouts::Settled) {
+        self.killed += u64::from(settled.timeout.samples);
+        self.samples.push(sample(&settled.timeout, settled.confidence));
+    }
+}
+
+/// Times from request to answer: those delivered, and those that came when the stream was gone.
+#[derive(Clone, Debug, Default)]
+pub struct Answered {
+    /// Answers in time.
+    pub answers: Answers,
+    /// Answers too late.
+    pub late: Answers,
+}
+
+impl Answered {
+    /// Adds those of a connection.
+    pub fn add(&mut self, history: &History, judged: &Judged) {
+        self.answers.merge(&history.answers);
+        let frames = history.late.iter().filter(|late| {
+            let answer = late.kind == FrameType::HEADERS || late.kind == FrameType::DATA;
+            late.by == Side::Server && answer
+        });
+        // A server that keeps the deadline too says so when it is over: no answer.
+        let over = |stream: u32, after: Duration| {
+            let deadline = history.reset_of(stream).and_then(|reset| reset.deadline);
+            deadline.is_some_and(|deadline| is_at(after, deadline))
+        };
+        let frames = frames.filter(|late| !late.since_opened.is_some_and(|a| over(late.stream, a)));
+        frames.filter_map(|late| late.since_opened).for_each(|after| self.late.add(after));
+        for verdict in verdicts(judged) {
+            let late = verdict
+                .late_answer
+                .as_ref()
+                .filter(|late| !history.late.iter().any(|frame| frame.stream == late.stream));
+            let after = late.and_then(|late| late.answered_after);
+            if let Some(after) = after.and_then(|after| Duration::try_from_secs_f64(after).ok()) {
+                self.late.add(after);
+            }
+        }
+    }
+}
+
+fn verdicts(judged: &Judged) -> impl Iterator<Item = &Verdict> {
+    let leaders = judged.goaways.iter().filter(|(follows, _)| follows.is_none());
+    leaders.map(|(_, verdict)| verdict).chain(&judged.end)
+}
+
+fn killed(judged: &Judged) -> u64 {
+    let timed = |set: &&Cancellation| set.cause == Cause::ClientRequestTimeout;
+    let cancelled: usize = judged.cancellations.iter().filter(timed).map(|s| s.streams.len()).sum();
+    let direct = verdicts(judged).filter(|verdict| {
+        verdict.cause == Cause::ClientRequestTimeout
+            && verdict.trigger == verdict.cause
+            && !judged.cancellations.iter().any(|set| set.timeout == verdict.timeout)
+    });
+    let direct: usize = direct.map(|verdict| verdict.cancelled_streams.len()).sum();
+    (cancelled + direct) as u64
+}
+
+fn sample(timeout: &Timeout, confidence: Confidence) -> Sample {
+    Sample {
+        timer: Timer::Of(timeout.kind),
+        by: timeout.configured_in,
+        seconds: timeout.seconds,
+        spread: timeout.spread_seconds,
+        samples: timeout.samples.max(1),
+        at_least: timeout.at_least,
+        confidence,
+        request: None,
+    }
+}
+
+/// Resets of the streams of a set.
+fn resets_of<'a>(history: &'a History, set: &'a Cancellation) -> impl Iterator<Item = &'a Reset> {
+    // `streams` is sorted.
+    history.resets.iter().filter(|reset| set.streams.binary_search(&reset.stream).is_ok())
+}
+
+/// When the client ended the connection, if it did.
+fn client_end(history: &History) -> Option<crate::vocab::time::Stamp> {
+    let goaway = history.goaways.iter().find(|goaway| goaway.by == Side::Client);
+    let closed = history.tcp_end().filter(|(_, by, _)| *by == Side::Client);
+    let stamps = [goaway.map(|goaway| goaway.stamp), closed.map(|(stamp, ..)| stamp)];
+    stamps.into_iter().flatten().min_by_key(|stamp| stamp.order())
+}
+
+fn of_cancels(history: &History, judged: &Judged) -> Vec<Sample> {
+    let mut samples = Vec::new();
+    let all: usize = judged.cancellations.iter().map(|set| set.streams.len()).sum();
+    for set in &judged.cancellations {
+        let Some(timeout) = &set.timeout else { continue };
+        let by_client = set.by == Side::Client;
+        let deadline = || {
+            resets_of(history, set).any(|reset| {
+                reset.age().zip(reset.deadline).is_some_and(|(age, limit)| is_at(age, limit))
+            })
+        };
+        // A few among many of another reason are of that reason.
+        let few = by_client && set.streams.len() * 10 < all && !deadline();
+        // Streams that are reset while the connection goes down die of that.
+        let with_end = by_client
+            && client_end(history).is_some_and(|end| {
+                end.since(set.first).max(set.first.since(end)) <= MOMENT && !deadline()
+            });
+        if few || with_end {
+            continue;
+        }
+        let mut sample = sample(timeout, set.confidence);
+        sample.request = usual_request(history, set);
+        samples.push(sample);
+    }
+    samples
+}
+
+/// Whether something came when a deadline ran out.
+fn is_at(after: Duration, deadline: Duration) -> bool {
+    after.abs_diff(deadline) <= deadline.mul_f64(0.05) + Duration::from_millis(60)
+}
+
+/// The kind of request that most of a set are of.
+fn usual_request(history: &History, set: &Cancellation) -> Option<String> {
+    let mut classes: Vec<(u32, u32, &str)> = Vec::new();
+    for reset in resets_of(history, set) {
+        let Some(name) = reset.request.as_deref() else { continue };
+        let room = classes.len() < 32;
+        match classes.iter_mut().find(|(class, ..)| *class == reset.class) {
+            Some((_, count, _)) => *count += 1,
+            None if room => classes.push((reset.class, 1, name)),
+            None => {}
+        }
+    }
+    let most = classes.iter().max_by_key(|(class, count, _)| (*count, std::cmp::Reverse(*class)));
+    most.map(|(_, _, name)| (*name).to_string())
+}
+
+/// Payloads of bandwidth and drain probes, which are no keepalive.
+const PROBES: &[[u8; 8]] = &[
+    [0x02, 0x04, 0x10, 0x10, 0x09, 0x0e, 0x07, 0x07],
+    [0x01, 0x06, 0x01, 0x08, 0x00, 0x03, 0x03, 0x09],
+    [0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x04, 0xd2],
+    [0x00, 0x00, 0x00, 0x09, 0x7a, 0xce, 0xf0, 0x01],
+    [0x0b, 0x7b, 0xa2, 0xf0, 0x8b, 0x9b, 0xfe, 0x54],
+];
+
+/// Distances between PINGs of a side, ascending, and how many came without messages between.
+fn distances(history: &History, by: Side) -> (Vec<Duration>, u32) {
+    let sent = history.pings.iter().filter(|ping| ping.by == by && !PROBES.contains(&ping.opaque));
+    let sent: Vec<_> = sent.collect();
+    let pairs = || sent.iter().zip(sent.iter().skip(1));
+    let mut apart: Vec<Duration> = pairs().map(|(a, b)| b.sent.since(a.sent)).collect();
+    apart.sort_unstable();
+    (apart, pairs().filter(|(_, next)| next.peer_messages == 0).count() as u32)
+}
+
+fn pings(history: &History, by: Side) -> Option<Sample> {
+    let (apart, _) = distances(history, by);
+    let middle = *apart.get(apart.len() / 2)?;
+    let (least, most) = (*apart.first()?, *apart.last()?);
+    let spread = (most - least).as_secs_f64() / 2.0;
+    let steady = apart.len() >= 3 && spread <= 0.1 * middle.as_secs_f64();
+    (steady && middle >= SHORTEST_PING).then(|| Sample {
+        timer: Timer::KeepaliveInterval,
+        by: by.into(),
+        seconds: middle.as_secs_f64(),
+        spread,
+        samples: apart.len() as u32,
+        at_least: false,
+        confidence: Confidence::new(if apart.len() >= 5 { 0.9 } else { 0.8 }),
+        request: None,
+    })
+}
+
+/// A client that closes an idle connection may do so by a timer: several show it.
+fn idle_client(history: &History, judged: &Judged) -> Option<Sample> {
+    let done = verdicts(judged).next()?.cause == Cause::ClientShutdown;
+    let end = client_end(history)?;
+    let since = history.idle_since.or(history.last_completed)?;
+    let idle = end.since(since);
+    let clear = done && history.open.is_empty() && idle >= SHORTEST_IDLE;
+    (clear && history.counts.completed > 0).then(|| Sample {
+        timer: Timer::Of(Cause::IdleTimeout),
+        by: ConfiguredIn::Client,
+        seconds: idle.as_secs_f64(),
+        spread: 0.0,
+        samples: 1,
+        at_least: false,
+        confidence: Confidence::new(WEAK),
+        request: None,
+    })
+}
+
+fn doubts(history: &History, judged: &Judged) -> Vec<Doubt> {
+    let mut doubts = Vec::new();
+    for (index, set) in judged.cancellations.iter().enumerate() {
+        if set.cause != Cause::ClientCancelBurst || set.by != Side::Client {
+            continue;
+        }
+        let ages = resets_of(history, set).filter_map(Reset::age);
+        doubts.extend(doubt(About::Cancels(index), ages));
+    }
+    let waited = |scene: &Scene<'_>, verdict: &Verdict| {
+        let open = [Cause::AbruptClose, Cause::ClientShutdown, Cause::Unknown];
+        let fits = scene.by == Side::Client && open.contains(&verdict.cause);
+        let at = scene.at;
+        let ages = scene.waiting().filter_map(|s| s.opened.map(|opened| at.since(opened)));
+        if fits { ages.collect() } else { Vec::new() }
+    };
+    for (index, (follows, verdict)) in judged.goaways.iter().enumerate() {
+        let scene = Scene::of_goaway(history, index, &[], None).filter(|_| follows.is_none());
+        let ages = scene.map(|scene| waited(&scene, verdict)).unwrap_or_default();
+        doubts.extend(doubt(About::Goaway(index), ages.into_iter()));
+    }
+    if let Some(verdict) = &judged.end {
+        let ages = Scene::of_end(history, &[]).map(|scene| waited(&scene, verdict));
+        doubts.extend(doubt(About::End, ages.unwrap_or_default().into_iter()));
+    }
+    doubts
+}
+
+fn doubt(about: About, ages: impl Iterator<Item = Duration>) -> Option<Doubt> {
+    let ages: Vec<Duration> = ages.collect();
+    let (least, most) = (*ages.iter().min()?, *ages.iter().max()?);
+    let narrow = most.saturating_sub(least) <= most.mul_f64(0.1) + MOMENT;
+    (narrow && most >= SHORTEST_PING).then_some(Doubt {
+        about,
+        ages: (least, most),
+        count: ages.len() as u32,
+    })
+}
+
+fn notes(history: &History, judged: &Judged, speak: &Both<Option<Implementation>>) -> Notes {
+    let name = |side: Side| speak.side(side).as_ref().map(|known| known.name.clone());
+    let mut notes = Notes {
+        names: Both { first: name(Side::Client), second: name(Side::Server) },
+        resets: (within(history, THIRTY), within(history, Duration::from_secs(1))),
+        reused: history.reused.map(|(idle, _)| idle),
+        repeats: repeats(history),
+        ..Notes::default()
+    };
+    let (apart, bare) = distances(history, Side::Client);
+    notes.pings = apart.get(apart.len() / 2).filter(|_| bare > 0).map(|middle| (bare, *middle));
+    let end = history.tcp_end();
+    for (index, (follows, verdict)) in judged.goaways.iter().enumerate() {
+        let Some(goaway) = history.goaways.get(index).filter(|_| follows.is_none()) else {
+            continue;
+        };
+        notes.too_many_pings |= verdict.cause == Cause::TooManyPings;
+        let safe = verdict.safe_to_retry_streams.len() as u64;
+        match verdict.cause {
+            Cause::IdleTimeout if goaway.by == Side::Server => {
+                notes.idle = idle_end(verdict, 0);
+                notes.raced = safe;
+            }
+            Cause::MaxConnectionAge if goaway.by == Side::Server => {
+                let server_cut = end.filter(|(_, by, _)| *by == Side::Server);
+                notes.grace = server_cut
+                    .map(|(stamp, ..)| (stamp.since(goaway.stamp), history.counts.unfinished));
+            }
+            _ => {}
+        }
+    }
+    if let Some(verdict) = judged.end.as_ref().filter(|end| end.cause == Cause::IdleTimeout)
+        && end.is_some_and(|(_, by, _)| by == Side::Server)
+    {
+        notes.idle = idle_end(verdict, history.counts.unfinished);
+        let fresh = history.open.iter().filter(|stream| {
+            let age = end.zip(stream.opened).map(|((end, ..), opened)| end.since(opened));
+            age.is_some_and(|age| age <= RACE)
+        });
+        notes.raced = fresh.count() as u64;
+    }
+    notes
+}
+
+fn idle_end(verdict: &Verdict, waiting: u64) -> Option<(Duration, u64)> {
+    let timeout = verdict.timeout.as_ref()?;
+    (timeout.configured_in == ConfiguredIn::Server && !timeout.at_least)
+        .then(|| (Duration::from_secs_f64(timeout.seconds), waiting))
+}
+
+/// Most resets of requests that had waited, within a window.
+fn within(history: &History, window: Duration) -> u32 {
+    let waited = |reset: &&Reset| reset.age().is_some_and(|age| age >= AT_ONCE);
+    let times: Vec<i64> = history.cancels().filter(waited).map(|r| r.stamp.at.0).collect();
+    let window = window.as_nanos() as i64;
+    let (mut most, mut from) = (0, 0);
+    for (index, time) in times.iter().enumerate() {
+        while times.get(from).is_some_and(|first| time.saturating_sub(*first) > window) {
+            from += 1;
+        }
+        most = most.max(index + 1 - from);
+    }
+    most as u32
+}
+
+/// Requests of one kind that begin right after a cancel of that kind, far more often than right
+/// before one. Where the client was held back by the limit on streams, the queue looks the same.
+fn repeats(history: &History) -> Option<(u32, u32, Duration)> {
+    let limit = history.sides.second.settings.iter().flat_map(|sent| &sent.values);
+    let limit = limit.filter(|(id, _)| *id == SettingId::MAX_CONCURRENT_STREAMS);
+    let most = history.sides.first.most_open.map_or(0, |(most, ..)| most);
+    if limit.map(|(_, value)| u64::from(*value)).any(|limit| most >= limit) {
+        return None;
+    }
+    let waited = |reset: &&Reset| {
+        reset.opener == Side::Client && reset.age().is_some_and(|age| age >= AT_ONCE)
+    };
+    let cancels: Vec<&Reset> = history.cancels().filter(waited).collect();
+    let mut opened: Vec<(u32, i64)> =
+        cancels.iter().filter_map(|r| Some((r.class, r.opened?.at.0))).collect();
+    opened.sort_unstable();
+    opened.dedup();
+    let window = AT_ONCE.as_nanos() as i64;
+    let (mut after, mut before) = (Vec::new(), 0u32);
+    for reset in &cancels {
+        let at = reset.stamp.at.0;
+        let place = opened.partition_point(|(class, time)| (*class, *time) < (reset.class, at));
+        let next = opened.get(place).filter(|(class, _)| *class == reset.class);
+        if let Some((_, time)) = next.filter(|(_, time)| time - at <= window) {
+            after.push(Duration::from_nanos((time - at) as u64));
+        }
+        let last = place.checked_sub(1).and_then(|place| opened.get(place));
+        let near = last.is_some_and(|(class, t)| *class == reset.class && at - t <= window);
+        before += u32::from(near);
+    }
+    let count = after.len() as u32;
+    let clear = count >= 5 && after.len() * 2 >= cancels.len() && count >= 3 * before;
+    after.sort_unstable();
+    let delay = after.get(after.len() / 2).copied()?;
+    clear.then_some((count, cancels.len() as u32, delay))
+}
+
+const MOMENT: Duration = Duration::from_millis(50);
+const AT_ONCE: Duration = Duration::from_millis(20);
+const SHORTEST_PING: Duration = Duration::from_millis(100);
+const SHORTEST_IDLE: Duration = Duration::from_millis(400);
+const THIRTY: Duration = Duration::from_secs(30);
+/// A request sent so shortly before the end crossed it on the way.
+const RACE: Duration = Duration::from_millis(250);
+/// Worth nothing unless others agree.
+const WEAK: f32 = 0.2;

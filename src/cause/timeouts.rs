@@ -1,0 +1,271 @@
+//! Timers measured over all connections of a pair, and what they settle: a lone cancel or a silent
+//! end at the age of a timer that the same pair shows elsewhere is that timer.
+//!
+//! Works on what [`super::pair`] kept, whose order does not matter.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::vocab::address::Endpoint;
+use crate::vocab::cause::{Blame, Cause, Confidence};
+use crate::vocab::pair::{InferredTimeout, ServerAnswers, Timer};
+use crate::vocab::verdict::{Alternative, Cancellation, ConfiguredIn, Timeout, Verdict};
+
+use super::pair::{About, Answered, Doubt, PairFacts, Sample};
+use super::scene::spoken;
+
+/// What makes samples comparable: timer, place of its setting, client (for the client's timers),
+/// server.
+type Key = (Endpoint, Option<IpAddr>, ConfiguredIn, Timer);
+
+/// Measures every timer.
+pub fn infer(facts: &[PairFacts]) -> Vec<InferredTimeout> {
+    let mut by_key: BTreeMap<Key, Vec<(&PairFacts, &Sample)>> = BTreeMap::new();
+    for of in facts {
+        for sample in &of.samples {
+            let client = (sample.by != ConfiguredIn::Server).then_some(of.client);
+            let key = (of.server, client, sample.by, sample.timer);
+            by_key.entry(key).or_default().push((of, sample));
+        }
+    }
+    let mut found = Vec::new();
+    for (key, mut samples) in by_key {
+        let order = |s: &Sample| (s.seconds, s.spread);
+        samples.sort_by(|(f, a), (g, b)| {
+            let (a, b) = (order(a), order(b));
+            a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)).then(f.place.cmp(&g.place))
+        });
+        let (bounds, exact): (Vec<_>, Vec<_>) =
+            samples.into_iter().partition(|(_, sample)| sample.at_least);
+        let mut of_key: Vec<InferredTimeout> = exact
+            .chunk_by(|(_, a), (_, b)| near(a.seconds, b.seconds))
+            .filter_map(|cluster| pooled(key, cluster))
+            .collect();
+        if of_key.is_empty() {
+            of_key.extend(bounds.last().and_then(|bound| pooled(key, &[*bound])));
+        }
+        if of_key.len() < 2 {
+            of_key.iter_mut().for_each(|timeout| timeout.requests.clear());
+        }
+        found.extend(of_key);
+    }
+    found
+}
+
+/// Whether two measurements may be of one timer: within 6 %, or 60 ms where that is not much.
+pub fn near(a: f64, b: f64) -> bool {
+    let larger = a.max(b);
+    (a - b).abs() <= (0.06 * larger).max((0.2 * larger).min(0.06))
+}
+
+fn pooled(key: Key, cluster: &[(&PairFacts, &Sample)]) -> Option<InferredTimeout> {
+    let (server, _, configured_in, kind) = key;
+    let weight: u64 = cluster.iter().map(|(_, sample)| u64::from(sample.samples)).sum();
+    let mut passed = 0;
+    let (_, middle) = cluster.iter().find(|(_, sample)| {
+        passed += u64::from(sample.samples);
+        passed * 2 >= weight
+    })?;
+    let least = cluster.iter().map(|(_, s)| s.seconds - s.spread).fold(f64::MAX, f64::min);
+    let most = cluster.iter().map(|(_, s)| s.seconds + s.spread).fold(0.0, f64::max);
+    let mut places: Vec<usize> = cluster.iter().map(|(facts, _)| facts.place).collect();
+    places.sort_unstable();
+    places.dedup();
+    let mut clients: Vec<IpAddr> = cluster.iter().map(|(facts, _)| facts.client).collect();
+    clients.sort_unstable();
+    clients.dedup();
+    let mut requests: Vec<String> =
+        cluster.iter().filter_map(|(_, sample)| sample.request.clone()).collect();
+    requests.sort_unstable();
+    requests.dedup();
+    requests.truncate(REQUESTS_NAMED);
+    let width = (most - least) / middle.seconds;
+    let confidence = confidence(cluster, places.len(), width);
+    (confidence.value() >= WORTH_TELLING).then_some(InferredTimeout {
+        kind,
+        seconds: middle.seconds,
+        spread_seconds: (most - least) / 2.0,
+        at_least: middle.at_least,
+        samples: weight.min(u64::from(u32::MAX)) as u32,
+        connections: places.len() as u32,
+        configured_in,
+        client: clients.first().copied().filter(|_| clients.len() == 1),
+        server,
+        requests,
+        confidence,
+    })
+}
+
+/// As sure as the best of the samples, surer where connections agree, less where they scatter.
+fn confidence(cluster: &[(&PairFacts, &Sample)], connections: usize, width: f64) -> Confidence {
+    let best = cluster.iter().map(|(_, sample)| sample.confidence.value()).fold(0.0, f64::max);
+    let agreed = match (connections, cluster.len()) {
+        // A single gap of a client that went away is no timer: many equal ones are.
+        _ if best < WORTH_TELLING && (connections < 4 || width > 0.02) => 0.0,
+        _ if best < WORTH_TELLING => 0.7,
+        (1, 1) => best,
+        (1, _) => best.max(0.75),
+        (2, _) => best.max(0.85),
+        _ => best.max(0.92),
+    };
+    let scattered = if width > 0.25 {
+        0.75
+    } else if width > 0.1 {
+        0.9
+    } else {
+        1.0
+    };
+    Confidence::new((agreed * scattered).min(0.97) as f32)
+}
+
+/// Less than this is noise.
+const WORTH_TELLING: f64 = 0.3;
+const REQUESTS_NAMED: usize = 3;
+
+/// How long servers take.
+pub fn answers(by_server: &BTreeMap<Endpoint, Answered>) -> Vec<ServerAnswers> {
+    let told = by_server.iter().filter(|(_, of)| of.answers.count() + of.late.count() > 0);
+    told.map(|(server, of)| {
+        let seconds = |share: f64, late: bool| {
+            let times = if late { &of.late } else { &of.answers };
+            if times.count() == 0 { 0.0 } else { times.quantile(share).as_secs_f64() }
+        };
+        ServerAnswers {
+            server: *server,
+            count: of.answers.count(),
+            median: seconds(0.5, false),
+            p99: seconds(0.99, false),
+            max: of.answers.max().as_secs_f64(),
+            late: of.late.count(),
+            late_median: seconds(0.5, true),
+            late_max: of.late.max().as_secs_f64(),
+        }
+    })
+    .collect()
+}
+
+/// A doubt that the pair's other connections settle: a client's request timeout.
+#[derive(Clone, Debug)]
+pub struct Settled {
+    /// Place of the connection.
+    pub place: usize,
+    /// What it is about.
+    pub about: About,
+    /// The timer.
+    pub timeout: Timeout,
+    /// How sure.
+    pub confidence: Confidence,
+}
+
+/// Looks at each doubt with the timers of its pair, measured elsewhere.
+pub fn settle(facts: &[PairFacts]) -> Vec<Settled> {
+    let mut by_pair: BTreeMap<(IpAddr, Endpoint), Vec<&PairFacts>> = BTreeMap::new();
+    for of in facts {
+        by_pair.entry((of.client, of.server)).or_default().push(of);
+    }
+    let mut settled = Vec::new();
+    for pair in by_pair.values() {
+        let mut timers: Vec<(usize, &Sample)> = Vec::new();
+        for of in pair {
+            let clear = |sample: &&Sample| {
+                sample.timer == Timer::Of(Cause::ClientRequestTimeout)
+                    && sample.by == ConfiguredIn::Client
+                    && !sample.at_least
+                    && sample.confidence.value() >= CLEAR
+            };
+            timers.extend(of.samples.iter().filter(clear).map(|sample| (of.place, sample)));
+        }
+        timers.sort_by(|(p, a), (q, b)| a.seconds.total_cmp(&b.seconds).then(p.cmp(q)));
+        for of in pair {
+            settled.extend(of.doubts.iter().filter_map(|doubt| fit(of.place, doubt, &timers)));
+        }
+    }
+    settled.sort_by_key(|settled| settled.place);
+    settled
+}
+
+/// The timer that a doubt fits: measured on other connections, or on this one from other streams.
+fn fit(place: usize, doubt: &Doubt, timers: &[(usize, &Sample)]) -> Option<Settled> {
+    let (least, most) = (doubt.ages.0.as_secs_f64(), doubt.ages.1.as_secs_f64());
+    let from = timers.partition_point(|(_, timer)| timer.seconds < most / 2.0);
+    let candidates = timers.get(from..)?.iter().take_while(|(_, timer)| timer.seconds < most * 2.0);
+    let fitting: Vec<&(usize, &Sample)> = candidates
+        .filter(|(at, t)| *at != place && near(t.seconds, most) && near(t.seconds, least))
+        .collect();
+    let (_, best) = fitting.iter().max_by(|(_, a), (_, b)| {
+        let distance = |sample: &Sample| (sample.seconds - most).abs();
+        distance(b).total_cmp(&distance(a))
+    })?;
+    let confidence = match (fitting.len(), best.samples) {
+        (1, ..=2) => 0.75,
+        (1, _) => 0.8,
+        _ => 0.85,
+    };
+    Some(Settled {
+        place,
+        about: doubt.about,
+        timeout: Timeout {
+            kind: Cause::ClientRequestTimeout,
+            seconds: best.seconds,
+            at_least: false,
+            spread_seconds: (most - least) / 2.0,
+            samples: doubt.count,
+            configured_in: ConfiguredIn::Client,
+        },
+        confidence: Confidence::new(confidence),
+    })
+}
+
+/// A timer that other connections may be measured by.
+const CLEAR: f64 = 0.6;
+
+/// Puts what was settled into a cancellation.
+pub fn apply_to_cancels(set: &mut Cancellation, settled: &Settled) {
+    set.cause = Cause::ClientRequestTimeout;
+    set.timeout = Some(settled.timeout.clone());
+    set.confidence = settled.confidence;
+}
+
+/// Puts what was settled into a verdict whose chain begins with these cancels.
+pub fn apply_to_root(verdict: &mut Verdict, set: &Cancellation) {
+    let of_set = |stream: &u32| set.streams.binary_search(stream).is_ok();
+    let root = verdict.cause == Cause::ClientCancelBurst
+        && !verdict.cancelled_streams.is_empty()
+        && verdict.cancelled_streams.iter().all(of_set);
+    if root {
+        verdict.cause = set.cause;
+        verdict.timeout.clone_from(&set.timeout);
+        verdict.confidence = verdict.confidence.and(set.confidence);
+    }
+}
+
+/// Puts what was settled into the verdict of an end.
+pub fn apply_to_verdict(verdict: &mut Verdict, settled: &Settled) {
+    if verdict.confidence > settled.confidence {
+        return;
+    }
+    let value = spoken(Duration::try_from_secs_f64(settled.timeout.seconds).unwrap_or_default());
+    let summary = format!(
+        "The client closed the connection when its request had waited for {value}: its request \
+         timeout, as other connections of the pair show it."
+    );
+    let was = Alternative {
+        cause: verdict.cause,
+        confidence: verdict.confidence.lowered(),
+        against: summary.clone(),
+    };
+    verdict.alternatives.retain(|other| other.cause != Cause::ClientRequestTimeout);
+    verdict.alternatives.insert(0, was);
+    verdict.cause = Cause::ClientRequestTimeout;
+    verdict.trigger = Cause::ClientRequestTimeout;
+    verdict.blame = Blame::Client;
+    verdict.confidence = settled.confidence;
+    verdict.timeout = Some(settled.timeout.clone());
+    verdict.summary = summary;
+    verdict.cancelled_streams = verdict.maybe_processed_streams.clone();
+    let explain = super::explain(Cause::ClientRequestTimeout);
+    if let (Some(first), Some(explain)) = (verdict.advice.first_mut(), explain) {
+        *first = explain.what_to_do.to_string();
+    }
+}

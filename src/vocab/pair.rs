@@ -1,0 +1,106 @@
+//! What is measured over all connections of a client and a server: timers, answer times, conflicts.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use super::address::Endpoint;
+use super::cause::{Cause, Confidence};
+use super::verdict::ConfiguredIn;
+
+/// A timer that shows in traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Timer {
+    /// One whose end gives a cause its name.
+    Of(Cause),
+    /// Time between two keepalive PINGs.
+    KeepaliveInterval,
+}
+
+impl Timer {
+    /// The report's spelling.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Of(cause) => cause.name(),
+            Self::KeepaliveInterval => "keepalive_interval",
+        }
+    }
+}
+
+impl From<Cause> for Timer {
+    fn from(cause: Cause) -> Self {
+        Self::Of(cause)
+    }
+}
+
+impl fmt::Display for Timer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl serde::Serialize for Timer {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// A timeout measured over all connections between a client host and a server endpoint.
+#[derive(Clone, Debug)]
+pub struct InferredTimeout {
+    /// Which timer.
+    pub kind: Timer,
+    /// Value in seconds: the median of the samples.
+    pub seconds: f64,
+    /// Half the distance between the smallest and the largest sample.
+    pub spread_seconds: f64,
+    /// Whether the value is only a lower bound.
+    pub at_least: bool,
+    /// How many samples.
+    pub samples: u32,
+    /// How many connections they come from.
+    pub connections: u32,
+    /// Who configures it.
+    pub configured_in: ConfiguredIn,
+    /// Client address; `None` where a server's timer showed with several clients.
+    pub client: Option<IpAddr>,
+    /// Server endpoint.
+    pub server: Endpoint,
+    /// Kinds of request that it ended, where the pair has several values.
+    pub requests: Vec<String>,
+    /// How sure.
+    pub confidence: Confidence,
+}
+
+/// How long a server takes to answer, over all its connections; in seconds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerAnswers {
+    /// The server.
+    pub server: Endpoint,
+    /// Answers that were delivered.
+    pub count: u64,
+    /// Their median, to about 5 %.
+    pub median: f64,
+    /// 99 of 100 are faster, to about 5 %.
+    pub p99: f64,
+    /// The slowest.
+    pub max: f64,
+    /// Answers that came when their stream was gone already.
+    pub late: u64,
+    /// The median of those.
+    pub late_median: f64,
+    /// The slowest of those.
+    pub late_max: f64,
+}
+
+/// Two settings that do not fit together.
+#[derive(Clone, Debug)]
+pub struct Conflict {
+    /// Stable name.
+    pub rule: &'static str,
+    /// What was seen, in one or two sentences.
+    pub text: String,
+    /// Who is between: endpoints as text.
+    pub between: Vec<String>,
+    /// What to change.
+    pub advice: Vec<String>,
+}

@@ -1,0 +1,313 @@
+//! Timers measured over all connections of a pair, settings that do not fit together, and who
+//! speaks: against the configuration of labelled captures, and against scripts.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use goawhy::board::{Board, InferredTimeout};
+use goawhy::exchange;
+use goawhy::run::offline::{Job, report};
+use goawhy::vocab::cause::Cause;
+use goawhy::vocab::verdict::ConfiguredIn;
+
+fn captures(folder: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("captures").join(folder)
+}
+
+fn read(file: PathBuf) -> Board {
+    report(&Job { files: vec![file], ..Job::default() }).unwrap()
+}
+
+fn stack(name: &str) -> Board {
+    let place = |end: &str| captures("stacks").join(format!("{name}.{end}"));
+    let file = ["pcap", "pcapng"].map(place).into_iter().find(|file| file.exists());
+    read(file.unwrap_or_else(|| panic!("no capture {name}")))
+}
+
+/// A script's report.
+fn told(name: &str, script: &str) -> Board {
+    let pcap = exchange::pcap(script).unwrap_or_else(|error| panic!("{error}\n{script}"));
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("timeouts-{name}.pcap"));
+    std::fs::write(&file, pcap).unwrap();
+    read(file)
+}
+
+fn rules(board: &Board) -> Vec<&'static str> {
+    let mut rules: Vec<_> = board.conflicts.iter().map(|conflict| conflict.rule).collect();
+    rules.dedup();
+    rules
+}
+
+fn timer<'a>(board: &'a Board, kind: &str, by: ConfiguredIn) -> Vec<&'a InferredTimeout> {
+    let all = board.inferred_timeouts.iter();
+    all.filter(|timer| timer.kind.name() == kind && timer.configured_in == by).collect()
+}
+
+const BELOW: &str = "client_timeout_below_answer_time";
+const RESETS: &str = "resets_near_limit";
+
+#[test]
+fn timers_are_measured_as_they_were_configured() {
+    use ConfiguredIn::{Client, Server};
+    // Capture, timer, where, seconds as configured, how much later it may show (it fires late, or
+    // requests had to wait before they were sent).
+    let configured: &[(&str, &str, ConfiguredIn, f64, f64)] = &[
+        ("go127-client-timeout-survives", "client_request_timeout", Client, 0.6, 0.02),
+        ("go127-timeouts-then-idle-goaway", "client_request_timeout", Client, 0.9, 0.02),
+        ("go127-timeouts-then-idle-goaway", "idle_timeout", Server, 3.5, 0.02),
+        ("go127-client-ping-timeout-stopped-server", "keepalive_ping_timeout", Client, 0.8, 0.02),
+        ("go127-handshake-no-settings", "handshake_timeout", Server, 2.0, 0.02),
+        ("go127-server-write-timeout", "server_request_timeout", Server, 1.1, 0.02),
+        ("grpcgo-max-connection-idle", "idle_timeout", Server, 1.4, 0.02),
+        ("grpcgo-server-keepalive-timeout", "keepalive_ping_timeout", Server, 1.5, 0.02),
+        ("grpcio-deadline-survives", "client_request_timeout", Client, 0.75, 0.02),
+        ("grpcio-max-connection-age", "max_connection_age", Server, 2.2, 0.1),
+        ("grpcio-server-keepalive-timeout", "keepalive_ping_timeout", Server, 3.0, 0.02),
+        ("grpcio-stalled-client-ping-late-survives", "client_request_timeout", Client, 22.0, 0.02),
+        ("grpcio-too-many-pings", "keepalive_interval", Client, 1.0, 0.02),
+        ("node-client-timeout-then-client-close", "client_request_timeout", Client, 0.65, 0.02),
+        ("node-session-idle-timeout-close", "idle_timeout", Server, 1.3, 0.02),
+        ("vertx-client-timeout-fixed-guard", "client_request_timeout", Client, 0.8, 0.02),
+        ("vertx-client-timeout-goaway1-10s", "client_request_timeout", Client, 4.0, 0.02),
+        ("vertx-idle-close-after-timeouts", "client_request_timeout", Client, 0.45, 0.06),
+        ("vertx-idle-close-after-timeouts", "idle_timeout", Server, 3.0, 0.02),
+        ("vertx-timeouts-trip-rst-flood", "client_request_timeout", Client, 1.5, 0.02),
+        ("vertx-upgrade-client-timeout-goaway1-3s", "client_request_timeout", Client, 1.3, 0.02),
+        ("vertx4512-rst-flood", "client_request_timeout", Client, 0.5, 0.03),
+    ];
+    let mut boards: BTreeMap<&str, Board> = BTreeMap::new();
+    for (name, kind, by, seconds, late) in configured {
+        let board = boards.entry(name).or_insert_with(|| stack(name));
+        let found = timer(board, kind, *by);
+        assert_eq!(found.len(), 1, "{name} {kind}: {:?}", board.inferred_timeouts);
+        let off = found[0].seconds / seconds - 1.0;
+        assert!(off.abs() <= *late, "{name} {kind}: {}", found[0].seconds);
+        assert!(found[0].confidence.value() >= 0.6, "{name} {kind}");
+    }
+}
+
+#[test]
+fn one_client_with_two_timeouts_shows_both() {
+    let board = read(captures("servers").join("client-timeout-direct.pcap"));
+    let found = timer(&board, "client_request_timeout", ConfiguredIn::Client);
+    let seconds: Vec<f64> = found.iter().map(|t| (t.seconds * 10.0).round() / 10.0).collect();
+    assert_eq!(seconds, [1.0, 1.5]);
+    assert!(found[0].connections >= 4);
+    // httpx closes without a word: its neighbours tell that this is the same second.
+    let causes = board.causes();
+    assert_eq!(causes.get(&Cause::ClientRequestTimeout), Some(&3));
+    assert_eq!(causes.get(&Cause::AbruptClose), None);
+}
+
+/// Every capture whose settings do not fit together, and by which rule; all others tell none.
+const CONFLICTS: &[(&str, &[&str])] = &[
+    ("client-timeout-burst-nghttp-upstream", &[BELOW]),
+    ("client-timeout-direct", &[BELOW]),
+    ("client-timeout-haproxy", &[BELOW]),
+    ("client-timeout-nginx", &[BELOW]),
+    ("go127-client-timeout-survives", &[BELOW]),
+    ("go127-timeouts-then-idle-goaway", &[BELOW]),
+    ("grpcio-deadline-survives", &[BELOW]),
+    ("grpcio-stalled-client-ping-late-survives", &[BELOW]),
+    ("grpcio-too-many-pings", &["keepalive_below_server_minimum"]),
+    ("haproxy-504", &[BELOW]),
+    ("node-client-timeout-then-client-close", &[BELOW]),
+    ("vertx-client-timeout-fixed-guard", &[BELOW]),
+    ("vertx-client-timeout-goaway1-10s", &[BELOW]),
+    ("vertx-idle-close-after-timeouts", &[BELOW]),
+    ("vertx-timeouts-trip-rst-flood", &[BELOW, RESETS]),
+    ("vertx-upgrade-client-timeout-goaway1-3s", &[BELOW]),
+    ("vertx4512-fixed-guard", &[BELOW]),
+    ("vertx4512-idle", &["server_idle_below_answer_time"]),
+    ("vertx4512-rst-flood", &[BELOW, RESETS]),
+];
+
+#[test]
+fn conflicts_are_told_where_there_are_some_and_nowhere_else() {
+    let mut faults = String::new();
+    for folder in ["stacks", "servers"] {
+        for entry in std::fs::read_dir(captures(folder)).unwrap() {
+            let file = entry.unwrap().path();
+            let end = file.extension().unwrap_or_default();
+            if end != "pcap" && end != "pcapng" {
+                continue;
+            }
+            let name = file.file_stem().unwrap().to_str().unwrap().to_string();
+            let wanted = CONFLICTS.iter().find(|(capture, _)| *capture == name);
+            let wanted = wanted.map_or(&[][..], |(_, rules)| rules);
+            let board = read(file);
+            if rules(&board) != wanted {
+                writeln!(faults, "{name}: {:?}, not {wanted:?}", board.conflicts).unwrap();
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{faults}");
+}
+
+#[test]
+fn answers_that_nobody_received_are_counted() {
+    let board = stack("vertx-client-timeout-goaway1-10s");
+    let server = &board.server_answers[0];
+    assert_eq!(server.late, 1);
+    assert!((10.0..10.1).contains(&server.late_max), "{server:?}");
+    assert!(board.conflicts[0].advice[0].contains("14.0 s"), "{:?}", board.conflicts[0]);
+    // A server that keeps the deadline itself says so at its end: that is no late answer.
+    let board = stack("grpcio-deadline-survives");
+    assert_eq!(board.server_answers[0].late, 0);
+}
+
+#[test]
+fn programs_are_recognised_by_what_they_send() {
+    let known: &[(&str, &str, &str)] = &[
+        ("go127-healthy-busy", "Go net/http", "Go net/http"),
+        ("grpcio-max-connection-age", "gRPC core", "gRPC core"),
+        ("grpcgo-max-connection-idle", "grpc-go", "grpc-go"),
+        ("vertx-client-timeout-goaway1-10s", "Vert.x on Netty", "Vert.x on Netty"),
+        ("netty-rapid-reset", "python-h2", "Netty"),
+    ];
+    for (name, client, server) in known {
+        let board = stack(name);
+        let speak = &board.connections[0].implementations;
+        assert_eq!(speak.first.as_ref().unwrap().name, *client, "{name}");
+        assert_eq!(speak.second.as_ref().unwrap().name, *server, "{name}");
+    }
+}
+
+/// The beginning of connection `n`, at `at` milliseconds.
+fn open(n: usize, at: u32) -> String {
+    format!(
+        "@{n} {at} SYN\n@{n} {at} C> PREFACE\n+ SETTINGS 0x6=8192\n@{n} {at} S> SETTINGS 0x3=200 \
+         0x6=8192\n"
+    )
+}
+
+fn get(n: usize, at: u32, stream: u32, path: &str) -> String {
+    format!(
+        "@{n} {at} C> HEADERS {stream} PRIORITY=0 END_STREAM :method=GET :path={path} \
+         :scheme=http :authority=a\n"
+    )
+}
+
+fn answer(n: usize, at: u32, stream: u32) -> String {
+    format!("@{n} {at} S> HEADERS {stream} PRIORITY=0 END_STREAM :status=200\n")
+}
+
+/// Lines of several connections in the order of their times.
+fn woven(lines: &[String]) -> String {
+    let mut packets: Vec<(u32, String)> = Vec::new();
+    for line in lines.iter().flat_map(|lines| lines.lines()) {
+        if line.starts_with('+') {
+            let (_, last) = packets.last_mut().unwrap();
+            write!(last, "\n{line}").unwrap();
+        } else {
+            let at = line.split(' ').nth(1).unwrap().parse().unwrap();
+            packets.push((at, line.to_string()));
+        }
+    }
+    packets.sort_by_key(|(at, _)| *at);
+    packets.into_iter().map(|(_, line)| line + "\n").collect()
+}
+
+/// Connection `n`: three requests that time out at `after`, opened 100 ms apart.
+fn timed_out(n: usize, at: u32, after: u32) -> Vec<String> {
+    let mut lines = vec![open(n, at)];
+    for request in 0..3 {
+        let (stream, from) = (2 * request + 1, at + 10 + 100 * request);
+        lines.push(get(n, from, stream, "/slow"));
+        lines.push(format!("@{n} {} C> RST_STREAM {stream} CANCEL\n", from + after));
+    }
+    lines
+}
+
+/// Connection `n`: one request, and the client closes after `wait`.
+fn closed(n: usize, at: u32, wait: u32) -> Vec<String> {
+    let close = at + 10 + wait;
+    vec![open(n, at), get(n, at + 10, 1, "/slow"), format!("@{n} {close} C> FIN\n")]
+}
+
+#[test]
+fn a_silent_end_at_the_age_of_the_pairs_timer_is_that_timer() {
+    let of = |wait| woven(&[timed_out(1, 0, 1_330), closed(2, 50, wait)].concat());
+    let board = told("settled", &of(1_336));
+    let verdict = board.connections[1].end_verdict.as_ref().unwrap();
+    assert_eq!(verdict.cause, Cause::ClientRequestTimeout, "{verdict:?}");
+    assert!(verdict.confidence.value() <= 0.85);
+    assert_eq!(timer(&board, "client_request_timeout", ConfiguredIn::Client)[0].connections, 2);
+    let board = told("unsettled", &of(2_113));
+    let verdict = board.connections[1].end_verdict.as_ref().unwrap();
+    assert_ne!(verdict.cause, Cause::ClientRequestTimeout, "{verdict:?}");
+}
+
+#[test]
+fn the_order_of_connections_does_not_matter() {
+    let one = told("one", &woven(&[timed_out(1, 0, 700), closed(2, 900, 705)].concat()));
+    let two = told("two", &woven(&[closed(1, 0, 705), timed_out(2, 900, 700)].concat()));
+    let told = |board: &Board| {
+        let timers = timer(board, "client_request_timeout", ConfiguredIn::Client);
+        timers.iter().map(|t| (t.seconds, t.samples, t.connections)).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&one), told(&two));
+    assert_eq!(one.causes(), two.causes());
+}
+
+#[test]
+fn requests_repeated_right_after_their_cancel_are_a_storm() {
+    let script = |delay: u32| {
+        let mut lines = vec![open(1, 0)];
+        for round in 0..8 {
+            let (stream, from) = (2 * round + 1, 10 + round * (500 + delay));
+            lines.push(get(1, from, stream, "/slow"));
+            lines.push(format!("@1 {} C> RST_STREAM {stream} CANCEL\n", from + 500));
+        }
+        woven(&lines)
+    };
+    assert_eq!(rules(&told("storm", &script(2))), [BELOW, "retry_storm"]);
+    assert_eq!(rules(&told("patient", &script(300))), [BELOW]);
+}
+
+#[test]
+fn a_connection_used_right_before_its_idle_close_is_a_race() {
+    let script = |silence: u32| {
+        let again = 20 + silence;
+        woven(&[
+            open(1, 0),
+            get(1, 10, 1, "/"),
+            answer(1, 20, 1),
+            get(1, again, 3, "/"),
+            answer(1, again + 10, 3),
+            format!("@1 {} S> GOAWAY 3 NO_ERROR\n+ FIN\n", again + 10 + 5_000),
+        ])
+    };
+    let race = told("race", &script(4_900));
+    assert_eq!(rules(&race), ["client_idle_above_server_idle"], "{:?}", race.inferred_timeouts);
+    assert!(rules(&told("no-race", &script(2_000))).is_empty());
+}
+
+#[test]
+fn an_idle_timer_that_counts_octets_must_exceed_the_slowest_answer() {
+    let script = |slowest: u32| {
+        let done = 10 + slowest;
+        let end = format!("@1 {} S> FIN\n", done + 3_000);
+        woven(&[open(1, 0), get(1, 10, 1, "/"), answer(1, done, 1), end])
+    };
+    assert_eq!(rules(&told("octets", &script(2_900))), ["server_idle_below_answer_time"]);
+    assert!(rules(&told("quick", &script(900))).is_empty());
+}
+
+#[test]
+fn resets_near_the_servers_limit_are_told_before_it_is_reached() {
+    let script = |count: u32| {
+        let mut lines = vec![open(1, 0)];
+        for request in 0..count {
+            let (stream, from) = (2 * request + 1, 10 + 20 * request);
+            lines.push(get(1, from, stream, "/slow"));
+            lines.push(format!("@1 {} C> RST_STREAM {stream} CANCEL\n", from + 1_000));
+        }
+        woven(&lines)
+    };
+    assert_eq!(rules(&told("near", &script(120))), [BELOW, RESETS]);
+    assert_eq!(rules(&told("far", &script(60))), [BELOW]);
+}
