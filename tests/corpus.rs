@@ -14,10 +14,31 @@ use truth::{Tally, compare};
 
 /// What the program does not get right: capture and connection, field, reason. An entry that has
 /// become right fails the test, so that this list stays honest.
-const KNOWN: &[(&str, &str, &str)] = &[];
+const KNOWN: &[(&str, &str, &str)] = &[
+    ("servers/flood-nginx#5", "cause", "FIN with a header block open: it looks cut off"),
+    ("servers/nginx-slow-sender#2", "cause", "FIN inside a frame: it looks cut off"),
+    ("stacks/netty-header-list-too-large#0", "offending packet", "the large HEADERS is not named"),
+    ("tls/tls13_mid#0", "cause", "the requests that were counted came before the capture"),
+    ("wires/base/base3#0", "follows", "the truth does not mark Node's second GOAWAY as a repeat"),
+    ("wires/loss/base3_loss_4pct#0", "follows", "as base3"),
+    ("wires/loss/base3_loss_burst#0", "follows", "as base3"),
+    ("wires/mid/base1_mid_half#0", "cause", "resets before the capture: only the trigger is seen"),
+    ("wires/mid/base1_mid_last_rst#0", "cause", "as base1_mid_half"),
+    ("wires/proto/upgrade_apache#2", "follows", "an answer to a GOAWAY, not marked in the truth"),
+    ("wires/snap/base3_snap262#0", "follows", "as base3"),
+];
 
 /// Causes that no capture proves.
-const WITHOUT_CAPTURE: &[Cause] = &[];
+const WITHOUT_CAPTURE: &[Cause] = &[
+    Cause::ServerRequestTimeout,
+    Cause::StreamIdleTimeout,
+    Cause::StreamIdExhaustion,
+    Cause::InternalError,
+    Cause::Http11Required,
+    Cause::InadequateSecurity,
+    Cause::ConnectError,
+    Cause::RefusedStream,
+];
 
 #[test]
 fn every_capture_is_read_as_its_truth_says() {

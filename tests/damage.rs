@@ -44,10 +44,35 @@ const CAPTURES: &[&str] = &[
 ];
 
 /// Where a report does change: capture, change, reason.
-const CHANGES: &[(&str, &str, &str)] = &[];
+const CHANGES: &[(&str, &str, &str)] = &[
+    ("servers/apache-idle", "Unsorted(3)", UNSORTED),
+    ("servers/client-shutdowns", "Unsorted(3)", UNSORTED),
+    ("servers/haproxy-soft-stop", "Unsorted(3)", UNSORTED),
+    ("servers/violations-nghttpd", "Unsorted(3)", UNSORTED),
+    ("stacks/node-rapid-reset", "Unsorted(3)", UNSORTED),
+    ("stacks/vertx-client-timeout-fixed-guard", "Unsorted(3)", UNSORTED),
+    ("stacks/vertx-client-timeout-goaway1-10s", "Unsorted(3)", UNSORTED),
+    ("stacks/vertx-timeouts-trip-rst-flood", "Unsorted(3)", UNSORTED),
+    ("stacks/vertx-upgrade-client-timeout-goaway1-3s", "Unsorted(3)", UNSORTED),
+    ("stacks/vertx4512-fixed-guard", "Unsorted(3)", UNSORTED),
+    ("wires/base/base1", "Unsorted(3)", UNSORTED),
+    ("wires/base/base4", "Unsorted(3)", UNSORTED),
+];
+
+/// Each direction is put in order by itself; between the two the order of the file stands.
+const UNSORTED: &str = "what one side had seen of the other is taken from the order of the file";
 
 /// Where a loss leads to something that is not so: capture, loss, reason.
-const INVENTS: &[(&str, &str, &str)] = &[];
+const INVENTS: &[(&str, &str, &str)] = &[
+    ("servers/flood-apache", "Snapped(96)", PERIODIC),
+    ("servers/flood-apache", "Snapped(200)", PERIODIC),
+    ("servers/flood-apache", "Dropped(0)", PERIODIC),
+    ("servers/flood-apache", "Dropped(5)", PERIODIC),
+    ("servers/flood-apache", "Dropped(9)", PERIODIC),
+];
+
+/// Octets that repeat with the length of a frame head look like frames wherever one begins.
+const PERIODIC: &str = "empty CONTINUATIONs of stream 1, begun 4 octets late, are DATA of stream 9";
 
 #[test]
 fn what_loses_nothing_changes_nothing() {
@@ -146,12 +171,14 @@ const PLACES: &[&str] = &[
 fn stripped(value: &Value) -> Value {
     match value {
         Value::Object(map) => {
+            // What was weighed and found lighter may weigh a little more or less.
+            let told = map.iter().filter(|(key, _)| *key != "alternatives");
             let strip = |(key, value): (&String, &Value)| {
                 let is_place = PLACES.contains(&key.as_str()) && !value.is_object();
                 let kept = if is_place { (!value.is_null()).into() } else { stripped(value) };
                 (key.clone(), kept)
             };
-            Value::Object(map.iter().map(strip).collect())
+            Value::Object(told.map(strip).collect())
         }
         Value::Array(values) => values.iter().map(stripped).collect(),
         other => other.clone(),
@@ -255,24 +282,26 @@ impl Whole {
         let mut faults = Vec::new();
         for ((_, by_client), frames) in halves {
             let truths = self.frames.iter().filter(|((_, client), _)| *client == by_client);
-            let best = truths.map(|(_, truth)| out_of_place(truth, &frames)).min_by_key(Vec::len);
-            faults.extend(best.unwrap_or_else(|| vec!["a whole direction".to_owned()]));
+            let found: Vec<_> = truths.map(|(_, truth)| out_of_place(truth, &frames)).collect();
+            if !found.iter().any(Option::is_none) {
+                let furthest = found.into_iter().flatten().max_by_key(|(place, _)| *place);
+                faults.push(furthest.map_or_else(|| "a direction".to_owned(), |(_, text)| text));
+            }
         }
         faults
     }
 }
 
-/// The frames that do not stand in `truth` behind those before them.
-fn out_of_place(truth: &[Value], told: &[&Value]) -> Vec<String> {
+/// The first frame that does not stand in `truth` behind those before it, and its place.
+fn out_of_place(truth: &[Value], told: &[&Value]) -> Option<(usize, String)> {
     let mut from = 0;
-    let mut faults = Vec::new();
-    for frame in told {
-        match truth[from..].iter().position(|truth| is_part(frame, truth)) {
-            Some(place) => from += place + 1,
-            None => faults.push(frame.to_string().chars().take(200).collect()),
-        }
+    for (index, frame) in told.iter().enumerate() {
+        let Some(place) = truth[from..].iter().position(|truth| is_part(frame, truth)) else {
+            return Some((index, frame.to_string().chars().take(200).collect()));
+        };
+        from += place + 1;
     }
-    faults
+    None
 }
 
 /// Whether a frame says nothing that the true one does not say.

@@ -73,7 +73,10 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let with = if waiting { ", though requests were open" } else { "" };
     let summary =
         format!("The client was done with the connection and {}{with}.", scene.ending_name());
+    // A hole shows when octets behind it come: one that shows later may hold the server's GOAWAY,
+    // which the client only follows.
     let confidence = Confidence::new(confidence);
+    let confidence = if scene.history.has_loss() { confidence.lowered() } else { confidence };
     Some(Step::new(Cause::ClientShutdown, confidence, Blame::None, summary))
 }
 

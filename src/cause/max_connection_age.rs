@@ -52,7 +52,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         scene.ending_name(),
         spoken(age)
     );
-    let confidence = Confidence::new(confidence);
+    let confidence = scene.despite_holes(Confidence::new(confidence));
     let mut step = Step::new(Cause::MaxConnectionAge, confidence, Blame::None, summary);
     let text = "first packet of the connection".to_string();
     step.evidence.push(evidence::on_connection(scene.history.first, Side::Client, "SYN", text));

@@ -37,6 +37,8 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         scene.ending_name()
     );
     let confidence = Confidence::new(if scene.goaway.is_some() { 0.96 } else { 0.9 });
+    let hidden = scene.peer_is_hidden() || history.tcp.side(Side::Client).lost > 0;
+    let confidence = if hidden { confidence.lowered() } else { confidence };
     Some(Step::new(Cause::PrefaceMissing, confidence, Blame::Client, summary))
 }
 

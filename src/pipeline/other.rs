@@ -90,8 +90,12 @@ fn sealed(flow: &OtherFlow, end: End) -> Option<Verdict> {
 
 fn verdict(flow: &OtherFlow, client: Half, end: End) -> Option<Verdict> {
     let (stamp, by) = end.stamp.zip(end.by)?;
+    let lost = |half| flow.totals.half(half).lost > 0;
+    let partial = flow.initiator.is_none() || lost(Half::A) || lost(Half::B);
     let told = |cause, confidence, blame, summary: &str| {
-        Some(plain(stamp, by, end.how, cause, Confidence::new(confidence), blame, summary))
+        let confidence = Confidence::new(confidence);
+        let confidence = if partial { confidence.lowered() } else { confidence };
+        Some(plain(stamp, by, end.how, cause, confidence, blame, summary))
     };
     if flow.refused {
         let summary = "Nothing listened on the port: the SYN was answered by RST.";

@@ -78,7 +78,7 @@ impl Rows {
         for revision in neighbours::revise(&endings, &refused) {
             let (place, goaway) = revision.place;
             let Some(row) = connections.get_mut(place) else { continue };
-            revise(row, goaway, &revision);
+            revise(row, goaway, &weighed(row, revision));
         }
         for facts in &mut facts {
             if let Some(row) = connections.get(facts.place) {
@@ -119,6 +119,14 @@ pub(super) fn tls_row(facts: TlsFacts) -> TlsRow {
         sni: facts.sni,
         why_not: facts.why_not,
     }
+}
+
+/// What neighbours say of a connection that was not seen whole is worth less.
+fn weighed(row: &ConnectionRow, mut revision: Revision) -> Revision {
+    if row.joined_midway || row.lost_bytes.first > 0 || row.lost_bytes.second > 0 {
+        revision.confidence = revision.confidence.lowered();
+    }
+    revision
 }
 
 /// Puts a revision in, for the GOAWAY and those that follow it.

@@ -453,7 +453,7 @@ impl Tracker {
             open: self.open_streams(),
             open_count: self.open.len() as u64,
             last_frame: each(&|side| side.last_frame),
-            last_octets: each(&|side| side.last_octets),
+            last_octets: octets_before(history, frame.by),
             last_message: each(&|side| side.last_message),
             idle_since: history.idle_since,
             highest_stream: Both {
@@ -518,3 +518,15 @@ fn is_larger((size, seen, _): (u64, Stamp, u32), new: u64, stamp: Stamp) -> bool
 
 #[cfg(test)]
 mod tests;
+
+/// Last octets of each side before a frame of `by`; its own first octets may have come before its
+/// last ones, and are none of them.
+fn octets_before(history: &History, by: Side) -> Both<Option<Stamp>> {
+    let sides = &history.sides;
+    let mut last = Both { first: sides.first.last_octets, second: sides.second.last_octets };
+    let before = sides.side(by).last_frame;
+    if before.is_some() {
+        *last.side_mut(by) = before;
+    }
+    last
+}

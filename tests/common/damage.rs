@@ -9,7 +9,10 @@ use super::wire::{Layout, Owned, Random, Wire};
 pub enum Harmless {
     Recut(u64),
     Merged(u64),
+    /// Neighbours of one direction, with nothing of the other between.
     Reordered(u64),
+    /// The same across packets of the other direction: requests may stand behind their answers.
+    Unsorted(u64),
     Duplicated(u64),
     Offset,
     Vlan,
@@ -21,6 +24,7 @@ impl Harmless {
         Self::Recut(1),
         Self::Merged(2),
         Self::Reordered(3),
+        Self::Unsorted(3),
         Self::Duplicated(4),
         Self::Offset,
         Self::Vlan,
@@ -32,7 +36,8 @@ impl Harmless {
         Some(match self {
             Self::Recut(seed) => recut(wire, &mut Random::new(seed)),
             Self::Merged(seed) => merged(wire, &mut Random::new(seed)),
-            Self::Reordered(seed) => reordered(wire, &mut Random::new(seed)),
+            Self::Reordered(seed) => reordered(wire, &mut Random::new(seed), 1),
+            Self::Unsorted(seed) => reordered(wire, &mut Random::new(seed), 7),
             Self::Duplicated(seed) => duplicated(wire, &mut Random::new(seed)),
             Self::Offset => each(wire, |packet| packet.at += 86_400_000_000_000 * 365),
             Self::Vlan if wire.link == 1 => each(wire, |packet| {
@@ -156,16 +161,22 @@ fn join(link: u32, first: &Owned, second: &Owned) -> Option<Owned> {
     })
 }
 
-/// Neighbours of one direction change their places in the file, each with its time.
-fn reordered(wire: &Wire, random: &mut Random) -> Wire {
+/// Neighbours of one direction change their places in the file, each with its time. A handshake
+/// stays where it is, and what lies further apart than a host delays its packets.
+fn reordered(wire: &Wire, random: &mut Random, span: usize) -> Wire {
     let mut wire = wire.clone();
     let mut last: HashMap<Vec<u8>, usize> = HashMap::new();
     for index in 0..wire.packets.len() {
         let data = &wire.packets[index].data;
         let Some(layout) = Layout::of(wire.link, data) else { continue };
-        let direction = layout.direction(data);
+        if layout.flags(data) & (SYN | RST) != 0 {
+            continue;
+        }
+        let (direction, at) = (layout.direction(data), wire.packets[index].at);
         let before = last.insert(direction.clone(), index);
-        if let Some(before) = before.filter(|before| index - before < 8)
+        let near =
+            |before: &usize| index - before <= span && at - wire.packets[*before].at < 20_000_000;
+        if let Some(before) = before.filter(near)
             && random.below(4) == 0
         {
             wire.packets.swap(before, index);

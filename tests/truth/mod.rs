@@ -147,6 +147,9 @@ fn cancellation(tally: &mut Tally, want: &Value, got: &Value) {
 fn goaways(tally: &mut Tally, want: &Value, got: &Value) {
     let mine = list(&want["goaways"]).iter().filter(|goaway| goaway["frame_no"].is_u64());
     let mine: Vec<&Value> = mine.collect();
+    if mine.is_empty() && !list(&want["goaways"]).is_empty() {
+        return; // their packets are not known
+    }
     let mut ours: Vec<&Value> = list(&got["goaways"]).iter().collect();
     tally.same("GOAWAY count", &mine.len().into(), &ours.len().into());
     for want in mine {
@@ -195,8 +198,11 @@ fn verdict(tally: &mut Tally, want: &Value, got: &Value) {
     blame(tally, want, got);
     let timeout = &want["timeout"];
     if let Some(seconds) = timeout["seconds"].as_f64() {
-        tally.same("timeout kind", &timeout["kind"], &got["timeout"]["kind"]);
-        seconds_of(tally, seconds, want, got);
+        // What was measured may lie in the missing octets.
+        if !(tally.partial && got["timeout"].is_null()) {
+            tally.same("timeout kind", &timeout["kind"], &got["timeout"]["kind"]);
+            seconds_of(tally, seconds, want, got);
+        }
     }
     late_answer(tally, want, got);
     cancelled(tally, want, got);
