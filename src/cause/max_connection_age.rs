@@ -43,7 +43,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let confidence = match (by_text, whole, busy && round_value(age).is_some()) {
         (true, ..) if age >= SHORTEST => 0.95,
         (true, ..) => 0.75,
-        (false, true, true) => 0.4,
+        (false, true, true) if age >= SHORTEST => 0.4,
         _ => return None,
     };
     let least = if whole { "" } else { "at least " };
