@@ -22,7 +22,9 @@ pub const INTERNAL_ERROR: Detector = Detector {
     },
     step: |scene| {
         let blame = side_blame(scene.by);
-        named(scene, ErrorCode::INTERNAL_ERROR, Cause::InternalError, 0.5, blame)
+        // An exception's message is more than a bare code.
+        let confidence = if scene.debug().is_empty() { 0.5 } else { 0.7 };
+        named(scene, ErrorCode::INTERNAL_ERROR, Cause::InternalError, confidence, blame)
     },
 };
 
@@ -69,7 +71,14 @@ pub const CONNECT_ERROR: Detector = Detector {
         known: "RFC 9113 section 8.5; Undertow.",
         what_to_do: "Look at the network path of the endpoint that sent it.",
     },
-    step: |scene| named(scene, ErrorCode::CONNECT_ERROR, Cause::ConnectError, 0.9, Blame::Network),
+    step: |scene| {
+        // ECONNRESET, ECONNABORTED and EPIPE, where an errno got into the GOAWAY.
+        let errno = [32, 103, 104].map(ErrorCode);
+        let code = errno.into_iter().find(|code| scene.code() == Some(*code));
+        let confidence = if code.is_some() { 0.6 } else { 0.9 };
+        let code = code.unwrap_or(ErrorCode::CONNECT_ERROR);
+        named(scene, code, Cause::ConnectError, confidence, Blame::Network)
+    },
 };
 
 /// Stream identifiers used up.

@@ -1,5 +1,7 @@
 //! The client was done with the connection.
 
+use std::time::Duration;
+
 use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
@@ -25,6 +27,9 @@ pub const DETECTOR: Detector = Detector {
     step,
 };
 
+/// A PING without answer for this long is lost.
+const LOST: Duration = Duration::from_secs(1);
+
 fn step(scene: &Scene<'_>) -> Option<Step> {
     // An answer to a close that the client had already sent.
     if let Some(goaway) = scene.goaway.filter(|_| scene.by == Side::Server) {
@@ -47,7 +52,10 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     }
     let waiting = scene.waiting().count() > 0;
     let torn = scene.history.sides.first.torn_at_end;
+    // Who has waited for a PING is not done, but has lost its peer.
+    let lost = scene.unanswered_pings().any(|ping| scene.at.since(ping.sent) >= LOST);
     let confidence = match (scene.code(), waiting) {
+        _ if lost => 0.5,
         (Some(ErrorCode::NO_ERROR), false) => 0.95,
         (Some(ErrorCode::NO_ERROR), true) => 0.85,
         (Some(ErrorCode::CANCEL), _) => 0.7,

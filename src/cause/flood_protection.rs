@@ -59,6 +59,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let odd_code = scene.code().is_some_and(|code| code.name().is_none());
     let confidence = match scene.code() {
         Some(_) if by_text && (is_flood || count >= 100) => 0.95,
+        Some(_) if by_text && prompt && count >= 3 => 0.85,
         Some(_) if by_text => 0.75,
         Some(ErrorCode::ENHANCE_YOUR_CALM) if is_flood && prompt => 0.9,
         Some(_) if odd_code && is_flood => 0.85,

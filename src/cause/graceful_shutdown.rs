@@ -40,11 +40,16 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let by_text = ["graceful", "shutdown", "drain", "app_requested", "going away"]
         .iter()
         .any(|word| debug.contains(word));
+    let by_row = scene.text.and_then(|row| row.cause()) == Some(Cause::GracefulShutdown);
     let two_step = goaway.last_stream_id == 0x7fff_ffff;
     let busy = scene.open_count > 0 || scene.quiet() < Duration::from_millis(400);
+    // One library writes this for whatever made it drain: idle, age, count or shutdown.
+    let any_drain = debug == "graceful_shutdown";
     let confidence = match (by_text, two_step, busy) {
+        (true, ..) if any_drain => 0.72,
         (true, ..) => 0.9,
-        (_, true, true) => 0.8,
+        _ if by_row => 0.85,
+        (_, true, true) => 0.78,
         (_, true, false) => 0.6,
         (_, false, true) => 0.7,
         (_, false, false) => 0.4,

@@ -32,6 +32,9 @@ pub const DETECTOR: Detector = Detector {
 /// Waits shorter than this are a PING on its way.
 const REAL_WAIT: Duration = Duration::from_millis(150);
 
+/// Waits this long are no accident: whoever closes now knows that nobody answers.
+const LONG_WAIT: Duration = Duration::from_secs(1);
+
 fn step(scene: &Scene<'_>) -> Option<Step> {
     let debug = scene.debug();
     let by_text = ["ping_timeout", "ping timeout", "ping ack timeout", "keepalive"]
@@ -39,24 +42,30 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         .any(|word| debug.contains(word));
     // The oldest PING that nothing from the peer has followed: that one's timer ran out.
     let heard = *scene.last_octets.side(scene.peer());
-    let asked = scene
+    let silent = scene
         .unanswered_pings()
-        .find(|ping| heard.is_none_or(|heard| heard.before(ping.sent) || heard == ping.sent))?;
+        .find(|ping| heard.is_none_or(|heard| heard.before(ping.sent) || heard == ping.sent));
+    // Other frames came, but not the answer: with an error that is a lost PING as well.
+    let asked = silent.or_else(|| scene.unanswered_pings().next().filter(|_| scene.is_error()))?;
     let wait = scene.at.since(asked.sent);
     if wait < REAL_WAIT.max(scene.round_trip() * 4) {
         return None;
     }
     let clean = !scene.is_error() && scene.goaway.is_some();
-    let confidence = match (by_text, clean) {
-        (true, _) => 0.96,
-        (false, false) => 0.92,
-        (false, true) => 0.75,
+    let confidence = match (by_text, clean, silent.is_some()) {
+        (true, ..) => 0.96,
+        (false, _, false) if wait < LONG_WAIT => return None,
+        (false, _, false) => 0.7,
+        (false, false, true) => 0.92,
+        (false, true, true) if wait >= LONG_WAIT => 0.85,
+        (false, true, true) => 0.75,
     };
     let (by, peer) = (scene.by.name(), scene.peer().name());
     let summary = format!(
-        "The {by} {} because its PING was not answered for {}; the {peer} had been silent since.",
+        "The {by} {} because its PING was not answered for {}{}.",
         scene.ending_name(),
-        spoken(wait)
+        spoken(wait),
+        silent.map_or_else(String::new, |_| format!("; the {peer} had been silent since"))
     );
     let blame = if scene.peer() == Side::Client { Blame::Client } else { Blame::Server };
     let mut confidence = Confidence::new(confidence);

@@ -1,5 +1,7 @@
 //! The connection reached the age at which it is replaced.
 
+use std::time::Duration;
+
 use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
@@ -26,6 +28,9 @@ pub const DETECTOR: Detector = Detector {
     step,
 };
 
+/// Nobody replaces connections that are younger.
+const SHORTEST: Duration = Duration::from_millis(300);
+
 fn step(scene: &Scene<'_>) -> Option<Step> {
     let goaway = scene.goaway?;
     if scene.by != Side::Server || goaway.code != ErrorCode::NO_ERROR || goaway.after_peer_close {
@@ -36,7 +41,8 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let whole = !scene.history.joined_midway;
     let busy = scene.open_count > 0 || scene.quiet() < age / 8;
     let confidence = match (by_text, whole, busy && round_value(age).is_some()) {
-        (true, ..) => 0.95,
+        (true, ..) if age >= SHORTEST => 0.95,
+        (true, ..) => 0.75,
         (false, true, true) => 0.4,
         _ => return None,
     };

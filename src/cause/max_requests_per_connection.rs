@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
+use crate::vocab::setting::SettingId;
 use crate::vocab::verdict::Step;
 
 use super::explain::Explain;
@@ -29,6 +30,21 @@ pub const DETECTOR: Detector = Detector {
     step,
 };
 
+/// A last stream that is yet to come: the server lets the client open so many more, twice what it
+/// allows at once with the only server known to do so.
+fn future(scene: &Scene<'_>, newest: u32, last: u32) -> Option<f32> {
+    let settings = scene.history.sides.second.settings.iter();
+    let allowed = settings.flat_map(|sent| &sent.values).rev();
+    let allowed = allowed.filter(|(id, _)| *id == SettingId::MAX_CONCURRENT_STREAMS);
+    let twice = allowed.map(|(_, value)| value.saturating_mul(2)).next();
+    match last.checked_sub(newest) {
+        _ if last == 0x7fff_ffff => None,
+        None | Some(0) => None,
+        more if more == twice => Some(0.79),
+        Some(_) => Some(0.65),
+    }
+}
+
 /// How soon after the last request's HEADERS the GOAWAY comes.
 const AT_ONCE: Duration = Duration::from_millis(30);
 
@@ -43,10 +59,13 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let (newest, requested) = goaway.newest?;
     let prompt = scene.at.since(requested) <= AT_ONCE;
     let count = *scene.opened.side(Side::Client);
-    if newest != goaway.last_stream_id || !prompt || scene.history.joined_midway {
+    let future = future(scene, newest, goaway.last_stream_id);
+    let real = newest == goaway.last_stream_id;
+    if !(real || future.is_some()) || !prompt || scene.history.joined_midway {
         return None;
     }
     let confidence = match count {
+        _ if future.is_some() => future?,
         0..=1 => return None,
         count if count % 1000 == 0 => 0.9,
         count if count % 100 == 0 => 0.85,

@@ -36,12 +36,20 @@ pub mod neighbours;
 pub mod pair;
 mod preface_missing;
 mod rapid_reset_protection;
+mod refused_stream;
 pub mod retry;
 pub mod scene;
+mod server_request_timeout;
 mod settings_ack_timeout;
+mod stream_idle_timeout;
 pub mod timeouts;
 mod too_many_pings;
 mod violation;
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_implementations;
 
 use crate::track::history::History;
 use crate::vocab::address::Side;
@@ -72,6 +80,7 @@ pub const DETECTORS: &[&Detector] = &[
     &keepalive_ping_timeout::DETECTOR,
     &settings_ack_timeout::DETECTOR,
     &rapid_reset_protection::DETECTOR,
+    &refused_stream::DETECTOR,
     &max_concurrent_streams_exceeded::DETECTOR,
     &violation::FLOW_CONTROL,
     &violation::FRAME_SIZE,
@@ -82,6 +91,8 @@ pub const DETECTORS: &[&Detector] = &[
     &flood_protection::DETECTOR,
     &handshake_timeout::DETECTOR,
     &client_request_timeout::DETECTOR,
+    &server_request_timeout::DETECTOR,
+    &stream_idle_timeout::DETECTOR,
     &max_requests_per_connection::DETECTOR,
     &max_connection_age::DETECTOR,
     &idle_timeout::DETECTOR,
@@ -224,6 +235,10 @@ fn assemble(scene: &Scene<'_>, trigger: Step, root: Option<&CancelGroup>) -> Ver
             // Why the stream had been reset is not to be seen.
             verdict.cause = Cause::ClientRequestTimeout;
             verdict.confidence = verdict.confidence.and(Confidence::new(0.5));
+        }
+        // What streams are refused for: too many at once.
+        None if trigger.cause == Cause::RefusedStream => {
+            verdict.cause = Cause::MaxConcurrentStreamsExceeded;
         }
         None => {}
     }

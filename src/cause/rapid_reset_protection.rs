@@ -6,6 +6,7 @@ use crate::track::history::Reset;
 use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
+use crate::vocab::frame::FrameType;
 use crate::vocab::verdict::{Effect, Step};
 
 use super::explain::Explain;
@@ -38,23 +39,39 @@ const WINDOW: Duration = Duration::from_secs(30);
 const FEW: usize = 20;
 
 fn step(scene: &Scene<'_>) -> Option<Step> {
-    let goaway = scene.goaway.filter(|goaway| !goaway.after_peer_close)?;
-    let resets: Vec<&Reset> = scene
-        .resets
-        .iter()
-        .filter(|reset| reset.by == scene.peer() && scene.at.since(reset.stamp) <= WINDOW)
-        .collect();
+    if scene.goaway.is_some_and(|goaway| goaway.after_peer_close) {
+        return None;
+    }
+    let of = |by: Side| {
+        let recent = move |reset: &&Reset| scene.at.since(reset.stamp) <= WINDOW && reset.by == by;
+        scene.resets.iter().filter(recent)
+    };
+    let by_text = scene.text.and_then(|row| row.cause()) == Some(Cause::RapidResetProtection);
+    let mut resets: Vec<&Reset> = of(scene.peer()).collect();
+    if by_text && resets.len() < 3 {
+        // Some count the streams that the peer's mistakes made them reset themselves.
+        resets = of(scene.by).collect();
+    }
     let last = *resets.iter().max_by_key(|reset| reset.stamp.order())?;
     let prompt = scene.at.since(last.stamp) <= PROMPT;
     let beyond = usize::try_from(scene.history.resets_beyond).unwrap_or(usize::MAX);
     let count = resets.len().saturating_add(beyond);
-    let by_text = scene.text.and_then(|row| row.cause()) == Some(Cause::RapidResetProtection);
     let debug = scene.debug();
     let hints = ["rst", "reset", "cancel"].iter().any(|word| debug.contains(word));
-    let confidence = match goaway.code {
+    let dense = is_dense(&resets, scene);
+    let half = count as u64 * 2 >= *scene.opened.side(scene.peer());
+    // Some keep one score for resets and other frames that cost work: what did it lie in?
+    let score = debug.contains("overhead") && few_others(scene, count);
+    let Some(code) = scene.code() else {
+        // Cut without a word in the middle of a burst.
+        let burst = scene.by == Side::Server && prompt && dense && half;
+        return (burst && count >= 100).then(|| told(scene, &resets, count, last, 0.85));
+    };
+    let confidence = match code {
         _ if by_text && count >= 3 => 0.96,
+        _ if score && prompt && count >= 3 => 0.9,
         ErrorCode::NO_ERROR if hints && prompt && count >= FEW => 0.85,
-        ErrorCode::NO_ERROR if prompt && count >= 100 && is_dense(&resets, scene) => 0.85,
+        ErrorCode::NO_ERROR if prompt && count >= 100 && dense => 0.85,
         ErrorCode::NO_ERROR => return None,
         _ if hints && count >= FEW => 0.9,
         _ if hints && count >= 3 && prompt => 0.78,
@@ -65,6 +82,10 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         ErrorCode::INTERNAL_ERROR | ErrorCode::PROTOCOL_ERROR if prompt && count >= 100 => 0.65,
         _ => return None,
     };
+    Some(told(scene, &resets, count, last, confidence))
+}
+
+fn told(scene: &Scene<'_>, resets: &[&Reset], count: usize, last: &Reset, confidence: f32) -> Step {
     let first = resets.iter().min_by_key(|reset| reset.stamp.order()).map_or(last, |first| first);
     let over = spoken(last.stamp.since(first.stamp));
     let (by, peer) = (scene.by.name(), scene.peer().name());
@@ -82,7 +103,15 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     }
     step.cancelled = resets.iter().map(|reset| reset.stream).collect();
     step.because = Some(Effect::Cancels(step.cancelled.clone()));
-    Some(step)
+    step
+}
+
+/// Whether other frames that cost work are fewer than the resets.
+fn few_others(scene: &Scene<'_>, resets: usize) -> bool {
+    let frames = scene.frames.side(scene.peer());
+    let kinds = [FrameType::PING, FrameType::SETTINGS, FrameType::PRIORITY];
+    let others: u64 = kinds.into_iter().map(|kind| u64::from(frames.of(kind))).sum();
+    others <= resets as u64 * 5
 }
 
 /// Whether most of the resets came in the last second: an ordinary end after many old ones is no

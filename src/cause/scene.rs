@@ -166,10 +166,13 @@ impl<'a> Scene<'a> {
         self.at.since(self.history.first)
     }
 
-    /// Time of one round trip as the handshake shows it, at least 1 ms.
+    /// Time of one round trip as the handshake and answered PINGs show it, at least 1 ms.
     pub fn round_trip(&self) -> Duration {
         let measured = self.history.syn.zip(self.history.accepted);
         let measured = measured.map_or(Duration::ZERO, |(syn, accepted)| accepted.since(syn));
+        let answered =
+            self.history.pings.iter().filter_map(|ping| Some((ping.sent, ping.answered?)));
+        let measured = answered.map(|(sent, back)| back.since(sent)).fold(measured, Duration::max);
         measured.clamp(Duration::from_millis(1), Duration::from_secs(2))
     }
 

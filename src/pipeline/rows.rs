@@ -41,9 +41,9 @@ impl Sink for Rows {
         self.servers.insert(history.ends.second);
         let judged = cause::judge(&history);
         self.answered.entry(history.ends.second).or_default().add(&history, &judged);
-        let mut finished = connection(history, judged);
-        finished.row.tls = tls.map(tls_row);
-        self.connections.push(finished);
+        let mut connection = connection(history, judged);
+        connection.row.tls = tls.map(tls_row);
+        self.connections.push(connection);
     }
 
     fn other_flow(&mut self, flow: OtherFlow) {

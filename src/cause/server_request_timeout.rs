@@ -1,0 +1,94 @@
+//! The server gave up on a request after a fixed time, and the connection with it.
+
+use std::time::Duration;
+
+use crate::track::history::OpenStream;
+use crate::vocab::address::Side;
+use crate::vocab::cause::{Blame, Cause, Confidence};
+use crate::vocab::error_code::ErrorCode;
+use crate::vocab::verdict::{ConfiguredIn, Step, Timeout};
+
+use super::explain::Explain;
+use super::scene::{Scene, is_setting, spoken};
+use super::{Detector, evidence};
+
+/// The detector.
+pub const DETECTOR: Detector = Detector {
+    name: Cause::ServerRequestTimeout,
+    explain: Explain {
+        what: "The server allows a request a fixed time, to arrive or to be answered, and ends the \
+               connection when that is over.",
+        on_the_wire: "A request open for a round time; then GOAWAY of the server with \
+                      INTERNAL_ERROR or PROTOCOL_ERROR and no debug data, though no rule was \
+                      broken; or RST_STREAM of the server at one age of its streams.",
+        looks_alike: "idle_timeout: there the code is NO_ERROR, or there is no GOAWAY, and what \
+                      counts is the silence. internal_error comes at no particular age. A lost \
+                      PING stands unanswered before the end.",
+        known: "Twisted: PROTOCOL_ERROR after its timeout with streams open; Kestrel: \
+                INTERNAL_ERROR for a request body that comes too slowly; Go WriteTimeout: \
+                RST_STREAM(INTERNAL_ERROR); Envoy route timeout: 504.",
+        what_to_do: "Raise the server's timeout above its slowest answer, or make it answer \
+                     faster. Where the request's body came too slowly, look at the client and its \
+                     network.",
+    },
+    step,
+};
+
+/// Shorter than this is an answer that took its time, or chance.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+fn step(scene: &Scene<'_>) -> Option<Step> {
+    let orderly = scene.code() == Some(ErrorCode::NO_ERROR);
+    if scene.by != Side::Server || scene.aborted || orderly || !scene.debug().is_empty() {
+        return None;
+    }
+    let offended = scene.findings.iter().any(|finding| finding.by == Side::Client);
+    let oldest = oldest(scene)?;
+    let age = scene.at.since(oldest.opened?);
+    if offended || age < SHORTEST {
+        return None;
+    }
+    let quiet = scene.quiet();
+    let timed = [quiet, age].into_iter().find(|span| *span >= SHORTEST && is_setting(*span));
+    let confidence = match (scene.code(), timed) {
+        (Some(ErrorCode::PROTOCOL_ERROR), Some(span)) if span == quiet => 0.78,
+        (Some(ErrorCode::INTERNAL_ERROR), _) if !oldest.request_ended => 0.68,
+        (Some(ErrorCode::INTERNAL_ERROR | ErrorCode::PROTOCOL_ERROR), Some(_)) => 0.62,
+        // Octets flowed meanwhile, so it is no idle timer.
+        (None, Some(span)) if span == age && quiet * 2 < age && oldest.request_ended => 0.6,
+        _ => return None,
+    };
+    let span = timed.unwrap_or(age);
+    let (blame, what) = if oldest.request_ended {
+        (Blame::Server, "had not been answered")
+    } else {
+        (Blame::Client, "had not arrived in full")
+    };
+    let summary = format!(
+        "The server {} when request {} {what} for {}: its own request timeout.",
+        scene.ending_name(),
+        oldest.id,
+        spoken(span)
+    );
+    let confidence = scene.despite_holes(Confidence::new(confidence));
+    let mut step = Step::new(Cause::ServerRequestTimeout, confidence, blame, summary);
+    step.evidence.extend(
+        oldest.opened.map(|opened| evidence::request(opened, Side::Client, oldest.id, None)),
+    );
+    step.timeout = Some(Timeout {
+        kind: Cause::ServerRequestTimeout,
+        seconds: span.as_secs_f64(),
+        at_least: false,
+        spread_seconds: 0.0,
+        samples: 1,
+        configured_in: ConfiguredIn::Server,
+    });
+    Some(step)
+}
+
+/// The oldest request of the client that was not answered in full.
+fn oldest<'a>(scene: &Scene<'a>) -> Option<&'a OpenStream> {
+    let unfinished = |stream: &&OpenStream| stream.by == Side::Client && !stream.answer_ended;
+    let known = scene.open.iter().filter(unfinished).filter(|stream| stream.opened.is_some());
+    known.min_by_key(|stream| stream.opened.map(|stamp| stamp.order()))
+}

@@ -1,0 +1,87 @@
+//! A stream made no progress for a fixed time, and the connection was ended for it.
+
+use std::time::Duration;
+
+use crate::track::history::OpenStream;
+use crate::vocab::address::Side;
+use crate::vocab::cause::{Blame, Cause, Confidence};
+use crate::vocab::error_code::ErrorCode;
+use crate::vocab::verdict::{ConfiguredIn, Step, Timeout};
+
+use super::explain::Explain;
+use super::scene::{Scene, is_setting, round_value, spoken};
+use super::{Detector, evidence};
+
+/// The detector.
+pub const DETECTOR: Detector = Detector {
+    name: Cause::StreamIdleTimeout,
+    explain: Explain {
+        what: "A message stopped half-way (a body that did not go on, a window that the receiver \
+               did not open), and one side waited no longer.",
+        on_the_wire: "A body or an answer has begun; nothing more comes on its stream for a round \
+                      time; then RST_STREAM, GOAWAY, or a bare close.",
+        looks_alike: "idle_timeout: there no message had begun. client_request_timeout counts from \
+                      the request, not from the last DATA.",
+        known: "nginx send_timeout and client_body_timeout 60 s, Envoy stream_idle_timeout 5 min, \
+                nghttpx stream timeouts, Apache Timeout (GOAWAY with the odd code 70007).",
+        what_to_do: "Find out who stalled: a client that does not read or does not go on sending, \
+                     or a server that produces nothing. Raise the timeout for streams that pause \
+                     for good reasons.",
+    },
+    step,
+};
+
+/// Shorter silences are a message that takes its time.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+/// APR_TIMEUP, which Apache httpd lets into a GOAWAY.
+const APR_TIMEUP: ErrorCode = ErrorCode(70_007);
+
+fn step(scene: &Scene<'_>) -> Option<Step> {
+    let named = scene.code() == Some(APR_TIMEUP);
+    let quiet = scene.quiet();
+    let plain = matches!(scene.code(), None | Some(ErrorCode::NO_ERROR));
+    if scene.by != Side::Server || !(named || plain) || !scene.debug().is_empty() {
+        return None;
+    }
+    // A RST is what is left of a send that timed out, with octets unread.
+    let stalled = stalled(scene);
+    let confidence = match (named, &stalled) {
+        (true, Some(_)) => 0.78,
+        (true, None) if round_value(quiet).is_some() => 0.6,
+        (false, Some(_)) if quiet >= SHORTEST && is_setting(quiet) => 0.79,
+        _ => return None,
+    };
+    let which = stalled.map(|stream| format!(" on stream {}", stream.id)).unwrap_or_default();
+    let summary = format!(
+        "The server {} after nothing had moved{which} for {}.",
+        scene.ending_name(),
+        spoken(quiet)
+    );
+    let confidence = scene.despite_holes(Confidence::new(confidence));
+    let mut step = Step::new(Cause::StreamIdleTimeout, confidence, Blame::Client, summary);
+    if let Some((stream, last)) = stalled.and_then(|stream| Some((stream, stream.last?))) {
+        let text = "the last frame on the stream before the silence".to_string();
+        let mut fact = evidence::on_connection(last, Side::Server, "silence", text);
+        fact.stream = stream.id;
+        step.evidence.push(fact);
+    }
+    step.timeout = Some(Timeout {
+        kind: Cause::StreamIdleTimeout,
+        seconds: quiet.as_secs_f64(),
+        at_least: false,
+        spread_seconds: 0.0,
+        samples: 1,
+        configured_in: ConfiguredIn::Server,
+    });
+    Some(step)
+}
+
+/// A message that had begun and did not go on: every open stream stands like that, or it is the
+/// connection that was silent.
+fn stalled<'a>(scene: &Scene<'a>) -> Option<&'a OpenStream> {
+    let begun =
+        |stream: &OpenStream| stream.by == Side::Client && !stream.answer_ended && stream.responded;
+    let all = !scene.open.is_empty() && scene.open.iter().all(begun);
+    if all { scene.open.first() } else { None }
+}
