@@ -41,6 +41,7 @@ struct Candidate {
     reach: usize,
     bits: u32,
     heads: u32,
+    last: Option<FrameHead>,
 }
 
 /// The search over a growing tape.
@@ -65,7 +66,8 @@ impl Search {
             if known || tape.visible(place, HEAD) < HEAD {
                 continue;
             }
-            let mut candidate = Candidate { start: place, reach: place, bits: 0, heads: 0 };
+            let mut candidate =
+                Candidate { start: place, reach: place, bits: 0, heads: 0, last: None };
             if tape.is_start(place) {
                 candidate.bits = AT_SEGMENT_START;
             }
@@ -107,14 +109,33 @@ fn follow(candidate: &mut Candidate, tape: &Tape, context: Context) -> bool {
             let payload = tape.octets().get(behind..behind + tape.visible(behind, PEEKED));
             let bits = evidence(&head, payload.unwrap_or_default(), context);
             let Some(bits) = bits.filter(|_| octets[5] & 0x80 == 0) else { return false };
-            candidate.bits += bits;
-            candidate.heads += 1;
+            match candidate.last {
+                Some(last) if contradicts(&last, &head) => return false,
+                // The same empty frame again proves nothing: a pattern that repeats every nine
+                // octets reads as frames at more than one place.
+                Some(last) if last == head && head.length == 0 => {}
+                _ => {
+                    candidate.bits += bits;
+                    candidate.heads += 1;
+                }
+            }
+            candidate.last = Some(head);
         } else if visible < 3 {
             return false; // not even the length is known
         }
         candidate.reach += HEAD + head.length as usize;
     }
     true
+}
+
+/// Whether no endpoint would send `next` right behind `last`: a stream that goes on after its own
+/// end (RFC 9113 section 5.1).
+fn contradicts(last: &FrameHead, next: &FrameHead) -> bool {
+    let message = |kind| matches!(kind, FrameType::DATA | FrameType::HEADERS);
+    message(last.kind)
+        && last.flags.has(Flags::END_STREAM)
+        && message(next.kind)
+        && next.stream == last.stream
 }
 
 /// How many bits of evidence a head carries; `None` where no endpoint would send it. `payload`
@@ -132,6 +153,9 @@ fn evidence(head: &FrameHead, payload: &[u8], context: Context) -> Option<u32> {
             flags_within(0x09)?;
             let empty_and_open = head.length == 0 && !head.flags.has(Flags::END_STREAM);
             (head.length <= 16_384 && !empty_and_open).then_some(())?;
+            if head.length == 0 {
+                return Some(0); // zeros are everywhere
+            }
             Some(length_evidence(head.length) + 8 + 6 + stream?)
         }
         FrameType::HEADERS => {
@@ -283,6 +307,15 @@ mod tests {
             assert!(tape.gap(Stamp::default(), 0, octets.len() as u64 - 20));
         }
         assert_eq!(Search::default().find(&tape, Context::default()), Some(0));
+    }
+
+    #[test]
+    fn a_flood_of_empty_frames_has_no_second_reading() {
+        let octets = frame(9, 0, 1, &[]).repeat(40);
+        assert_eq!(find(&octets[4..]), None);
+        let mut octets = octets;
+        octets.extend(frame(3, 0, 1, &[0, 0, 0, 8]));
+        assert_eq!(find(&octets[4..]), Some(5));
     }
 
     #[test]
