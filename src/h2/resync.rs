@@ -315,7 +315,7 @@ mod tests {
         assert_eq!(find(&octets[4..]), None);
         let mut octets = octets;
         octets.extend(frame(3, 0, 1, &[0, 0, 0, 8]));
-        assert_eq!(find(&octets[4..]), Some(5));
+        assert_eq!(find(&octets[4..]), Some(40 * 9 - 4));
     }
 
     #[test]

@@ -30,11 +30,12 @@ impl Tracker {
             if known || !(opens || unseen) {
                 return None;
             }
-            if self.open.len() >= limits.open_streams {
-                self.hit(Hit::OpenStreams);
+            let beyond = self.open.len() >= limits.open_streams;
+            let stream = self.begin(id, opener, opens.then_some(frame.stamp));
+            if beyond {
+                self.hit(Hit::OpenStreams); // counted, but not followed
                 return None;
             }
-            let stream = self.begin(id, opener, opens.then_some(frame.stamp));
             self.insert(stream);
         }
         self.open.get_mut(&id)
