@@ -49,6 +49,10 @@ struct InputArgs {
     /// A capture: the same as FILE, for fingers used to tcpdump
     #[arg(short = 'r', value_name = "FILE")]
     read: Vec<PathBuf>,
+    /// Only packets that pass this filter (pcap-filter(7)), as in 'tcp port 8080'
+    #[cfg(feature = "live")]
+    #[arg(short = 'f', value_name = "BPF")]
+    filter: Option<String>,
     /// TLS secrets in the format of SSLKEYLOGFILE; that variable is heeded too
     #[arg(long, value_name = "FILE")]
     keylog: Vec<PathBuf>,
@@ -138,6 +142,9 @@ pub struct Inputs {
     pub keylogs: Vec<PathBuf>,
     /// TLS secrets that the environment names; they need not exist.
     pub keylog_of_environment: Option<PathBuf>,
+    /// Packet filter in libpcap's language.
+    #[cfg(feature = "live")]
+    pub filter: Option<String>,
     /// Whether streams are listed with their header fields.
     pub streams: bool,
 }
@@ -146,6 +153,12 @@ pub struct Inputs {
 pub trait Runner {
     /// Why nothing could be read: one line for the user.
     type Error: Display;
+
+    /// What the program exits with for this error.
+    fn exit(&self, error: &Self::Error) -> Exit {
+        let _ = error;
+        Exit::Input
+    }
 
     /// Reads everything into a board.
     fn report(&self, inputs: &Inputs) -> Result<Board, Self::Error>;
@@ -254,7 +267,7 @@ fn report(arguments: &ReportArgs, runner: &impl Runner) -> Exit {
     };
     let board = match runner.report(&inputs) {
         Ok(board) => board,
-        Err(error) => return complain(Exit::Input, &error),
+        Err(error) => return complain(runner.exit(&error), &error),
     };
     warn(&board.captures);
     let connection = arguments.connection.map(NonZeroUsize::get);
@@ -313,7 +326,7 @@ fn frames(arguments: &FramesArgs, runner: &impl Runner) -> Exit {
             warn(&captures);
             finish(writer.finish().map(drop))
         }
-        Err(FramesError::Input(error)) => complain(Exit::Input, &error),
+        Err(FramesError::Input(error)) => complain(runner.exit(&error), &error),
         Err(FramesError::Output(error)) => finish(Err(error)),
     }
 }
@@ -324,6 +337,8 @@ fn inputs(arguments: &InputArgs) -> Inputs {
         files: arguments.read.iter().chain(&arguments.files).cloned().collect(),
         keylogs: arguments.keylog.clone(),
         keylog_of_environment: environment.map(PathBuf::from),
+        #[cfg(feature = "live")]
+        filter: arguments.filter.clone(),
         streams: false,
     }
 }

@@ -65,6 +65,14 @@ pub enum Error {
         /// What the file is, with its article.
         what: String,
     },
+    /// A packet filter that libpcap does not understand.
+    #[error("filter '{text}': {what}; see pcap-filter(7), for example 'tcp port 8080'")]
+    Filter {
+        /// The filter as the user gave it.
+        text: String,
+        /// What libpcap says.
+        what: String,
+    },
     /// The operating system, or the decompressor, refused before anything could be read.
     #[error("{file}: cannot {operation}: {source}; check the file and the disk it is on")]
     Io {

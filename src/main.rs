@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use goawhy::board::Board;
 use goawhy::cause::pages;
-use goawhy::cli::{self, FramesError, Inputs, Runner};
+use goawhy::cli::{self, Exit, FramesError, Inputs, Runner};
 use goawhy::error::Error;
 use goawhy::report::frames::FrameWriter;
 use goawhy::run::offline::{self, Job};
@@ -16,6 +16,10 @@ struct Offline;
 
 impl Runner for Offline {
     type Error = Error;
+
+    fn exit(&self, error: &Error) -> Exit {
+        if matches!(error, Error::Filter { .. }) { Exit::Usage } else { Exit::Input }
+    }
 
     fn report(&self, inputs: &Inputs) -> Result<Board, Error> {
         offline::report(&job(inputs))
@@ -38,6 +42,8 @@ impl Runner for Offline {
 fn job(inputs: &Inputs) -> Job {
     Job {
         files: inputs.files.clone(),
+        #[cfg(feature = "live")]
+        filter: inputs.filter.clone(),
         keylogs: inputs.keylogs.clone(),
         keylog_of_environment: inputs.keylog_of_environment.clone(),
         streams: inputs.streams,

@@ -5,6 +5,8 @@
 
 mod buffer;
 mod file;
+#[cfg(feature = "live")]
+pub mod filter;
 mod input;
 mod pcap;
 mod pcapng;

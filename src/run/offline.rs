@@ -7,6 +7,8 @@ use rustc_hash::FxHashMap;
 
 use crate::board::Board;
 use crate::capture::Source;
+#[cfg(feature = "live")]
+use crate::capture::filter::Filter;
 use crate::error::Error;
 use crate::pipeline::rows::Rows;
 use crate::pipeline::{Pipeline, Sink};
@@ -28,6 +30,9 @@ pub struct Job {
     pub keylogs: Vec<PathBuf>,
     /// A TLS key log that the environment names; it need not exist.
     pub keylog_of_environment: Option<PathBuf>,
+    /// A packet filter in libpcap's language; packets that it does not pass are not analyzed.
+    #[cfg(feature = "live")]
+    pub filter: Option<String>,
     /// Whether a row is kept for each stream.
     pub streams: bool,
     /// Bounds.
@@ -92,6 +97,8 @@ fn read<S: Sink>(
     sink: &mut S,
     is_enough: impl Fn(&S) -> bool,
 ) -> Result<(Vec<CaptureFacts>, Hits), Error> {
+    #[cfg(feature = "live")]
+    let mut filter = job.filter.as_deref().map(Filter::new).transpose()?;
     let secrets = secrets::gather(job)?;
     let mut source = Source::open(&job.files)?;
     let mut pipeline = Pipeline::new(&job.limits, &secrets, keep_rows);
@@ -100,6 +107,10 @@ fn read<S: Sink>(
     loop {
         progress.packet(|| source.bytes_read());
         let Some(packet) = source.next() else { break };
+        #[cfg(feature = "live")]
+        if filter.as_mut().is_some_and(|filter| !filter.passes(&packet)) {
+            continue;
+        }
         if let Err(skip) = pipeline.push(&packet, sink)
             && let Some(skips) = skips.get_mut(packet.stamp.capture())
         {
