@@ -39,7 +39,9 @@ impl Filter {
 
 fn compile(text: &str, link: LinkType) -> Result<BpfProgram, Error> {
     let error = |what: pcap::Error| Error::Filter { text: text.into(), what: what.to_string() };
-    let link = Linktype(i32::try_from(link.0).unwrap_or(i32::MAX));
+    // Files number raw IP 101, libpcap's compiler 12 (LINKTYPE_RAW and DLT_RAW).
+    let number = if link == LinkType::RAW { LinkType::RAW_OPENBSD.0 } else { link.0 };
+    let link = Linktype(i32::try_from(number).unwrap_or(i32::MAX));
     Capture::dead(link).and_then(|capture| capture.compile(text, true)).map_err(error)
 }
 
