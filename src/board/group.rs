@@ -61,9 +61,10 @@ impl ConnectionRow {
     /// How it fared.
     pub fn standing(&self) -> Standing {
         let troubled = self.lead().is_some_and(|verdict| {
-            verdict.blame != Blame::None
-                || !verdict.maybe_processed_streams.is_empty()
-                || !verdict.safe_to_retry_streams.is_empty()
+            let left = !verdict.maybe_processed_streams.is_empty()
+                || !verdict.safe_to_retry_streams.is_empty();
+            // What a client drops when it is done, nobody misses.
+            verdict.blame != Blame::None || (left && verdict.cause != Cause::ClientShutdown)
         });
         if troubled {
             Standing::Trouble

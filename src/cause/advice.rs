@@ -6,6 +6,7 @@ use crate::vocab::address::Side;
 use crate::vocab::cause::Cause;
 use crate::vocab::verdict::Verdict;
 
+use super::known_text;
 use super::scene::{Scene, spoken};
 
 /// Margin above the slowest answer, as the field advises.
@@ -38,7 +39,8 @@ pub fn advice(scene: &Scene<'_>, verdict: &Verdict) -> Vec<String> {
         }
         _ => {}
     }
-    if let Some(row) = scene.text {
+    let shared = scene.goaway.is_some_and(known_text::is_shared);
+    if let Some(row) = scene.text.filter(|_| !shared) {
         let versions = row.versions.as_deref().unwrap_or("all versions");
         if let Some(text) = &row.advice {
             let name = &row.implementation;

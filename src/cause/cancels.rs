@@ -135,7 +135,10 @@ fn by_age(history: &History, mut items: Vec<Waited>, groups: &mut Vec<CancelGrou
     items.sort_by_key(|item| (item.span, item.place));
     let mut lone = Vec::new();
     for cluster in clusters(&items) {
-        if cluster.len() < 3 {
+        // A few of one age among many of others are chance, the more so the younger they are.
+        let all = history.resets.iter().filter(|reset| reset.is_cancel).count();
+        let young = cluster.last().is_some_and(|item| item.span < AT_ONCE * 5);
+        if cluster.len() < 3 || cluster.len() * 20 < all || (young && cluster.len() < 10) {
             lone.extend_from_slice(cluster);
             continue;
         }

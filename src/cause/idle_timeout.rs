@@ -78,10 +78,11 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
 fn told(scene: &Scene<'_>, span: Duration, confidence: Confidence) -> Step {
     let by = scene.by.name();
     let waiting = match scene.open_count {
-        0 => "nothing was asked for".to_string(),
-        count => format!("no octet came, with {count} requests waiting,"),
+        0 => "in which nothing was asked for".to_string(),
+        1 => "without an octet, with 1 request waiting".to_string(),
+        count => format!("without an octet, with {count} requests waiting"),
     };
-    let summary = format!("The {by} {} after {waiting} for {}.", scene.ending_name(), spoken(span));
+    let summary = format!("The {by} {} after {} {waiting}.", scene.ending_name(), spoken(span));
     let blame = if scene.open_count == 0 { Blame::None } else { Blame::Server };
     let mut step = Step::new(Cause::IdleTimeout, confidence, blame, summary);
     let last = [scene.last_message.first, scene.last_message.second];

@@ -157,6 +157,17 @@ pub fn notes(cause: Cause) -> Vec<(String, String)> {
     notes
 }
 
+/// Whether more than one implementation writes this text: then it does not tell who sent it.
+pub fn is_shared(goaway: &Goaway) -> bool {
+    let debug = String::from_utf8_lossy(&goaway.debug);
+    let mut fitting = rows()
+        .iter()
+        .filter(|row| row.specificity == "text" && row.fits(goaway, &debug))
+        .map(|row| row.implementation.as_str());
+    let first = fitting.next();
+    fitting.any(|name| Some(name) != first)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

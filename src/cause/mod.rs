@@ -227,7 +227,10 @@ fn assemble(scene: &Scene<'_>, trigger: Step, root: Option<&CancelGroup>) -> Ver
         rule: trigger.rule,
         safe_to_retry_streams: retry.safe,
         maybe_processed_streams: retry.maybe,
-        implementation: scene.text.map(known_text::KnownText::implementation),
+        implementation: scene
+            .text
+            .filter(|_| !scene.goaway.is_some_and(known_text::is_shared))
+            .map(known_text::KnownText::implementation),
         alternatives: Vec::new(),
         advice: Vec::new(),
     };
@@ -296,10 +299,10 @@ fn alternatives(best: &Step, rest: impl Iterator<Item = Step>) -> Vec<Alternativ
         }
         seen.push(step.cause);
         let against = format!(
-            "{} ({}) explains more: {}",
+            "the evidence for {} is stronger ({} against {})",
             best.cause.name(),
             best.confidence.word(),
-            best.summary
+            step.confidence.word()
         );
         found.push(Alternative { cause: step.cause, confidence: step.confidence, against });
     }

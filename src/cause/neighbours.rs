@@ -210,10 +210,13 @@ pub fn apply(verdict: &mut Verdict, revision: &Revision) {
             crate::vocab::verdict::Alternative {
                 cause: verdict.cause,
                 confidence: verdict.confidence.lowered(),
-                against: revision.summary.clone(),
+                against: "what the server's other connections did speaks for the other".to_string(),
             },
         );
         verdict.timeout = None;
+        // What spoke for the old reason is no evidence for the new one: the ending stays.
+        let ending = verdict.chain.pop();
+        verdict.chain = ending.into_iter().collect();
         verdict.advice = super::explain(revision.cause)
             .map(|explain| vec![explain.what_to_do.to_string()])
             .unwrap_or_default();
