@@ -160,6 +160,12 @@ pub trait Runner {
         Exit::Input
     }
 
+    /// Whether an input can be read at all.
+    ///
+    /// # Errors
+    /// Why not.
+    fn probe(&self, file: &Path) -> Result<(), Self::Error>;
+
     /// Reads everything into a board.
     fn report(&self, inputs: &Inputs) -> Result<Board, Self::Error>;
 
@@ -265,6 +271,7 @@ fn report(arguments: &ReportArgs, runner: &impl Runner) -> Exit {
         Ok(output) => output,
         Err(error) => return complain(Exit::Usage, &error),
     };
+    let unreadable = drop_unreadable(&mut inputs, runner);
     let board = match runner.report(&inputs) {
         Ok(board) => board,
         Err(error) => return complain(runner.exit(&error), &error),
@@ -275,12 +282,37 @@ fn report(arguments: &ReportArgs, runner: &impl Runner) -> Exit {
     if let Some(miss) = pick.miss(&board) {
         return complain(Exit::Usage, &miss);
     }
-    finish(output.write(|out| match arguments.format {
+    let exit = finish(output.write(|out| match arguments.format {
         ReportFormat::Json => {
             json::write(out, &board, &json::Options { streams: arguments.streams, pick })
         }
         ReportFormat::Text => text::write(out, &board, &text_options(arguments, pick)),
-    }))
+    }));
+    if exit == Exit::Done && unreadable { Exit::Input } else { exit }
+}
+
+/// Of several inputs, those that cannot be read are told and left out: the others are reported.
+/// Gives whether there were any. A single one is left to fail by itself.
+fn drop_unreadable(inputs: &mut Inputs, runner: &impl Runner) -> bool {
+    if inputs.files.len() < 2 {
+        return false;
+    }
+    let mut readable = Vec::with_capacity(inputs.files.len());
+    let mut errors = Vec::new();
+    for file in &inputs.files {
+        match runner.probe(file) {
+            Ok(()) => readable.push(file.clone()),
+            Err(error) => errors.push(error),
+        }
+    }
+    let some = !readable.is_empty() && !errors.is_empty();
+    if some {
+        for error in &errors {
+            complain(Exit::Input, error);
+        }
+        inputs.files = readable;
+    }
+    some
 }
 
 fn text_options(arguments: &ReportArgs, pick: Pick) -> text::Options {

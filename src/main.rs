@@ -1,6 +1,7 @@
 //! The `goawhy` command.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use goawhy::board::Board;
@@ -19,6 +20,10 @@ impl Runner for Offline {
 
     fn exit(&self, error: &Error) -> Exit {
         if matches!(error, Error::Filter { .. }) { Exit::Usage } else { Exit::Input }
+    }
+
+    fn probe(&self, file: &Path) -> Result<(), Error> {
+        offline::probe(file)
     }
 
     fn report(&self, inputs: &Inputs) -> Result<Board, Error> {

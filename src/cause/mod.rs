@@ -185,8 +185,21 @@ fn verdict(scene: &Scene<'_>) -> Verdict {
     };
     let mut verdict = assemble(scene, trigger, root);
     verdict.alternatives = alternatives;
+    admit_gap(scene, &mut verdict);
     verdict.advice = advice::advice(scene, &verdict);
     verdict
+}
+
+/// An end that nothing announced, in a capture with holes: a GOAWAY may have been in one.
+fn admit_gap(scene: &Scene<'_>, verdict: &mut Verdict) {
+    let hidden = scene.hidden_octets();
+    if scene.goaway.is_some() || hidden == 0 {
+        return;
+    }
+    verdict.confidence = verdict.confidence.and(Confidence::POSSIBLE);
+    verdict
+        .summary
+        .push_str(&format!(" A GOAWAY may have been in what the capture lacks ({hidden} octets)."));
 }
 
 /// Why the streams were cancelled: the group that most of them belong to.

@@ -62,6 +62,11 @@ pub fn after_goaway(history: &History, goaway: &Goaway, cancels: &[CancelGroup])
 /// Judges the streams that an end without GOAWAY left unfinished.
 pub fn after_end(history: &History) -> Retry {
     let safe = refused(history);
+    // Answers that nobody captured are not answers that never came.
+    let server = history.tcp.side(Side::Server);
+    if server.delivered == 0 && server.lost > 0 {
+        return Retry { safe: safe.into_iter().collect(), maybe: Vec::new() };
+    }
     let unfinished =
         history.open.iter().filter(|stream| stream.by == Side::Client && !stream.answer_ended);
     let maybe = unfinished.map(|stream| stream.id).filter(|id| !safe.contains(id)).collect();

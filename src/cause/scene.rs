@@ -186,6 +186,16 @@ impl<'a> Scene<'a> {
         self.has_holes() || self.history.tcp.side(self.peer()).lost > 0
     }
 
+    /// Octets of either side in which whole frames may be missing: a GOAWAY perhaps.
+    pub fn hidden_octets(&self) -> u64 {
+        let told = self.history.losses.iter().filter(|loss| loss.frames).map(|loss| loss.bytes);
+        let unread = |side| {
+            let tcp = self.history.tcp.side(side);
+            if tcp.delivered == 0 { tcp.lost } else { 0 }
+        };
+        told.sum::<u64>().saturating_add(unread(Side::Client)).saturating_add(unread(Side::Server))
+    }
+
     /// Whether frames may be missing before the end: evidence for what is not there is weak.
     pub fn has_holes(&self) -> bool {
         self.history.has_loss_before(self.at)
@@ -222,6 +232,7 @@ impl<'a> Scene<'a> {
                 ("GOAWAY", format!("{}, last stream {last}{debug}", goaway.code))
             }
             None if self.aborted => ("RST", format!("the {by} aborts the connection")),
+            None if self.hidden_octets() > 0 => ("FIN", format!("the {by} closes")),
             None => ("FIN", format!("the {by} closes without GOAWAY")),
         };
         Evidence { stamp: self.at, by: Some(self.by), stream: 0, what, text }
@@ -232,6 +243,9 @@ impl<'a> Scene<'a> {
         match self.goaway {
             Some(goaway) => format!("sent GOAWAY({})", goaway.code),
             None if self.aborted => "aborted the connection (RST)".into(),
+            None if self.hidden_octets() > 0 => {
+                "closed the connection, with no GOAWAY in the capture".into()
+            }
             None => "closed the connection without GOAWAY".into(),
         }
     }

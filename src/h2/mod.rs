@@ -189,6 +189,11 @@ impl Reader {
     ) {
         let by_ports = self.by_ports();
         let State::Detecting(waiting) = &mut self.state else { return };
+        if [Half::A, Half::B].iter().any(|half| waiting.speaks_http1(*half)) {
+            // What looks like frames are octets of its bodies.
+            self.state = State::NotHttp2;
+            return;
+        }
         let found = waiting.find_frames();
         let Some(votes) = found else {
             let text =
@@ -349,6 +354,15 @@ impl Waiting {
         });
         let length = octets.len().min(PREFACE.len());
         spoke.filter(|_| PREFACE.get(..length) != octets.get(..length))
+    }
+
+    /// Whether a segment of this half begins with an HTTP/1 head that does not upgrade to h2c.
+    fn speaks_http1(&self, half: Half) -> bool {
+        let tape = self.tapes.half(half);
+        tape.pieces().iter().filter(|piece| !piece.hole).any(|piece| {
+            let octets = tape.octets().get(piece.from..piece.to).unwrap_or_default();
+            is_text(octets) && !octets.windows(3).any(|token| token == b"h2c")
+        })
     }
 
     fn tell_upgrade(

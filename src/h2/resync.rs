@@ -17,6 +17,13 @@ const ENOUGH: u32 = 56;
 /// More for a boundary where a segment begins: senders flush at frame boundaries.
 const AT_SEGMENT_START: u32 = 6;
 
+/// Heads that are looked at where they are there to be seen, even when fewer would do.
+const CHECKED: u32 = 4;
+
+/// What a single head may count for at most, unless it is the beginning of a message at the
+/// beginning of a segment: small numbers in bodies look like heads of small frames.
+const ALONE: u32 = 40;
+
 /// Payload octets that add evidence to a head.
 const PEEKED: usize = 4;
 
@@ -96,7 +103,8 @@ fn is_enough(candidate: &Candidate, length: usize) -> bool {
 
 /// Follows a candidate's frames along the tape. False where a head is impossible, or hidden.
 fn follow(candidate: &mut Candidate, tape: &Tape, context: Context) -> bool {
-    while candidate.bits < ENOUGH {
+    // A few heads more than the evidence needs: one that is impossible refutes all before it.
+    while candidate.bits < ENOUGH || candidate.heads < CHECKED {
         let place = candidate.reach;
         let Some(octets) = tape.octets().get(place..).and_then(|rest| rest.first_chunk::<HEAD>())
         else {
@@ -109,6 +117,9 @@ fn follow(candidate: &mut Candidate, tape: &Tape, context: Context) -> bool {
             let payload = tape.octets().get(behind..behind + tape.visible(behind, PEEKED));
             let bits = evidence(&head, payload.unwrap_or_default(), context);
             let Some(bits) = bits.filter(|_| octets[5] & 0x80 == 0) else { return false };
+            let message = matches!(head.kind, FrameType::HEADERS | FrameType::DATA);
+            let flushed = tape.is_start(place) && (message || ends_segment(tape, &head, place));
+            let bits = if flushed { bits } else { bits.min(ALONE) };
             match candidate.last {
                 Some(last) if contradicts(&last, &head) => return false,
                 // The same empty frame again proves nothing: a pattern that repeats every nine
@@ -121,11 +132,17 @@ fn follow(candidate: &mut Candidate, tape: &Tape, context: Context) -> bool {
             }
             candidate.last = Some(head);
         } else if visible < 3 {
-            return false; // not even the length is known
+            return candidate.bits >= ENOUGH; // not even the length is known
         }
         candidate.reach += HEAD + head.length as usize;
     }
     true
+}
+
+/// Whether a frame at `place` ends where its segment does, or where the tape does.
+fn ends_segment(tape: &Tape, head: &FrameHead, place: usize) -> bool {
+    let end = place + HEAD + head.length as usize;
+    end == tape.len() || tape.is_start(end)
 }
 
 /// Whether no endpoint would send `next` right behind `last`: a stream that goes on after its own

@@ -1,7 +1,7 @@
 //! Capture files to the board, or to a list of frames.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustc_hash::FxHashMap;
 
@@ -37,6 +37,17 @@ pub struct Job {
     pub streams: bool,
     /// Bounds.
     pub limits: Limits,
+}
+
+/// Whether a capture can be read at all; standard input is taken on trust.
+///
+/// # Errors
+/// Why not.
+pub fn probe(file: &Path) -> Result<(), Error> {
+    if file.as_os_str() == "-" {
+        return Ok(());
+    }
+    Source::open(&[file.to_path_buf()]).map(drop)
 }
 
 /// Reads everything into a board.

@@ -91,6 +91,14 @@ impl HalfFlow {
         Some(seq.ahead_of(self.next_seq?))
     }
 
+    /// Whether `seq` is where the receiver stands: behind the last octet (or the FIN) that it has,
+    /// or, before anything of this half was seen, anywhere.
+    pub fn is_expected(&self, seq: Seq) -> bool {
+        let Some(offset) = self.offset_of(seq) else { return self.next_seq.is_none() };
+        let fin = self.fin.map(|(offset, _)| offset + 1);
+        [Some(self.next), Some(self.highest()), self.acknowledged, fin].contains(&Some(offset))
+    }
+
     /// The receiver acknowledged everything before `offset`.
     pub fn acknowledge(&mut self, offset: u64) {
         // An acknowledgement far ahead of anything seen is a stray or an attack.
@@ -145,16 +153,24 @@ impl HalfFlow {
         self.drain(out);
     }
 
-    /// The sender has no more: its FIN lies at `offset`.
+    /// The sender has no more: its FIN lies at `offset`. A FIN ahead of every octet seen counts
+    /// once the receiver has acknowledged that far: anybody can send one.
     pub fn finish_at(&mut self, offset: u64, stamp: Stamp) {
-        if self.fin.is_none() {
+        let real = self.fin.is_some_and(|(old, _)| old <= self.highest());
+        if !real {
             self.fin = Some((offset, stamp));
         }
     }
 
+    /// Where the stream ends, as far as that is certain.
+    fn certain_fin(&self) -> Option<(u64, Stamp)> {
+        let reached = self.highest().max(self.acknowledged.unwrap_or(0));
+        self.fin.filter(|(offset, _)| *offset <= reached)
+    }
+
     /// The FIN's packet, once everything before it was handed up; told once.
     pub fn take_fin(&mut self) -> Option<Stamp> {
-        let (offset, stamp) = self.fin?;
+        let (offset, stamp) = self.certain_fin()?;
         if self.fin_delivered || self.next < offset {
             return None;
         }
@@ -186,7 +202,7 @@ impl HalfFlow {
     }
 
     fn fin_offset(&self) -> u64 {
-        self.fin.map_or(u64::MAX, |(offset, _)| offset)
+        self.certain_fin().map_or(u64::MAX, |(offset, _)| offset)
     }
 
     /// Gives up on the octets missing before the next early ones, or up to what the receiver
@@ -218,7 +234,7 @@ impl HalfFlow {
             self.skip_gap(stamp, out);
         }
         let acknowledged = self.acknowledged.unwrap_or(0);
-        let target = self.fin.map_or(acknowledged, |(offset, _)| offset);
+        let target = self.certain_fin().map_or(acknowledged, |(offset, _)| offset);
         if target > self.next {
             self.lose(stamp, target - self.next, true, out);
         }

@@ -8,11 +8,6 @@ use crate::vocab::time::Stamp;
 
 use super::half::{HalfFlow, Outlet, Placed};
 
-/// How far from the expected sequence number a RST may lie and still count: a host that answers
-/// an old segment uses that segment's acknowledgement number (RFC 9293 section 3.10.7.1), which
-/// is at most a window behind. Blind resets (RFC 5961) land elsewhere.
-const RST_TOLERANCE: i32 = 65_535;
-
 /// Packets that may pass in a one-sided capture, where nobody acknowledges, before missing octets
 /// count as lost.
 const ONE_SIDED_PATIENCE: u32 = 512;
@@ -25,6 +20,8 @@ pub(super) struct Flow {
     syn: Both<Option<Seq>>,
     /// A SYN with another sequence number came while the flow was open.
     pending_syn: Option<(Half, Stamp, Seq)>,
+    /// A RST that its receiver might not accept: it counts if nothing comes after it.
+    pending_rst: Option<(Half, Stamp)>,
     /// Whether a half has ever acknowledged anything.
     acks_seen: Both<bool>,
     packets: u64,
@@ -77,6 +74,7 @@ impl Flow {
             halves: Both::default(),
             syn: Both::default(),
             pending_syn: None,
+            pending_rst: None,
             acks_seen: Both::default(),
             packets: 0,
             last,
@@ -188,6 +186,9 @@ impl Flow {
             self.reset(half, segment, deliver);
             return false;
         }
+        if !segment.payload.is_empty() || segment.flags.has(TcpFlags::FIN) {
+            self.pending_rst = None; // it was not accepted
+        }
         self.place(half, segment, seen, deliver);
         let hit = self.skip_overdue(segment.stamp, limits, room, deliver);
         self.tell_fins(deliver);
@@ -206,6 +207,9 @@ impl Flow {
                 self.halves.half_mut(half).skip_all(self.last, &mut out);
             }
             self.tell_fin(half, deliver);
+        }
+        if let Some((by, stamp)) = self.pending_rst.take() {
+            deliver(self.id, FlowItem::Rst { stamp, by, refused: false });
         }
         self.tell_closed(how, deliver);
     }
@@ -262,8 +266,10 @@ impl Flow {
         let refused = self.syn.half(half).is_none()
             && syn.is_some_and(|seq| segment.ack == seq.plus(1))
             && self.halves.half(half.other()).highest() == 0;
-        let distance = self.halves.half(half).distance(segment.seq);
-        if !refused && distance.is_some_and(|d| d.unsigned_abs() > RST_TOLERANCE.unsigned_abs()) {
+        // A receiver takes a RST at exactly the octet it expects (RFC 5961 section 3); any other,
+        // blind or behind octets that the capture lacks, shows by whether the flow goes on.
+        if !refused && !self.halves.half(half).is_expected(segment.seq) {
+            self.pending_rst = Some((half, segment.stamp));
             return;
         }
         for each in [Half::A, Half::B] {

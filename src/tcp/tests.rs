@@ -233,3 +233,25 @@ fn the_quietest_flow_goes_first() {
     assert!(log.contains(&"1/Evicted".to_string()), "{log:?}");
     assert_eq!(table.evicted, 1);
 }
+
+#[test]
+fn a_rst_beside_the_expected_octet_counts_only_if_nothing_follows() {
+    for seq in [500 - 200, 499, 501, 1500] {
+        let mut wire = greeted();
+        wire.send('s', 4, seq, 0, "").send('c', ACK, 100, 500, "a");
+        assert_eq!(wire.finish(), "open:c accept c0:a CaptureEnd", "{seq}");
+    }
+    let mut wire = greeted();
+    wire.send('c', ACK, 100, 500, "a").send('s', 4, 70_000, 0, "");
+    assert_eq!(wire.finish(), "open:c accept c0:a rst:s CaptureEnd");
+}
+
+#[test]
+fn a_fin_ahead_of_everything_is_not_believed() {
+    let mut wire = greeted();
+    wire.send('c', 0x11, 5000, 500, "").send('c', ACK, 100, 500, "a");
+    assert_eq!(wire.finish(), "open:c accept c0:a CaptureEnd");
+    let mut wire = greeted();
+    wire.send('c', 0x11, 103, 500, "").send('s', ACK, 500, 104, "");
+    assert_eq!(wire.finish(), "open:c accept gap:c0+3 fin:c CaptureEnd");
+}
