@@ -290,6 +290,12 @@ fn add_root(scene: &Scene<'_>, verdict: &mut Verdict, group: &CancelGroup) {
         }
     }
     let why = match (&group.timeout, group.cause) {
+        (Some(timeout), Cause::ClientRequestTimeout)
+            if verdict.trigger == Cause::RapidResetProtection =>
+        {
+            let value = scene::spoken(std::time::Duration::from_secs_f64(timeout.seconds));
+            format!(" What reset them is the client's request timeout of {value}.")
+        }
         (Some(timeout), Cause::ClientRequestTimeout) => {
             let value = scene::spoken(std::time::Duration::from_secs_f64(timeout.seconds));
             format!(" The client's request timeout of {value} had reset {} streams.", resets.len())

@@ -175,3 +175,60 @@ fn plain(
         advice: advice.unwrap_or_default(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vocab::address::FlowKey;
+    use crate::vocab::flow::FlowId;
+    use crate::vocab::time::Timestamp;
+
+    fn at(millis: i64) -> Stamp {
+        Stamp::new(0, millis as u64 + 1, Timestamp(millis * 1_000_000))
+    }
+
+    /// A flow whose client (half A) sent the SYN, and its server.
+    fn flow() -> (OtherFlow, BTreeSet<Endpoint>) {
+        let client = Endpoint { ip: [10, 0, 0, 1].into(), port: 40_000 };
+        let server = Endpoint { ip: [10, 0, 0, 2].into(), port: 8080 };
+        let (key, half) = FlowKey::of(client, server);
+        (OtherFlow::new(FlowId(0), key, at(0), Some(half)), BTreeSet::from([server]))
+    }
+
+    fn verdict_of(flow: &OtherFlow, servers: &BTreeSet<Endpoint>) -> Option<(Cause, f64)> {
+        let verdict = row(flow, servers)?.end_verdict?;
+        Some((verdict.cause, verdict.confidence.value()))
+    }
+
+    #[test]
+    fn a_syn_answered_by_rst_is_refused_and_one_that_nobody_answers_is_not() {
+        let (mut flow, servers) = flow();
+        assert_eq!(verdict_of(&flow, &servers), None);
+        flow.rst.second = Some(at(1));
+        flow.refused = true;
+        assert_eq!(verdict_of(&flow, &servers), Some((Cause::ConnectionRefused, 0.97)));
+        // Elsewhere nobody misses it.
+        assert!(row(&flow, &BTreeSet::new()).is_none());
+    }
+
+    #[test]
+    fn a_reset_after_the_handshake_is_not_refused() {
+        let (mut flow, servers) = flow();
+        flow.accepted = Some(at(1));
+        flow.first_octets.first = b"\x00junk".to_vec();
+        flow.rst.second = Some(at(2));
+        assert_eq!(verdict_of(&flow, &servers), Some((Cause::PrefaceMissing, 0.9)));
+    }
+
+    #[test]
+    fn silence_is_a_handshake_that_never_came() {
+        let (mut flow, servers) = flow();
+        flow.accepted = Some(at(0));
+        flow.fin.second = Some(at(7000));
+        assert_eq!(verdict_of(&flow, &servers), Some((Cause::HandshakeTimeout, 0.9)));
+        let (mut left, servers) = self::flow();
+        left.accepted = Some(at(0));
+        left.fin.first = Some(at(7000));
+        assert_eq!(verdict_of(&left, &servers), Some((Cause::ClientShutdown, 0.8)));
+    }
+}
