@@ -486,7 +486,7 @@ impl Tracker {
         self.history.open = self.open_streams();
         self.history.counts.unfinished = self.open_of.first;
         let by = self.history.tcp_end().map(|(_, side, _)| side);
-        let over = self.history.tcp_end().map(|(stamp, ..)| stamp);
+        let over = self.history.tcp_end().is_some();
         let mut left: Vec<Stream> = self.open.drain().map(|(_, stream)| stream).collect();
         left.sort_by_key(|stream| stream.id);
         for stream in left {
@@ -497,13 +497,8 @@ impl Tracker {
                 .iter()
                 .find(|goaway| goaway.by != stream.opener && stream.id > goaway.last_stream_id);
             let goaway = goaway.map(|goaway| goaway.by);
-            let row = row::unfinished(
-                *row,
-                goaway,
-                over.map(|stamp| (stamp, by)),
-                &stream.data,
-                stream.opener,
-            );
+            let row =
+                row::unfinished(*row, goaway, over.then_some(by), &stream.data, stream.opener);
             self.history.rows.push(row);
         }
         self.history.rows.sort_by_key(|row| row.id);

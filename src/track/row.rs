@@ -96,14 +96,13 @@ pub(super) fn reset(
 pub(super) fn unfinished(
     mut row: StreamRow,
     goaway: Option<Side>,
-    connection_end: Option<(Stamp, Option<Side>)>,
+    connection_end: Option<Option<Side>>,
     data: &Both<u64>,
     opener: Side,
 ) -> StreamRow {
-    row.ended = connection_end.map(|(stamp, _)| stamp);
     row.end = match (goaway, connection_end) {
         (Some(side), _) => StreamEnd::Goaway(side),
-        (None, Some((_, by))) => StreamEnd::ConnectionEnd(by),
+        (None, Some(by)) => StreamEnd::ConnectionEnd(by),
         (None, None) => StreamEnd::Open,
     };
     bytes(row, data, opener)
