@@ -146,7 +146,6 @@ struct Lane {
 
 /// One shard.
 pub struct Pipeline {
-    limits: Limits,
     packets: packet::Decoder,
     flows: FlowTable,
     lanes: Lanes,
@@ -171,7 +170,6 @@ impl Pipeline {
             keys.add_text(text);
         }
         Self {
-            limits: limits.clone(),
             packets: packet::Decoder::new(limits),
             flows: FlowTable::new(limits.clone()),
             lanes: Lanes {
@@ -204,11 +202,6 @@ impl Pipeline {
         let (lanes, ignored) = (&mut self.lanes, &mut self.ignored);
         self.flows.finish(&mut |id, item| lanes.take(id, &item, ignored, sink));
         self.ignored.clear();
-    }
-
-    /// The limits it works within.
-    pub fn limits(&self) -> &Limits {
-        &self.limits
     }
 
     /// Flows evicted and gaps forced because a limit was reached.

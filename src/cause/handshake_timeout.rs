@@ -82,14 +82,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let mut step = Step::new(Cause::HandshakeTimeout, confidence, Blame::Client, summary);
     let text = "connection accepted".to_string();
     step.evidence.push(evidence::on_connection(began, Side::Server, "SYN,ACK", text));
-    step.timeout = Some(Timeout {
-        kind: Cause::HandshakeTimeout,
-        seconds: wait.as_secs_f64(),
-        at_least: false,
-        spread_seconds: 0.0,
-        samples: 1,
-        configured_in: ConfiguredIn::Server,
-    });
+    step.timeout = Some(Timeout::once(Cause::HandshakeTimeout, wait, ConfiguredIn::Server));
     Some(step)
 }
 

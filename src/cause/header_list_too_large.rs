@@ -32,7 +32,7 @@ pub const DETECTOR: Detector = Detector {
 const SMALL: u64 = 2_000;
 
 fn step(scene: &Scene<'_>) -> Option<Step> {
-    let goaway = scene.goaway.filter(|_| scene.is_error())?;
+    scene.goaway.filter(|_| scene.is_error())?;
     let facts = scene.history.sides.side(scene.peer());
     let limit = scene.history.sides.side(scene.by).settings.iter().rev().find_map(|sent| {
         let found = sent.values.iter().find(|(id, _)| *id == SettingId::MAX_HEADER_LIST_SIZE);
@@ -77,7 +77,6 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         step.evidence.push(fact);
         step.offending = Some(stamp);
     }
-    let _ = goaway;
     Some(step)
 }
 

@@ -92,14 +92,7 @@ fn told(scene: &Scene<'_>, span: Duration, confidence: Confidence) -> Step {
         let by = if by_client { Side::Client } else { Side::Server };
         step.evidence.push(evidence::on_connection(last, by, "silence", text));
     }
-    step.timeout = Some(Timeout {
-        kind: Cause::IdleTimeout,
-        seconds: span.as_secs_f64(),
-        at_least: false,
-        spread_seconds: 0.0,
-        samples: 1,
-        configured_in: scene.by.into(),
-    });
+    step.timeout = Some(Timeout::once(Cause::IdleTimeout, span, scene.by.into()));
     step
 }
 

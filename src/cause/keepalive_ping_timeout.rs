@@ -78,14 +78,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         let text = "last octets".to_string();
         step.evidence.push(evidence::on_connection(heard, scene.peer(), "silence", text));
     }
-    step.timeout = Some(Timeout {
-        kind: Cause::KeepalivePingTimeout,
-        seconds: wait.as_secs_f64(),
-        at_least: false,
-        spread_seconds: 0.0,
-        samples: 1,
-        configured_in: scene.by.into(),
-    });
+    step.timeout = Some(Timeout::once(Cause::KeepalivePingTimeout, wait, scene.by.into()));
     Some(step)
 }
 

@@ -54,14 +54,12 @@ mod tests;
 mod tests_implementations;
 
 use crate::track::history::History;
-use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
 use crate::vocab::verdict::{Alternative, Cancellation, Effect, Evidence, Step, Verdict};
 
 use cancels::CancelGroup;
 use explain::Explain;
-use retry::Retry;
 use scene::Scene;
 
 /// One reason that an ending can have: explains one step, effect from cause.
@@ -134,8 +132,7 @@ pub fn judge(history: &History) -> Judged {
         };
         goaways.push((follows, verdict));
     }
-    let announced =
-        goaways.iter().any(|(_, verdict)| verdict.cause != Cause::Unknown) || !goaways.is_empty();
+    let announced = !goaways.is_empty();
     let end = (!announced).then(|| Scene::of_end(history, &cancels)).flatten();
     Judged {
         goaways,
@@ -366,12 +363,3 @@ pub fn explain(cause: Cause) -> Option<&'static Explain> {
     }
     DETECTORS.iter().find(|detector| detector.name == cause).map(|detector| &detector.explain)
 }
-
-/// What the requests that a side has open are worth retrying for, for readers that ask without a
-/// verdict.
-pub fn retry_after_end(history: &History) -> Retry {
-    retry::after_end(history)
-}
-
-/// Sides in the order in which reports name them.
-pub const SIDES: [Side; 2] = [Side::Client, Side::Server];

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::vocab::address::{Endpoint, Side};
+use crate::vocab::address::Endpoint;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{ConfiguredIn, Timeout, Verdict};
@@ -232,6 +232,3 @@ pub fn apply(verdict: &mut Verdict, revision: &Revision) {
     }
     verdict.timeout = verdict.timeout.take().or_else(|| revision.timeout.clone());
 }
-
-/// Whose endings the neighbours can tell apart: the server's.
-pub const SUBJECT: Side = Side::Server;

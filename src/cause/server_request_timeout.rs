@@ -75,14 +75,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     step.evidence.extend(
         oldest.opened.map(|opened| evidence::request(opened, Side::Client, oldest.id, None)),
     );
-    step.timeout = Some(Timeout {
-        kind: Cause::ServerRequestTimeout,
-        seconds: span.as_secs_f64(),
-        at_least: false,
-        spread_seconds: 0.0,
-        samples: 1,
-        configured_in: ConfiguredIn::Server,
-    });
+    step.timeout = Some(Timeout::once(Cause::ServerRequestTimeout, span, ConfiguredIn::Server));
     Some(step)
 }
 

@@ -50,14 +50,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let mut step = Step::new(Cause::SettingsAckTimeout, confidence, blame, summary);
     let text = "never acknowledged".to_string();
     step.evidence.push(evidence::on_connection(waiting.stamp, scene.by, "SETTINGS", text));
-    step.timeout = Some(Timeout {
-        kind: Cause::SettingsAckTimeout,
-        seconds: wait.as_secs_f64(),
-        at_least: false,
-        spread_seconds: 0.0,
-        samples: 1,
-        configured_in: scene.by.into(),
-    });
+    step.timeout = Some(Timeout::once(Cause::SettingsAckTimeout, wait, scene.by.into()));
     Some(step)
 }
 

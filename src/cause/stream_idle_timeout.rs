@@ -66,14 +66,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         fact.stream = stream.id;
         step.evidence.push(fact);
     }
-    step.timeout = Some(Timeout {
-        kind: Cause::StreamIdleTimeout,
-        seconds: quiet.as_secs_f64(),
-        at_least: false,
-        spread_seconds: 0.0,
-        samples: 1,
-        configured_in: ConfiguredIn::Server,
-    });
+    step.timeout = Some(Timeout::once(Cause::StreamIdleTimeout, quiet, ConfiguredIn::Server));
     Some(step)
 }
 

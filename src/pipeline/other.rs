@@ -113,14 +113,8 @@ fn verdict(flow: &OtherFlow, client: Half, end: End) -> Option<Verdict> {
             format!("The server closed: the client had sent nothing for {}.", spoken(waited));
         let confidence = if waited.as_millis() >= 300 { 0.9 } else { 0.4 };
         let mut verdict = told(Cause::HandshakeTimeout, confidence, Blame::Client, &summary)?;
-        verdict.timeout = Some(Timeout {
-            kind: Cause::HandshakeTimeout,
-            seconds: waited.as_secs_f64(),
-            at_least: false,
-            spread_seconds: 0.0,
-            samples: 1,
-            configured_in: ConfiguredIn::Server,
-        });
+        verdict.timeout =
+            Some(Timeout::once(Cause::HandshakeTimeout, waited, ConfiguredIn::Server));
         return Some(verdict);
     }
     if is_success(answered) {

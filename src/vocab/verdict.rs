@@ -37,6 +37,20 @@ pub struct Timeout {
     pub configured_in: ConfiguredIn,
 }
 
+impl Timeout {
+    /// A timer that was seen to run out once.
+    pub fn once(kind: Cause, span: std::time::Duration, configured_in: ConfiguredIn) -> Self {
+        Self {
+            kind,
+            seconds: span.as_secs_f64(),
+            at_least: false,
+            spread_seconds: 0.0,
+            samples: 1,
+            configured_in,
+        }
+    }
+}
+
 /// Where a timeout is configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
