@@ -1,4 +1,7 @@
 //! One direction of a flow: in order, early, late, overlapping, missing.
+//!
+//! Octets wait for earlier ones, and for octets of the other half that their packet acknowledges:
+//! an answer that stands before its question in the file came after it all the same.
 
 use std::collections::BTreeMap;
 
@@ -22,17 +25,27 @@ impl Early {
     }
 }
 
+/// The end of a half.
+#[derive(Clone, Copy)]
+struct Fin {
+    /// Behind the last octet.
+    offset: u64,
+    stamp: Stamp,
+    seen: u64,
+}
+
 /// One direction of a flow.
 #[derive(Default)]
 pub(super) struct HalfFlow {
     /// Sequence number of `next`, once anything of this half is known.
     next_seq: Option<Seq>,
+    /// Whether a packet of this half was captured.
+    spoke: bool,
     /// Offset of the next octet to hand up.
     next: u64,
     /// First octet that the receiver has not acknowledged, as an offset.
     acknowledged: Option<u64>,
-    /// Offset behind the last octet sent, and the packet of the FIN.
-    fin: Option<(u64, Stamp)>,
+    fin: Option<Fin>,
     fin_delivered: bool,
     early: BTreeMap<u64, Early>,
     early_bytes: usize,
@@ -95,7 +108,7 @@ impl HalfFlow {
     /// or, before anything of this half was seen, anywhere.
     pub fn is_expected(&self, seq: Seq) -> bool {
         let Some(offset) = self.offset_of(seq) else { return self.next_seq.is_none() };
-        let fin = self.fin.map(|(offset, _)| offset + 1);
+        let fin = self.fin.map(|fin| fin.offset + 1);
         [Some(self.next), Some(self.highest()), self.acknowledged, fin].contains(&Some(offset))
     }
 
@@ -129,10 +142,26 @@ impl HalfFlow {
         self.early.len()
     }
 
-    /// Places a segment's octets; hands up what is in order.
+    /// A packet of this half was captured.
+    pub fn speaks(&mut self) {
+        self.spoke = true;
+    }
+
+    /// How many octets of this half, its FIN among them, were handed up or given up. Of a half
+    /// that was not captured nobody waits for any.
+    pub fn known(&self) -> u64 {
+        if !self.spoke {
+            return u64::MAX;
+        }
+        self.next + u64::from(self.fin.is_some_and(|fin| fin.offset <= self.next))
+    }
+
+    /// Places a segment's octets: what is in order is handed up, the rest waits. `known` is what
+    /// the other half has [`HalfFlow::known`].
     pub fn push<D: FnMut(FlowId, FlowItem<'_>)>(
         &mut self,
         piece: Placed<'_>,
+        known: u64,
         out: &mut Outlet<'_, D>,
     ) {
         let end = piece.offset + piece.data.len() as u64 + u64::from(piece.cut);
@@ -140,42 +169,60 @@ impl HalfFlow {
             self.totals.repeated += end - piece.offset;
             return;
         }
-        if piece.offset > self.next {
-            self.totals.early += 1;
+        let early = piece.offset > self.next;
+        self.totals.early += u64::from(early);
+        if early || !self.early.is_empty() || piece.seen > known {
             self.keep(piece);
-            return;
-        }
-        if self.early.is_empty() {
-            self.hand_up(self.trimmed(piece), out);
         } else {
-            self.keep(piece);
+            self.hand_up(self.trimmed(piece), out);
         }
-        self.drain(out);
+    }
+
+    pub fn waits(&self) -> bool {
+        !self.early.is_empty()
+    }
+
+    /// The packet of the first octets that wait, and whether they wait for nothing of the other
+    /// half.
+    pub fn first_waiting(&self, known: u64) -> Option<(Stamp, bool)> {
+        let early = self.early.first_key_value()?.1;
+        Some((early.stamp, early.seen <= known))
+    }
+
+    /// The packet of the octets that wait no longer.
+    pub fn ready(&self, known: u64) -> Option<Stamp> {
+        let (offset, early) = self.early.first_key_value()?;
+        (*offset <= self.next && early.seen <= known).then_some(early.stamp)
+    }
+
+    /// How much of the other half the first octets that wait acknowledge, and their packet.
+    pub fn wanted(&self) -> Option<(u64, Stamp)> {
+        self.early.first_key_value().map(|(_, early)| (early.seen, early.stamp))
     }
 
     /// The sender has no more: its FIN lies at `offset`. A FIN ahead of every octet seen counts
     /// once the receiver has acknowledged that far: anybody can send one.
-    pub fn finish_at(&mut self, offset: u64, stamp: Stamp) {
-        let real = self.fin.is_some_and(|(old, _)| old <= self.highest());
+    pub fn finish_at(&mut self, offset: u64, stamp: Stamp, seen: u64) {
+        let real = self.fin.is_some_and(|old| old.offset <= self.highest());
         if !real {
-            self.fin = Some((offset, stamp));
+            self.fin = Some(Fin { offset, stamp, seen });
         }
     }
 
     /// Where the stream ends, as far as that is certain.
-    fn certain_fin(&self) -> Option<(u64, Stamp)> {
+    fn certain_fin(&self) -> Option<Fin> {
         let reached = self.highest().max(self.acknowledged.unwrap_or(0));
-        self.fin.filter(|(offset, _)| *offset <= reached)
+        self.fin.filter(|fin| fin.offset <= reached)
     }
 
     /// The FIN's packet, once everything before it was handed up; told once.
-    pub fn take_fin(&mut self) -> Option<Stamp> {
-        let (offset, stamp) = self.certain_fin()?;
-        if self.fin_delivered || self.next < offset {
+    pub fn take_fin(&mut self, known: u64) -> Option<Stamp> {
+        let fin = self.certain_fin()?;
+        if self.fin_delivered || self.next < fin.offset || fin.seen > known {
             return None;
         }
         self.fin_delivered = true;
-        Some(stamp)
+        Some(fin.stamp)
     }
 
     pub fn has_fin(&self) -> bool {
@@ -202,39 +249,49 @@ impl HalfFlow {
     }
 
     fn fin_offset(&self) -> u64 {
-        self.certain_fin().map_or(u64::MAX, |(offset, _)| offset)
+        self.certain_fin().map_or(u64::MAX, |fin| fin.offset)
     }
 
     /// Gives up on the octets missing before the next early ones, or up to what the receiver
-    /// acknowledged where none are early, and hands up what follows.
+    /// acknowledged where none are early. Returns whether any were missing.
     pub fn skip_gap<D: FnMut(FlowId, FlowItem<'_>)>(
         &mut self,
         stamp: Stamp,
         out: &mut Outlet<'_, D>,
-    ) {
-        self.overdue = 0;
+    ) -> bool {
         let acknowledged = self.acknowledged.unwrap_or(0).min(self.fin_offset());
-        let (target, stamp) = match self.early.first_key_value() {
-            Some((offset, early)) => (*offset, early.stamp),
-            None => (acknowledged, stamp),
-        };
-        if target > self.next {
-            self.lose(stamp, target - self.next, true, out);
-        }
-        self.drain(out);
+        self.skip_to(acknowledged, true, stamp, out)
     }
 
-    /// Gives up on everything that is missing, to the FIN if there is one.
-    pub fn skip_all<D: FnMut(FlowId, FlowItem<'_>)>(
+    /// Gives up on the octets missing before `target`, or before the next early ones.
+    pub fn skip_to<D: FnMut(FlowId, FlowItem<'_>)>(
+        &mut self,
+        target: u64,
+        past: bool,
+        stamp: Stamp,
+        out: &mut Outlet<'_, D>,
+    ) -> bool {
+        self.overdue = 0;
+        let (target, stamp) = match self.early.first_key_value() {
+            Some((offset, early)) if past || *offset < target => (*offset, early.stamp),
+            Some((_, early)) => (target, early.stamp),
+            None => (target, stamp),
+        };
+        let missing = target > self.next;
+        if missing {
+            self.lose(stamp, target - self.next, true, out);
+        }
+        missing
+    }
+
+    /// Gives up on what is missing at the end, to the FIN if there is one.
+    pub fn skip_tail<D: FnMut(FlowId, FlowItem<'_>)>(
         &mut self,
         stamp: Stamp,
         out: &mut Outlet<'_, D>,
     ) {
-        while !self.early.is_empty() {
-            self.skip_gap(stamp, out);
-        }
         let acknowledged = self.acknowledged.unwrap_or(0);
-        let target = self.certain_fin().map_or(acknowledged, |(offset, _)| offset);
+        let target = self.certain_fin().map_or(acknowledged, |fin| fin.offset);
         if target > self.next {
             self.lose(stamp, target - self.next, true, out);
         }
@@ -305,26 +362,18 @@ impl HalfFlow {
         }
     }
 
-    /// Hands up the early octets that are now in order.
-    fn drain<D: FnMut(FlowId, FlowItem<'_>)>(&mut self, out: &mut Outlet<'_, D>) {
-        while let Some(entry) = self.early.first_entry() {
-            let offset = *entry.key();
-            if offset > self.next {
-                return;
-            }
-            let early = entry.remove();
-            self.early_bytes -= early.data.len();
-            let piece = Placed {
-                stamp: early.stamp,
-                offset,
-                seen: early.seen,
-                data: &early.data,
-                cut: early.cut,
-            };
-            if offset + early.length() > self.next {
-                let piece = self.trimmed(piece);
-                self.hand_up(piece, out);
-            }
+    /// Hands up the first octets that wait, if they are next in order.
+    pub fn release<D: FnMut(FlowId, FlowItem<'_>)>(&mut self, out: &mut Outlet<'_, D>) {
+        let Some(entry) = self.early.first_entry().filter(|entry| *entry.key() <= self.next) else {
+            return;
+        };
+        let offset = *entry.key();
+        let early = entry.remove();
+        self.early_bytes -= early.data.len();
+        if offset + early.length() > self.next {
+            let Early { stamp, seen, ref data, cut } = early;
+            let piece = self.trimmed(Placed { stamp, offset, seen, data, cut });
+            self.hand_up(piece, out);
         }
     }
 

@@ -12,6 +12,27 @@ use super::half::{HalfFlow, Outlet, Placed};
 /// count as lost.
 const ONE_SIDED_PATIENCE: u32 = 512;
 
+/// A SYN that may begin a new connection.
+#[derive(Clone, Copy)]
+pub(super) struct NewSyn {
+    by: Half,
+    stamp: Stamp,
+    seq: Seq,
+    /// What it acknowledges, if it is a SYN,ACK.
+    ack: Option<Seq>,
+}
+
+/// A segment that may be of a connection whose SYNs were not captured.
+#[derive(Clone, Copy)]
+struct Far {
+    by: Half,
+    seq: Seq,
+    ack: Seq,
+}
+
+/// Octets that retransmissions and answers lie back at most.
+const NEAR: i32 = 1 << 24;
+
 /// One TCP connection.
 pub(super) struct Flow {
     id: FlowId,
@@ -19,9 +40,11 @@ pub(super) struct Flow {
     halves: Both<HalfFlow>,
     syn: Both<Option<Seq>>,
     /// A SYN with another sequence number came while the flow was open.
-    pending_syn: Option<(Half, Stamp, Seq)>,
+    pending_syn: Option<NewSyn>,
+    /// The latest segment that is nowhere near this flow's octets.
+    far: Option<Far>,
     /// A RST that its receiver might not accept: it counts if nothing comes after it.
-    pending_rst: Option<(Half, Stamp)>,
+    pending_rst: Option<(Half, Stamp, Seq)>,
     /// Whether a half has ever acknowledged anything.
     acks_seen: Both<bool>,
     packets: u64,
@@ -54,16 +77,20 @@ impl Flow {
     pub fn from_syn(
         id: FlowId,
         key: FlowKey,
-        by: Half,
-        stamp: Stamp,
-        seq: Seq,
+        syn: NewSyn,
         deliver: &mut impl FnMut(FlowId, FlowItem<'_>),
     ) -> Self {
-        deliver(id, FlowItem::Opened { stamp, key, initiator: Some(by), first: by });
+        let NewSyn { by, stamp, seq, ack } = syn;
+        let initiator = Some(if ack.is_some() { by.other() } else { by });
+        deliver(id, FlowItem::Opened { stamp, key, initiator, first: by });
         let mut flow = Self::blank(id, key, stamp);
         flow.packets = 1;
         *flow.syn.half_mut(by) = Some(seq);
         flow.halves.half_mut(by).start(seq.plus(1));
+        if let Some(ack) = ack {
+            flow.halves.half_mut(by.other()).start(ack);
+            deliver(id, FlowItem::Accepted { stamp, by });
+        }
         flow
     }
 
@@ -74,6 +101,7 @@ impl Flow {
             halves: Both::default(),
             syn: Both::default(),
             pending_syn: None,
+            far: None,
             pending_rst: None,
             acks_seen: Both::default(),
             packets: 0,
@@ -109,7 +137,7 @@ impl Flow {
         !std::mem::replace(&mut self.swept, true)
     }
 
-    pub fn take_pending_syn(&mut self) -> Option<(Half, Stamp, Seq)> {
+    pub fn take_pending_syn(&mut self) -> Option<NewSyn> {
         self.pending_syn.take()
     }
 
@@ -125,13 +153,19 @@ impl Flow {
     /// must go on from it.
     pub fn is_reused_by(&mut self, half: Half, segment: &Segment<'_>) -> bool {
         let syn = segment.flags.has(TcpFlags::SYN);
-        if let Some((by, _, seq)) = self.pending_syn {
-            let answered =
-                syn && half != by && segment.ack == seq.plus(1) && segment.flags.has(TcpFlags::ACK);
+        if let Some(NewSyn { by, seq, ack, .. }) = self.pending_syn {
+            let agrees = ack.map_or(syn, |ack| !syn && segment.seq == ack);
+            let answered = agrees
+                && half != by
+                && segment.ack == seq.plus(1)
+                && segment.flags.has(TcpFlags::ACK);
             let goes_on = !syn && half == by && segment.seq == seq.plus(1);
             if answered || goes_on {
                 return true;
             }
+        }
+        if !syn && self.far.is_some_and(|far| self.answers(far, half, segment)) {
+            return true;
         }
         if !syn || segment.flags.has(TcpFlags::RST) {
             return false;
@@ -140,8 +174,11 @@ impl Flow {
         if known == Some(segment.seq) {
             return false;
         }
-        if known.is_none() && !self.closed && self.packets < 2 {
-            return false; // the handshake's second packet
+        if known.is_none() && !self.closed {
+            let begins = self.halves.half(half).offset_of(segment.seq.plus(1)) == Some(0);
+            if self.packets < 2 || begins {
+                return false; // the handshake's second packet, or one that comes out of order
+            }
         }
         let answers_known = segment.flags.has(TcpFlags::ACK)
             && self.syn.half(half.other()).is_some_and(|seq| segment.ack == seq.plus(1));
@@ -152,10 +189,19 @@ impl Flow {
             self.pending_syn = None;
             return true;
         }
-        if !segment.flags.has(TcpFlags::ACK) {
-            self.pending_syn = Some((half, segment.stamp, segment.seq));
-        }
+        let ack = segment.flags.has(TcpFlags::ACK).then_some(segment.ack);
+        self.pending_syn = Some(NewSyn { by: half, stamp: segment.stamp, seq: segment.seq, ack });
         false
+    }
+
+    /// Whether the segment and a far one agree with each other, and neither with this flow.
+    fn answers(&self, far: Far, half: Half, segment: &Segment<'_>) -> bool {
+        let distance = self.halves.half(half).distance(segment.seq);
+        half != far.by
+            && segment.flags.has(TcpFlags::ACK)
+            && segment.seq == far.ack
+            && (0..NEAR).contains(&segment.ack.ahead_of(far.seq))
+            && distance.is_some_and(is_far)
     }
 
     /// Takes one segment. Returns whether a limit forced a gap.
@@ -171,7 +217,7 @@ impl Flow {
         if self.closed {
             return false;
         }
-        if self.pending_syn.is_some_and(|(_, stamp, _)| stamp == segment.stamp) {
+        if self.pending_syn.is_some_and(|syn| syn.stamp == segment.stamp) {
             return false; // the SYN that may begin a new connection says nothing about this one
         }
         self.packets += 1;
@@ -186,11 +232,21 @@ impl Flow {
             self.reset(half, segment, deliver);
             return false;
         }
-        if !segment.payload.is_empty() || segment.flags.has(TcpFlags::FIN) {
+        self.halves.half_mut(half).speaks();
+        let speaks = !segment.payload.is_empty() || segment.flags.has(TcpFlags::FIN);
+        if speaks && self.pending_rst.is_some_and(|rst| !precedes(half, segment, rst)) {
             self.pending_rst = None; // it was not accepted
         }
         self.place(half, segment, seen, deliver);
+        self.drain(deliver);
         let hit = self.skip_overdue(segment.stamp, limits, room, deliver);
+        if let Some((by, stamp, seq)) = self.pending_rst
+            && self.halves.half(by).is_expected(seq)
+        {
+            self.pending_rst = None;
+            self.end_by_rst(by, stamp, false, deliver);
+            return hit;
+        }
         self.tell_fins(deliver);
         hit
     }
@@ -201,14 +257,8 @@ impl Flow {
             return;
         }
         self.closed = true;
-        for half in [Half::A, Half::B] {
-            if !self.ignored {
-                let mut out = Outlet { id: self.id, half, deliver };
-                self.halves.half_mut(half).skip_all(self.last, &mut out);
-            }
-            self.tell_fin(half, deliver);
-        }
-        if let Some((by, stamp)) = self.pending_rst.take() {
+        self.settle(self.last, deliver);
+        if let Some((by, stamp, _)) = self.pending_rst.take() {
             deliver(self.id, FlowItem::Rst { stamp, by, refused: false });
         }
         self.tell_closed(how, deliver);
@@ -249,6 +299,7 @@ impl Flow {
             *self.acks_seen.half_mut(half) = true;
             if let Some(offset) = other.offset_of(segment.ack) {
                 other.acknowledge(offset);
+                return other.acknowledged().unwrap_or(0).min(offset);
             }
         }
         other.acknowledged().unwrap_or(0)
@@ -269,17 +320,21 @@ impl Flow {
         // A receiver takes a RST at exactly the octet it expects (RFC 5961 section 3); any other,
         // blind or behind octets that the capture lacks, shows by whether the flow goes on.
         if !refused && !self.halves.half(half).is_expected(segment.seq) {
-            self.pending_rst = Some((half, segment.stamp));
+            self.pending_rst = Some((half, segment.stamp, segment.seq));
             return;
         }
-        for each in [Half::A, Half::B] {
-            if !self.ignored {
-                let mut out = Outlet { id: self.id, half: each, deliver };
-                self.halves.half_mut(each).skip_all(segment.stamp, &mut out);
-            }
-            self.tell_fin(each, deliver);
-        }
-        deliver(self.id, FlowItem::Rst { stamp: segment.stamp, by: half, refused });
+        self.end_by_rst(half, segment.stamp, refused, deliver);
+    }
+
+    fn end_by_rst(
+        &mut self,
+        by: Half,
+        stamp: Stamp,
+        refused: bool,
+        deliver: &mut impl FnMut(FlowId, FlowItem<'_>),
+    ) {
+        self.settle(stamp, deliver);
+        deliver(self.id, FlowItem::Rst { stamp, by, refused });
         self.closed = true;
         self.tell_closed(FlowEnd::Ended, deliver);
     }
@@ -294,8 +349,14 @@ impl Flow {
         let syn = segment.flags.has(TcpFlags::SYN);
         let first = if syn { segment.seq.plus(1) } else { segment.seq };
         let length = segment.payload.len() as u64 + u64::from(segment.cut);
+        let known = self.halves.half(half.other()).known();
         let this = self.halves.half_mut(half);
         let Some(distance) = this.distance(first) else { return };
+        if is_far(distance) {
+            let Segment { seq, ack, .. } = *segment;
+            self.far = segment.flags.has(TcpFlags::ACK).then_some(Far { by: half, seq, ack });
+            return;
+        }
         // Octets from before the first one we know: late duplicates, keep-alives (one octet
         // before the next expected, RFC 9293 section 3.8.4).
         let (offset, data, cut) = match this.offset_of(first) {
@@ -306,12 +367,8 @@ impl Flow {
                 (0, rest, segment.cut)
             }
         };
-        // Nobody has a window of 1 GiB: a segment that far ahead is not of this connection.
-        if distance > 1 << 30 {
-            return;
-        }
         if segment.flags.has(TcpFlags::FIN) {
-            this.finish_at(offset + data.len() as u64 + u64::from(cut), segment.stamp);
+            this.finish_at(offset + data.len() as u64 + u64::from(cut), segment.stamp, seen);
         }
         if length == 0 || (data.is_empty() && cut == 0) {
             return;
@@ -322,7 +379,7 @@ impl Flow {
             this.pass(offset + data.len() as u64 + u64::from(cut));
             return;
         }
-        this.push(piece, &mut Outlet { id: self.id, half, deliver });
+        this.push(piece, known, &mut Outlet { id: self.id, half, deliver });
     }
 
     fn skip_overdue(
@@ -343,26 +400,79 @@ impl Flow {
                 || (this.early_bytes() > 0 && waiting > room);
             hit |= full;
             if full || this.is_overdue(patience, acks_seen) {
-                this.skip_gap(stamp, &mut Outlet { id: self.id, half, deliver });
+                self.give_up(half, stamp, deliver);
+                self.drain(deliver);
             }
         }
         hit
+    }
+
+    /// Hands up what waits for nothing any more: of both halves the earlier packet first.
+    fn drain(&mut self, deliver: &mut impl FnMut(FlowId, FlowItem<'_>)) {
+        while self.halves.first.waits() || self.halves.second.waits() {
+            let a = self.halves.first.ready(self.halves.second.known());
+            let b = self.halves.second.ready(self.halves.first.known());
+            let Some(half) = earlier(a, b) else { return };
+            self.halves.half_mut(half).release(&mut Outlet { id: self.id, half, deliver });
+        }
+    }
+
+    /// Gives up on what a half waits for: octets of its own, or of the other one.
+    fn give_up(
+        &mut self,
+        half: Half,
+        stamp: Stamp,
+        deliver: &mut impl FnMut(FlowId, FlowItem<'_>),
+    ) {
+        let id = self.id;
+        let this = self.halves.half_mut(half);
+        if this.skip_gap(stamp, &mut Outlet { id, half, deliver }) {
+            return;
+        }
+        let Some((wanted, stamp)) = this.wanted() else { return };
+        let mut out = Outlet { id, half: half.other(), deliver };
+        if !self.halves.half_mut(half.other()).skip_to(wanted, false, stamp, &mut out) {
+            // Each waits for the other, as only packets that contradict each other can.
+            self.halves.half_mut(half).release(&mut Outlet { id, half, deliver });
+        }
+    }
+
+    /// Nothing more comes: hands up everything that waits, and what ended tells it.
+    fn settle(&mut self, stamp: Stamp, deliver: &mut impl FnMut(FlowId, FlowItem<'_>)) {
+        loop {
+            self.drain(deliver);
+            let a = self.halves.first.first_waiting(self.halves.second.known());
+            let b = self.halves.second.first_waiting(self.halves.first.known());
+            let alone = |of: Option<(Stamp, bool)>| of.filter(|of| of.1).map(|of| of.0);
+            let any = || earlier(a.map(|of| of.0), b.map(|of| of.0));
+            let Some(half) = earlier(alone(a), alone(b)).or_else(any) else { break };
+            self.give_up(half, stamp, deliver);
+        }
+        for half in [Half::A, Half::B] {
+            if !self.ignored {
+                let mut out = Outlet { id: self.id, half, deliver };
+                self.halves.half_mut(half).skip_tail(stamp, &mut out);
+            }
+            self.tell_fin(half, u64::MAX, deliver);
+        }
     }
 
     fn tell_fins(&mut self, deliver: &mut impl FnMut(FlowId, FlowItem<'_>)) {
         if !self.halves.first.has_fin() && !self.halves.second.has_fin() {
             return;
         }
-        self.tell_fin(Half::A, deliver);
-        self.tell_fin(Half::B, deliver);
+        for half in [Half::A, Half::B] {
+            let known = self.halves.half(half.other()).known();
+            self.tell_fin(half, known, deliver);
+        }
         if self.halves.first.fin_is_told() && self.halves.second.fin_is_told() {
             self.closed = true;
             self.tell_closed(FlowEnd::Ended, deliver);
         }
     }
 
-    fn tell_fin(&mut self, half: Half, deliver: &mut impl FnMut(FlowId, FlowItem<'_>)) {
-        if let Some(stamp) = self.halves.half_mut(half).take_fin() {
+    fn tell_fin(&mut self, half: Half, known: u64, deliver: &mut impl FnMut(FlowId, FlowItem<'_>)) {
+        if let Some(stamp) = self.halves.half_mut(half).take_fin(known) {
             deliver(self.id, FlowItem::Fin { stamp, by: half });
         }
     }
@@ -376,5 +486,26 @@ impl Flow {
         deliver(self.id, FlowItem::Closed { stamp: self.last, how, totals });
         self.halves.first.clear();
         self.halves.second.clear();
+    }
+}
+
+/// Nobody has a window of 1 GiB, or sends again what lies 16 MiB back: such a segment is not of
+/// this connection.
+fn is_far(distance: i32) -> bool {
+    !(-NEAR..=1 << 30).contains(&distance)
+}
+
+/// Whether the segment lies before the RST of its own half: captured out of order.
+fn precedes(half: Half, segment: &Segment<'_>, (by, _, seq): (Half, Stamp, Seq)) -> bool {
+    half == by && segment.seq.ahead_of(seq) < 0
+}
+
+/// The half whose packet is the earlier one.
+fn earlier(a: Option<Stamp>, b: Option<Stamp>) -> Option<Half> {
+    match (a, b) {
+        (Some(a), Some(b)) if b.before(a) => Some(Half::B),
+        (Some(_), _) => Some(Half::A),
+        (None, Some(_)) => Some(Half::B),
+        (None, None) => None,
     }
 }

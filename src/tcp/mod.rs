@@ -71,7 +71,7 @@ impl FlowTable {
             let id = self.fresh_id();
             let Some(flow) = self.flows.get_mut(slot).and_then(Option::as_mut) else { return };
             *flow = match syn {
-                Some((by, stamp, seq)) => Flow::from_syn(id, key, by, stamp, seq, deliver),
+                Some(syn) => Flow::from_syn(id, key, syn, deliver),
                 None => Flow::open(id, key, half, segment, deliver),
             };
             self.queue.push_back((slot, id));

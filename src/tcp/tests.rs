@@ -255,3 +255,49 @@ fn a_fin_ahead_of_everything_is_not_believed() {
     wire.send('c', 0x11, 103, 500, "").send('s', ACK, 500, 104, "");
     assert_eq!(wire.finish(), "open:c accept gap:c0+3 fin:c CaptureEnd");
 }
+
+#[test]
+fn what_stands_before_what_it_answers_waits_for_it() {
+    let mut wire = greeted();
+    wire.send('s', ACK, 500, 103, "yes").send('c', ACK, 100, 500, "ask");
+    wire.send('s', 0x11, 503, 107, "").send('c', ACK, 106, 503, "").send('c', 0x11, 106, 503, "");
+    wire.send('c', ACK, 103, 503, "bye");
+    assert_eq!(wire.finish(), "open:c accept c0:ask s0:yes c3:bye fin:c fin:s Ended");
+    // What was never captured is waited for as long as packets may come late.
+    let mut wire = greeted();
+    wire.send('c', ACK, 103, 500, "").send('s', ACK, 500, 103, "yes");
+    assert_eq!(wire.log.join(" "), "open:c accept");
+    assert_eq!(wire.finish(), "open:c accept gap:c0+3 s0:yes CaptureEnd");
+}
+
+#[test]
+fn an_rst_before_the_octets_that_it_follows() {
+    let mut wire = greeted();
+    wire.send('s', 0x14, 503, 100, "").send('s', ACK, 500, 100, "bye");
+    assert_eq!(wire.finish(), "open:c accept s0:bye rst:s Ended");
+}
+
+#[test]
+fn a_syn_behind_its_octets_opens_nothing_new() {
+    let mut wire = Wire::new();
+    wire.send('c', ACK, 100, 500, "abc").send('c', ACK, 103, 500, "d");
+    wire.send('c', 2, 99, 0, "").send('s', 0x12, 499, 100, "").send('s', ACK, 500, 104, "x");
+    assert_eq!(wire.finish(), "open:? c0:abc c3:d s0:x CaptureEnd");
+}
+
+#[test]
+fn ports_used_again_with_one_syn_or_none_captured() {
+    let mut wire = greeted();
+    wire.send('c', ACK, 100, 500, "a").send('s', 0x12, 7_000_000, 9_000_000, "");
+    wire.send('c', ACK, 9_000_000, 7_000_001, "new");
+    assert_eq!(wire.finish(), "open:c accept c0:a Reused 1/open:c 1/accept 1/c0:new 1/CaptureEnd");
+    let mut wire = greeted();
+    wire.send('c', ACK, 100, 500, "a").send('c', ACK, 2_000_000_000, 2_500_000_000, "new");
+    wire.send('s', ACK, 2_500_000_000, 2_000_000_003, "x");
+    assert_eq!(wire.finish(), "open:c accept c0:a Reused 1/open:? 1/s0:x 1/CaptureEnd");
+    // A stray that nobody answers changes nothing.
+    let mut wire = greeted();
+    wire.send('c', ACK, 2_000_000_000, 2_500_000_000, "evil").send('c', ACK, 100, 500, "a");
+    wire.send('s', 0x12, 9_000, 8_000, "").send('s', ACK, 500, 101, "b");
+    assert_eq!(wire.finish(), "open:c accept c0:a s0:b CaptureEnd");
+}
