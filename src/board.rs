@@ -3,9 +3,12 @@
 //! Takes what the shards found, gives the read model that text, JSON and screens draw from. Groups
 //! and counts; never alters a verdict.
 
+pub mod detail;
 pub mod group;
+pub mod snapshot;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::vocab::address::{Both, Endpoint, Side};
 use crate::vocab::capture::CaptureFacts;
@@ -15,18 +18,19 @@ use crate::vocab::flow::FlowId;
 use crate::vocab::frame::Transport;
 use crate::vocab::limits::Hit;
 pub use crate::vocab::pair::{Conflict, InferredTimeout, ServerAnswers, Timer};
+use crate::vocab::process::Process;
 pub use crate::vocab::stream::{AnswerTimes, Grpc, StreamCounts, StreamEnd, StreamRow};
 use crate::vocab::time::{Stamp, Timestamp};
 use crate::vocab::verdict::{Cancellation, Finding, Implementation, Verdict};
 
 /// The read model of one run.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Board {
     /// The captures, in the order they were given.
     pub captures: Vec<CaptureFacts>,
     /// HTTP/2 connections, TLS connections that offered h2, and flows to an endpoint that serves
     /// HTTP/2 which never became one; ordered by first packet.
-    pub connections: Vec<ConnectionRow>,
+    pub connections: Vec<Arc<ConnectionRow>>,
     /// TCP flows that are none of these.
     pub other_flows: u64,
     /// Timeouts measured over all connections of a pair.
@@ -37,6 +41,33 @@ pub struct Board {
     pub conflicts: Vec<Conflict>,
     /// Limits that were reached, and how often.
     pub hits: BTreeMap<Hit, u64>,
+    /// Connections that a long live capture no longer lists.
+    pub earlier: Tally,
+}
+
+/// What is left of connections whose rows were let go: numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How many.
+    pub connections: u64,
+    /// Their GOAWAYs.
+    pub goaways: u64,
+    /// Their verdicts by cause.
+    pub causes: BTreeMap<Cause, u64>,
+    /// Their verdicts by blame.
+    pub blame: BTreeMap<Blame, u64>,
+}
+
+impl Tally {
+    /// Adds a connection.
+    pub fn add(&mut self, row: &ConnectionRow) {
+        self.connections += 1;
+        self.goaways += row.goaways.len() as u64;
+        for verdict in row.verdicts() {
+            *self.causes.entry(verdict.cause).or_default() += 1;
+            *self.blame.entry(verdict.blame).or_default() += 1;
+        }
+    }
 }
 
 /// One connection.
@@ -88,6 +119,11 @@ pub struct ConnectionRow {
     pub implementations: Both<Option<Implementation>>,
     /// Limits reached on this connection: what they touch is incomplete.
     pub hits: Vec<Hit>,
+    /// Whether nothing more can come: the connection is over, or the capture is. Until then its
+    /// verdicts are provisional.
+    pub settled: bool,
+    /// Local programs at its ends, in a live capture.
+    pub processes: Both<Option<Arc<Process>>>,
 }
 
 /// TLS facts of a connection.
@@ -151,23 +187,34 @@ pub struct GoawayRow {
     pub verdict: Verdict,
 }
 
+impl ConnectionRow {
+    /// Its verdicts: of GOAWAYs that follow no other, and of an end without one.
+    pub fn verdicts(&self) -> impl Iterator<Item = &Verdict> {
+        let goaways = self.goaways.iter().filter(|goaway| goaway.follows.is_none());
+        goaways.map(|goaway| &goaway.verdict).chain(&self.end_verdict)
+    }
+}
+
 impl Board {
+    /// Its connections with their indices.
+    pub fn rows(&self) -> impl Iterator<Item = (usize, &ConnectionRow)> {
+        self.connections.iter().map(Arc::as_ref).enumerate()
+    }
+
     /// GOAWAYs over all connections.
-    pub fn goaways(&self) -> usize {
-        self.connections.iter().map(|connection| connection.goaways.len()).sum()
+    pub fn goaways(&self) -> u64 {
+        let listed = self.connections.iter().map(|row| row.goaways.len() as u64);
+        listed.fold(self.earlier.goaways, u64::saturating_add)
     }
 
     /// Every verdict: of GOAWAYs that follow no other, and of ends without one.
     pub fn verdicts(&self) -> impl Iterator<Item = &Verdict> {
-        self.connections.iter().flat_map(|connection| {
-            let goaways = connection.goaways.iter().filter(|goaway| goaway.follows.is_none());
-            goaways.map(|goaway| &goaway.verdict).chain(&connection.end_verdict)
-        })
+        self.connections.iter().flat_map(|row| row.verdicts())
     }
 
     /// How often each cause was found.
     pub fn causes(&self) -> BTreeMap<Cause, u64> {
-        let mut counts = BTreeMap::new();
+        let mut counts = self.earlier.causes.clone();
         for verdict in self.verdicts() {
             *counts.entry(verdict.cause).or_default() += 1;
         }
@@ -176,7 +223,7 @@ impl Board {
 
     /// How often each side is to blame.
     pub fn blame(&self) -> BTreeMap<Blame, u64> {
-        let mut counts = BTreeMap::new();
+        let mut counts = self.earlier.blame.clone();
         for verdict in self.verdicts() {
             *counts.entry(verdict.blame).or_default() += 1;
         }

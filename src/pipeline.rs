@@ -3,6 +3,7 @@
 //! packet -> segment -> octets in order -> (TLS) -> HTTP/2 frames -> history -> verdicts in rows.
 //! Drain rule: one packet goes through every room before the next one enters.
 
+pub mod moving;
 mod other;
 pub mod rows;
 
@@ -142,6 +143,16 @@ struct Lane {
     tracker: Option<Box<Tracker>>,
     /// What is known until HTTP/2 is.
     other: Option<Box<OtherFlow>>,
+    /// Whether it waits in [`Lanes::touched`].
+    touched: bool,
+}
+
+/// A flow that is still open.
+pub enum Open<'a> {
+    /// An HTTP/2 connection, its open requests, and what is known of its TLS.
+    Connection(&'a History, u64, Option<TlsFacts>),
+    /// A flow that is not HTTP/2 as far as can be seen.
+    Other(&'a OtherFlow, Option<TlsFacts>),
 }
 
 /// One shard.
@@ -151,6 +162,8 @@ pub struct Pipeline {
     lanes: Lanes,
     /// Flows whose octets are of no use, found while a packet was on its way.
     ignored: Vec<FlowKey>,
+    /// The only pair of endpoints that is followed, where just one is.
+    only: Option<FlowKey>,
 }
 
 struct Lanes {
@@ -159,6 +172,8 @@ struct Lanes {
     scratch: Scratch,
     keys: KeyLog,
     keep_rows: bool,
+    /// Flows on which something happened since they were last looked at, where that is asked for.
+    touched: Option<Vec<FlowId>>,
 }
 
 impl Pipeline {
@@ -178,9 +193,45 @@ impl Pipeline {
                 scratch: Scratch::default(),
                 keys,
                 keep_rows,
+                touched: None,
             },
             ignored: Vec::new(),
+            only: None,
         }
+    }
+
+    /// From now on follows this pair of endpoints alone.
+    pub fn follow_only(&mut self, key: FlowKey) {
+        self.only = Some(key);
+    }
+
+    /// From now on notes on which flows something happens.
+    pub fn note_touched(&mut self) {
+        self.lanes.touched.get_or_insert_default();
+    }
+
+    /// Flows on which something happened since the last call, closed ones among them, at most
+    /// `most`; the rest is for the next call.
+    pub fn touched(&mut self, most: usize) -> Vec<FlowId> {
+        let Some(all) = &mut self.lanes.touched else { return Vec::new() };
+        let rest = all.split_off(most.min(all.len()));
+        let now = std::mem::replace(all, rest);
+        for id in &now {
+            if let Some(lane) = self.lanes.by_flow.get_mut(id) {
+                lane.touched = false;
+            }
+        }
+        now
+    }
+
+    /// A flow as it stands; `None` where it is over.
+    pub fn open(&self, id: FlowId) -> Option<Open<'_>> {
+        let lane = self.lanes.by_flow.get(&id)?;
+        let tls = lane.session.as_ref().and_then(Session::facts);
+        Some(match (&lane.tracker, &lane.other) {
+            (Some(tracker), _) => Open::Connection(tracker.history(), tracker.open_requests(), tls),
+            (None, other) => Open::Other(other.as_deref()?, tls),
+        })
     }
 
     /// Takes one packet through all rooms.
@@ -189,6 +240,9 @@ impl Pipeline {
     /// Why the packet gave no TCP segment: a fact to count, not a failure.
     pub fn push(&mut self, packet: &Packet<'_>, sink: &mut impl Sink) -> Result<(), Skip> {
         let segment = self.packets.decode(packet)?;
+        if self.only.is_some_and(|key| key != FlowKey::of(segment.source, segment.destination).0) {
+            return Ok(());
+        }
         let (lanes, ignored) = (&mut self.lanes, &mut self.ignored);
         self.flows.push(&segment, &mut |id, item| lanes.take(id, &item, ignored, sink));
         for key in self.ignored.drain(..) {
@@ -223,9 +277,15 @@ impl Lanes {
             let reader = Reader::new(key, initiator);
             let other = Some(Box::new(other));
             let session = Some(Session::new());
-            self.by_flow.insert(id, Lane { key, session, reader, tracker: None, other });
+            let lane = Lane { key, session, reader, tracker: None, other, touched: false };
+            self.by_flow.insert(id, lane);
         }
         let Some(lane) = self.by_flow.get_mut(&id) else { return };
+        if let Some(touched) = &mut self.touched
+            && !std::mem::replace(&mut lane.touched, true)
+        {
+            touched.push(id);
+        }
         if let Some(other) = &mut lane.other {
             other.note(item);
         }

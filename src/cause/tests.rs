@@ -123,7 +123,7 @@ impl Talk {
 
     /// What the board says of the first connection.
     pub fn row(&self) -> ConnectionRow {
-        judged(&self.script()).connections.remove(0)
+        judged(&self.script()).connections.remove(0).as_ref().clone()
     }
 
     /// Why it went away.

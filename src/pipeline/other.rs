@@ -54,6 +54,8 @@ pub(super) fn row(flow: &OtherFlow, servers: &BTreeSet<Endpoint>) -> Option<Conn
         answers: AnswerTimes::default(),
         implementations: Both::default(),
         hits: Vec::new(),
+        settled: flow.end.is_some(),
+        processes: Both::default(),
     })
 }
 

@@ -1,6 +1,7 @@
 //! Finished connections become rows of the board.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::board::{Board, ConnectionRow, End, EndHow, GoawayRow, TlsRow};
 use crate::cause::neighbours::{self, Ending, Revision};
@@ -12,6 +13,7 @@ use crate::track::history::History;
 use crate::vocab::address::{Both, Endpoint, Side};
 use crate::vocab::flow::FlowEnd;
 use crate::vocab::frame::Transport;
+use crate::vocab::time::Stamp;
 use crate::vocab::tls::TlsFacts;
 use crate::vocab::verdict::{Implementation, Verdict};
 
@@ -28,12 +30,19 @@ pub struct Rows {
     servers: BTreeSet<Endpoint>,
 }
 
-/// A finished connection: what is shown of it, and what its neighbours are judged by.
-#[derive(Debug)]
-struct Connection {
-    row: ConnectionRow,
+/// A connection: what is shown of it, and what its neighbours are judged by.
+#[derive(Clone, Debug)]
+pub(super) struct Connection {
+    pub(super) row: Arc<ConnectionRow>,
     endings: Vec<Ending>,
     facts: Option<PairFacts>,
+}
+
+impl Connection {
+    /// One that its neighbours say nothing about.
+    pub(super) fn alone(row: ConnectionRow) -> Self {
+        Self { row: Arc::new(row), endings: Vec::new(), facts: None }
+    }
 }
 
 impl Sink for Rows {
@@ -41,9 +50,7 @@ impl Sink for Rows {
         self.servers.insert(history.ends.second);
         let judged = cause::judge(&history);
         self.answered.entry(history.ends.second).or_default().add(&history, &judged);
-        let mut finished = connection(history, judged);
-        finished.row.tls = tls.map(tls_row);
-        self.connections.push(finished);
+        self.connections.push(finished(history, judged, tls));
     }
 
     fn other_flow(&mut self, flow: OtherFlow) {
@@ -60,52 +67,60 @@ impl Rows {
             match other::row(&flow, &self.servers) {
                 Some(row) => {
                     refused.extend(flow.refused.then_some((row.server, row.last)));
-                    self.connections.push(Connection { row, endings: Vec::new(), facts: None });
+                    self.connections.push(Connection::alone(row));
                 }
                 None => other_flows += 1,
             }
         }
         self.connections.sort_by_key(|of| (of.row.first.order(), of.row.flow));
-        let mut connections = Vec::with_capacity(self.connections.len());
-        let mut endings = Vec::new();
-        let mut facts = Vec::new();
-        for (place, of) in self.connections.into_iter().enumerate() {
-            let placed = of.endings.into_iter();
-            endings.extend(placed.map(|end| Ending { place: (place, end.place.1), ..end }));
-            facts.extend(of.facts.map(|facts| PairFacts { place, ..facts }));
-            connections.push(of.row);
+        Board { other_flows, ..second_pass(self.connections, &refused, &self.answered) }
+    }
+}
+
+/// The second pass over connections in order: what neighbours say of each other. `refused` are
+/// servers that refused a connection, and when.
+pub(super) fn second_pass(
+    all: Vec<Connection>,
+    refused: &[(Endpoint, Stamp)],
+    answered: &BTreeMap<Endpoint, Answered>,
+) -> Board {
+    let mut connections = Vec::with_capacity(all.len());
+    let mut endings = Vec::new();
+    let mut facts = Vec::new();
+    for (place, of) in all.into_iter().enumerate() {
+        let placed = of.endings.into_iter();
+        endings.extend(placed.map(|end| Ending { place: (place, end.place.1), ..end }));
+        facts.extend(of.facts.map(|facts| PairFacts { place, ..facts }));
+        connections.push(of.row);
+    }
+    for revision in neighbours::revise(&endings, refused) {
+        let (place, goaway) = revision.place;
+        let Some(row) = connections.get_mut(place) else { continue };
+        let revision = weighed(row, revision);
+        revise(Arc::make_mut(row), goaway, &revision);
+    }
+    for facts in &mut facts {
+        if let Some(row) = connections.get(facts.place) {
+            facts.conclude(row.verdicts(), &row.cancellations);
         }
-        for revision in neighbours::revise(&endings, &refused) {
-            let (place, goaway) = revision.place;
-            let Some(row) = connections.get_mut(place) else { continue };
-            revise(row, goaway, &weighed(row, revision));
+    }
+    for settled in timeouts::settle(&facts) {
+        if let Some(row) = connections.get_mut(settled.place) {
+            settle(Arc::make_mut(row), &settled);
         }
-        for facts in &mut facts {
-            if let Some(row) = connections.get(facts.place) {
-                let leaders = row.goaways.iter().filter(|goaway| goaway.follows.is_none());
-                let verdicts = leaders.map(|goaway| &goaway.verdict).chain(&row.end_verdict);
-                facts.conclude(verdicts, &row.cancellations);
-            }
+        // `facts` has the order of `connections`, without those that have none.
+        let place = facts.binary_search_by_key(&settled.place, |facts| facts.place);
+        if let Some(facts) = place.ok().and_then(|place| facts.get_mut(place)) {
+            facts.learn(&settled);
         }
-        for settled in timeouts::settle(&facts) {
-            if let Some(row) = connections.get_mut(settled.place) {
-                settle(row, &settled);
-            }
-            // `facts` has the order of `connections`, without those that have none.
-            let place = facts.binary_search_by_key(&settled.place, |facts| facts.place);
-            if let Some(facts) = place.ok().and_then(|place| facts.get_mut(place)) {
-                facts.learn(&settled);
-            }
-        }
-        let inferred_timeouts = timeouts::infer(&facts);
-        Board {
-            conflicts: conflicts::find(&facts, &inferred_timeouts, &self.answered),
-            server_answers: timeouts::answers(&self.answered),
-            inferred_timeouts,
-            connections,
-            other_flows,
-            ..Board::default()
-        }
+    }
+    let inferred_timeouts = timeouts::infer(&facts);
+    Board {
+        conflicts: conflicts::find(&facts, &inferred_timeouts, answered),
+        server_answers: timeouts::answers(answered),
+        inferred_timeouts,
+        connections,
+        ..Board::default()
     }
 }
 
@@ -202,10 +217,33 @@ fn ending(scene: &Scene<'_>, verdict: &Verdict, index: Option<usize>) -> Option<
     })
 }
 
-fn connection(history: History, mut judged: Judged) -> Connection {
+/// The row of a connection that is over.
+pub(super) fn finished(mut history: History, judged: Judged, tls: Option<TlsFacts>) -> Connection {
+    let streams = std::mem::take(&mut history.rows);
+    let mut row = connection(&history, judged, tls);
+    let shown = Arc::make_mut(&mut row.row);
+    shown.stream_list = streams;
+    shown.settled = true;
+    row
+}
+
+/// The row of a connection that goes on, with so many requests open.
+pub(super) fn running(history: &History, open: u64, tls: Option<TlsFacts>) -> Connection {
+    let mut judged = cause::judge(history);
+    judged.end = None; // what is still open when it ends is not known yet
+    let mut row = connection(history, judged, tls);
+    let shown = Arc::make_mut(&mut row.row);
+    shown.streams.unfinished = open;
+    for loss in &history.losses {
+        *shown.lost_bytes.side_mut(loss.by) += loss.bytes;
+    }
+    row
+}
+
+fn connection(history: &History, mut judged: Judged, tls: Option<TlsFacts>) -> Connection {
     let speak = Both {
-        first: implementation::of_side(&history, Side::Client),
-        second: implementation::of_side(&history, Side::Server),
+        first: implementation::of_side(history, Side::Client),
+        second: implementation::of_side(history, Side::Server),
     };
     for ((_, verdict), goaway) in judged.goaways.iter_mut().zip(&history.goaways) {
         let sender = || speak.side(goaway.by).clone();
@@ -215,21 +253,26 @@ fn connection(history: History, mut judged: Judged) -> Connection {
         let sender = || speak.side(by).clone();
         verdict.implementation = verdict.implementation.take().or_else(sender);
     }
-    let endings = endings(&history, &judged);
-    let facts = Some(PairFacts::of(&history, &judged, &speak));
-    Connection { row: row(history, judged, speak), endings, facts }
+    let endings = endings(history, &judged);
+    let facts = Some(PairFacts::of(history, &judged, &speak));
+    let mut row = row(history, judged, speak);
+    if tls.is_some() {
+        row.transport = Transport::Tls;
+    }
+    row.tls = tls.map(tls_row);
+    Connection { row: Arc::new(row), endings, facts }
 }
 
 fn row(
-    history: History,
+    history: &History,
     judged: Judged,
     implementations: Both<Option<Implementation>>,
 ) -> ConnectionRow {
-    let end = end_of(&history);
+    let end = end_of(history);
     let closed_at = history.tcp_end().map(|(stamp, ..)| stamp.at);
-    let one_sided = one_sided(&history);
-    let http2 = speaks_http2(&history);
-    let goaways = history.goaways.into_iter().zip(judged.goaways);
+    let one_sided = one_sided(history);
+    let http2 = speaks_http2(history);
+    let goaways = history.goaways.iter().zip(judged.goaways);
     ConnectionRow {
         flow: history.flow,
         client: history.ends.first,
@@ -252,18 +295,20 @@ fn row(
                 by: goaway.by,
                 code: goaway.code,
                 last_stream_id: goaway.last_stream_id,
-                debug: goaway.debug,
+                debug: goaway.debug.clone(),
                 follows,
                 verdict,
             })
             .collect(),
         end_verdict: judged.end,
         cancellations: judged.cancellations,
-        findings: history.findings,
-        stream_list: history.rows,
+        findings: history.findings.clone(),
+        stream_list: Vec::new(),
         answers: history.answers.times(),
         implementations,
-        hits: history.hits,
+        hits: history.hits.clone(),
+        settled: false,
+        processes: Both::default(),
     }
 }
 

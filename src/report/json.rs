@@ -113,7 +113,8 @@ impl Serialize for Summary<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let board = self.0;
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("connections", &board.connections.len())?;
+        let connections = board.connections.len() as u64;
+        map.serialize_entry("connections", &(connections + board.earlier.connections))?;
         map.serialize_entry("other_flows", &board.other_flows)?;
         map.serialize_entry("goaways", &board.goaways())?;
         map.serialize_entry("causes", &board.causes())?;

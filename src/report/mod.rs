@@ -35,7 +35,7 @@ impl Pick {
     /// The rows that were asked for, with their indices.
     pub fn rows<'b>(&self, board: &'b Board) -> impl Iterator<Item = (usize, &'b ConnectionRow)> {
         let pick = *self;
-        board.connections.iter().enumerate().filter(move |(index, row)| {
+        board.rows().filter(move |(index, row)| {
             let number = index.saturating_add(1);
             let has = |stream| row.stream_list.iter().any(|known| known.id == stream);
             pick.connection.is_none_or(|wanted| wanted == number) && pick.stream.is_none_or(has)

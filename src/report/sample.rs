@@ -1,10 +1,11 @@
 //! A board made by hand, after the capture this project comes from.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::board::{
     AnswerTimes, Board, Conflict, ConnectionRow, End, EndHow, GoawayRow, Grpc, InferredTimeout,
-    ServerAnswers, StreamCounts, StreamEnd, StreamRow, TlsRow,
+    ServerAnswers, StreamCounts, StreamEnd, StreamRow, Tally, TlsRow,
 };
 use crate::vocab::address::{Both, Endpoint, Side};
 use crate::vocab::capture::{CaptureFacts, Damage};
@@ -139,6 +140,8 @@ fn quiet(port: u16) -> ConnectionRow {
         answers: AnswerTimes { count: 15, min: 0.001, median: 0.002, max: 0.003 },
         implementations: Both::default(),
         hits: Vec::new(),
+        settled: true,
+        processes: Both::default(),
     }
 }
 
@@ -212,7 +215,7 @@ fn facts() -> CaptureFacts {
 pub(super) fn seed() -> Board {
     Board {
         captures: vec![facts()],
-        connections: vec![seed_connection(), quiet(44222)],
+        connections: vec![Arc::new(seed_connection()), Arc::new(quiet(44222))],
         other_flows: 0,
         ..Board::default()
     }
@@ -241,8 +244,7 @@ pub(super) fn reload() -> Board {
         ..quiet(50_000)
     };
     let mut board = seed();
-    board.connections = (0..20).map(drained).collect();
-    board.connections.push(survivor);
+    board.connections = (0..20).map(drained).chain([survivor]).map(Arc::new).collect();
     board
 }
 
@@ -250,7 +252,7 @@ pub(super) fn reload() -> Board {
 pub(super) fn storm() -> Board {
     let mut board = seed();
     let alike = |n: u16| ConnectionRow { client: endpoint(41_000 + n), ..seed_connection() };
-    board.connections.extend((0..29).map(alike));
+    board.connections.extend((0..29).map(alike).map(Arc::new));
     board
 }
 
@@ -285,7 +287,7 @@ pub(super) fn trouble() -> Board {
     damaged.skipped = [(Skip::NotTcp(17), 4), (Skip::Fragment, 2)].into();
     Board {
         captures: vec![damaged, facts()],
-        connections: vec![row],
+        connections: vec![Arc::new(row)],
         other_flows: 3,
         inferred_timeouts: vec![InferredTimeout {
             kind: Cause::IdleTimeout.into(),
@@ -317,5 +319,6 @@ pub(super) fn trouble() -> Board {
             late_max: 10.069,
         }],
         hits: [(Hit::Resets, 1)].into(),
+        earlier: Tally::default(),
     }
 }

@@ -8,7 +8,7 @@ use super::style::{Ink, Page, Style, count, cut_short, shortened, span};
 use super::time::{Clock, TimeStyle};
 use super::{Pick, hit_meaning, skip_reason};
 use crate::board::group::{Group, Standing, groups};
-use crate::board::{Board, ConnectionRow, InferredTimeout, ServerAnswers};
+use crate::board::{Board, InferredTimeout, ServerAnswers};
 use crate::vocab::address::Side;
 use crate::vocab::cause::Blame;
 use crate::vocab::verdict::ConfiguredIn;
@@ -97,7 +97,7 @@ impl<W: Write> Report<'_, W> {
         }
         let mut reasons: BTreeMap<(String, Blame), usize> = BTreeMap::new();
         let mut troubled = 0_usize;
-        let rows = self.board.connections.iter();
+        let rows = self.board.rows().map(|(_, row)| row);
         for verdict in rows.filter(|row| row.standing() == Standing::Trouble).map(|row| row.lead())
         {
             troubled = troubled.saturating_add(1);
@@ -110,8 +110,8 @@ impl<W: Write> Report<'_, W> {
             *number = number.saturating_add(1);
         }
         if troubled == 0 {
-            let rows = self.board.connections.iter();
-            let cancelled: usize = rows.map(ConnectionRow::victims).sum();
+            let rows = self.board.rows();
+            let cancelled: usize = rows.map(|(_, row)| row.victims()).sum();
             let but = match cancelled {
                 0 => String::new(),
                 some => format!(", but {} cancelled", were(some)),
@@ -181,7 +181,7 @@ impl<W: Write> Report<'_, W> {
 
     fn connections(&mut self) -> io::Result<()> {
         let board = self.board;
-        let all = groups(board.connections.iter().enumerate());
+        let all = groups(board.rows());
         let troubled = all.iter().filter(|group| group.standing != Standing::Orderly).count();
         // Where nothing is wrong, the few that there are may be told in full.
         let blocks =

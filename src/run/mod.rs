@@ -1,6 +1,9 @@
 //! Floor 5: reads captures through the pipeline into the board. The only place with threads and
 //! clocks.
 
+mod detail;
 pub mod offline;
 mod progress;
+mod publish;
 mod secrets;
+pub mod watch;

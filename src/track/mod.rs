@@ -126,6 +126,11 @@ impl Tracker {
         &self.history
     }
 
+    /// Requests of the client that are open now.
+    pub fn open_requests(&self) -> u64 {
+        self.open_of.first
+    }
+
     /// The finished record.
     pub fn into_history(self) -> History {
         self.history

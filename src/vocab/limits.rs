@@ -38,6 +38,11 @@ pub struct Limits {
     pub datagram_bytes: usize,
     /// Tunnel headers removed from one packet.
     pub tunnel_depth: usize,
+    /// Octets of frames that the detail of one connection keeps for a screen: about a million
+    /// DATA frames, or a hundred thousand header lists.
+    pub detail_bytes: usize,
+    /// Streams that the detail of one connection keeps.
+    pub detail_streams: usize,
 }
 
 impl Default for Limits {
@@ -60,6 +65,8 @@ impl Default for Limits {
             fragmented_datagrams: 1024,
             datagram_bytes: 65_535,
             tunnel_depth: 8,
+            detail_bytes: 128 * 1024 * 1024,
+            detail_streams: 1 << 18,
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod header;
 pub mod limits;
 pub mod packet;
 pub mod pair;
+pub mod process;
 pub mod rule;
 pub mod segment;
 pub mod setting;

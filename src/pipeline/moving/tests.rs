@@ -1,0 +1,139 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::board::ConnectionRow;
+use crate::exchange;
+use crate::vocab::cause::Cause;
+use crate::vocab::limits::Limits;
+use crate::vocab::packet::{LinkType, Packet};
+use crate::vocab::time::Timestamp;
+
+/// A pipeline with its moving board.
+struct Stage {
+    pipeline: Pipeline,
+    rows: Moving,
+    packets: u64,
+}
+
+impl Stage {
+    fn new(most: usize) -> Self {
+        let mut pipeline = Pipeline::new(&Limits::default(), &[], false);
+        pipeline.note_touched();
+        Self { pipeline, rows: Moving::new(most), packets: 0 }
+    }
+
+    /// Plays the lines of a script from `from` (packets) on.
+    fn play(&mut self, script: &str, range: std::ops::RangeFrom<usize>, until: i64) -> usize {
+        let packets = exchange::packets(script).unwrap();
+        let mut played = range.start;
+        for (at, data) in &packets[range] {
+            if *at >= until {
+                break;
+            }
+            self.packets += 1;
+            played += 1;
+            let packet = Packet {
+                stamp: Stamp::new(0, self.packets, Timestamp(*at)),
+                link: LinkType::ETHERNET,
+                data,
+                wire_length: data.len() as u32,
+                fcs_length: 0,
+            };
+            self.pipeline.push(&packet, &mut self.rows).unwrap();
+        }
+        played
+    }
+
+    fn look(&mut self) -> Vec<Arc<ConnectionRow>> {
+        self.rows.look(&mut self.pipeline, usize::MAX);
+        self.rows.board().connections
+    }
+}
+
+const GOAWAY: &str = "\
+0 SYN
+1 C> PREFACE
++ SETTINGS
+2 S> SETTINGS
+3 C> SETTINGS ACK
+3 S> SETTINGS ACK
+10 C> HEADERS 1 END_STREAM :method=GET :path=/
+20 S> HEADERS 1 END_STREAM :status=200
+5020 S> GOAWAY 1 NO_ERROR
+6000 S> FIN
+6001 C> FIN
+";
+
+fn millis(millis: i64) -> i64 {
+    exchange::packets(GOAWAY).unwrap()[0].0 + millis * 1_000_000
+}
+
+#[test]
+fn a_verdict_is_provisional_at_the_goaway_and_settled_after_the_close() {
+    let mut stage = Stage::new(10);
+    let played = stage.play(GOAWAY, 0.., millis(4000));
+    let rows = stage.look();
+    assert!(rows[0].goaways.is_empty() && !rows[0].settled);
+    let played = stage.play(GOAWAY, played.., millis(5500));
+    let rows = stage.look();
+    assert_eq!(rows[0].goaways[0].verdict.cause, Cause::IdleTimeout);
+    assert!(!rows[0].settled);
+    stage.play(GOAWAY, played.., i64::MAX);
+    let rows = stage.look();
+    assert_eq!(rows.len(), 1);
+    assert!(rows[0].settled);
+    assert_eq!(rows[0].goaways[0].verdict.cause, Cause::IdleTimeout);
+}
+
+#[test]
+fn an_end_is_not_judged_before_it_is_one() {
+    let script = "0 SYN\n1 C> PREFACE\n+ SETTINGS\n2 S> SETTINGS\n\
+                  3 C> HEADERS 1 END_STREAM :method=GET\n50 S> FIN\n5000 C> FIN\n";
+    let first = exchange::packets(script).unwrap()[0].0;
+    let mut stage = Stage::new(10);
+    let played = stage.play(script, 0.., first + 1_000_000_000);
+    let rows = stage.look();
+    assert!(rows[0].end_verdict.is_none() && !rows[0].settled);
+    assert_eq!(rows[0].streams.unfinished, 1);
+    stage.play(script, played.., i64::MAX);
+    assert!(stage.look()[0].end_verdict.is_some());
+}
+
+#[test]
+fn rows_that_did_not_change_are_shared() {
+    let script = format!("{GOAWAY}@2 9000 SYN\n@2 9001 C> PREFACE\n@2 + SETTINGS\n");
+    let mut stage = Stage::new(10);
+    let played = stage.play(GOAWAY, 0.., i64::MAX);
+    let before = stage.look();
+    stage.play(&script.replace("@2 +", "+"), played.., i64::MAX);
+    let after = stage.look();
+    assert_eq!(after.len(), 2);
+    assert!(Arc::ptr_eq(&before[0], &after[0]));
+    let again = stage.look();
+    assert!(Arc::ptr_eq(&after[1], &again[1]));
+}
+
+#[test]
+fn rows_beyond_the_bound_stay_in_the_numbers() {
+    let lines = |at: u32| {
+        let begin = format!("{at} SYN\n{at} C> PREFACE\n+ SETTINGS\n{at} S> SETTINGS\n");
+        let end = format!("{} S> GOAWAY 0 NO_ERROR\n{0} S> FIN\n{0} C> FIN\n", at + 5000);
+        format!("{begin}{end}")
+    };
+    let script: String = (1..=5)
+        .map(|n| {
+            let of = |line: &str| match line.starts_with('+') {
+                true => format!("{line}\n"),
+                false => format!("@{n} {line}\n"),
+            };
+            lines(n * 10_000).lines().map(of).collect::<String>()
+        })
+        .collect();
+    let mut stage = Stage::new(2);
+    stage.play(&script, 0.., i64::MAX);
+    stage.rows.look(&mut stage.pipeline, usize::MAX);
+    let board = stage.rows.board();
+    assert_eq!((board.connections.len(), board.earlier.connections), (2, 3));
+    assert_eq!(board.goaways(), 5);
+    assert_eq!(board.causes().values().sum::<u64>(), 5);
+}

@@ -1,0 +1,235 @@
+//! Reads in the background and shows the moving board meanwhile.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::{self, JoinHandle};
+
+use crate::board::ConnectionRow;
+use crate::board::detail::Detail;
+use crate::board::snapshot::{Feed, Progress, Snapshot, State};
+use crate::capture::Source;
+#[cfg(feature = "live")]
+use crate::capture::filter::Filter;
+use crate::error::Error;
+use crate::pipeline::Pipeline;
+use crate::pipeline::moving::Moving;
+use crate::vocab::packet::Skip;
+
+use super::detail::{self, Wanted};
+use super::offline::Job;
+use super::publish::{Latest, Now, Publisher};
+use super::secrets;
+
+/// A reading that goes on in the background until it ends, is stopped, or is dropped.
+pub struct Watch {
+    job: Arc<Job>,
+    latest: Arc<Latest>,
+    stop: Arc<AtomicBool>,
+    details: Mutex<VecDeque<(Wanted, Arc<RwLock<Arc<Detail>>>)>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    /// Begins to read files. What cannot be opened at all is an error here; what breaks later is
+    /// told by the snapshots.
+    ///
+    /// # Errors
+    /// Where an input cannot be read at all.
+    pub fn files(job: Job) -> Result<Self, Error> {
+        #[cfg(feature = "live")]
+        let filter = job.filter.as_deref().map(Filter::new).transpose()?;
+        let source = Source::open(&job.files)?;
+        let job = Arc::new(job);
+        let latest = Arc::new(Latest::default());
+        let stop = Arc::new(AtomicBool::new(false));
+        let reading = Reading {
+            job: Arc::clone(&job),
+            source,
+            #[cfg(feature = "live")]
+            filter,
+            skips: vec![BTreeMap::new(); job.files.len()],
+            rows: Moving::new(usize::MAX),
+            publisher: Publisher::new(Arc::clone(&latest)),
+            stop: Arc::clone(&stop),
+        };
+        let reader = thread::spawn(move || reading.run());
+        let details = Mutex::default();
+        Ok(Self { job, latest, stop, details, reader: Some(reader) })
+    }
+
+    /// Stops reading: what was read until now is what there is. Waits for the last snapshot.
+    pub fn stop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(reader) = self.reader.take() {
+            // A reader that panicked has left its last snapshot.
+            let _ = reader.join();
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Feed for Watch {
+    fn latest(&self) -> Arc<Snapshot> {
+        self.latest.get()
+    }
+
+    fn detail(&self, row: &ConnectionRow) -> Arc<Detail> {
+        let wanted = Wanted::of(row);
+        let mut details = self.details.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, known)) = details.iter().find(|(of, _)| *of == wanted) {
+            return Arc::clone(&known.read().unwrap_or_else(PoisonError::into_inner));
+        }
+        // One that has grown shows what is known of it until it was read again.
+        let before = details.iter().position(|(of, _)| of.is_of(&wanted));
+        let before = before.and_then(|place| details.remove(place));
+        let shown = before.map(|(_, known)| known).unwrap_or_default();
+        if details.len() >= DETAILS {
+            details.pop_front();
+        }
+        details.push_back((wanted, Arc::clone(&shown)));
+        let found = Arc::clone(&shown.read().unwrap_or_else(PoisonError::into_inner));
+        let (job, stop) = (Arc::clone(&self.job), Arc::clone(&self.stop));
+        thread::spawn(move || {
+            let detail = Arc::new(detail::read(&job, wanted, &stop));
+            *shown.write().unwrap_or_else(PoisonError::into_inner) = detail;
+        });
+        found
+    }
+}
+
+/// What the background thread has.
+struct Reading {
+    job: Arc<Job>,
+    source: Source,
+    #[cfg(feature = "live")]
+    filter: Option<Filter>,
+    skips: Vec<BTreeMap<Skip, u64>>,
+    rows: Moving,
+    publisher: Publisher,
+    stop: Arc<AtomicBool>,
+}
+
+impl Reading {
+    fn run(mut self) {
+        let secrets = secrets::gather(&self.job);
+        let error = secrets.as_ref().err().map(ToString::to_string);
+        let secrets = secrets.unwrap_or_default();
+        let mut pipeline = Pipeline::new(&self.job.limits, &secrets, self.job.streams);
+        pipeline.note_touched();
+        let mut packets = 0_u64;
+        loop {
+            packets += 1;
+            if packets.is_multiple_of(LOOK_EVERY) {
+                if self.stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                if self.publisher.is_due() {
+                    self.publish(&mut pipeline, State::Reading, error.clone());
+                }
+            }
+            let Some(packet) = self.source.next() else { break };
+            #[cfg(feature = "live")]
+            if self.filter.as_mut().is_some_and(|filter| !filter.passes(&packet)) {
+                continue;
+            }
+            if let Err(skip) = pipeline.push(&packet, &mut self.rows)
+                && let Some(skips) = self.skips.get_mut(packet.stamp.capture())
+            {
+                *skips.entry(skip).or_default() += 1;
+            }
+        }
+        pipeline.finish(&mut self.rows);
+        self.publish(&mut pipeline, State::Ended, error);
+    }
+
+    fn publish(&mut self, pipeline: &mut Pipeline, state: State, error: Option<String>) {
+        let mut captures = self.source.facts();
+        for (facts, skipped) in captures.iter_mut().zip(&self.skips) {
+            facts.skipped = skipped.clone();
+        }
+        let progress = Progress {
+            read: self.source.bytes_read(),
+            total: self.source.total_bytes(),
+            packets: captures.iter().map(|facts| facts.packets).sum(),
+        };
+        self.publisher.publish(&mut self.rows, pipeline, Now { captures, state, error, progress });
+    }
+}
+
+/// Packets between two looks at the clock: about a millisecond.
+const LOOK_EVERY: u64 = 1_024;
+/// Connections whose details are remembered.
+const DETAILS: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::board::detail::DetailState;
+    use crate::run::offline;
+
+    fn job(name: &str) -> Job {
+        let captures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("captures");
+        Job { files: vec![captures.join(name)], ..Job::default() }
+    }
+
+    fn patiently<T>(mut look: impl FnMut() -> Option<T>) -> T {
+        let begun = Instant::now();
+        loop {
+            if let Some(found) = look() {
+                return found;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "nothing came");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn the_last_snapshot_says_what_the_report_says() {
+        let names = ["servers/nginx-reload.pcap", "servers/preface-missing.pcap"];
+        for name in names.into_iter().chain(["tls/tls13_dsb_late.pcapng"]) {
+            let job = job(name);
+            let report = offline::report(&job).unwrap();
+            let watch = Watch::files(job).unwrap();
+            let last = patiently(|| Some(watch.latest()).filter(|s| s.state == State::Ended));
+            assert_eq!(format!("{:?}", last.board), format!("{report:?}"), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_detail_has_the_frames_and_streams_of_its_connection_alone() {
+        let job = job("stacks/vertx-client-timeout-goaway1-10s.pcap");
+        let mut wanted = Vec::new();
+        let _ = offline::frames(&job, |number, frame| {
+            if number == 1 {
+                wanted.push((frame.stamp, frame.head));
+            }
+            Ok::<(), ()>(())
+        });
+        wanted.sort_by_key(|(stamp, _)| stamp.order());
+        let watch = Watch::files(job).unwrap();
+        let last = patiently(|| Some(watch.latest()).filter(|s| s.state == State::Ended));
+        let row = &last.board.connections[0];
+        let detail = patiently(|| {
+            Some(watch.detail(row)).filter(|detail| detail.state != DetailState::Reading)
+        });
+        let found: Vec<_> = detail.frames.iter().map(|frame| (frame.stamp, frame.head)).collect();
+        assert!(!found.is_empty());
+        assert_eq!(found, wanted);
+        let opened = row.streams.opened as usize;
+        assert_eq!(detail.streams.iter().filter(|s| s.opened.is_some()).count(), opened);
+    }
+
+    #[test]
+    fn what_is_no_capture_is_an_error_at_once() {
+        assert!(Watch::files(job("README.md")).is_err());
+        assert!(Watch::files(job("nothing.pcap")).is_err());
+    }
+}
