@@ -21,12 +21,15 @@ use super::offline::Job;
 use super::publish::{Latest, Now, Publisher};
 use super::secrets;
 
+/// Where a detail will be.
+type Slot = Arc<RwLock<Arc<Detail>>>;
+
 /// A reading that goes on in the background until it ends, is stopped, or is dropped.
 pub struct Watch {
     job: Arc<Job>,
     latest: Arc<Latest>,
     stop: Arc<AtomicBool>,
-    details: Mutex<VecDeque<(Wanted, Arc<RwLock<Arc<Detail>>>)>>,
+    details: Mutex<VecDeque<(Wanted, Slot)>>,
     reader: Option<JoinHandle<()>>,
 }
 
