@@ -3,6 +3,7 @@
 //! packet -> segment -> octets in order -> (TLS) -> HTTP/2 frames -> history -> verdicts in rows.
 //! Drain rule: one packet goes through every room before the next one enters.
 
+pub mod detail;
 pub mod moving;
 mod other;
 pub mod rows;

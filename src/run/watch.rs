@@ -13,10 +13,11 @@ use crate::capture::Source;
 use crate::capture::filter::Filter;
 use crate::error::Error;
 use crate::pipeline::Pipeline;
+use crate::pipeline::detail::Wanted;
 use crate::pipeline::moving::Moving;
 use crate::vocab::packet::Skip;
 
-use super::detail::{self, Wanted};
+use super::detail;
 use super::offline::Job;
 use super::publish::{Latest, Now, Publisher};
 use super::secrets;

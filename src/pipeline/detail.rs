@@ -1,0 +1,116 @@
+//! One connection in detail: its frames and streams, picked out of everything that passes.
+
+use crate::board::ConnectionRow;
+use crate::board::detail::{Detail, FrameRow};
+use crate::track::history::History;
+use crate::vocab::address::FlowKey;
+use crate::vocab::flow::FlowId;
+use crate::vocab::frame::Frame;
+use crate::vocab::limits::Limits;
+use crate::vocab::time::Stamp;
+use crate::vocab::tls::TlsFacts;
+
+use super::Sink;
+
+/// What names a connection over all readings of the same captures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    key: FlowKey,
+    first: Stamp,
+    last: Stamp,
+}
+
+impl Wanted {
+    /// What names this one.
+    pub fn of(row: &ConnectionRow) -> Self {
+        let (key, _) = FlowKey::of(row.client, row.server);
+        Self { key, first: row.first, last: row.last }
+    }
+
+    /// Whether it is the same connection, be it longer by now.
+    pub fn is_of(&self, other: &Self) -> bool {
+        (self.key, self.first) == (other.key, other.first)
+    }
+}
+
+/// Collects frames and streams of one connection; whatever else comes is let go.
+pub struct Collector {
+    wanted: Wanted,
+    detail: Detail,
+    /// Octets that `detail` holds.
+    weight: usize,
+    most: usize,
+    most_streams: usize,
+    /// The flow whose frames are being collected.
+    current: Option<FlowId>,
+    found: bool,
+}
+
+impl Collector {
+    /// For this connection, within `limits`.
+    pub fn new(wanted: Wanted, limits: &Limits) -> Self {
+        Self {
+            wanted,
+            detail: Detail::default(),
+            weight: 0,
+            most: limits.detail_bytes,
+            most_streams: limits.detail_streams,
+            current: None,
+            found: false,
+        }
+    }
+
+    /// The endpoints that have to be followed.
+    pub fn key(&self) -> FlowKey {
+        self.wanted.key
+    }
+
+    /// Whether the connection is over, so that no more will come.
+    pub fn is_done(&self) -> bool {
+        self.found
+    }
+
+    /// What was found.
+    pub fn into_detail(self) -> Detail {
+        let mut detail = self.detail;
+        detail.frames.sort_by_key(|frame| frame.stamp.order());
+        detail
+    }
+
+    /// Another connection of the same endpoints begins.
+    fn begin(&mut self, flow: FlowId) {
+        if self.current != Some(flow) {
+            self.current = Some(flow);
+            self.detail = Detail::default();
+            self.weight = 0;
+        }
+    }
+}
+
+impl Sink for Collector {
+    fn frame(&mut self, flow: FlowId, frame: &Frame<'_>) {
+        if self.found {
+            return;
+        }
+        self.begin(flow);
+        if self.weight >= self.most {
+            self.detail.frames_beyond += 1;
+            return;
+        }
+        let row = FrameRow::of(frame);
+        self.weight += row.weight();
+        self.detail.frames.push(row);
+    }
+
+    fn connection(&mut self, history: History, _tls: Option<TlsFacts>) {
+        if self.found || history.first != self.wanted.first {
+            return;
+        }
+        self.begin(history.flow);
+        self.detail.streams = history.rows;
+        let beyond = self.detail.streams.len().saturating_sub(self.most_streams);
+        self.detail.streams.truncate(self.most_streams);
+        self.detail.streams_beyond = beyond as u64;
+        self.found = true;
+    }
+}
