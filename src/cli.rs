@@ -353,6 +353,9 @@ fn frames(arguments: &FramesArgs, runner: &impl Runner) -> Exit {
     let out = io::BufWriter::with_capacity(BUFFER, io::stdout().lock());
     let several = inputs.files.len() > 1;
     let mut writer = FrameWriter::new(out, format, arguments.headers, several);
+    if inputs.files.iter().any(|file| file.as_os_str() == "-") {
+        writer = writer.at_once();
+    }
     match runner.frames(&inputs, &mut writer) {
         Ok(captures) => {
             warn(&captures);

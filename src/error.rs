@@ -39,6 +39,15 @@ pub enum Error {
         /// File name as the user gave it.
         file: String,
     },
+    /// A compressed file that ends before anything of it can be unpacked.
+    #[error(
+        "{file}: is compressed and cut short before its first whole block, nothing of it can be \
+         unpacked; copy or compress it again"
+    )]
+    CutShort {
+        /// File name as the user gave it.
+        file: String,
+    },
     /// Text where a capture is needed.
     #[error("{file}: is a text file; give a pcap or pcapng capture (tcpdump -w, dumpcap)")]
     Text {

@@ -206,7 +206,7 @@ fn read_header(
             Ok(0) => return Err(Error::ShortHeader { file }),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                return Err(Error::ShortHeader { file });
+                return Err(Error::CutShort { file });
             }
             Err(source) => return Err(Error::Io { file, operation: "read it", source }),
         }

@@ -359,6 +359,13 @@ mod tests {
         let zst = zstd::stream::encode_all(&file[..], 1).unwrap();
         let (packets, facts) = read(&zst[..zst.len() - 3]);
         assert_eq!((packets.len(), facts.damage.unwrap().packet), (1, 2));
+        // Not one block of it is whole.
+        let folder = Folder::new();
+        let file = Pcap::little().packet(1, &[7; 5_000], 5_000).done();
+        let zst = zstd::stream::encode_all(&file[..], 1).unwrap();
+        let path = folder.file("short", &zst[..zst.len() - 3]);
+        let error = Source::open(&[path]).err().unwrap().to_string();
+        assert!(error.contains("compressed and cut short"), "{error}");
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub(super) fn ethernet(frame: &[u8], short: Skip) -> Result<Layer<'_>, Skip> {
 }
 
 /// IEEE 802.3 with a length: only SNAP with an EtherType (RFC 1042) may hold IP.
-fn llc(length: u16, data: &[u8]) -> Result<Layer<'_>, Skip> {
+pub(super) fn llc(length: u16, data: &[u8]) -> Result<Layer<'_>, Skip> {
     match data {
         [0xaa, 0xaa, 0x03, 0, 0, 0 | 0xf8, high, low, rest @ ..] => {
             Ok(Layer::EtherType(u16::from_be_bytes([*high, *low]), rest))

@@ -4,7 +4,7 @@ use etherparse::{SingleVlanHeaderSlice, UdpHeaderSlice};
 
 use super::link::{ETHER_TYPE_AT, ETHER_TYPE_MIN, IPV4, IPV6};
 use super::{Layer, link, u16_at};
-use crate::vocab::packet::Skip;
+use crate::vocab::packet::{Skip, Tunnel};
 
 /// Removes the header that an EtherType other than IP's announces.
 pub(super) fn ether_type(kind: u16, data: &[u8], short: Skip) -> Result<Layer<'_>, Skip> {
@@ -33,7 +33,7 @@ fn vlan(data: &[u8], short: Skip) -> Result<Layer<'_>, Skip> {
     let tag = SingleVlanHeaderSlice::from_slice(data).map_err(|_| short)?;
     let rest = data.get(tag.slice().len()..).unwrap_or_default();
     match tag.ether_type().0 {
-        length if length < ETHER_TYPE_MIN => Err(Skip::NotIp(length)),
+        length if length < ETHER_TYPE_MIN => link::llc(length, rest),
         kind => Ok(Layer::EtherType(kind, rest)),
     }
 }
@@ -109,8 +109,11 @@ fn gre(data: &[u8], short: Skip) -> Result<Layer<'_>, Skip> {
     let flags = u16_at(data, 0).ok_or(short)?;
     let kind = u16_at(data, 2).ok_or(short)?;
     let version = flags & GRE_VERSION;
-    if version > 1 || flags & GRE_ROUTING != 0 {
-        return Err(Skip::NotTcp(GRE));
+    if version > 1 {
+        return Err(Skip::Tunnel(Tunnel::GreVersion));
+    }
+    if flags & GRE_ROUTING != 0 {
+        return Err(Skip::Tunnel(Tunnel::GreRouting));
     }
     let mut octets = 4;
     for flag in [GRE_CHECKSUM, GRE_KEY, GRE_SEQUENCE] {
@@ -130,8 +133,10 @@ fn gre(data: &[u8], short: Skip) -> Result<Layer<'_>, Skip> {
             let octets = if subheader { ERSPAN_3 + ERSPAN_3_SUBHEADER } else { ERSPAN_3 };
             rest.get(octets..).map(Layer::Ethernet).ok_or(short)
         }
-        _ if kind < ETHER_TYPE_MIN => Err(Skip::NotIp(kind)),
-        _ => Ok(Layer::EtherType(kind, rest)),
+        IPV4 | IPV6 | VLAN | PROVIDER_VLAN | MPLS | MPLS_UPSTREAM | BRIDGED => {
+            Ok(Layer::EtherType(kind, rest))
+        }
+        _ => Err(Skip::Tunnel(Tunnel::Gre(kind))),
     }
 }
 
@@ -142,6 +147,7 @@ fn udp(data: &[u8], short: Skip) -> Result<Layer<'_>, Skip> {
     let inner = match header.destination_port() {
         VXLAN_PORT => vxlan(rest, false),
         VXLAN_LINUX_PORT => vxlan(rest, true),
+        VXLAN_GPE_PORT => return vxlan_gpe(rest).ok_or(Skip::NotTcp(UDP))?,
         GENEVE_PORT => geneve(rest),
         GTP_PORT => gtp(rest),
         _ => None,
@@ -158,6 +164,18 @@ fn vxlan(data: &[u8], strict: bool) -> Option<Layer<'_>> {
         [flags, ..] => !strict && flags & 0x08 != 0,
     };
     fits.then_some(Layer::Ethernet(frame))
+}
+
+/// VXLAN with a protocol number of its own (draft-ietf-nvo3-vxlan-gpe section 3).
+fn vxlan_gpe(data: &[u8]) -> Option<Result<Layer<'_>, Skip>> {
+    let (header, inner) = data.split_first_chunk::<8>()?;
+    let [flags, 0, 0, next, .., 0] = *header else { return None };
+    Some(match (flags & 0x0d, next) {
+        (0x08, 0) | (0x0c, 3) => Ok(Layer::Ethernet(inner)),
+        (0x0c, 1 | 2) => Ok(Layer::Ip(inner)),
+        (0x0c, next) => Err(Skip::Tunnel(Tunnel::VxlanGpe(next))),
+        _ => return None,
+    })
 }
 
 /// Geneve (RFC 8926); control packets hold no traffic.
@@ -257,6 +275,8 @@ const GRE_VERSION: u16 = 0x0007;
 const VXLAN_PORT: u16 = 4789;
 /// VXLAN as Linux had it first, and flannel still has it.
 const VXLAN_LINUX_PORT: u16 = 8472;
+/// VXLAN-GPE.
+const VXLAN_GPE_PORT: u16 = 4790;
 /// Geneve.
 const GENEVE_PORT: u16 = 6081;
 /// GTP-U.
@@ -302,6 +322,7 @@ mod tests {
         hello(&behind(0x8100, &[0xe0, 0, 8, 0], &four)); // a priority tag
         hello(&behind(0x88a8, &[0, 1, 0x81, 0, 0, 2, 0x86, 0xdd], &six));
         hello(&behind(0x8100, &[0, 1, 0x81, 0, 0, 2, 8, 0], &four));
+        hello(&behind(0x8100, &[0, 1, 0, 53, 0xaa, 0xaa, 3, 0, 0, 0, 8, 0], &four));
         hello(&behind(
             0x9100,
             &[0, 1, 0x88, 0xa8, 0, 2, 0x81, 0, 0, 3, 0x91, 0, 0, 4, 8, 0],
@@ -357,7 +378,12 @@ mod tests {
         carry(&[0, 0, 0x88, 0x47, 0, 1, 1, 64], &four);
         carry(&[0x30, 0x81, 0x88, 0x0b, 0, 9, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0x21], &four);
         let routed = ether(0x0800, &ipv4(GRE, &[0x40; 40]));
-        assert_eq!(decode(LinkType::ETHERNET, &routed), Err(Skip::NotTcp(GRE)));
+        assert_eq!(decode(LinkType::ETHERNET, &routed), Err(Skip::Tunnel(Tunnel::GreRouting)));
+        let redirected = ether(0x0800, &ipv4(GRE, &[&[0, 0, 0x88, 0x3e][..], &four].concat()));
+        let skip = Skip::Tunnel(Tunnel::Gre(0x883e));
+        assert_eq!(decode(LinkType::ETHERNET, &redirected), Err(skip));
+        let later = ether(0x0800, &ipv4(GRE, &[&[0, 7, 8, 0][..], &four].concat()));
+        assert_eq!(decode(LinkType::ETHERNET, &later), Err(Skip::Tunnel(Tunnel::GreVersion)));
     }
 
     #[test]
@@ -369,6 +395,11 @@ mod tests {
         hello(&carry(4789, &[8, 0, 0, 0, 0, 0, 7, 0], &frame));
         hello(&carry(4789, &[0x88, 0, 0, 9, 0, 0, 7, 0], &frame));
         hello(&carry(8472, &[8, 0, 0, 0, 0, 0, 7, 0], &frame));
+        hello(&carry(4790, &[0x0c, 0, 0, 3, 0, 0, 7, 0], &frame));
+        hello(&carry(4790, &[0x0c, 0, 0, 1, 0, 0, 7, 0], &four));
+        let service = carry(4790, &[0x0c, 0, 0, 4, 0, 0, 7, 0], &four);
+        let skip = Skip::Tunnel(Tunnel::VxlanGpe(4));
+        assert_eq!(decode(LinkType::ETHERNET, &service), Err(skip));
         hello(&carry(6081, &[0, 0, 0x65, 0x58, 0, 0, 7, 0], &frame));
         hello(&carry(6081, &[1, 0, 0x86, 0xdd, 0, 0, 7, 0, 1, 2, 3, 4], &six));
         hello(&carry(2152, &[0x30, 0xff, 0, 45, 0, 0, 0, 1], &four));

@@ -29,6 +29,8 @@ pub struct FrameWriter<W> {
     format: Format,
     headers: bool,
     several: bool,
+    /// Whether each line goes out at once.
+    prompt: bool,
     ticker: Ticker,
     /// Lines that wait, the earliest first: order, arrival, place in `lines`.
     waiting: BinaryHeap<Reverse<(i64, u64, u64, usize)>>,
@@ -48,6 +50,7 @@ impl<W: Write> FrameWriter<W> {
             format,
             headers,
             several,
+            prompt: false,
             ticker: Ticker::default(),
             waiting: BinaryHeap::new(),
             lines: Vec::new(),
@@ -55,6 +58,13 @@ impl<W: Write> FrameWriter<W> {
             held: 0,
             arrivals: 0,
         }
+    }
+
+    /// Lines go out as the frames are read, even if one that waited for a missing packet comes
+    /// late: who reads a pipe waits for them.
+    pub fn at_once(mut self) -> Self {
+        self.prompt = true;
+        self
     }
 
     /// Takes a frame of the connection with this number, from 1.
@@ -74,6 +84,10 @@ impl<W: Write> FrameWriter<W> {
         let (time, place) = self.order(frame.stamp);
         self.waiting.push(Reverse((time, place, self.arrivals, slot)));
         self.arrivals = self.arrivals.saturating_add(1);
+        if self.prompt {
+            self.release()?;
+            return self.out.flush();
+        }
         while self.waiting.len() > LINES_HELD || self.held > BYTES_HELD {
             self.release()?;
         }

@@ -17,7 +17,7 @@ mod timeline;
 
 use crate::board::{Board, ConnectionRow};
 use crate::vocab::limits::Hit;
-use crate::vocab::packet::Skip;
+use crate::vocab::packet::{Skip, Tunnel};
 
 pub use style::Style;
 pub use time::TimeStyle;
@@ -70,6 +70,12 @@ pub fn skip_reason(skip: Skip) -> String {
         Skip::Cut => "cut by the snap length before the end of the TCP header".into(),
         Skip::Malformed => "headers that contradict themselves".into(),
         Skip::TooDeep => "tunnels nested too deeply".into(),
+        Skip::Tunnel(Tunnel::GreRouting) => "GRE with source routes, not opened".into(),
+        Skip::Tunnel(Tunnel::GreVersion) => "GRE of an unknown version".into(),
+        Skip::Tunnel(Tunnel::Gre(kind)) => format!("GRE with protocol {kind:#06x}, not opened"),
+        Skip::Tunnel(Tunnel::VxlanGpe(next)) => {
+            format!("VXLAN-GPE with next protocol {next}, not opened")
+        }
     }
 }
 

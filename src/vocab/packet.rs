@@ -74,6 +74,21 @@ pub enum Skip {
     Malformed,
     /// A tunnel deeper than this program follows.
     TooDeep,
+    /// A tunnel that this program does not open.
+    Tunnel(Tunnel),
+}
+
+/// A tunnel that this program does not open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Tunnel {
+    /// GRE with source routes (RFC 1701).
+    GreRouting,
+    /// GRE of a version beyond 1.
+    GreVersion,
+    /// GRE with this protocol number inside.
+    Gre(u16),
+    /// VXLAN-GPE with this next protocol inside.
+    VxlanGpe(u8),
 }
 
 impl Skip {

@@ -92,3 +92,27 @@ fn what_waits_is_bounded() {
     let text = writer.finish().unwrap();
     assert_eq!(text.iter().filter(|octet| **octet == b'\n').count(), 40_000);
 }
+
+#[test]
+fn lines_of_a_pipe_do_not_wait() {
+    struct Counter(std::rc::Rc<std::cell::Cell<(usize, usize)>>);
+    impl std::io::Write for Counter {
+        fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+            let (lines, flushed) = self.0.get();
+            self.0.set((lines + octets.iter().filter(|octet| **octet == b'\n').count(), flushed));
+            Ok(octets.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            let (lines, _) = self.0.get();
+            self.0.set((lines, lines));
+            Ok(())
+        }
+    }
+    let seen = std::rc::Rc::new(std::cell::Cell::new((0, 0)));
+    let out = Counter(std::rc::Rc::clone(&seen));
+    let mut writer = FrameWriter::new(out, Format::Text, false, false).at_once();
+    for packet in 1..=3 {
+        writer.write(1, &frame(packet, FrameType::PING, Payload::Unseen)).unwrap();
+        assert_eq!(seen.get(), (packet as usize, packet as usize));
+    }
+}
