@@ -14,7 +14,7 @@ use crate::vocab::address::{Both, Endpoint, Side};
 use crate::vocab::capture::CaptureFacts;
 use crate::vocab::cause::{Blame, Cause};
 use crate::vocab::error_code::ErrorCode;
-use crate::vocab::flow::FlowId;
+use crate::vocab::flow::{FlowId, HalfNotes};
 use crate::vocab::frame::Transport;
 use crate::vocab::limits::Hit;
 pub use crate::vocab::pair::{Conflict, InferredTimeout, ServerAnswers, Timer};
@@ -99,6 +99,8 @@ pub struct ConnectionRow {
     pub closed_at: Option<Timestamp>,
     /// Octets that the capture lacks, by sender.
     pub lost_bytes: Both<u64>,
+    /// Where they are missing, and copies that differ, by sender.
+    pub notes: Both<HalfNotes>,
     /// Counters of streams.
     pub streams: StreamCounts,
     /// Who ended it and how.

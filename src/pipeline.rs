@@ -17,7 +17,7 @@ use crate::tls::{KeyLog, Kind, Session};
 use crate::track::Tracker;
 use crate::track::history::History;
 use crate::vocab::address::{Both, Endpoint, FlowKey, Half};
-use crate::vocab::flow::{FlowEnd, FlowId, FlowItem, FlowTotals};
+use crate::vocab::flow::{Differing, FlowEnd, FlowId, FlowItem, FlowTotals, HalfNotes, Missing};
 use crate::vocab::frame::{Frame, Signal};
 use crate::vocab::limits::Limits;
 use crate::vocab::packet::{Packet, Skip};
@@ -74,6 +74,8 @@ pub struct OtherFlow {
     pub end: Option<FlowEnd>,
     /// What was counted.
     pub totals: FlowTotals,
+    /// Octets that the capture lacks, and copies that differ.
+    pub notes: Both<HalfNotes>,
     /// TLS, where there is any.
     pub tls: Option<TlsFacts>,
 }
@@ -94,6 +96,7 @@ impl OtherFlow {
             spoke: Both::default(),
             end: None,
             totals: FlowTotals::default(),
+            notes: Both::default(),
             tls: None,
         }
     }
@@ -130,7 +133,7 @@ impl OtherFlow {
                 self.end = Some(how);
                 self.totals = totals;
             }
-            FlowItem::Opened { .. } | FlowItem::Gap { .. } => {}
+            FlowItem::Opened { .. } | FlowItem::Gap { .. } | FlowItem::Differs { .. } => {}
         }
     }
 }
@@ -146,6 +149,10 @@ struct Lane {
     other: Option<Box<OtherFlow>>,
     /// Whether it waits in [`Lanes::touched`].
     touched: bool,
+    /// The packet of each half's latest octets.
+    latest: Both<Option<Stamp>>,
+    /// What TCP lacks or has twice; hardly ever anything.
+    notes: Option<Box<Both<HalfNotes>>>,
 }
 
 /// A flow that is still open.
@@ -278,7 +285,16 @@ impl Lanes {
             let reader = Reader::new(key, initiator);
             let other = Some(Box::new(other));
             let session = Some(Session::new());
-            let lane = Lane { key, session, reader, tracker: None, other, touched: false };
+            let lane = Lane {
+                key,
+                session,
+                reader,
+                tracker: None,
+                other,
+                latest: Both::default(),
+                notes: None,
+                touched: false,
+            };
             self.by_flow.insert(id, lane);
         }
         let Some(lane) = self.by_flow.get_mut(&id) else { return };
@@ -287,9 +303,7 @@ impl Lanes {
         {
             touched.push(id);
         }
-        if let Some(other) = &mut lane.other {
-            other.note(item);
-        }
+        lane.note(item, &self.limits);
         let (limits, scratch, keys) = (&self.limits, &mut self.scratch, &self.keys);
         let interest = lane.open(id, item, keys, limits, scratch, self.keep_rows, sink);
         if interest == Interest::Drop && !matches!(item, FlowItem::Closed { .. }) {
@@ -299,9 +313,13 @@ impl Lanes {
             && let Some(lane) = self.by_flow.remove(&id)
         {
             let tls = lane.session.and_then(|session| session.facts());
+            let notes = lane.notes.map(|notes| *notes).unwrap_or_default();
             match (lane.tracker, lane.other) {
-                (Some(tracker), _) => sink.connection(tracker.into_history(), tls),
-                (None, Some(other)) => sink.other_flow(OtherFlow { tls, ..*other }),
+                (Some(mut tracker), _) => {
+                    tracker.noted(notes);
+                    sink.connection(tracker.into_history(), tls);
+                }
+                (None, Some(other)) => sink.other_flow(OtherFlow { tls, notes, ..*other }),
                 (None, None) => {}
             }
         }
@@ -309,6 +327,33 @@ impl Lanes {
 }
 
 impl Lane {
+    /// Notes what TCP itself tells, before anything is read.
+    fn note(&mut self, item: &FlowItem<'_>, limits: &Limits) {
+        if let Some(other) = &mut self.other {
+            other.note(item);
+        }
+        match *item {
+            FlowItem::Bytes { stamp, half, .. } => *self.latest.half_mut(half) = Some(stamp),
+            FlowItem::Gap { stamp, half, offset, bytes } => {
+                let notes = self.notes.get_or_insert_default().half_mut(half);
+                if notes.missing.len() < limits.missing_places {
+                    let after = *self.latest.half(half);
+                    notes.missing.push(Missing { after, before: stamp, offset, octets: bytes });
+                } else {
+                    notes.missing_beyond.0 += 1;
+                    notes.missing_beyond.1 += bytes;
+                }
+            }
+            FlowItem::Differs { stamp, half, offset, octets } => {
+                let notes = self.notes.get_or_insert_default().half_mut(half);
+                if notes.differing.len() < limits.differing_copies {
+                    notes.differing.push(Differing { stamp, offset, octets });
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// Takes TLS off, where there is any, and reads what is behind it.
     #[allow(clippy::too_many_arguments)] // the shard's shared parts, one by one
     fn open(

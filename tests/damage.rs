@@ -140,6 +140,8 @@ const PLACES: &[&str] = &[
     "request_packet",
     "reset_packet",
     "offending_packet",
+    "after_packet",
+    "before_packet",
     "first_packet_at",
     "last_packet_at",
     "opened_at",

@@ -187,16 +187,23 @@ fn verdict(scene: &Scene<'_>) -> Verdict {
     verdict
 }
 
-/// An end that nothing announced, in a capture with holes: a GOAWAY may have been in one.
+/// What a hole in the capture costs: octets missing before the ending make it less sure, and where
+/// nothing announced the end, a GOAWAY may have been in one.
 fn admit_gap(scene: &Scene<'_>, verdict: &mut Verdict) {
-    let hidden = scene.hidden_octets();
-    if scene.goaway.is_some() || hidden == 0 {
+    let (hidden, place) = (scene.hidden_octets(), scene.missing());
+    if scene.goaway.is_some() {
+        if let Some(place) = place.filter(|_| scene.has_holes()) {
+            verdict.summary.push_str(&format!(" Less sure than it could be: {place}."));
+        }
+        return;
+    }
+    if hidden == 0 {
         return;
     }
     verdict.confidence = verdict.confidence.and(Confidence::POSSIBLE);
-    verdict
-        .summary
-        .push_str(&format!(" A GOAWAY may have been in what the capture lacks ({hidden} octets)."));
+    let place = place.unwrap_or_else(|| format!("{hidden} octets"));
+    let why = format!(" A GOAWAY may have been in what the capture lacks: {place}.");
+    verdict.summary.push_str(&why);
 }
 
 /// Why the streams were cancelled: the group that most of them belong to.

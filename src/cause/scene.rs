@@ -196,6 +196,23 @@ impl<'a> Scene<'a> {
         told.sum::<u64>().saturating_add(unread(Side::Client)).saturating_add(unread(Side::Server))
     }
 
+    /// Where the capture lacks most before the end: `1448 octets from the server are missing
+    /// between packets 12 and 17 (and 3 more places)`.
+    pub fn missing(&self) -> Option<String> {
+        let notes = &self.history.notes;
+        let widest = |side| Some((side, notes.side(side).widest(self.at)?));
+        let found = [Side::Client, Side::Server].into_iter().filter_map(widest);
+        let (side, place) = found.max_by_key(|(_, place)| place.octets)?;
+        let places = notes.first.places().saturating_add(notes.second.places());
+        let more = match places {
+            0 | 1 => String::new(),
+            2 => " (and in 1 more place)".into(),
+            places => format!(" (and in {} more places)", places - 1),
+        };
+        let octets = place.octets;
+        Some(format!("{octets} octets from the {} are missing {place}{more}", side.name()))
+    }
+
     /// Whether frames may be missing before the end: evidence for what is not there is weak.
     pub fn has_holes(&self) -> bool {
         self.history.has_loss_before(self.at)

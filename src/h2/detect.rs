@@ -56,8 +56,11 @@ fn behind_http1(from: usize, client: &[u8], server: &[u8], ended: bool) -> Optio
         let (length, body) = match http1_head(client.get(from..).unwrap_or_default()) {
             Http1::Partial => return None,
             Http1::None => return Some(otherwise(server, ended)),
-            Http1::Request { length, connect: true, .. } => {
-                return behind_connect(from + length, answers, client, server);
+            Http1::Request { length, body, connect: true, .. } => {
+                if let Some(found) = behind_connect(from + length, answers, client, server)? {
+                    return Some(found);
+                }
+                (length, body)
             }
             Http1::Request { length, body, upgrade, .. } => {
                 if let Some(answer) = switched(server)?.filter(|_| upgrade) {
@@ -233,19 +236,22 @@ fn switched(server: &[u8]) -> Option<Option<usize>> {
     Some(upgraded.is_some_and(|value| value == b"h2c").then_some(length))
 }
 
-/// HTTP/2 inside a tunnel that CONNECT opened (RFC 9110 section 9.3.6). `None`: too early.
-fn behind_connect(request: usize, answers: usize, client: &[u8], server: &[u8]) -> Option<Opening> {
+/// HTTP/2 inside a tunnel that CONNECT opened (RFC 9110 section 9.3.6). `None`: too early;
+/// `Some(None)`: it was refused, as a proxy does that wants a password first.
+fn behind_connect(
+    request: usize,
+    answers: usize,
+    client: &[u8],
+    server: &[u8],
+) -> Option<Option<Opening>> {
     let answer = head_length(server)?;
-    let accepted = server.starts_with(b"HTTP/1.") && server.get(9) == Some(&b'2');
-    if !accepted {
-        return Some(Opening::Other);
+    if !server.starts_with(b"HTTP/1.") || server.get(9) != Some(&b'2') {
+        return Some(None);
     }
-    match starts_with_preface(client.get(request..).unwrap_or_default())? {
-        true => {
-            Some(Opening::PriorKnowledge { client_from: request, server_from: answers + answer })
-        }
-        false => Some(Opening::Other),
-    }
+    let begins = starts_with_preface(client.get(request..).unwrap_or_default())?;
+    let (client_from, server_from) = (request, answers + answer);
+    let found = Opening::PriorKnowledge { client_from, server_from };
+    Some(Some(if begins { found } else { Opening::Other }))
 }
 
 #[cfg(test)]
@@ -300,6 +306,12 @@ mod tests {
         let answer = b"HTTP/1.1 200 Connection established\r\n\r\n";
         let found = Opening::PriorKnowledge { client_from: request, server_from: answer.len() };
         assert_eq!(opening(&client, answer, false), found);
+        let ask = b"CONNECT a:80 HTTP/1.1\r\n\r\n";
+        let refused = b"HTTP/1.1 407 Authenticate\r\nContent-Length: 2\r\n\r\nno";
+        let (client, server) = ([&ask[..], &client].concat(), [&refused[..], answer].concat());
+        let (client_from, server_from) = (2 * request, server.len());
+        let found = Opening::PriorKnowledge { client_from, server_from };
+        assert_eq!(opening(&client, &server, false), found);
         let get = b"GET /a.pcap HTTP/1.1\r\n\r\n";
         assert_eq!(opening(get, b"HTTP/1.1 200 OK\r\n\r\n", false), Opening::Other);
     }

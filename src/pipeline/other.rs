@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::OtherFlow;
-use super::rows::tls_row;
+use super::rows::{copies, tls_row};
 use crate::board::{ConnectionRow, End, EndHow, StreamCounts};
 use crate::cause;
 use crate::cause::scene::spoken;
@@ -26,6 +26,8 @@ pub(super) fn row(flow: &OtherFlow, servers: &BTreeSet<Endpoint>) -> Option<Conn
     }
     let end = end(flow, client);
     let totals = |half: Half| flow.totals.half(half);
+    let of = |half: Half| flow.notes.half(half).clone();
+    let notes = Both { first: of(client), second: of(client.other()) };
     Some(ConnectionRow {
         flow: flow.id,
         client: flow.key.sender(client),
@@ -49,7 +51,8 @@ pub(super) fn row(flow: &OtherFlow, servers: &BTreeSet<Endpoint>) -> Option<Conn
             verdict(flow, client, end)
         },
         cancellations: Vec::new(),
-        findings: Vec::new(),
+        findings: copies(&notes),
+        notes,
         stream_list: Vec::new(),
         answers: AnswerTimes::default(),
         implementations: Both::default(),

@@ -11,11 +11,12 @@ use crate::cause::timeouts::{self, Settled};
 use crate::cause::{self, Judged, conflicts, implementation};
 use crate::track::history::History;
 use crate::vocab::address::{Both, Endpoint, Side};
-use crate::vocab::flow::FlowEnd;
+use crate::vocab::flow::{FlowEnd, HalfNotes};
 use crate::vocab::frame::Transport;
+use crate::vocab::rule;
 use crate::vocab::time::Stamp;
 use crate::vocab::tls::TlsFacts;
-use crate::vocab::verdict::{Implementation, Verdict};
+use crate::vocab::verdict::{Finding, Implementation, Verdict};
 
 use super::{OtherFlow, Sink, other};
 
@@ -122,6 +123,24 @@ pub(super) fn second_pass(
         connections,
         ..Board::default()
     }
+}
+
+/// Copies that differ from what they repeat, as findings: they are nobody's reason to leave.
+pub(super) fn copies(notes: &Both<HalfNotes>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for by in [Side::Client, Side::Server] {
+        found.extend(notes.side(by).differing.iter().map(|copy| Finding {
+            stamp: copy.stamp,
+            by,
+            stream: 0,
+            rule: &rule::COPY_DIFFERS,
+            text: format!(
+                "{} octets sent again differ from the first copy, which is the one told",
+                copy.octets
+            ),
+        }));
+    }
+    found
 }
 
 /// TLS as the report shows it.
@@ -302,7 +321,8 @@ fn row(
             .collect(),
         end_verdict: judged.end,
         cancellations: judged.cancellations,
-        findings: history.findings.clone(),
+        findings: [&history.findings[..], &copies(&history.notes)].concat(),
+        notes: history.notes.clone(),
         stream_list: Vec::new(),
         answers: history.answers.times(),
         implementations,

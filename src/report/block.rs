@@ -6,6 +6,7 @@ use super::{hit_meaning, timeline};
 use crate::board::{ConnectionRow, EndHow, GoawayRow, StreamCounts};
 use crate::vocab::address::Side;
 use crate::vocab::cause::Blame;
+use crate::vocab::flow::HalfNotes;
 use crate::vocab::frame::Transport;
 use crate::vocab::text::utf8_or_escaped;
 use crate::vocab::verdict::{Cancellation, ConfiguredIn, Timeout, Verdict};
@@ -189,7 +190,8 @@ impl Teller<'_> {
         for side in [Side::Client, Side::Server] {
             let lost = *row.lost_bytes.side(side);
             if lost > 0 {
-                doubts.push(format!("{lost} octets of the {} are missing", side.name()));
+                let places = missing(row.notes.side(side));
+                doubts.push(format!("{lost} octets of the {} are missing{places}", side.name()));
             }
         }
         if row.joined_midway {
@@ -286,6 +288,21 @@ pub(super) fn timeout(timeout: &Timeout) -> String {
     format!("{bound}{value} ({}, {spread}{samples}), set in the {place}", timeout.kind)
 }
 
+/// ` (1448 between packets 12 and 17, 200 in packet 20 and 3 more places)`.
+fn missing(notes: &HalfNotes) -> String {
+    let shown = notes.missing.iter().take(PLACES_SHOWN);
+    let shown: Vec<String> = shown.map(|place| format!("{} {place}", place.octets)).collect();
+    if shown.is_empty() {
+        return String::new();
+    }
+    let more = match notes.places().saturating_sub(shown.len() as u64) {
+        0 => String::new(),
+        1 => " and 1 more place".into(),
+        more => format!(" and {more} more places"),
+    };
+    format!(" ({}{more})", shown.join(", "))
+}
+
 /// One set of cancelled streams.
 pub(super) fn cancellation(set: &Cancellation) -> String {
     let what = format!("{} by the {}", count(set.streams.len(), "stream"), set.by.name());
@@ -352,4 +369,5 @@ fn last_stream(id: u32) -> String {
 const LAST_STREAM_MAX: u32 = 0x7fff_ffff;
 const DEBUG_SHOWN: usize = 160;
 const STREAMS_SHOWN: usize = 8;
+const PLACES_SHOWN: usize = 3;
 const LINES_SHOWN: usize = 6;

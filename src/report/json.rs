@@ -13,6 +13,7 @@ use crate::board::{
 };
 use crate::vocab::address::{Both, Side};
 use crate::vocab::capture::{CaptureFacts, Damage};
+use crate::vocab::flow::HalfNotes;
 use crate::vocab::packet::Skip;
 use crate::vocab::rule::Rule;
 use crate::vocab::text::utf8_or_escaped;
@@ -214,6 +215,9 @@ impl Serialize for Connection<'_> {
         map.serialize_entry("opened_at", &row.opened_at.map(Rfc3339))?;
         map.serialize_entry("closed_at", &row.closed_at.map(Rfc3339))?;
         map.serialize_entry("lost_bytes", &BySide(&row.lost_bytes))?;
+        let notes = &row.notes;
+        let missing = Both { first: Lacks(&notes.first), second: Lacks(&notes.second) };
+        map.serialize_entry("missing", &BySide(&missing))?;
         map.serialize_entry("streams", &row.streams)?;
         map.serialize_entry("end", &shape.view(&row.end))?;
         map.serialize_entry("goaways", &shape.view(row.goaways.as_slice()))?;
@@ -230,6 +234,31 @@ impl Serialize for Connection<'_> {
         if shape.streams {
             map.serialize_entry("stream_list", &Streams { row, shape })?;
         }
+        map.end()
+    }
+}
+
+/// Where octets of one side are missing, and how many more places there are.
+struct Lacks<'a>(&'a HalfNotes);
+
+impl Serialize for Lacks<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(serde::Serialize)]
+        struct Place {
+            after_packet: Option<u64>,
+            before_packet: u64,
+            offset: u64,
+            octets: u64,
+        }
+        let places = self.0.missing.iter().map(|place| Place {
+            after_packet: place.after.map(Stamp::packet),
+            before_packet: place.before.packet(),
+            offset: place.offset,
+            octets: place.octets,
+        });
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("places", &places.collect::<Vec<_>>())?;
+        map.serialize_entry("more", &self.0.missing_beyond.0)?;
         map.end()
     }
 }

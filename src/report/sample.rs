@@ -126,6 +126,7 @@ fn quiet(port: u16) -> ConnectionRow {
         opened_at: Some(stamp(1, 0).at),
         closed_at: Some(stamp(402, 10_073).at),
         lost_bytes: Both::default(),
+        notes: Both::default(),
         streams: StreamCounts { opened: 34, completed: 34, ..StreamCounts::default() },
         end: End { how: EndHow::Fin, by: Some(Side::Client), stamp: Some(stamp(402, 10_073)) },
         goaways: Vec::new(),

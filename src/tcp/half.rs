@@ -25,6 +25,40 @@ impl Early {
     }
 }
 
+/// The latest octets handed up: what is sent again is compared with them.
+#[derive(Default)]
+struct Recent {
+    octets: Vec<u8>,
+    /// Offset behind the last of them.
+    end: u64,
+}
+
+impl Recent {
+    fn add(&mut self, offset: u64, data: &[u8]) {
+        if offset != self.end {
+            self.octets.clear();
+        }
+        self.end = offset + data.len() as u64;
+        let data = data.get(data.len().saturating_sub(REMEMBERED)..).unwrap_or_default();
+        if self.octets.len() + data.len() > 2 * REMEMBERED {
+            let kept = REMEMBERED - data.len();
+            self.octets.drain(..self.octets.len().saturating_sub(kept));
+        }
+        self.octets.extend_from_slice(data);
+    }
+
+    /// How many of these octets, the first of them at `offset`, are remembered otherwise.
+    fn differing(&self, offset: u64, data: &[u8]) -> u64 {
+        let begin = self.end - self.octets.len() as u64;
+        let old = self.octets.get(offset.saturating_sub(begin) as usize..).unwrap_or_default();
+        let new = data.get(begin.saturating_sub(offset) as usize..).unwrap_or_default();
+        old.iter().zip(new).filter(|(old, new)| old != new).count() as u64
+    }
+}
+
+/// Octets of a half that are remembered, at least.
+const REMEMBERED: usize = 4096;
+
 /// The end of a half.
 #[derive(Clone, Copy)]
 struct Fin {
@@ -47,6 +81,8 @@ pub(super) struct HalfFlow {
     acknowledged: Option<u64>,
     fin: Option<Fin>,
     fin_delivered: bool,
+    /// The latest octets handed up, where they are remembered.
+    recent: Option<Recent>,
     early: BTreeMap<u64, Early>,
     early_bytes: usize,
     /// Packets of the flow since the oldest missing octet was acknowledged.
@@ -75,6 +111,13 @@ impl<D: FnMut(FlowId, FlowItem<'_>)> Outlet<'_, D> {
     fn bytes(&mut self, piece: Placed<'_>) {
         let Placed { stamp, offset, seen, data, .. } = piece;
         (self.deliver)(self.id, FlowItem::Bytes { stamp, half: self.half, offset, seen, data });
+    }
+
+    fn differs(&mut self, piece: Placed<'_>, octets: u64) {
+        if octets > 0 {
+            let Placed { stamp, offset, .. } = piece;
+            (self.deliver)(self.id, FlowItem::Differs { stamp, half: self.half, offset, octets });
+        }
     }
 
     fn gap(&mut self, stamp: Stamp, offset: u64, bytes: u64) {
@@ -142,6 +185,11 @@ impl HalfFlow {
         self.early.len()
     }
 
+    /// Its latest octets are to be remembered.
+    pub fn remember(&mut self) {
+        self.recent = Some(Recent::default());
+    }
+
     /// A packet of this half was captured.
     pub fn speaks(&mut self) {
         self.spoke = true;
@@ -165,6 +213,9 @@ impl HalfFlow {
         out: &mut Outlet<'_, D>,
     ) {
         let end = piece.offset + piece.data.len() as u64 + u64::from(piece.cut);
+        if piece.offset < self.next {
+            self.compare(piece, out);
+        }
         if end <= self.next {
             self.totals.repeated += end - piece.offset;
             return;
@@ -172,10 +223,28 @@ impl HalfFlow {
         let early = piece.offset > self.next;
         self.totals.early += u64::from(early);
         if early || !self.early.is_empty() || piece.seen > known {
+            let known = self.totals.differing;
             self.keep(piece);
+            out.differs(piece, self.totals.differing - known);
         } else {
             self.hand_up(self.trimmed(piece), out);
         }
+    }
+
+    /// Compares the octets of a piece that were handed up before with what is remembered.
+    fn compare<D: FnMut(FlowId, FlowItem<'_>)>(
+        &mut self,
+        piece: Placed<'_>,
+        out: &mut Outlet<'_, D>,
+    ) {
+        let Some(recent) = &self.recent else { return };
+        // A keep-alive may carry one octet of garbage (RFC 9293 section 3.8.4).
+        if piece.data.len() == 1 && piece.offset + 1 == self.next {
+            return;
+        }
+        let octets = recent.differing(piece.offset, piece.data);
+        self.totals.differing += octets;
+        out.differs(piece, octets);
     }
 
     pub fn waits(&self) -> bool {
@@ -308,6 +377,7 @@ impl HalfFlow {
     pub fn clear(&mut self) {
         self.early = BTreeMap::new();
         self.early_bytes = 0;
+        self.recent = None;
     }
 
     pub fn totals(&self) -> HalfTotals {
@@ -355,6 +425,9 @@ impl HalfFlow {
         if !piece.data.is_empty() {
             self.totals.delivered += piece.data.len() as u64;
             out.bytes(piece);
+            if let Some(recent) = &mut self.recent {
+                recent.add(piece.offset, piece.data);
+            }
             self.advance(piece.data.len() as u64);
         }
         if piece.cut > 0 {

@@ -51,6 +51,8 @@ pub(super) struct Flow {
     last: Stamp,
     closed: bool,
     ignored: bool,
+    /// Whether its latest octets are remembered.
+    remembers: bool,
     swept: bool,
 }
 
@@ -108,6 +110,7 @@ impl Flow {
             last,
             closed: false,
             ignored: false,
+            remembers: false,
             swept: false,
         }
     }
@@ -139,6 +142,18 @@ impl Flow {
 
     pub fn take_pending_syn(&mut self) -> Option<NewSyn> {
         self.pending_syn.take()
+    }
+
+    /// Its latest octets are to be remembered, to compare copies with.
+    pub fn remember(&mut self) {
+        self.remembers = true;
+        self.halves.first.remember();
+        self.halves.second.remember();
+    }
+
+    /// Whether it remembered octets and needs not any more; told once.
+    pub fn has_forgotten(&mut self) -> bool {
+        (self.closed || self.ignored) && std::mem::take(&mut self.remembers)
     }
 
     /// Nobody wants the octets of this flow.

@@ -33,6 +33,8 @@ pub struct FlowTable {
     last: Option<(FlowKey, usize)>,
     next_id: u64,
     early_bytes: usize,
+    /// Flows that remember octets.
+    remembering: usize,
     /// Flows dropped to stay within [`Limits::flows`].
     pub evicted: u64,
     /// Gaps declared because [`Limits::early_bytes`] or its kin was reached.
@@ -51,6 +53,7 @@ impl FlowTable {
             last: None,
             next_id: 0,
             early_bytes: 0,
+            remembering: 0,
             evicted: 0,
             early_limit_hits: 0,
         }
@@ -68,12 +71,17 @@ impl FlowTable {
             let syn = flow.take_pending_syn();
             flow.close(FlowEnd::Reused, deliver);
             self.early_bytes = self.early_bytes.saturating_sub(flow.early_bytes());
+            self.remembering -= usize::from(flow.has_forgotten());
             let id = self.fresh_id();
             let Some(flow) = self.flows.get_mut(slot).and_then(Option::as_mut) else { return };
             *flow = match syn {
                 Some(syn) => Flow::from_syn(id, key, syn, deliver),
                 None => Flow::open(id, key, half, segment, deliver),
             };
+            if self.remembering < self.limits.remembered_flows {
+                self.remembering += 1;
+                flow.remember();
+            }
             self.queue.push_back((slot, id));
         }
         let Some(flow) = self.flows.get_mut(slot).and_then(Option::as_mut) else { return };
@@ -83,6 +91,7 @@ impl FlowTable {
             self.early_limit_hits += 1;
         }
         self.early_bytes = (self.early_bytes + flow.early_bytes()).saturating_sub(before);
+        self.remembering -= usize::from(flow.has_forgotten());
     }
 
     /// The payload of this flow is of no use: nothing of it is buffered or handed up any more,
@@ -93,6 +102,7 @@ impl FlowTable {
         {
             self.early_bytes = self.early_bytes.saturating_sub(flow.early_bytes());
             flow.ignore();
+            self.remembering -= usize::from(flow.has_forgotten());
         }
     }
 
@@ -132,7 +142,11 @@ impl FlowTable {
     ) -> usize {
         self.sweep(segment, deliver);
         let id = self.fresh_id();
-        let flow = Flow::open(id, key, half, segment, deliver);
+        let mut flow = Flow::open(id, key, half, segment, deliver);
+        if self.remembering < self.limits.remembered_flows {
+            self.remembering += 1;
+            flow.remember();
+        }
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None => {
@@ -172,6 +186,7 @@ impl FlowTable {
                 flow.close(FlowEnd::Evicted, deliver);
                 self.evicted += 1;
             }
+            self.remembering -= usize::from(flow.has_forgotten());
             self.early_bytes = self.early_bytes.saturating_sub(flow.early_bytes());
             self.index.remove(&flow.key());
             if let Some(place) = self.flows.get_mut(slot) {

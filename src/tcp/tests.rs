@@ -71,6 +71,9 @@ fn line(id: FlowId, item: &FlowItem<'_>) -> String {
             format!("{}{offset}:{}", who(half), String::from_utf8_lossy(data))
         }
         FlowItem::Gap { half, offset, bytes, .. } => format!("gap:{}{offset}+{bytes}", who(half)),
+        FlowItem::Differs { half, offset, octets, .. } => {
+            format!("differs:{}{offset}:{octets}", who(half))
+        }
         FlowItem::Fin { by, .. } => format!("fin:{}", who(by)),
         FlowItem::Rst { by, refused, .. } => {
             format!("rst:{}{}", who(by), if *refused { "!" } else { "" })
@@ -103,7 +106,9 @@ fn early_repeated_and_overlapping_octets_come_once() {
         .send('c', ACK, 105, 500, "Xgh")
         .send('c', ACK, 100, 500, "abcd");
     wire.send('c', ACK, 100, 500, "abcdefgh").send('c', ACK, 108, 500, "i");
-    assert_eq!(wire.finish(), "open:c accept c0:abc c3:def c6:gh c8:i CaptureEnd");
+    let differs = "differs:c5:1"; // the first copy counts
+    let rest = "c0:abc c3:def c6:gh c8:i CaptureEnd";
+    assert_eq!(wire.finish(), format!("open:c accept {differs} {rest}"));
 }
 
 #[test]
@@ -300,4 +305,19 @@ fn ports_used_again_with_one_syn_or_none_captured() {
     wire.send('c', ACK, 2_000_000_000, 2_500_000_000, "evil").send('c', ACK, 100, 500, "a");
     wire.send('s', 0x12, 9_000, 8_000, "").send('s', ACK, 500, 101, "b");
     assert_eq!(wire.finish(), "open:c accept c0:a s0:b CaptureEnd");
+}
+
+#[test]
+fn a_late_copy_that_differs_is_told() {
+    let mut wire = greeted();
+    wire.send('c', ACK, 100, 500, "abcdef").send('c', ACK, 100, 500, "abcdef");
+    wire.send('c', ACK, 102, 500, "cXYfgh").send('c', ACK, 107, 500, "?");
+    assert_eq!(wire.finish(), "open:c accept c0:abcdef differs:c2:2 c6:gh CaptureEnd");
+    // Of long ago nothing is known, and what the snap length cut is not compared.
+    let mut wire = greeted();
+    let long = "x".repeat(20_000);
+    wire.send('c', ACK, 100, 500, &long).send_cut('c', ACK, 20_090, 500, "xxx", 7);
+    wire.send('c', ACK, 100, 500, "old").send('c', ACK, 20_099, 500, "!?");
+    let log = wire.finish();
+    assert!(!log.contains("differs:c0") && log.contains("differs:c19999:1 c20000:?"));
 }

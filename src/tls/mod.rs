@@ -189,7 +189,7 @@ fn apply(
                 connection.close(half, stamp);
             }
         }
-        FlowItem::Opened { .. } | FlowItem::Accepted { .. } => {}
+        FlowItem::Opened { .. } | FlowItem::Accepted { .. } | FlowItem::Differs { .. } => {}
     }
     deliver(*item);
 }
@@ -200,7 +200,9 @@ impl Held {
         match *item {
             FlowItem::Bytes { half, data, .. } => self.judge_bytes(half, data),
             FlowItem::Closed { .. } | FlowItem::Rst { .. } => self.judge_end(),
-            FlowItem::Gap { .. } | FlowItem::Fin { .. } => Kind::Undecided,
+            FlowItem::Gap { .. } | FlowItem::Fin { .. } | FlowItem::Differs { .. } => {
+                Kind::Undecided
+            }
             FlowItem::Opened { .. } | FlowItem::Accepted { .. } => Kind::Undecided,
         }
     }
@@ -256,7 +258,9 @@ impl Held {
                 let to = octets.len();
                 self.items.push(HeldItem::Bytes { half, from, to, stamp, offset, seen });
             }
-            FlowItem::Opened { .. } | FlowItem::Accepted { .. } => deliver(*item),
+            FlowItem::Opened { .. } | FlowItem::Accepted { .. } | FlowItem::Differs { .. } => {
+                deliver(*item);
+            }
             FlowItem::Gap { stamp, half, offset, bytes } => {
                 *self.torn.half_mut(half) |= self.octets.half(half).is_empty();
                 let item = FlowItem::Gap { stamp, half, offset, bytes };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::vocab::address::{Both, Endpoint, Side};
 use crate::vocab::error_code::ErrorCode;
-use crate::vocab::flow::{FlowEnd, FlowId, HalfTotals};
+use crate::vocab::flow::{FlowEnd, FlowId, HalfNotes, HalfTotals};
 use crate::vocab::frame::{FrameType, Transport};
 use crate::vocab::limits::Hit;
 use crate::vocab::setting::SettingId;
@@ -65,6 +65,8 @@ pub struct History {
     pub findings: Vec<Finding>,
     /// Places where frames may be missing.
     pub losses: Vec<Loss>,
+    /// Octets of each side that the capture lacks, and copies that differ.
+    pub notes: Both<HalfNotes>,
     /// Since when no stream is open.
     pub idle_since: Option<Stamp>,
     /// Longest time without an open stream that a request of the client ended, and that request.

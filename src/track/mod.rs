@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use rustc_hash::FxHashMap;
 
 use crate::vocab::address::{Both, FlowKey, Half, Side};
-use crate::vocab::flow::{FlowId, FlowItem};
+use crate::vocab::flow::{FlowId, FlowItem, HalfNotes};
 use crate::vocab::frame::{Flags, Frame, FrameType, Payload, Signal, Transport};
 use crate::vocab::header::HeaderList;
 use crate::vocab::limits::{Hit, Limits};
@@ -99,6 +99,7 @@ impl Tracker {
                 goaways: Vec::new(),
                 findings: Vec::new(),
                 losses: Vec::new(),
+                notes: Both::default(),
                 idle_since: Some(first),
                 reused: None,
                 open: Vec::new(),
@@ -131,6 +132,14 @@ impl Tracker {
         self.open_of.first
     }
 
+    /// What was noted of each half on the way here: missing octets, differing copies.
+    pub fn noted(&mut self, mut notes: Both<HalfNotes>) {
+        for half in [Half::A, Half::B] {
+            let side = self.side(half);
+            *self.history.notes.side_mut(side) = std::mem::take(notes.half_mut(half));
+        }
+    }
+
     /// The finished record.
     pub fn into_history(self) -> History {
         self.history
@@ -160,7 +169,9 @@ impl Tracker {
                 self.history.last = stamp;
                 self.history.sides.side_mut(side).last_octets = Some(stamp);
             }
-            FlowItem::Gap { stamp, .. } => self.history.last = stamp,
+            FlowItem::Gap { stamp, .. } | FlowItem::Differs { stamp, .. } => {
+                self.history.last = stamp;
+            }
             FlowItem::Fin { stamp, by } => {
                 let side = self.side(by);
                 self.history.last = stamp;

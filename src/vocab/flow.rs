@@ -53,6 +53,17 @@ pub enum FlowItem<'a> {
         /// Missing octets; 0 where their number is not known, as behind TLS.
         bytes: u64,
     },
+    /// Octets came again with another value than the first time, which counts.
+    Differs {
+        /// The packet that brought them again.
+        stamp: Stamp,
+        /// Their half.
+        half: Half,
+        /// Offset of the first octet of the copy.
+        offset: u64,
+        /// Octets that differ.
+        octets: u64,
+    },
     /// A FIN came in order, or was the last that was seen of this half.
     Fin {
         /// Its packet.
@@ -131,4 +142,66 @@ pub struct HalfTotals {
     pub early: u64,
     /// Octets of this half that the receiver never acknowledged in the capture.
     pub unacknowledged: u64,
+}
+
+/// What was noted of one half beside its octets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HalfNotes {
+    /// Where octets are missing, in order, as many as
+    /// [`Limits::missing_places`](super::limits::Limits).
+    pub missing: Vec<Missing>,
+    /// Places and octets beyond those.
+    pub missing_beyond: (u64, u64),
+    /// Copies that differ from what they repeat, as many as
+    /// [`Limits::differing_copies`](super::limits::Limits).
+    pub differing: Vec<Differing>,
+}
+
+/// A place where octets are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// The last packet that brought octets before them.
+    pub after: Option<Stamp>,
+    /// The packet that shows that they are missing.
+    pub before: Stamp,
+    /// Offset of the first one in the half's byte stream.
+    pub offset: u64,
+    /// How many.
+    pub octets: u64,
+}
+
+/// Octets that came again with another value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Differing {
+    /// The packet that brought them again.
+    pub stamp: Stamp,
+    /// Offset of the first octet of the copy in the half's byte stream.
+    pub offset: u64,
+    /// Octets that differ.
+    pub octets: u64,
+}
+
+impl HalfNotes {
+    /// The most octets that are missing in one place that is told, before `until`.
+    pub fn widest(&self, until: Stamp) -> Option<&Missing> {
+        let before = self.missing.iter().filter(|place| !until.before(place.before));
+        before.max_by_key(|place| place.octets)
+    }
+
+    /// Places where octets are missing.
+    pub fn places(&self) -> u64 {
+        self.missing_beyond.0.saturating_add(self.missing.len() as u64)
+    }
+}
+
+/// `between packets 12 and 17`.
+impl std::fmt::Display for Missing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let before = self.before.packet();
+        match self.after {
+            Some(after) if after == self.before => write!(f, "in packet {before}"),
+            Some(after) => write!(f, "between packets {} and {before}", after.packet()),
+            None => write!(f, "before packet {before}"),
+        }
+    }
 }

@@ -30,6 +30,13 @@ pub struct Limits {
     pub goaways: usize,
     /// Pings remembered per connection.
     pub pings: usize,
+    /// Places of missing octets told per half; a snap length makes one of each packet.
+    pub missing_places: usize,
+    /// Differing copies told per half.
+    pub differing_copies: usize,
+    /// Flows whose latest octets are remembered, 8 KiB of each half at most, to compare copies
+    /// with: 64 MiB in all.
+    pub remembered_flows: usize,
     /// Rule violations told per connection.
     pub findings: usize,
     /// IP datagrams waiting for fragments.
@@ -61,6 +68,9 @@ impl Default for Limits {
             resets: 4096,
             goaways: 64,
             pings: 512,
+            missing_places: 32,
+            differing_copies: 16,
+            remembered_flows: 4096,
             findings: 256,
             fragmented_datagrams: 1024,
             datagram_bytes: 65_535,

@@ -41,6 +41,8 @@ macro_rules! rules {
 }
 
 rules! {
+    COPY_DIFFERS = "copy-differs", "RFC 9293 3.8.1", Connection, NO_ERROR,
+        "Octets that TCP sends again are the same octets";
     CLIENT_PREFACE = "client-preface", "RFC 9113 3.4", Connection, PROTOCOL_ERROR,
         "First client bytes are the 24-octet preface PRI * HTTP/2.0 CRLF CRLF SM CRLF CRLF";
     CLIENT_SETTINGS_FIRST = "client-settings-first", "RFC 9113 3.4", Connection, PROTOCOL_ERROR,
