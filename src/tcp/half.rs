@@ -35,7 +35,8 @@ struct Recent {
 
 impl Recent {
     fn add(&mut self, offset: u64, data: &[u8]) {
-        if offset != self.end {
+        // What is kept has no hole, neither before these octets nor by their being too many.
+        if offset != self.end || data.len() > REMEMBERED {
             self.octets.clear();
         }
         self.end = offset + data.len() as u64;

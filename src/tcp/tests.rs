@@ -315,6 +315,11 @@ fn a_late_copy_that_differs_is_told() {
     assert_eq!(wire.finish(), "open:c accept c0:abcdef differs:c2:2 c6:gh CaptureEnd");
     // Of long ago nothing is known, and what the snap length cut is not compared.
     let mut wire = greeted();
+    let counting: String = (0..3_000).map(|number| format!("{number:04}")).collect();
+    wire.send('c', ACK, 100, 500, "first").send('c', ACK, 105, 500, &counting);
+    wire.send('c', ACK, 105, 500, &counting).send('c', ACK, 10_105, 500, &counting[10_000..]);
+    assert!(!wire.finish().contains("differs"));
+    let mut wire = greeted();
     let long = "x".repeat(20_000);
     wire.send('c', ACK, 100, 500, &long).send_cut('c', ACK, 20_090, 500, "xxx", 7);
     wire.send('c', ACK, 100, 500, "old").send('c', ACK, 20_099, 500, "!?");
