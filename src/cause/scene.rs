@@ -200,7 +200,8 @@ impl<'a> Scene<'a> {
     /// between packets 12 and 17 (and 3 more places)`.
     pub fn missing(&self) -> Option<String> {
         let notes = &self.history.notes;
-        let widest = |side| Some((side, notes.side(side).widest(self.at)?));
+        let until = if self.goaway.is_some() { self.at } else { self.history.last };
+        let widest = |side| Some((side, notes.side(side).widest(until)?));
         let found = [Side::Client, Side::Server].into_iter().filter_map(widest);
         let (side, place) = found.max_by_key(|(_, place)| place.octets)?;
         let places = notes.first.places().saturating_add(notes.second.places());

@@ -143,6 +143,11 @@ impl HalfFlow {
         self.next.checked_add_signed(distance)
     }
 
+    /// Whether the octets of this half begin at `seq`, and were not given up one and all.
+    pub fn begins_at(&self, seq: Seq) -> bool {
+        self.offset_of(seq) == Some(0) && (self.next == 0 || self.totals.delivered > 0)
+    }
+
     /// Signed distance of a sequence number from the next expected one.
     pub fn distance(&self, seq: Seq) -> Option<i32> {
         Some(seq.ahead_of(self.next_seq?))

@@ -190,7 +190,7 @@ impl Flow {
             return false;
         }
         if known.is_none() && !self.closed {
-            let begins = self.halves.half(half).offset_of(segment.seq.plus(1)) == Some(0);
+            let begins = self.halves.half(half).begins_at(segment.seq.plus(1));
             if self.packets < 2 || begins {
                 return false; // the handshake's second packet, or one that comes out of order
             }
