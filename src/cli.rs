@@ -83,6 +83,9 @@ struct ReportArgs {
     /// Draw with ASCII characters only
     #[arg(long)]
     ascii: bool,
+    /// Leave what is known of an implementation's texts out ('all': of every one)
+    #[arg(long, value_name = "IMPLEMENTATION", hide = true)]
+    without_fingerprints: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -147,6 +150,8 @@ pub struct Inputs {
     pub filter: Option<String>,
     /// Whether streams are listed with their header fields.
     pub streams: bool,
+    /// Implementations whose texts count for nothing; `all` for every one.
+    pub without_fingerprints: Vec<String>,
 }
 
 /// What reads captures: the floor below, as the command line needs it.
@@ -266,6 +271,7 @@ fn is_no_file(word: &Path) -> bool {
 
 fn report(arguments: &ReportArgs, runner: &impl Runner) -> Exit {
     let mut inputs = inputs(&arguments.input);
+    inputs.without_fingerprints.clone_from(&arguments.without_fingerprints);
     inputs.streams = arguments.streams || arguments.stream.is_some();
     let output = match Output::open(arguments.output.as_deref(), &inputs.files) {
         Ok(output) => output,
@@ -375,6 +381,7 @@ fn inputs(arguments: &InputArgs) -> Inputs {
         #[cfg(feature = "live")]
         filter: arguments.filter.clone(),
         streams: false,
+        without_fingerprints: Vec::new(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use goawhy::board::Board;
-use goawhy::cause::pages;
+use goawhy::cause::{known_text, pages};
 use goawhy::cli::{self, Exit, FramesError, Inputs, Runner};
 use goawhy::error::Error;
 use goawhy::report::frames::FrameWriter;
@@ -27,6 +27,7 @@ impl Runner for Offline {
     }
 
     fn report(&self, inputs: &Inputs) -> Result<Board, Error> {
+        known_text::leave_out(&inputs.without_fingerprints);
         offline::report(&job(inputs))
     }
 

@@ -177,6 +177,9 @@ pub fn of_side(history: &History, side: Side) -> Option<Implementation> {
             return Some(Implementation { name, fingerprint });
         }
     };
+    if known_text::is_left_out(&found.name) {
+        return None;
+    }
     if let Some(software) = software {
         found.fingerprint.push_str(&format!("; {field} says {software}"));
     }

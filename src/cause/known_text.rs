@@ -114,9 +114,42 @@ impl KnownText {
     }
 }
 
+/// Implementations whose texts and manners count for nothing in this process; set once, before
+/// anything is judged.
+static LEFT_OUT: OnceLock<Vec<String>> = OnceLock::new();
+
+/// Leaves implementations out, by the names of the table or `all`: what is then still told rests
+/// on the frames. Serves the measurement of how much rests on texts.
+pub fn leave_out(implementations: &[String]) {
+    // A second call would come too late for what has been judged.
+    let _ = LEFT_OUT.set(implementations.iter().map(|name| plain(name)).collect());
+}
+
+/// Whether an implementation of this name, in whatever spelling, is left out.
+pub fn is_left_out(implementation: &str) -> bool {
+    let name = plain(implementation);
+    let fits = |out: &String| out == "all" || name.contains(out.as_str());
+    LEFT_OUT.get().is_some_and(|left_out| left_out.iter().any(fits))
+}
+
+fn plain(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+/// Whether debug data is to be read as if there were none: an implementation that is left out
+/// writes such.
+pub fn is_silenced(goaway: &Goaway) -> bool {
+    if LEFT_OUT.get().is_none_or(Vec::is_empty) {
+        return false;
+    }
+    let debug = String::from_utf8_lossy(&goaway.debug);
+    let written = |row: &KnownText| is_left_out(&row.implementation) && row.fits(goaway, &debug);
+    is_left_out("all") || rows().iter().any(written)
+}
+
 /// The row whose text this GOAWAY carries. Text, not silence: empty debug data is no fingerprint.
 pub fn find(goaway: &Goaway) -> Option<&'static KnownText> {
-    if goaway.debug.is_empty() {
+    if goaway.debug.is_empty() || is_silenced(goaway) {
         return None;
     }
     let debug = String::from_utf8_lossy(&goaway.debug);

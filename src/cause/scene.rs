@@ -11,7 +11,7 @@ use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{Effect, Evidence, Finding};
 
 use super::cancels::CancelGroup;
-use super::known_text::KnownText;
+use super::known_text::{self, KnownText};
 
 /// An ending and what led to it.
 pub struct Scene<'a> {
@@ -139,7 +139,8 @@ impl<'a> Scene<'a> {
 
     /// The debug data as text, in lower case.
     pub fn debug(&self) -> String {
-        self.goaway.map_or_else(String::new, |goaway| {
+        let goaway = self.goaway.filter(|goaway| !known_text::is_silenced(goaway));
+        goaway.map_or_else(String::new, |goaway| {
             String::from_utf8_lossy(&goaway.debug).to_ascii_lowercase()
         })
     }
