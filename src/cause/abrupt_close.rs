@@ -6,9 +6,9 @@ use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::verdict::Step;
 
-use super::Detector;
 use super::explain::Explain;
 use super::scene::{Scene, is_setting, spoken};
+use super::{Detector, evidence};
 
 /// The detector.
 pub const DETECTOR: Detector = Detector {
@@ -35,7 +35,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         return None;
     }
     let waiting = scene.waiting().count();
-    let torn = scene.history.sides.side(scene.by).torn_at_end;
+    let torn = scene.is_torn();
     if waiting == 0 && !torn && !scene.aborted {
         return None;
     }
@@ -43,6 +43,8 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let timed = scene.quiet() >= LONG && is_setting(scene.quiet());
     let confidence = match (waiting > 0 || torn, scene.aborted) {
         (true, _) if timed => 0.65,
+        // One age of all that waits: a timeout that nothing confirms looks the same.
+        (true, _) if scene.by == Side::Client && waiting == 1 && !torn => 0.65,
         (true, true) => 0.78,
         (true, false) => 0.7,
         (false, true) if scene.in_tls() => 0.72,
@@ -62,7 +64,19 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     );
     let blame = if scene.by == Side::Client { Blame::Client } else { Blame::Server };
     let confidence = scene.despite_holes(Confidence::new(confidence));
-    Some(Step::new(Cause::AbruptClose, confidence, blame, summary))
+    let mut step = Step::new(Cause::AbruptClose, confidence, blame, summary);
+    let oldest = scene.waiting().find_map(|stream| Some((stream.opened?, stream.id)));
+    if let Some((opened, id)) = oldest {
+        step.evidence.push(evidence::request(opened, Side::Client, id, None));
+    }
+    let last = scene.quiet_since();
+    if last != scene.history.first && oldest.is_none_or(|(opened, _)| opened != last) {
+        let by_client = scene.last_octets.first == Some(last);
+        let by = if by_client { Side::Client } else { Side::Server };
+        let text = "the last octets before the end".to_string();
+        step.evidence.push(evidence::on_connection(last, by, "silence", text));
+    }
+    Some(step)
 }
 
 #[cfg(test)]
@@ -74,7 +88,7 @@ mod tests {
     fn a_crash_with_requests_open() {
         let verdict =
             Talk::opened().get(10.0, 1).get(33.0, 3).s(214.0, "RST").is(Cause::AbruptClose, 0.7);
-        verdict.blames(Blame::Server).shows(&["RST"]);
+        verdict.blames(Blame::Server).shows(&["HEADERS", "silence", "RST"]);
         assert_eq!(verdict.maybe_processed_streams, [1, 3]);
     }
 
@@ -86,6 +100,19 @@ mod tests {
         ping.is(Cause::KeepalivePingTimeout, 0.9);
         let curl = Talk::opened().get(10.0, 1).c(6510.5, "FIN");
         curl.is(Cause::ClientRequestTimeout, 0.7).after(Cause::ClientRequestTimeout, 6.5);
+    }
+
+    #[test]
+    fn a_frame_that_nobody_waited_for_is_not_cut_off() {
+        let torn = "RAW 00400001050000000182868441";
+        let slow = Talk::opened().c(10.0, torn);
+        let refused = slow.clone().s(2010.0, "RST_STREAM 1 PROTOCOL_ERROR").c(6000.0, "FIN");
+        refused.is(Cause::ClientShutdown, 0.7);
+        slow.c(6013.0, "FIN").is(Cause::AbruptClose, 0.6);
+        // A header block that never ended cannot be answered.
+        let fields = ":method=GET :scheme=http :authority=a :path=/";
+        let open = format!("HEADERS 1 END_STREAM NO_END_HEADERS {fields}");
+        Talk::opened().c(10.0, &open).c(1931.0, "FIN").is(Cause::ClientShutdown, 0.7);
     }
 
     #[test]

@@ -183,7 +183,7 @@ fn judge_cluster(history: &History, cluster: &[Waited]) -> CancelGroup {
     let width = middle.mul_f64(0.02) + MILLI * 5;
     let near = cluster.iter().filter(|item| item.span.abs_diff(middle) <= width).count();
     if near * 5 < cluster.len() * 4 {
-        return judge_wide(history, cluster);
+        return coarse(history, cluster).unwrap_or_else(|| judge_wide(history, cluster));
     }
     let opened_over = extent(cluster.iter().filter_map(|item| opened(history, item)));
     let batch = middle.mul_f64(0.1) + MILLI * 10;
@@ -206,6 +206,28 @@ fn judge_cluster(history: &History, cluster: &[Waited]) -> CancelGroup {
         (_, false) => burst(cluster, Confidence::new(0.65), "one batch, reset in one go"),
     }
 }
+
+/// Ages that differ by no more than a coarse timer's tick, of requests opened at many times: such
+/// timers fire up to a tick late, never early.
+fn coarse(history: &History, cluster: &[Waited]) -> Option<CancelGroup> {
+    let (least, most) = (cluster.first()?.span, cluster.last()?.span);
+    let spread = most.saturating_sub(least);
+    let opened_over = extent(cluster.iter().filter_map(|item| opened(history, item)));
+    let ticking = spread <= TICK + most.mul_f64(0.02) && spread * 3 <= least;
+    if cluster.len() < 5 || !ticking || opened_over < spread * 8 {
+        return None;
+    }
+    let confidence = if round_value(least).is_some() { 0.72 } else { 0.62 };
+    let told_by = "they were opened at many times and reset within one tick of a coarse timer";
+    let mut group = timed(cluster, Confidence::new(confidence), told_by);
+    if let Some(timeout) = &mut group.timeout {
+        timeout.seconds = round_value(least).unwrap_or(least).as_secs_f64();
+    }
+    Some(group)
+}
+
+/// The coarsest tick of a timer that is widely used (Netty's wheel).
+const TICK: Duration = Duration::from_millis(100);
 
 fn opened(history: &History, item: &Waited) -> Option<i64> {
     history.resets.get(item.place)?.opened.map(|stamp| stamp.at.0)

@@ -120,6 +120,38 @@ mod tests {
         );
     }
 
+    /// Requests opened at many times, each reset at one age and so much later.
+    fn late_by(late: &[f64]) -> Talk {
+        late.iter().zip(0_u32..).fold(Talk::opened(), |talk, (late, number)| {
+            let at = 10.0 + f64::from(number) * 391.0;
+            talk.get(at, number * 2 + 1).cancel(at + 850.0 + late, number * 2 + 1)
+        })
+    }
+
+    #[test]
+    fn a_coarse_timer_fires_late_but_never_early() {
+        let set = |late: &[f64]| late_by(late).row().cancellations.remove(0);
+        let coarse = set(&[71.0, 12.0, 94.0, 38.0, 3.0, 55.0, 84.0, 26.0]);
+        assert_eq!(coarse.cause, Cause::ClientRequestTimeout);
+        assert!((coarse.timeout.unwrap().seconds - 0.85).abs() < 0.02);
+        assert!(coarse.confidence.value() < 0.8);
+        // Ages all over the place are somebody's decisions.
+        let spread = set(&[0.0, 430.0, 912.0, 145.0, 1310.0, 644.0, 2011.0, 290.0]);
+        assert_eq!(spread.cause, Cause::ClientCancelBurst);
+    }
+
+    #[test]
+    fn connections_closed_at_one_age_confirm_each_other() {
+        let one = || Talk::opened().get(10.0, 1).c(724.0, "FIN");
+        one().is_unsure(Cause::AbruptClose);
+        let three = one().again(2, 371.0, &one()).again(3, 912.0, &one());
+        let verdict = three.is(Cause::ClientRequestTimeout, 0.8);
+        verdict.after(Cause::ClientRequestTimeout, 0.714).shows(&["HEADERS", "FIN"]);
+        // All at once: the program ended.
+        let ended = one().again(2, 0.4, &one()).again(3, 0.9, &one());
+        ended.is_unsure(Cause::AbruptClose);
+    }
+
     #[test]
     fn a_close_long_after_the_cancels_stays_a_shutdown() {
         let mut talk = Talk::opened();

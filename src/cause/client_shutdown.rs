@@ -51,9 +51,10 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         return None;
     }
     let waiting = scene.waiting().count() > 0;
-    let torn = scene.history.sides.first.torn_at_end;
+    let torn = scene.is_torn();
     // Who has waited for a PING is not done, but has lost its peer.
-    let lost = scene.unanswered_pings().any(|ping| scene.at.since(ping.sent) >= LOST);
+    let lost = scene.lost_ping().is_some()
+        || scene.unanswered_pings().any(|ping| scene.at.since(ping.sent) >= LOST);
     let confidence = match (scene.code(), waiting) {
         _ if lost => 0.5,
         (Some(ErrorCode::NO_ERROR), false) => 0.95,

@@ -3,6 +3,7 @@
 use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::setting::SettingId;
+use crate::vocab::time::Stamp;
 use crate::vocab::verdict::Step;
 
 use super::explain::Explain;
@@ -44,9 +45,12 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
             && ["too large", "exceed", "too many", "too big"]
                 .iter()
                 .any(|word| debug.contains(word)));
+    // What came before its receiver said its first word waited until it was awake.
+    let awake = scene.history.sides.side(scene.by).first_frame.unwrap_or(scene.at);
+    let since = |stamp: Stamp| scene.at.since(if stamp.before(awake) { awake } else { stamp });
     let largest = facts
         .largest_block
-        .filter(|(_, stamp, _)| !scene.at.before(*stamp) && scene.at.since(*stamp) <= PROMPT);
+        .filter(|(_, stamp, _)| !scene.at.before(*stamp) && since(*stamp) <= PROMPT);
     let broken = scene
         .findings
         .iter()
@@ -101,6 +105,22 @@ mod tests {
         verdict.blames(Blame::Client).shows(&["HEADERS", "GOAWAY"]);
         assert!(verdict.offending.is_some());
         large(9900).s(30.6, "GOAWAY 3 ENHANCE_YOUR_CALM").is(Cause::HeaderListTooLarge, 0.7);
+    }
+
+    #[test]
+    fn a_server_that_wakes_up_late_means_the_first_one() {
+        let fields = ":method=GET :scheme=http :authority=a :path=/";
+        let cookie = "~".repeat(11_000);
+        let large = |stream: u32| format!("HEADERS {stream} END_STREAM {fields} !cookie={cookie}");
+        let talk = Talk::default()
+            .raw(0.0, "0 SYN\n1 C> PREFACE\n+ SETTINGS")
+            .c(60.0, &large(1))
+            .c(260.0, &large(3))
+            .s(600.0, "SETTINGS MAX_HEADER_LIST_SIZE=3000")
+            .s(640.0, "GOAWAY 2147483647 PROTOCOL_ERROR");
+        let verdict = talk.is(Cause::HeaderListTooLarge, 0.9);
+        assert_eq!(verdict.offending, Some(verdict.chain[0].stamp));
+        assert_eq!(verdict.chain[0].stream, 1);
     }
 
     #[test]

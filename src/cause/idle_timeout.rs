@@ -6,6 +6,7 @@ use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
 use crate::vocab::frame::FrameType;
+use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{Step, Timeout};
 
 use super::explain::Explain;
@@ -45,6 +46,8 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let timeout_word = debug.contains("timeout") || debug.contains("timed_out");
     let benign = match scene.code() {
         Some(ErrorCode::NO_ERROR) | None => true,
+        // Whoever hears nothing, has nothing open and still ends it has only a timer to do so.
+        Some(ErrorCode::INTERNAL_ERROR) => idle_word || is_alone(scene),
         Some(_) => idle_word,
     };
     // A client that closes when it has nothing more to ask is done: see client_shutdown.
@@ -54,7 +57,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     if scene.goaway.is_some_and(|goaway| goaway.after_peer_close) {
         return None;
     }
-    let span = measure(scene)?;
+    let (span, since) = measure(scene)?;
     let round = round_value(span).is_some();
     let opened = scene.opened.first + scene.opened.second;
     let handshaken = scene.frames.first.of(FrameType::SETTINGS) > 0;
@@ -64,6 +67,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let confidence = match (idle_word, timeout_word, scene.open_count == 0) {
         (true, ..) => 0.93,
         (_, true, _) => 0.85,
+        _ if scene.is_error() => 0.66,
         (_, _, true) if scene.goaway.is_some() && round => 0.78,
         (_, _, true) if scene.goaway.is_some() => 0.62,
         (_, _, true) if round => 0.75,
@@ -71,11 +75,21 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         (_, _, false) if is_setting(span) && span >= LONG => 0.78,
         (_, _, false) => 0.3,
     };
-    let confidence = scene.despite_holes(Confidence::new(confidence));
-    Some(told(scene, span, confidence))
+    // Who still waits for a PING has lost its peer rather than its patience.
+    let least =
+        if scene.lost_ping().is_some() { Confidence::new(0.5) } else { Confidence::CERTAIN };
+    let confidence = scene.despite_holes(Confidence::new(confidence).and(least));
+    Some(told(scene, span, since, confidence))
 }
 
-fn told(scene: &Scene<'_>, span: Duration, confidence: Confidence) -> Step {
+/// Nothing open, nothing heard for long and for a round time: no frame was answered.
+fn is_alone(scene: &Scene<'_>) -> bool {
+    let silent = scene.open_count == 0 && scene.quiet() >= LONG && scene.peer_quiet() >= LONG;
+    let timed = measure(scene).is_some_and(|(span, _)| round_value(span).is_some());
+    silent && timed && scene.opened.side(Side::Client) > &0
+}
+
+fn told(scene: &Scene<'_>, span: Duration, since: Stamp, confidence: Confidence) -> Step {
     let by = scene.by.name();
     let waiting = match scene.open_count {
         0 => "in which nothing was asked for".to_string(),
@@ -85,32 +99,38 @@ fn told(scene: &Scene<'_>, span: Duration, confidence: Confidence) -> Step {
     let summary = format!("The {by} {} after {} {waiting}.", scene.ending_name(), spoken(span));
     let blame = if scene.open_count == 0 { Blame::None } else { Blame::Server };
     let mut step = Step::new(Cause::IdleTimeout, confidence, blame, summary);
-    let last = [scene.last_message.first, scene.last_message.second];
-    if let Some(last) = last.into_iter().flatten().max_by_key(|stamp| stamp.order()) {
-        let text = "last message before the silence".to_string();
-        let by_client = scene.last_message.first == Some(last);
-        let by = if by_client { Side::Client } else { Side::Server };
-        step.evidence.push(evidence::on_connection(last, by, "silence", text));
-    }
+    let by_client = [scene.last_message.first, scene.last_octets.first].contains(&Some(since));
+    let by = if by_client { Side::Client } else { Side::Server };
+    let text = match since {
+        first if first == scene.history.first => "the connection's first packet",
+        last if scene.idle_since == Some(last) => "the last stream ends here",
+        _ => "the last octets before the silence",
+    };
+    step.evidence.push(evidence::on_connection(since, by, "silence", text.to_string()));
     step.timeout = Some(Timeout::once(Cause::IdleTimeout, span, scene.by.into()));
     step
 }
 
-/// The idle time: since the last stream ended, or since the last octet, whichever a person would
-/// have configured.
-fn measure(scene: &Scene<'_>) -> Option<Duration> {
-    let quiet = scene.quiet();
-    let Some(idle) = scene.idle() else {
-        return (quiet >= SHORTEST).then_some(quiet);
+/// The idle time and where it began: since the last stream ended, or since the last octet,
+/// whichever a person would have configured.
+fn measure(scene: &Scene<'_>) -> Option<(Duration, Stamp)> {
+    let message = [scene.last_message.first, scene.last_message.second];
+    let message = message.into_iter().flatten().max_by_key(|stamp| stamp.order());
+    let quiet = scene.quiet_since();
+    let span = |since: Stamp| scene.at.since(since);
+    let idle = scene.idle_since.filter(|_| scene.open_count == 0);
+    let since = match idle {
+        None => quiet,
+        Some(idle) => {
+            let message = message.filter(|message| !message.before(idle)).unwrap_or(idle);
+            let candidates = [idle, message, quiet];
+            let late =
+                |since: &Stamp| round_value(span(*since)).map(|round| span(*since).abs_diff(round));
+            let round = candidates.into_iter().filter(|since| late(since).is_some());
+            round.min_by_key(late).unwrap_or(idle)
+        }
     };
-    let last = [scene.last_message.first, scene.last_message.second];
-    let last = last.into_iter().flatten().max_by_key(|stamp| stamp.order());
-    let since_message = last.map_or(idle, |last| scene.at.since(last));
-    let candidates = [idle, since_message, quiet];
-    let late = |span: &Duration| round_value(*span).map(|round| span.abs_diff(round));
-    let round = candidates.into_iter().filter(|span| late(span).is_some()).min_by_key(late);
-    let span = round.unwrap_or(idle);
-    (span >= SHORTEST).then_some(span)
+    (span(since) >= SHORTEST).then_some((span(since), since))
 }
 
 #[cfg(test)]
@@ -124,6 +144,23 @@ mod tests {
             Talk::opened().served(10.0, 1).s(17_020.8, "GOAWAY 1 NO_ERROR").s(17_021.0, "FIN");
         let verdict = talk.is(Cause::IdleTimeout, 0.7);
         verdict.after(Cause::IdleTimeout, 17.0).blames(Blame::None).shows(&["silence", "GOAWAY"]);
+    }
+
+    #[test]
+    fn an_error_code_for_an_idle_end() {
+        let talk = Talk::opened().served(10.0, 1).s(17_020.8, "GOAWAY 1 INTERNAL_ERROR");
+        talk.is(Cause::IdleTimeout, 0.6).after(Cause::IdleTimeout, 17.0);
+        // An exception comes with what it chokes on, or at any time.
+        let exception = Talk::opened().served(10.0, 1).get(17_020.0, 3);
+        exception.s(17_020.8, "GOAWAY 3 INTERNAL_ERROR").is_unsure(Cause::InternalError);
+        let odd = Talk::opened().served(10.0, 1).s(17_163.0, "GOAWAY 1 INTERNAL_ERROR");
+        odd.is_unsure(Cause::InternalError);
+    }
+
+    #[test]
+    fn the_silence_is_shown_even_where_nothing_was_asked() {
+        let talk = Talk::opened().s(12_003.0, "GOAWAY 0 NO_ERROR");
+        talk.is(Cause::IdleTimeout, 0.6).shows(&["silence", "GOAWAY"]);
     }
 
     #[test]

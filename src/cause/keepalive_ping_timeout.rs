@@ -7,7 +7,7 @@ use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::verdict::{Step, Timeout};
 
 use super::explain::Explain;
-use super::scene::{Scene, spoken};
+use super::scene::{REAL_WAIT, Scene, spoken};
 use super::{Detector, evidence};
 
 /// The detector.
@@ -29,9 +29,6 @@ pub const DETECTOR: Detector = Detector {
     step,
 };
 
-/// Waits shorter than this are a PING on its way.
-const REAL_WAIT: Duration = Duration::from_millis(150);
-
 /// Waits this long are no accident: whoever closes now knows that nobody answers.
 const LONG_WAIT: Duration = Duration::from_secs(1);
 
@@ -40,11 +37,8 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let by_text = ["ping_timeout", "ping timeout", "ping ack timeout", "keepalive"]
         .iter()
         .any(|word| debug.contains(word));
-    // The oldest PING that nothing from the peer has followed: that one's timer ran out.
     let heard = *scene.last_octets.side(scene.peer());
-    let silent = scene
-        .unanswered_pings()
-        .find(|ping| heard.is_none_or(|heard| heard.before(ping.sent) || heard == ping.sent));
+    let silent = scene.lost_ping();
     // Other frames came, but not the answer: with an error that is a lost PING as well.
     let asked = silent.or_else(|| scene.unanswered_pings().next().filter(|_| scene.is_error()))?;
     let wait = scene.at.since(asked.sent);
@@ -111,6 +105,14 @@ mod tests {
             .c(2000.0, "PING 0000000000000002")
             .c(2250.0, "GOAWAY 0 NO_ERROR");
         assert_ne!(far.told().cause, Cause::KeepalivePingTimeout);
+    }
+
+    #[test]
+    fn short_timeouts_are_told_too() {
+        let talk = Talk::opened().served(10.0, 1).c(900.0, "PING 0000000000000001");
+        talk.c(1603.0, "FIN").is(Cause::KeepalivePingTimeout, 0.9);
+        let talk = Talk::opened().served(10.0, 1).s(900.0, "PING 0000000000000001");
+        talk.s(1603.0, "GOAWAY 1 NO_ERROR").is(Cause::KeepalivePingTimeout, 0.7);
     }
 
     #[test]

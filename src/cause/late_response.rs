@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use crate::track::history::Reset;
+use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
+use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{Effect, LateAnswer, Step};
 
 use super::explain::Explain;
-use super::scene::{PROMPT, Scene, spoken};
+use super::scene::{PROMPT, Scene, round_value, spoken};
 use super::{Detector, evidence};
 
 /// The detector.
@@ -44,7 +46,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     }
     let known = scene.text.is_some_and(|row| row.cause() == Some(Cause::ClientRequestTimeout));
     let Some(reset) = named(scene).or_else(|| answered(scene)) else {
-        return known.then(|| unseen(scene));
+        return if known { Some(unseen(scene)) } else { supposed(scene) };
     };
     let offended = scene.findings.iter().any(|finding| {
         finding.by == scene.peer() && finding.stream == reset.stream && finding.stamp != reset.stamp
@@ -57,6 +59,10 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     } else {
         Confidence::new(0.85)
     };
+    Some(told(scene, reset, confidence))
+}
+
+fn told(scene: &Scene<'_>, reset: &Reset, confidence: Confidence) -> Step {
     let (server, stream) = (scene.by.name(), reset.stream);
     let after = reset.opened.map(|opened| scene.at.since(opened));
     let gone = spoken(scene.at.since(reset.stamp));
@@ -76,13 +82,13 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     step.evidence.push(evidence::reset(reset));
     step.late_answer = Some(LateAnswer {
         stream,
-        request_packet: reset.opened.map(|stamp| stamp.packet()),
-        reset_packet: Some(reset.stamp.packet()),
+        request: reset.opened,
+        reset: Some(reset.stamp),
         answered_after: after.map(|after| after.as_secs_f64()),
     });
     step.cancelled = vec![stream];
     step.because = Some(Effect::Cancels(vec![stream]));
-    Some(step)
+    step
 }
 
 /// The stream that the debug data names, where the peer had reset it well before.
@@ -104,6 +110,49 @@ fn answered<'a>(scene: &Scene<'a>) -> Option<&'a Reset> {
     })?;
     let reset = scene.resets.iter().find(|reset| reset.stream == late.stream)?;
     is_settled(scene, reset).then_some(reset)
+}
+
+/// No frame, no silence and no PING explains the error, and the server is still at work for
+/// requests that the client gave up: the oldest of those is what it most likely tripped over.
+fn supposed(scene: &Scene<'_>) -> Option<Step> {
+    let bare = scene.by == Side::Server && scene.debug().is_empty();
+    let blind = scene.peer_is_hidden() || scene.history.joined_midway;
+    let recent = |stamp: Stamp| scene.at.since(stamp) <= Duration::from_secs(1);
+    let offended = scene.findings.iter().any(|f| f.by == scene.peer() && recent(f.stamp));
+    if scene.code() != Some(ErrorCode::PROTOCOL_ERROR) || !bare || blind || offended {
+        return None;
+    }
+    // Where late answers have gone out before, they do no harm.
+    let harmless = scene.history.late.iter().any(|late| late.by == scene.by && late.knowing);
+    let asked = scene.unanswered_pings().any(|ping| !recent(ping.sent));
+    let given_up = |reset: &&Reset| reset.is_cancel && reset.by == scene.peer();
+    let unanswered = |reset: &&Reset| reset.responded.is_none() && is_settled(scene, reset);
+    let oldest = scene.resets.iter().filter(given_up).filter(unanswered);
+    let oldest = oldest.min_by_key(|reset| reset.opened.map(Stamp::order))?;
+    let age = scene.at.since(oldest.opened?);
+    if harmless || asked {
+        return None;
+    }
+    // Nothing heard and nothing else to do: only a handler of such a request can have moved.
+    let alone = scene.open_count == 0 && scene.peer_quiet() > PROMPT.max(scene.round_trip() * 2);
+    let confidence = match (alone, round_value(age).is_some()) {
+        (true, _) => 0.74,
+        (false, true) => 0.65,
+        (false, false) => 0.45,
+    };
+    let mut step = told(scene, oldest, Confidence::new(confidence));
+    step.summary = format!(
+        "The {} {} though no frame of the {} breaks a rule; most likely its handler answered \
+         stream {}, {} after the request and {} after the {} had given it up.",
+        scene.by.name(),
+        scene.ending_name(),
+        scene.peer().name(),
+        oldest.stream,
+        spoken(age),
+        spoken(scene.at.since(oldest.stamp)),
+        scene.peer().name(),
+    );
+    Some(step)
 }
 
 fn is_settled(scene: &Scene<'_>, reset: &Reset) -> bool {
@@ -151,6 +200,35 @@ mod tests {
         assert_eq!(late.stream, 3);
         assert!((late.answered_after.unwrap() - 5.0).abs() < 0.05);
         assert_eq!(verdict.maybe_processed_streams, [13]);
+    }
+
+    #[test]
+    fn without_a_text_it_is_likely_at_most() {
+        let quiet = Talk::opened().get(10.0, 1).get(25.0, 3).get(61.0, 5);
+        let quiet = quiet.cancel(810.0, 1).cancel(825.0, 3).cancel(861.0, 5);
+        let verdict = quiet
+            .clone()
+            .s(2613.0, "GOAWAY 2147483647 PROTOCOL_ERROR")
+            .is(Cause::ClientRequestTimeout, 0.6);
+        assert_eq!(verdict.trigger, Cause::LateResponse);
+        assert_eq!(verdict.late_answer.as_ref().map(|late| late.stream), Some(1));
+        assert!(verdict.confidence.value() < 0.8);
+        let busy = given_up().s(5094.0, "GOAWAY 2147483647 PROTOCOL_ERROR").told();
+        assert_eq!(busy.trigger, Cause::LateResponse, "{}", busy.summary);
+        assert!(busy.confidence.value() < 0.8);
+    }
+
+    #[test]
+    fn an_error_after_cancels_that_has_another_reason() {
+        let end = "GOAWAY 2147483647 PROTOCOL_ERROR";
+        let offended = given_up().c(5093.0, "DATA 0 3").s(5094.0, end);
+        offended.is(Cause::ProtocolViolation, 0.9);
+        // Late answers went out before and did no harm.
+        let tolerant = given_up().s(2500.0, "HEADERS 1 :status=200\n+ DATA 1 9 END_STREAM");
+        let verdict = tolerant.s(5094.0, end).told();
+        assert_ne!(verdict.trigger, Cause::LateResponse, "{}", verdict.summary);
+        let pinged = given_up().s(3100.0, "PING 0000000000000007").s(5100.0, end);
+        pinged.is(Cause::KeepalivePingTimeout, 0.6);
     }
 
     #[test]

@@ -8,11 +8,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::vocab::address::Endpoint;
+use crate::vocab::address::{Endpoint, Side};
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::time::Stamp;
-use crate::vocab::verdict::{ConfiguredIn, Timeout, Verdict};
+use crate::vocab::verdict::{ConfiguredIn, Evidence, Timeout, Verdict};
 
+use super::evidence;
 use super::scene::spoken;
 
 /// One ending by a server, as the second pass sees it.
@@ -20,18 +21,26 @@ use super::scene::spoken;
 pub struct Ending {
     /// Place of the connection, and of the GOAWAY in it; `None` for an end without.
     pub place: (usize, Option<usize>),
+    /// The client.
+    pub client: Endpoint,
     /// The server.
     pub server: Endpoint,
     /// When it ended.
     pub at: Stamp,
-    /// No stream had been open, or no octet had come, for this long.
+    /// First packet of the connection.
+    pub first: Stamp,
+    /// Since when no stream had been open, or no octet had come.
+    pub idle_since: Stamp,
+    /// For how long.
     pub idle: Option<Duration>,
     /// Age of the connection; `None` where it was joined midway.
     pub age: Option<Duration>,
     /// Requests it had served or was serving.
     pub requests: u64,
-    /// Time from the newest request's HEADERS to the end, while it was open.
-    pub since_newest: Option<Duration>,
+    /// The newest request.
+    pub newest: Option<(u32, Stamp)>,
+    /// Whether a GOAWAY announced it.
+    pub announced: bool,
     /// Whether the end is orderly: NO_ERROR, or a FIN.
     pub orderly: bool,
     /// What the first pass said.
@@ -53,7 +62,12 @@ pub struct Revision {
     pub summary: String,
     /// The timer, where one was measured.
     pub timeout: Option<Timeout>,
+    /// What it rests on: where the span began, and the neighbours' endings.
+    pub evidence: Vec<Evidence>,
 }
+
+/// Neighbours that a verdict names.
+const NAMED: usize = 3;
 
 /// Endings this close are one moment.
 const MOMENT: Duration = Duration::from_millis(50);
@@ -94,96 +108,138 @@ fn judge(ending: &Ending, group: &[&Ending], refusals: &[Stamp]) -> Option<Revis
     let same = |a: Option<Duration>, b: Option<Duration>| {
         a.zip(b).is_some_and(|(a, b)| a.abs_diff(b) <= a.mul_f64(0.02) + Duration::from_millis(15))
     };
-    let together = others().filter(|other| apart(other.at, ending.at) <= MOMENT).count();
-    let idle_alike = others().filter(elsewhere).filter(|o| same(o.idle, ending.idle)).count();
-    let age_alike = others().filter(elsewhere).filter(|o| same(o.age, ending.age)).count();
+    let found =
+        |kind: &dyn Fn(&&Ending) -> bool| -> Vec<&Ending> { others().filter(kind).collect() };
+    let together = found(&|other| apart(other.at, ending.at) <= MOMENT);
+    let idle_alike = found(&|other| elsewhere(other) && same(other.idle, ending.idle));
+    let age_alike = found(&|other| elsewhere(other) && same(other.age, ending.age));
     let at_limit = |e: &Ending| {
-        e.orderly && e.since_newest.is_some_and(|since| since <= Duration::from_millis(30))
+        let since = e.newest.map(|(_, newest)| e.at.since(newest));
+        e.orderly && since.is_some_and(|since| since <= Duration::from_millis(30))
     };
-    let count_alike =
-        others().filter(|other| other.requests == ending.requests && at_limit(other)).count();
+    let count_alike = found(&|other| other.requests == ending.requests && at_limit(other));
     let long_idle = ending.idle.is_some_and(|idle| idle >= Duration::from_millis(400));
-    if count_alike > 0 && at_limit(ending) && ending.requests > 1 {
-        return Some(requests(ending, count_alike));
+    if !count_alike.is_empty() && at_limit(ending) && ending.requests > 1 {
+        return Some(requests(ending, &count_alike));
     }
-    if idle_alike > 0 && long_idle && idle_alike >= age_alike {
-        return Some(idle(ending, idle_alike));
+    if !idle_alike.is_empty() && long_idle && idle_alike.len() >= age_alike.len() {
+        return Some(idle(ending, &idle_alike));
     }
-    if age_alike > 0 && ending.orderly && !long_idle {
-        return Some(age(ending, age_alike));
+    if !age_alike.is_empty() && ending.orderly && !long_idle {
+        return Some(age(ending, &age_alike));
     }
-    let moment_of_idle = others()
-        .filter(|other| apart(other.at, ending.at) <= MOMENT)
-        .all(|other| same(other.idle, ending.idle));
-    if together > 0 && !(long_idle && moment_of_idle) {
-        return Some(drain(ending, together));
+    let moment_of_idle = together.iter().all(|other| same(other.idle, ending.idle));
+    if !together.is_empty() && !(long_idle && moment_of_idle) {
+        return Some(drain(ending, &together, None));
     }
-    let gone = refusals
-        .iter()
-        .any(|stamp| ending.at.before(*stamp) && stamp.since(ending.at) <= Duration::from_secs(5));
-    (gone && !long_idle && ending.orderly).then(|| drain(ending, 0))
+    let gone = refusals.iter().find(|stamp| {
+        ending.at.before(**stamp) && stamp.since(ending.at) <= Duration::from_secs(5)
+    })?;
+    (!long_idle && ending.orderly).then(|| drain(ending, &[], Some(*gone)))
 }
 
 fn apart(a: Stamp, b: Stamp) -> Duration {
     a.since(b).max(b.since(a))
 }
 
-fn revision(ending: &Ending, cause: Cause, confidence: f32, summary: String) -> Revision {
+/// A revision that rests on these neighbours: the nearest in time are named, in the chain where
+/// they came before, in the summary where they came after.
+fn revision(
+    ending: &Ending,
+    cause: Cause,
+    confidence: f32,
+    mut summary: String,
+    others: &[&Ending],
+) -> Revision {
+    let mut nearest = others.to_vec();
+    nearest.sort_by_key(|other| (apart(other.at, ending.at), other.place));
+    let (before, after): (Vec<_>, Vec<_>) =
+        nearest.into_iter().take(NAMED).partition(|other| other.at.before(ending.at));
+    let evidence = before.into_iter().map(|other| {
+        let word = if other.announced { "GOAWAY" } else { "end" };
+        let text = format!("{word} of the server's connection with {}", other.client);
+        evidence::on_connection(other.at, Side::Server, "neighbour", text)
+    });
+    let evidence = evidence.collect();
+    let mut packets: Vec<_> = after.iter().map(|other| (other.at.order(), other.at)).collect();
+    packets.sort_unstable_by_key(|(order, _)| *order);
+    let packets: Vec<String> = packets.iter().map(|(_, at)| at.packet().to_string()).collect();
+    if !packets.is_empty() {
+        let word = if packets.len() == 1 { "packet" } else { "packets" };
+        summary.push_str(&format!(" Later ones: {word} {}.", packets.join(", ")));
+    }
     let confidence = Confidence::new(confidence);
-    Revision { place: ending.place, cause, confidence, summary, timeout: None }
+    Revision { place: ending.place, cause, confidence, summary, timeout: None, evidence }
 }
 
-fn drain(ending: &Ending, others: usize) -> Revision {
-    let confidence = match (others, ending.orderly) {
+/// `gone` is where the server refused a new connection.
+fn drain(ending: &Ending, others: &[&Ending], gone: Option<Stamp>) -> Revision {
+    let confidence = match (others.len(), ending.orderly) {
         (0, _) => 0.8,
         (1, true) => 0.85,
         (1, false) => 0.6,
         (_, true) => 0.95,
         (_, false) => 0.7,
     };
-    let why = match others {
-        0 => "the server refused new connections right after".to_string(),
+    let why = match others.len() {
+        0 => {
+            let packet = gone.map(|gone| format!(" (packet {})", gone.packet()));
+            format!("the server refused new connections right after{}", packet.unwrap_or_default())
+        }
         1 => "another of its connections ended in the same moment".to_string(),
         count => format!("{count} more of its connections ended in the same moment"),
     };
     let summary = format!("The server drained or stopped: {why}.");
-    revision(ending, Cause::GracefulShutdown, confidence, summary)
+    revision(ending, Cause::GracefulShutdown, confidence, summary, others)
 }
 
-fn idle(ending: &Ending, others: usize) -> Revision {
+fn idle(ending: &Ending, others: &[&Ending]) -> Revision {
     let span = ending.idle.unwrap_or_default();
-    let confidence = if others >= 2 { 0.95 } else { 0.9 };
+    let confidence = if others.len() >= 2 { 0.95 } else { 0.9 };
     let summary = format!(
-        "The server closed an idle connection after {}; {others} more went the same way at other \
-         times.",
-        spoken(span)
+        "The server closed an idle connection after {}; {} more went the same way at other times.",
+        spoken(span),
+        others.len()
     );
-    let mut revision = revision(ending, Cause::IdleTimeout, confidence, summary);
-    revision.timeout = Some(timer(Cause::IdleTimeout, span, others));
+    let mut revision = revision(ending, Cause::IdleTimeout, confidence, summary, others);
+    revision.timeout = Some(timer(Cause::IdleTimeout, span, others.len()));
+    let text = "the silence begins".to_string();
+    let silence = evidence::on_connection(ending.idle_since, Side::Server, "silence", text);
+    revision.evidence.push(silence);
     revision
 }
 
-fn age(ending: &Ending, others: usize) -> Revision {
+fn age(ending: &Ending, others: &[&Ending]) -> Revision {
     let span = ending.age.unwrap_or_default();
-    let confidence = if others >= 2 { 0.9 } else { 0.75 };
+    let confidence = if others.len() >= 2 { 0.9 } else { 0.75 };
     let summary = format!(
-        "The server ended the connection at an age of {}; {others} more ended at that age at other \
-         times.",
-        spoken(span)
+        "The server ended the connection at an age of {}; {} more ended at that age at other times.",
+        spoken(span),
+        others.len()
     );
-    let mut revision = revision(ending, Cause::MaxConnectionAge, confidence, summary);
-    revision.timeout = Some(timer(Cause::MaxConnectionAge, span, others));
+    let mut revision = revision(ending, Cause::MaxConnectionAge, confidence, summary, others);
+    revision.timeout = Some(timer(Cause::MaxConnectionAge, span, others.len()));
+    let text = "first packet of the connection".to_string();
+    revision.evidence.push(evidence::on_connection(ending.first, Side::Client, "SYN", text));
     revision
 }
 
-fn requests(ending: &Ending, others: usize) -> Revision {
-    let confidence = if others >= 2 { 0.95 } else { 0.92 };
+fn requests(ending: &Ending, others: &[&Ending]) -> Revision {
+    let confidence = if others.len() >= 2 { 0.95 } else { 0.92 };
     let summary = format!(
-        "The server ended the connection right after its request number {}; {others} more ended \
-         after the same number.",
-        ending.requests
+        "The server ended the connection right after its request number {}; {} more ended after \
+         the same number.",
+        ending.requests,
+        others.len()
     );
-    revision(ending, Cause::MaxRequestsPerConnection, confidence, summary)
+    let cause = Cause::MaxRequestsPerConnection;
+    let mut revision = revision(ending, cause, confidence, summary, others);
+    if let Some((stream, newest)) = ending.newest {
+        let text = format!("request number {}, the last one", ending.requests);
+        let fact = evidence::on_connection(newest, Side::Client, "HEADERS", text);
+        revision.evidence.push(Evidence { stream, ..fact });
+    }
+    revision
 }
 
 fn timer(kind: Cause, span: Duration, others: usize) -> Timeout {
@@ -215,8 +271,7 @@ pub fn apply(verdict: &mut Verdict, revision: &Revision) {
         );
         verdict.timeout = None;
         // What spoke for the old reason is no evidence for the new one: the ending stays.
-        let ending = verdict.chain.pop();
-        verdict.chain = ending.into_iter().collect();
+        verdict.chain.retain(|fact| ["GOAWAY", "FIN", "RST"].contains(&fact.what));
         verdict.advice = super::explain(revision.cause)
             .map(|explain| vec![explain.what_to_do.to_string()])
             .unwrap_or_default();
@@ -231,4 +286,12 @@ pub fn apply(verdict: &mut Verdict, revision: &Revision) {
         verdict.summary.clone_from(&revision.summary);
     }
     verdict.timeout = verdict.timeout.take().or_else(|| revision.timeout.clone());
+    let ending = verdict.chain.iter().map(|fact| fact.stamp).max_by_key(|stamp| stamp.order());
+    for fact in &revision.evidence {
+        let known = verdict.chain.iter().any(|other| other.stamp == fact.stamp);
+        if !known && ending.is_some_and(|ending| fact.stamp.before(ending)) {
+            verdict.chain.push(fact.clone());
+        }
+    }
+    verdict.chain.sort_by_key(|fact| fact.stamp.order());
 }

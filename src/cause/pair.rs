@@ -10,6 +10,7 @@ use crate::vocab::cause::{Cause, Confidence};
 use crate::vocab::frame::FrameType;
 use crate::vocab::pair::Timer;
 use crate::vocab::setting::SettingId;
+use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{Cancellation, ConfiguredIn, Implementation, Timeout, Verdict};
 
 use super::Judged;
@@ -62,10 +63,19 @@ pub struct Sample {
 pub struct Doubt {
     /// What.
     pub about: About,
+    /// When.
+    pub at: Stamp,
     /// Shortest and longest time that its requests had waited.
     pub ages: (Duration, Duration),
     /// How many.
     pub count: u32,
+}
+
+impl Doubt {
+    /// Whether the client closed the connection, rather than to reset streams.
+    pub fn is_close(&self) -> bool {
+        !matches!(self.about, About::Cancels(_))
+    }
 }
 
 /// What a doubt is about.
@@ -341,7 +351,7 @@ fn doubts(history: &History, judged: &Judged) -> Vec<Doubt> {
             continue;
         }
         let ages = resets_of(history, set).filter_map(Reset::age);
-        doubts.extend(doubt(About::Cancels(index), ages));
+        doubts.extend(doubt(About::Cancels(index), set.last, ages));
     }
     let waited = |scene: &Scene<'_>, verdict: &Verdict| {
         let open = [Cause::AbruptClose, Cause::ClientShutdown, Cause::Unknown];
@@ -353,21 +363,24 @@ fn doubts(history: &History, judged: &Judged) -> Vec<Doubt> {
     for (index, (follows, verdict)) in judged.goaways.iter().enumerate() {
         let scene = Scene::of_goaway(history, index, &[], None).filter(|_| follows.is_none());
         let ages = scene.map(|scene| waited(&scene, verdict)).unwrap_or_default();
-        doubts.extend(doubt(About::Goaway(index), ages.into_iter()));
+        let at = history.goaways.get(index).map_or(history.last, |goaway| goaway.stamp);
+        doubts.extend(doubt(About::Goaway(index), at, ages.into_iter()));
     }
     if let Some(verdict) = &judged.end {
         let ages = Scene::of_end(history, &[]).map(|scene| waited(&scene, verdict));
-        doubts.extend(doubt(About::End, ages.unwrap_or_default().into_iter()));
+        let at = history.tcp_end().map_or(history.last, |(stamp, ..)| stamp);
+        doubts.extend(doubt(About::End, at, ages.unwrap_or_default().into_iter()));
     }
     doubts
 }
 
-fn doubt(about: About, ages: impl Iterator<Item = Duration>) -> Option<Doubt> {
+fn doubt(about: About, at: Stamp, ages: impl Iterator<Item = Duration>) -> Option<Doubt> {
     let ages: Vec<Duration> = ages.collect();
     let (least, most) = (*ages.iter().min()?, *ages.iter().max()?);
     let narrow = most.saturating_sub(least) <= most.mul_f64(0.1) + MOMENT;
     (narrow && most >= SHORTEST_PING).then_some(Doubt {
         about,
+        at,
         ages: (least, most),
         count: ages.len() as u32,
     })

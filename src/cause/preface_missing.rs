@@ -4,9 +4,9 @@ use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::verdict::Step;
 
-use super::Detector;
 use super::explain::Explain;
 use super::scene::Scene;
+use super::{Detector, evidence};
 
 /// The detector.
 pub const DETECTOR: Detector = Detector {
@@ -39,7 +39,13 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let confidence = Confidence::new(if scene.goaway.is_some() { 0.96 } else { 0.9 });
     let hidden = scene.peer_is_hidden() || history.tcp.side(Side::Client).lost > 0;
     let confidence = if hidden { confidence.lowered() } else { confidence };
-    Some(Step::new(Cause::PrefaceMissing, confidence, Blame::Client, summary))
+    let mut step = Step::new(Cause::PrefaceMissing, confidence, Blame::Client, summary);
+    step.offending = history.foreign;
+    if let Some(first) = step.offending {
+        let text = "first octets, not the preface".to_string();
+        step.evidence.push(evidence::on_connection(first, Side::Client, "octets", text));
+    }
+    Some(step)
 }
 
 #[cfg(test)]
@@ -52,13 +58,23 @@ mod tests {
         let text = "C> TEXT \"GET / HTTP/1.1\\r\\nhost: a\\r\\n\\r\\n\"";
         let talk = Talk::default().raw(0.0, "0 SYN").raw(1.0, &format!("1 {text}"));
         let talk = talk.s(1.6, "SETTINGS\n+ GOAWAY 0 PROTOCOL_ERROR").s(1.8, "FIN");
-        talk.is(Cause::PrefaceMissing, 0.9).blames(Blame::Client);
+        let verdict = talk.is(Cause::PrefaceMissing, 0.9);
+        verdict.blames(Blame::Client).shows(&["octets", "GOAWAY"]);
+        assert_eq!(verdict.offending, Some(verdict.chain[0].stamp));
     }
 
     #[test]
     fn a_wrong_first_frame_is_a_violation() {
         let open = "0 SYN\n1 C> PREFACE\n+ PING\n2 S> SETTINGS\n+ GOAWAY 0 PROTOCOL_ERROR";
         Talk::default().raw(0.0, open).is(Cause::ProtocolViolation, 0.9);
+    }
+
+    #[test]
+    fn less_sure_with_a_hole() {
+        let text = "C> TEXT \"GET / HTTP/1.1\\r\\nhost: a\\r\\n\\r\\n\"";
+        let talk = Talk::default().raw(0.0, "0 SYN").gap(0.5, 'C', 1);
+        let talk = talk.raw(1.0, &format!("1 {text}")).raw(1.1, &format!("1.1 {text}"));
+        talk.s(1.6, "SETTINGS\n+ GOAWAY 0 PROTOCOL_ERROR").is_unsure(Cause::PrefaceMissing);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::track::history::{FrameCounts, Goaway, History, OpenStream, Ping, Rese
 use crate::vocab::address::{Both, Side};
 use crate::vocab::cause::Confidence;
 use crate::vocab::error_code::ErrorCode;
-use crate::vocab::frame::Transport;
+use crate::vocab::frame::{FrameType, Transport};
 use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{Effect, Evidence, Finding};
 
@@ -53,6 +53,9 @@ pub struct Scene<'a> {
 
 /// The longest that a real end follows its trigger: processing and one way through the network.
 pub const PROMPT: Duration = Duration::from_millis(250);
+
+/// Waits shorter than this are a PING on its way.
+pub const REAL_WAIT: Duration = Duration::from_millis(150);
 
 impl<'a> Scene<'a> {
     /// The scene of a GOAWAY.
@@ -118,8 +121,19 @@ impl<'a> Scene<'a> {
         let findings = self.findings;
         self.open.iter().filter(move |stream| {
             let broken = findings.iter().any(|f| f.by == Side::Client && f.stream == stream.id);
-            stream.by == Side::Client && stream.request_ended && !stream.answer_ended && !broken
+            let asked = stream.by == Side::Client && stream.described && stream.request_ended;
+            asked && !stream.answer_ended && !broken
         })
+    }
+
+    /// Whether its sender left in the middle of a frame, unless of a stream that the other side
+    /// had refused to hear more of.
+    pub fn is_torn(&self) -> bool {
+        let peer = self.peer();
+        let known = self.resets.iter().filter(|reset| reset.by == peer).count();
+        let told = self.frames.side(peer).of(FrameType::RST_STREAM);
+        let refused = self.open_count == 0 && usize::try_from(told).is_ok_and(|told| told > known);
+        self.history.sides.side(self.by).torn_at_end && !refused
     }
 
     /// Who received the end.
@@ -150,11 +164,22 @@ impl<'a> Scene<'a> {
         (self.open_count == 0).then(|| self.idle_since.map(|since| self.at.since(since)))?
     }
 
-    /// How long no octet had come from either side.
-    pub fn quiet(&self) -> Duration {
+    /// Where the silence of both sides began.
+    pub fn quiet_since(&self) -> Stamp {
         let last = [self.last_octets.first, self.last_octets.second];
         let last = last.into_iter().flatten().max_by_key(|stamp| stamp.order());
-        self.at.since(last.unwrap_or(self.history.first))
+        last.unwrap_or(self.history.first)
+    }
+
+    /// How long no octet had come from either side.
+    pub fn quiet(&self) -> Duration {
+        self.at.since(self.quiet_since())
+    }
+
+    /// Since when no stream had been open; while one was, since when no octet had come.
+    pub fn idle_start(&self) -> Stamp {
+        let idle = self.idle_since.filter(|_| self.open_count == 0);
+        idle.unwrap_or_else(|| self.quiet_since())
     }
 
     /// How long no octet had come from the other side.
@@ -232,6 +257,15 @@ impl<'a> Scene<'a> {
             let unanswered = ping.answered.is_none_or(|answered| !answered.before(at));
             ping.by == by && ping.sent.before(at) && unanswered
         })
+    }
+
+    /// The oldest PING of the end's sender that nothing of the other side has followed, where the
+    /// wait is longer than its way can be: that one's timer ran out.
+    pub fn lost_ping(&self) -> Option<&'a Ping> {
+        let heard = *self.last_octets.side(self.peer());
+        let silent = |ping: &&Ping| heard.is_none_or(|heard| !ping.sent.before(heard));
+        let wait = REAL_WAIT.max(self.round_trip() * 4);
+        self.unanswered_pings().find(silent).filter(|ping| self.at.since(ping.sent) >= wait)
     }
 
     /// PINGs of the other side before the end.

@@ -45,7 +45,11 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let offended = scene.findings.iter().any(|finding| finding.by == Side::Client);
     let oldest = oldest(scene)?;
     let age = scene.at.since(oldest.opened?);
-    if offended || age < SHORTEST {
+    // A client that gives requests up at one age keeps none that is older.
+    let clients = scene.cancels.iter().filter(|group| group.by == Side::Client);
+    let mut timers = clients.filter_map(|group| group.timeout.as_ref());
+    let by_client = timers.any(|t| (age.as_secs_f64() - t.seconds).abs() <= 0.05 * t.seconds);
+    if offended || by_client || age < SHORTEST {
         return None;
     }
     let quiet = scene.quiet();

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::vocab::address::Endpoint;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::pair::{InferredTimeout, ServerAnswers, Timer};
+use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{Alternative, Cancellation, ConfiguredIn, Timeout, Verdict};
 
 use super::pair::{About, Answered, Doubt, PairFacts, Sample};
@@ -176,9 +177,14 @@ pub fn settle(facts: &[PairFacts]) -> Vec<Settled> {
             };
             timers.extend(of.samples.iter().filter(clear).map(|sample| (of.place, sample)));
         }
+        let ends = pair.iter().flat_map(|of| of.doubts.iter().map(|doubt| (of.place, doubt)));
+        let mut closes: Vec<_> = ends.filter(|(_, doubt)| doubt.is_close()).collect();
+        closes.sort_by_key(|(place, doubt)| (doubt.ages.1, *place));
         timers.sort_by(|(p, a), (q, b)| a.seconds.total_cmp(&b.seconds).then(p.cmp(q)));
         for of in pair {
-            settled.extend(of.doubts.iter().filter_map(|doubt| fit(of.place, doubt, &timers)));
+            let of_pair =
+                |doubt| fit(of.place, doubt, &timers).or_else(|| agree(of.place, doubt, &closes));
+            settled.extend(of.doubts.iter().filter_map(of_pair));
         }
     }
     settled.sort_by_key(|settled| settled.place);
@@ -216,6 +222,43 @@ fn fit(place: usize, doubt: &Doubt, timers: &[(usize, &Sample)]) -> Option<Settl
         confidence: Confidence::new(confidence),
     })
 }
+
+/// Closes of other connections with requests of the same age, at other times: what one of them
+/// leaves open, several settle.
+fn agree(place: usize, doubt: &Doubt, closes: &[(usize, &Doubt)]) -> Option<Settled> {
+    let age = doubt.ages.1;
+    let width = age.mul_f64(0.01) + Duration::from_millis(10);
+    let from = closes.partition_point(|(_, other)| other.ages.1 + width < age);
+    let apart = |a: Stamp, b: Stamp| a.since(b).max(b.since(a)) > width * 5;
+    let alike = closes
+        .get(from..)?
+        .iter()
+        .take_while(|(_, other)| other.ages.1 <= age + width)
+        .filter(|(at, other)| *at != place && apart(other.at, doubt.at))
+        .take(COMPARED)
+        .count();
+    let confidence = match alike {
+        0 => return None,
+        1 => 0.78,
+        _ => 0.88,
+    };
+    (doubt.is_close()).then(|| Settled {
+        place,
+        about: doubt.about,
+        timeout: Timeout {
+            kind: Cause::ClientRequestTimeout,
+            seconds: age.as_secs_f64(),
+            at_least: false,
+            spread_seconds: width.as_secs_f64(),
+            samples: alike as u32 + 1,
+            configured_in: ConfiguredIn::Client,
+        },
+        confidence: Confidence::new(confidence),
+    })
+}
+
+/// More connections that agree make nothing surer.
+const COMPARED: usize = 8;
 
 /// A timer that other connections may be measured by.
 const CLEAR: f64 = 0.6;

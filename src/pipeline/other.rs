@@ -120,6 +120,11 @@ fn verdict(flow: &OtherFlow, client: Half, end: End) -> Option<Verdict> {
         let mut verdict = told(Cause::HandshakeTimeout, confidence, Blame::Client, &summary)?;
         verdict.timeout =
             Some(Timeout::once(Cause::HandshakeTimeout, waited, ConfiguredIn::Server));
+        let (by, what, text) = match flow.accepted {
+            Some(_) => (Side::Server, "SYN,ACK", "connection accepted"),
+            None => (Side::Client, "SYN", "first packet of the connection"),
+        };
+        verdict.chain.insert(0, fact(flow.accepted.unwrap_or(flow.first), by, what, text));
         return Some(verdict);
     }
     if is_success(answered) {
@@ -129,7 +134,17 @@ fn verdict(flow: &OtherFlow, client: Half, end: End) -> Option<Verdict> {
     }
     let summary = "The client did not begin with the HTTP/2 preface, and the server would have \
                    nothing else.";
-    told(Cause::PrefaceMissing, 0.9, Blame::Client, summary)
+    let mut verdict = told(Cause::PrefaceMissing, 0.9, Blame::Client, summary)?;
+    verdict.offending = *flow.spoke.half(client);
+    if let Some(first) = verdict.offending.filter(|first| first.before(stamp)) {
+        let text = "first octets, not the preface";
+        verdict.chain.insert(0, fact(first, Side::Client, "octets", text));
+    }
+    Some(verdict)
+}
+
+fn fact(stamp: Stamp, by: Side, what: &'static str, text: &str) -> Evidence {
+    Evidence { stamp, by: Some(by), stream: 0, what, text: text.to_string() }
 }
 
 /// Whether the server answered in HTTP/1 without complaint.

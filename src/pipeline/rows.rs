@@ -221,15 +221,18 @@ fn endings(history: &History, judged: &Judged) -> Vec<Ending> {
 }
 
 fn ending(scene: &Scene<'_>, verdict: &Verdict, index: Option<usize>) -> Option<Ending> {
-    let newest = scene.goaway.and_then(|goaway| goaway.newest);
     (scene.by == Side::Server).then(|| Ending {
         place: (0, index),
+        client: scene.history.ends.first,
         server: scene.history.ends.second,
         at: scene.at,
+        first: scene.history.first,
+        idle_since: scene.idle_start(),
         idle: scene.idle().or(Some(scene.quiet())),
         age: (!scene.history.joined_midway).then(|| scene.age()),
         requests: scene.opened.first,
-        since_newest: newest.map(|(_, stamp)| scene.at.since(stamp)),
+        newest: scene.goaway.and_then(|goaway| goaway.newest),
+        announced: scene.goaway.is_some(),
         orderly: !scene.is_error() && !scene.aborted,
         cause: verdict.cause,
         confidence: verdict.confidence,

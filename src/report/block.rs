@@ -9,6 +9,7 @@ use crate::vocab::cause::Blame;
 use crate::vocab::flow::HalfNotes;
 use crate::vocab::frame::Transport;
 use crate::vocab::text::utf8_or_escaped;
+use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{Cancellation, ConfiguredIn, Timeout, Verdict};
 
 /// What the block's parts share.
@@ -325,7 +326,7 @@ fn late(page: &mut Page, verdict: &Verdict) {
     let after = late
         .answered_after
         .map_or(String::new(), |after| format!(" was answered {} after its request", span(after)));
-    let packets = match (late.request_packet, late.reset_packet) {
+    let packets = match (late.request.map(Stamp::packet), late.reset.map(Stamp::packet)) {
         (Some(request), Some(reset)) => format!(" (packet {request}; reset in packet {reset})"),
         (None, Some(reset)) => format!(" (reset in packet {reset})"),
         (Some(request), None) => format!(" (packet {request})"),

@@ -371,8 +371,12 @@ impl Serialize for View<'_, LateAnswer> {
         let late = self.value;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("stream", &late.stream)?;
-        map.serialize_entry("request_packet", &late.request_packet)?;
-        map.serialize_entry("reset_packet", &late.reset_packet)?;
+        map.serialize_entry("request_packet", &late.request.map(Stamp::packet))?;
+        map.serialize_entry("reset_packet", &late.reset.map(Stamp::packet))?;
+        if self.shape.several {
+            map.serialize_entry("request_capture", &late.request.map(Stamp::capture))?;
+            map.serialize_entry("reset_capture", &late.reset.map(Stamp::capture))?;
+        }
         map.serialize_entry("answered_after", &late.answered_after)?;
         map.end()
     }

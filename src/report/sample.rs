@@ -76,8 +76,8 @@ fn seed_verdict() -> Verdict {
         timeout: Some(client_timeout()),
         late_answer: Some(LateAnswer {
             stream: 3,
-            request_packet: Some(8),
-            reset_packet: Some(134),
+            request: Some(stamp(8, 2)),
+            reset: Some(stamp(134, 4005)),
             answered_after: Some(10.069),
         }),
         chain: vec![

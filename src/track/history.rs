@@ -28,6 +28,8 @@ pub struct History {
     pub joined_midway: bool,
     /// Whether octets of the client could be read as HTTP/2.
     pub client_speaks_http2: bool,
+    /// Its first octets, where they could not.
+    pub foreign: Option<Stamp>,
     /// First and last packet of the flow.
     pub first: Stamp,
     /// Last packet so far.
@@ -309,6 +311,8 @@ pub struct OpenStream {
     pub by: Side,
     /// Its first HEADERS.
     pub opened: Option<Stamp>,
+    /// Whether its request's header block had ended: before that nobody can answer.
+    pub described: bool,
     /// Whether the request had ended.
     pub request_ended: bool,
     /// Whether the final response had begun.

@@ -98,6 +98,7 @@ impl Tracker {
         list: &HeaderList<'_>,
         kept: &Kept<'_>,
     ) {
+        stream.described = true;
         stream.deadline = kept.deadline();
         stream.grpc = kept.is_grpc();
         (stream.class, stream.request) = kept.class();

@@ -81,6 +81,7 @@ impl Tracker {
                 transport: Transport::Unknown,
                 joined_midway: true,
                 client_speaks_http2: true,
+                foreign: None,
                 first,
                 last: first,
                 syn: None,
@@ -226,6 +227,7 @@ impl Tracker {
                 let never = self.history.sides.side(Side::Client).preface.is_none();
                 if *by == Side::Client && never && *foreign {
                     self.history.client_speaks_http2 = false;
+                    self.history.foreign.get_or_insert(*stamp);
                 }
             }
         }

@@ -28,6 +28,8 @@ pub(super) struct Stream {
     pub grpc: bool,
     pub class: u32,
     pub request: Option<Box<str>>,
+    /// Whether its request's header block ended, or was lost.
+    pub described: bool,
     /// Everything of it, where the user wants to see streams.
     pub row: Option<Box<StreamRow>>,
     pub rules: StreamRules,
@@ -47,6 +49,7 @@ impl Stream {
             grpc: false,
             class: 0,
             request: None,
+            described: opened.is_none(),
             row: None,
             rules: StreamRules::default(),
         }
@@ -77,6 +80,7 @@ impl Stream {
             id: self.id,
             by: self.opener,
             opened: self.opened,
+            described: self.described,
             request_ended: self.ended.side(self.opener).is_some(),
             responded: self.responded.is_some(),
             answer_ended: self.answer_ended(),

@@ -77,10 +77,10 @@ impl From<Side> for ConfiguredIn {
 pub struct LateAnswer {
     /// The stream.
     pub stream: u32,
-    /// Packet of its request.
-    pub request_packet: Option<u64>,
-    /// Packet of the reset.
-    pub reset_packet: Option<u64>,
+    /// Its request.
+    pub request: Option<Stamp>,
+    /// Its reset.
+    pub reset: Option<Stamp>,
     /// Seconds from the request to the answer.
     pub answered_after: Option<f64>,
 }
