@@ -129,7 +129,8 @@ fn judge(ending: &Ending, group: &[&Ending], refusals: &[Stamp]) -> Option<Revis
         return Some(age(ending, &age_alike));
     }
     let moment_of_idle = together.iter().all(|other| same(other.idle, ending.idle));
-    if !together.is_empty() && !(long_idle && moment_of_idle) {
+    let timed = long_idle && moment_of_idle;
+    if !together.is_empty() && !timed {
         return Some(drain(ending, &together, None));
     }
     let gone = refusals.iter().find(|stamp| {
