@@ -214,7 +214,8 @@ fn age(ending: &Ending, others: &[&Ending]) -> Revision {
     let span = ending.age.unwrap_or_default();
     let confidence = if others.len() >= 2 { 0.9 } else { 0.75 };
     let summary = format!(
-        "The server ended the connection at an age of {}; {} more ended at that age at other times.",
+        "The server ended the connection at an age of {}; {} more ended at that age at other \
+         times.",
         spoken(span),
         others.len()
     );
