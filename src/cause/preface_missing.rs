@@ -70,14 +70,6 @@ mod tests {
     }
 
     #[test]
-    fn less_sure_with_a_hole() {
-        let text = "C> TEXT \"GET / HTTP/1.1\\r\\nhost: a\\r\\n\\r\\n\"";
-        let talk = Talk::default().raw(0.0, "0 SYN").gap(0.5, 'C', 1);
-        let talk = talk.raw(1.0, &format!("1 {text}")).raw(1.1, &format!("1.1 {text}"));
-        talk.s(1.6, "SETTINGS\n+ GOAWAY 0 PROTOCOL_ERROR").is_unsure(Cause::PrefaceMissing);
-    }
-
-    #[test]
     fn a_capture_that_began_late_says_nothing() {
         let open = "0 S> SETTINGS ACK\n1 C> PING\n2 S> PING ACK\n3 S> GOAWAY 0 PROTOCOL_ERROR";
         let verdict = Talk::default().raw(0.0, open).told();
