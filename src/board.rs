@@ -17,7 +17,9 @@ use crate::vocab::error_code::ErrorCode;
 use crate::vocab::flow::{FlowId, HalfNotes};
 use crate::vocab::frame::Transport;
 use crate::vocab::limits::Hit;
-pub use crate::vocab::pair::{Conflict, InferredTimeout, ServerAnswers, Timer};
+pub use crate::vocab::pair::{
+    Conflict, InferredTimeout, RequestAnswers, ServerAnswers, ServerTimes, Timer,
+};
 use crate::vocab::process::Process;
 pub use crate::vocab::stream::{AnswerTimes, Grpc, StreamCounts, StreamEnd, StreamRow};
 use crate::vocab::time::{Stamp, Timestamp};
@@ -46,7 +48,7 @@ pub struct Board {
 }
 
 /// What is left of connections whose rows were let go: numbers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Tally {
     /// How many.
     pub connections: u64,
@@ -129,7 +131,7 @@ pub struct ConnectionRow {
 }
 
 /// TLS facts of a connection.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize)]
 pub struct TlsRow {
     /// `TLS 1.3` ...
     pub version: Option<String>,

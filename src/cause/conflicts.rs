@@ -7,14 +7,17 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::track::history::ByClass;
 use crate::vocab::address::Endpoint;
 use crate::vocab::cause::Cause;
 use crate::vocab::pair::{Conflict, InferredTimeout, Timer};
 use crate::vocab::verdict::ConfiguredIn;
 
+use super::advice::{by_setting, with_margin};
 use super::implementation::{self, ResetLimit};
 use super::pair::{Answered, PairFacts};
 use super::scene::spoken;
+use super::timeouts::near;
 
 /// Everything that is known of one client and one server.
 struct Pair<'a> {
@@ -117,92 +120,99 @@ fn percent(part: u64, whole: u64) -> String {
     if share < 1.0 && part > 0 { format!("{share:.1} %") } else { format!("{share:.0} %") }
 }
 
-/// Whole seconds, a margin above the slowest answer.
-fn with_margin(slowest: Duration) -> Duration {
-    Duration::from_secs((slowest.as_secs_f64() + MARGIN).ceil() as u64)
-}
-
-/// `, by its setting X`.
-fn by_setting(setting: Option<&str>, name: Option<&str>) -> String {
-    match (setting, name) {
-        (Some(setting), Some(name)) => format!(" ({name}: {setting})"),
-        _ => String::new(),
-    }
-}
-
 fn plural(count: u64, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 /// The client gives up before the server answers.
 fn timeout_below_answers(pair: &Pair<'_>) -> Option<Conflict> {
-    let clear = |timer: &&InferredTimeout| {
+    let clear = |timer: &InferredTimeout| {
         timer.confidence.value() >= SURE || (timer.samples > 1 && timer.confidence.value() >= 0.6)
     };
     let mut timers: Vec<&InferredTimeout> =
-        pair.timers(Cause::ClientRequestTimeout, ConfiguredIn::Client).filter(clear).collect();
-    timers.extend(pair.timers(Cause::ClientRequestTimeout, ConfiguredIn::Proxy).filter(clear));
+        pair.timers(Cause::ClientRequestTimeout, ConfiguredIn::Client).collect();
+    timers.extend(pair.timers(Cause::ClientRequestTimeout, ConfiguredIn::Proxy));
+    if !timers.iter().any(|timer| clear(timer)) {
+        return None;
+    }
+    // Beside one that is clear, one that showed once counts too.
+    timers.retain(|timer| timer.confidence.value() >= 0.6);
     timers.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
     let longest = timers.last()?;
-    let killed = pair.sum(|facts| facts.killed);
+    let by_these = |value: f64| timers.iter().any(|timer| near(timer.seconds, value));
+    let killed = pair.sum(|facts| {
+        let theirs = facts.killed.iter().filter(|(seconds, _)| by_these(*seconds));
+        theirs.map(|(_, count)| count).sum()
+    });
     let requests = pair.sum(|facts| facts.requests).max(killed);
     let values: Vec<String> = timers.iter().map(|timer| spoken(seconds(timer.seconds))).collect();
-    let (answers, late) = (&pair.answered.answers, &pair.answered.late);
-    let mut text = format!(
-        "The client's request timeout of {} ended {} of {} ({}) before the server answered.",
-        values.join(" and "),
-        killed,
+    let (values, s) = (values.join(" and "), if timers.len() == 1 { "" } else { "s" });
+    let (text, value) = what_would_help(pair, &timers, killed, seconds(longest.seconds));
+    let text = format!(
+        "The client's request timeout{s} of {values} ended {killed} of {} ({}) before the server \
+         answered.{text}",
         plural(requests, "request"),
         percent(killed, requests)
     );
-    let slowest = (late.count() > 0).then(|| late.max());
-    let value = match slowest {
-        Some(slowest) => {
-            let limit = with_margin(slowest);
-            let after = match late.count() {
-                1 => spoken(slowest),
-                _ => format!("{} (median) to {}", spoken(late.quantile(0.5)), spoken(slowest)),
-            };
-            text.push_str(&format!(
-                " {} came too late, after {after}: a timeout of {} would have saved {} of \
-                 them{}.",
-                plural(late.count(), "answer"),
-                spoken(limit),
-                late.count() - late.above(limit),
-                if late.count() < killed { "; of the others no answer was seen" } else { "" }
-            ));
-            format!("to {} or more", spoken(limit))
-        }
-        None => {
-            let seen = match answers.count() {
-                0 => String::new(),
-                _ => format!(" (those that were answered took {} at most)", spoken(answers.max())),
-            };
-            text.push_str(&format!(
-                " No answer to them was ever seen{seen}, so how much longer they would have taken \
-                 cannot be known; it is more than {}.",
-                spoken(seconds(longest.seconds))
-            ));
-            "above the server's slowest answer plus 2 to 5 s".to_string()
-        }
-    };
     let setting = pair.client_name().and_then(implementation::request_timeout_setting);
-    let kinds: Vec<&str> =
-        timers.iter().flat_map(|timer| &timer.requests).map(String::as_str).collect();
-    let which = match kinds.is_empty() {
-        true => String::new(),
-        false => format!(" It ends {}.", kinds.join(", ")),
-    };
-    text.push_str(&which);
     let advice = vec![
         format!(
-            "Client: raise the request timeout, now {}, {value}{}.",
-            values.join(" and "),
+            "Client: raise the request timeout{s}, now {values}, {value}{}.",
             by_setting(setting, pair.client_name())
         ),
         "Server: make these requests faster, and stop the work when the client is gone.".into(),
     ];
     Some(pair.conflict("client_timeout_below_answer_time", text, advice))
+}
+
+/// What the answers that were seen say of the timeout: text, and `to 14.0 s or more`.
+fn what_would_help(
+    pair: &Pair<'_>,
+    timers: &[&InferredTimeout],
+    killed: u64,
+    longest: Duration,
+) -> (String, String) {
+    let kinds: Vec<&str> =
+        timers.iter().flat_map(|timer| &timer.requests).map(String::as_str).collect();
+    let of_kinds = |of: &ByClass| if kinds.is_empty() { of.total() } else { of.named(&kinds) };
+    let late = Some(of_kinds(&pair.answered.late)).filter(|late| late.count() > 0);
+    let late = late.unwrap_or_else(|| pair.answered.late.total());
+    if late.count() > 0 {
+        let slowest = late.max();
+        let limit = with_margin(slowest);
+        let after = match late.count() {
+            1 => spoken(slowest),
+            _ => format!("{} (median) to {}", spoken(late.quantile(0.5)), spoken(slowest)),
+        };
+        let saved = late.count() - late.above(limit);
+        let which = match late.count() {
+            1 => "it".to_string(),
+            count if count == saved => "them".to_string(),
+            _ => format!("{saved} of them"),
+        };
+        let others = match late.count() < killed {
+            true => "; of the others no answer was seen",
+            false => "",
+        };
+        let text = format!(
+            " {} came too late, after {after}: a timeout of {} would have saved {which}{others}.",
+            plural(late.count(), "answer"),
+            spoken(limit),
+        );
+        return (text, format!("to {} or more", spoken(limit)));
+    }
+    let in_time = if kinds.is_empty() { None } else { Some(pair.answered.answers.named(&kinds)) };
+    let in_time = in_time.filter(|answers| answers.count() > 0).map(|answers| answers.max());
+    let seen = in_time.map(|most| {
+        format!(" (the same kind of request was also answered, within {})", spoken(most))
+    });
+    let text = format!(
+        " No answer to them was ever seen{}, so how much longer they would have taken cannot be \
+         known; it is more than {}.",
+        seen.unwrap_or_default(),
+        spoken(longest)
+    );
+    (text, "above the server's slowest answer plus 2 to 5 s".to_string())
 }
 
 /// Resets come near the number that the server takes for an attack.
@@ -263,8 +273,7 @@ fn idle_counts_octets(pair: &Pair<'_>) -> Option<Conflict> {
     let cut: u64 = cut.map(|(_, waiting)| waiting).sum();
     let idle = pair.timers(Cause::IdleTimeout, ConfiguredIn::Server).next()?;
     let limit = seconds(idle.seconds);
-    let (answers, late) = (&pair.answered.answers, &pair.answered.late);
-    let slowest = answers.max().max(late.max());
+    let slowest = pair.answered.answers.total().max().max(pair.answered.late.total().max());
     let near = slowest >= limit.mul_f64(0.9);
     if cut == 0 && !(counts && near) {
         return None;
@@ -339,6 +348,9 @@ fn pings_too_fast(pair: &Pair<'_>) -> Option<Conflict> {
     if !(punished || soon) {
         return None;
     }
+    // A little below what comes, in whole tenths of a second.
+    let tenths = (distance.as_secs_f64() * 8.0).floor().max(1.0);
+    let allowed = seconds(tenths / 10.0);
     let most = if punished { "more than the server takes" } else { "of two that gRPC takes" };
     let text = format!(
         "The client sends a keepalive PING every {}; {strikes} came while the server had sent \
@@ -350,9 +362,9 @@ fn pings_too_fast(pair: &Pair<'_>) -> Option<Conflict> {
          grpc-core GRPC_ARG_KEEPALIVE_TIME_MS)."
             .into(),
         format!(
-            "Or server: allow {} (grpc-go EnforcementPolicy.MinTime, grpc-core \
+            "Or server: allow one every {} (grpc-go EnforcementPolicy.MinTime, grpc-core \
              GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS).",
-            spoken(distance.mul_f64(0.8))
+            spoken(allowed)
         ),
     ];
     Some(pair.conflict("keepalive_below_server_minimum", text, advice))
@@ -380,8 +392,6 @@ fn grace_too_short(pair: &Pair<'_>) -> Option<Conflict> {
     Some(pair.conflict("age_grace_too_short", text, advice))
 }
 
-/// Seconds above the slowest answer, between the 2 and 5 that the field advises.
-const MARGIN: f64 = 3.0;
 /// One request may time out by chance: more than one sample, or this much of confidence.
 const SURE: f64 = 0.85;
 /// Least time between PINGs without data that gRPC servers allow by default.

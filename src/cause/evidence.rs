@@ -22,7 +22,10 @@ pub fn request(stamp: Stamp, by: Side, stream: u32, name: Option<&str>) -> Evide
 /// A reset, with its stream's age.
 pub fn reset(reset: &Reset) -> Evidence {
     let code = reset.code.map_or_else(|| "code not captured".to_string(), |code| code.to_string());
-    let age = reset.age().map(|age| format!(", {} after the request", spoken(age)));
+    let age = reset.age().map(|age| match age.as_micros() {
+        0 => ", right after the request".to_string(),
+        _ => format!(", {} after the request", spoken(age)),
+    });
     let text = format!("{code}{}", age.unwrap_or_default());
     Evidence {
         stamp: reset.stamp,

@@ -23,8 +23,8 @@ pub const DETECTOR: Detector = Detector {
                       reset of the one stream leaves the connection alive.",
         known: "SETTINGS_MAX_HEADER_LIST_SIZE (RFC 9113 section 6.5.2) is advisory; nginx \
                 large_client_header_buffers 4 x 8k; Netty 8192 octets; h2 (Rust) 16 KiB in hyper.",
-        what_to_do: "Shrink the header fields (cookies and tokens first), or raise the receiver's \
-                     limit.",
+        what_to_do: "Sender: shrink the header fields (cookies and tokens first). Or receiver: \
+                     raise its limit on header lists.",
     },
     step,
 };

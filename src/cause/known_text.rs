@@ -89,6 +89,21 @@ impl KnownText {
         Implementation { name: self.implementation.clone(), fingerprint: self.id.clone() }
     }
 
+    /// What to know of it, as a sentence; empty where there is nothing.
+    pub fn note(&self) -> String {
+        self.advice.as_deref().map(super::pages::capital).unwrap_or_default()
+    }
+
+    /// The setting that rules it, as a sentence; empty where there is none.
+    pub fn setting(&self) -> String {
+        let Some(default) = &self.default else { return String::new() };
+        match (&default.setting, &default.value) {
+            (Some(name), Some(value)) => format!("Setting: {name} (default {value})."),
+            (Some(name), None) => format!("Setting: {name}."),
+            _ => String::new(),
+        }
+    }
+
     /// Whether this row describes GOAWAYs like this one.
     fn fits(&self, goaway: &Goaway, debug: &str) -> bool {
         let role = match self.role.as_str() {
@@ -147,6 +162,11 @@ pub fn is_silenced(goaway: &Goaway) -> bool {
     is_left_out("all") || rows().iter().any(written)
 }
 
+/// The row of this name.
+pub fn by_id(id: &str) -> Option<&'static KnownText> {
+    rows().iter().find(|row| row.id == id)
+}
+
 /// The row whose text this GOAWAY carries. Text, not silence: empty debug data is no fingerprint.
 pub fn find(goaway: &Goaway) -> Option<&'static KnownText> {
     if goaway.debug.is_empty() || is_silenced(goaway) {
@@ -174,13 +194,8 @@ pub fn notes(cause: Cause) -> Vec<(String, String)> {
         let versions = row.versions.as_deref().filter(|versions| *versions != "all");
         let versions = versions.map(|versions| format!(" {versions}")).unwrap_or_default();
         let name = format!("{}{versions} ({})", row.implementation, row.role);
-        let setting = row.default.as_ref().and_then(|default| {
-            let name = default.setting.as_ref()?;
-            let value = default.value.as_ref().map(|value| format!(", default {value}"));
-            Some(format!("{name}{}.", value.unwrap_or_default()))
-        });
-        let advice = row.advice.as_ref().map(|advice| super::pages::capital(advice));
-        let text: Vec<String> = setting.into_iter().chain(advice).collect();
+        let text: Vec<String> =
+            [row.note(), row.setting()].into_iter().filter(|text| !text.is_empty()).collect();
         let known = notes.iter().any(|(known, _)| *known == name);
         if !text.is_empty() && !known {
             notes.push((name, text.join(" ")));

@@ -20,7 +20,8 @@ pub const DETECTOR: Detector = Detector {
         looks_alike: "REFUSED_STREAM for the one stream is the usual answer and harmless. Before \
                       the client has received the server's SETTINGS there is no limit.",
         known: "RFC 9113 section 5.1.2; nghttp2 and Apache httpd after the limit was acknowledged.",
-        what_to_do: "Make the client honour the limit, or raise it on the server.",
+        what_to_do: "Client: honour the server's SETTINGS_MAX_CONCURRENT_STREAMS: wait for a free \
+                     stream, or open another connection. Or server: raise the limit.",
     },
     step,
 };

@@ -22,8 +22,8 @@ pub const DETECTOR: Detector = Detector {
         looks_alike: "A deploy ends connections of different ages at one moment. An idle end comes \
                       one idle time after the last request.",
         known: "gRPC max_connection_age, Envoy max_connection_duration, nginx keepalive_time 1 h.",
-        what_to_do: "Expected. Give the grace period more time than the longest call, and let \
-                     clients retry on a new connection.",
+        what_to_do: "Nothing: the age limit is meant to do this. The grace period after it has to \
+                     be longer than the longest call, and clients go on with a new connection.",
     },
     step,
 };

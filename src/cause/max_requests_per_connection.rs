@@ -24,8 +24,9 @@ pub const DETECTOR: Detector = Detector {
                       other connections end with other counts.",
         known: "nginx keepalive_requests 1000 (100 before 1.19.10); HAProxy \
                 tune.h2.fe.max-total-streams; Envoy max_requests_per_connection.",
-        what_to_do: "Raise the limit, and let clients open a new connection and retry streams \
-                     above last_stream_id.",
+        what_to_do: "Nothing, as long as clients open a new connection and send streams above \
+                     last_stream_id again there. Where it comes too often, raise the server's \
+                     limit.",
     },
     step,
 };

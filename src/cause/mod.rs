@@ -11,7 +11,7 @@
 //! step by one. A chain is as sure as its weakest step.
 
 mod abrupt_close;
-mod advice;
+pub mod advice;
 mod by_code;
 pub mod cancels;
 mod client_request_timeout;
@@ -183,7 +183,6 @@ fn verdict(scene: &Scene<'_>) -> Verdict {
     let mut verdict = assemble(scene, trigger, root);
     verdict.alternatives = alternatives;
     admit_gap(scene, &mut verdict);
-    verdict.advice = advice::advice(scene, &verdict);
     verdict
 }
 
@@ -202,8 +201,7 @@ fn admit_gap(scene: &Scene<'_>, verdict: &mut Verdict) {
     }
     verdict.confidence = verdict.confidence.and(Confidence::POSSIBLE);
     let place = place.unwrap_or_else(|| format!("{hidden} octets"));
-    let why = format!(" A GOAWAY may have been in what the capture lacks: {place}.");
-    verdict.summary.push_str(&why);
+    verdict.add_clause(&format!("a GOAWAY may have been in what the capture lacks: {place}"));
 }
 
 /// Why the streams were cancelled: the group that most of them belong to.
@@ -298,18 +296,22 @@ fn add_root(scene: &Scene<'_>, verdict: &mut Verdict, group: &CancelGroup) {
             if verdict.trigger == Cause::RapidResetProtection =>
         {
             let value = scene::spoken(std::time::Duration::from_secs_f64(timeout.seconds));
-            format!(" What reset them is the client's request timeout of {value}.")
+            format!("what reset them is the client's request timeout of {value}")
         }
         (Some(timeout), Cause::ClientRequestTimeout) => {
             let value = scene::spoken(std::time::Duration::from_secs_f64(timeout.seconds));
-            format!(" The client's request timeout of {value} had reset {} streams.", resets.len())
+            let streams = counted(resets.len(), "stream");
+            format!("the client's request timeout of {value} had reset {streams}")
         }
-        _ => format!(" The client's application had cancelled {} streams.", resets.len()),
+        _ => {
+            let streams = counted(resets.len(), "stream");
+            format!("the client's application had cancelled {streams}")
+        }
     };
-    verdict.summary.push_str(&why);
+    verdict.add_clause(&why);
     let others = verdict.maybe_processed_streams.len();
     if others > 0 {
-        verdict.summary.push_str(&format!(" {others} other requests died with it."));
+        verdict.add_clause(&format!("{} died with it", counted(others, "other request")));
     }
 }
 
@@ -321,15 +323,24 @@ fn alternatives(best: &Step, rest: impl Iterator<Item = Step>) -> Vec<Alternativ
             continue;
         }
         seen.push(step.cause);
-        let against = format!(
-            "the evidence for {} is stronger ({} against {})",
-            best.cause.name(),
-            best.confidence.word(),
-            step.confidence.word()
-        );
+        let against = outweighed(best.cause, best.confidence, step.confidence);
         found.push(Alternative { cause: step.cause, confidence: step.confidence, against });
     }
     found
+}
+
+/// What speaks against another explanation: the better one.
+fn outweighed(best: Cause, confidence: Confidence, other: Confidence) -> String {
+    let (better, worse) = (confidence.word(), other.word());
+    match better == worse {
+        true => format!("both are {better}, {best} fits a little better"),
+        false => format!("{best} fits better: it is {better}, this only {worse}"),
+    }
+}
+
+/// `1 stream`, `2 streams`.
+fn counted(number: usize, one: &str) -> String {
+    format!("{number} {one}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Nothing explains it: say what was looked for.
@@ -354,9 +365,7 @@ fn unknown(scene: &Scene<'_>) -> Verdict {
         looked.join(", ")
     );
     let step = Step::new(Cause::Unknown, Confidence::new(0.1), Blame::Unknown, summary);
-    let mut verdict = assemble(scene, step, None);
-    verdict.advice = advice::advice(scene, &verdict);
-    verdict
+    assemble(scene, step, None)
 }
 
 fn sort(chain: &mut [Evidence]) {

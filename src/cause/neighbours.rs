@@ -263,20 +263,24 @@ pub fn apply(verdict: &mut Verdict, revision: &Revision) {
     }
     if !same {
         verdict.alternatives.retain(|other| other.cause != revision.cause);
+        for other in &mut verdict.alternatives {
+            other.against =
+                super::outweighed(revision.cause, revision.confidence, other.confidence);
+        }
         verdict.alternatives.insert(
             0,
             crate::vocab::verdict::Alternative {
                 cause: verdict.cause,
                 confidence: verdict.confidence.lowered(),
-                against: "what the server's other connections did speaks for the other".to_string(),
+                against: format!(
+                    "what the server's other connections did speaks for {}",
+                    revision.cause
+                ),
             },
         );
         verdict.timeout = None;
         // What spoke for the old reason is no evidence for the new one: the ending stays.
         verdict.chain.retain(|fact| ["GOAWAY", "FIN", "RST"].contains(&fact.what));
-        verdict.advice = super::explain(revision.cause)
-            .map(|explain| vec![explain.what_to_do.to_string()])
-            .unwrap_or_default();
         verdict.blame = Blame::None;
     }
     verdict.cause = revision.cause;

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::track::history::{Answers, History, Reset};
+use crate::track::history::{ByClass, History, Reset};
 use crate::vocab::address::{Both, Endpoint, Side};
 use crate::vocab::cause::{Cause, Confidence};
 use crate::vocab::frame::FrameType;
@@ -27,8 +27,8 @@ pub struct PairFacts {
     pub server: Endpoint,
     /// Requests that the client opened.
     pub requests: u64,
-    /// Requests that a timer of the client ended.
-    pub killed: u64,
+    /// Requests that timers of the client ended: the timer's seconds, how many.
+    pub killed: Vec<(f64, u64)>,
     /// Timers that it shows.
     pub samples: Vec<Sample>,
     /// Endings and cancels that other connections may explain.
@@ -146,6 +146,7 @@ impl PairFacts {
             aged |= verdict.cause == Cause::MaxConnectionAge;
             let timeout = verdict.timeout.as_ref().filter(|timeout| !told(timeout));
             self.samples.extend(timeout.map(|timeout| sample(timeout, verdict.confidence)));
+            self.samples.extend(keepalive_interval(verdict));
         }
         self.notes.idle = self.notes.idle.filter(|_| idle);
         self.notes.grace = self.notes.grace.filter(|_| aged);
@@ -153,7 +154,7 @@ impl PairFacts {
 
     /// Takes in what other connections have settled.
     pub fn learn(&mut self, settled: &super::timeouts::Settled) {
-        self.killed += u64::from(settled.timeout.samples);
+        self.killed.push((settled.timeout.seconds, u64::from(settled.timeout.samples)));
         self.samples.push(sample(&settled.timeout, settled.confidence));
     }
 }
@@ -162,9 +163,9 @@ impl PairFacts {
 #[derive(Clone, Debug, Default)]
 pub struct Answered {
     /// Answers in time.
-    pub answers: Answers,
+    pub answers: ByClass,
     /// Answers too late.
-    pub late: Answers,
+    pub late: ByClass,
 }
 
 impl Answered {
@@ -181,16 +182,23 @@ impl Answered {
             deadline.is_some_and(|deadline| is_at(after, deadline))
         };
         let frames = frames.filter(|late| !late.since_opened.is_some_and(|a| over(late.stream, a)));
-        frames.filter_map(|late| late.since_opened).for_each(|after| self.late.add(after));
+        let frames = frames.filter_map(|late| Some((late.stream, late.since_opened?)));
+        let mut late: Vec<(u32, Duration)> = frames.collect();
         for verdict in verdicts(judged) {
-            let late = verdict
+            let told = verdict
                 .late_answer
                 .as_ref()
                 .filter(|late| !history.late.iter().any(|frame| frame.stream == late.stream));
-            let after = late.and_then(|late| late.answered_after);
-            if let Some(after) = after.and_then(|after| Duration::try_from_secs_f64(after).ok()) {
-                self.late.add(after);
-            }
+            let Some((stream, after)) = told.and_then(|t| t.answered_after.map(|a| (t.stream, a)))
+            else {
+                continue;
+            };
+            late.extend(Duration::try_from_secs_f64(after).ok().map(|after| (stream, after)));
+        }
+        for (stream, after) in late {
+            let reset = history.reset_of(stream);
+            let class = reset.map_or(0, |reset| reset.class);
+            self.late.add(class, reset.and_then(|reset| reset.request.as_deref()), after);
         }
     }
 }
@@ -200,16 +208,18 @@ fn verdicts(judged: &Judged) -> impl Iterator<Item = &Verdict> {
     leaders.map(|(_, verdict)| verdict).chain(&judged.end)
 }
 
-fn killed(judged: &Judged) -> u64 {
+fn killed(judged: &Judged) -> Vec<(f64, u64)> {
     let timed = |set: &&Cancellation| set.cause == Cause::ClientRequestTimeout;
-    let cancelled: usize = judged.cancellations.iter().filter(timed).map(|s| s.streams.len()).sum();
+    let seconds = |timeout: &Option<Timeout>| timeout.as_ref().map_or(0.0, |t| t.seconds);
+    let cancelled = judged.cancellations.iter().filter(timed);
+    let cancelled = cancelled.map(|set| (seconds(&set.timeout), set.streams.len() as u64));
     let direct = verdicts(judged).filter(|verdict| {
         verdict.cause == Cause::ClientRequestTimeout
             && verdict.trigger == verdict.cause
             && !judged.cancellations.iter().any(|set| set.timeout == verdict.timeout)
     });
-    let direct: usize = direct.map(|verdict| verdict.cancelled_streams.len()).sum();
-    (cancelled + direct) as u64
+    let direct = direct.map(|v| (seconds(&v.timeout), v.cancelled_streams.len() as u64));
+    cancelled.chain(direct).collect()
 }
 
 fn sample(timeout: &Timeout, confidence: Confidence) -> Sample {
@@ -223,6 +233,25 @@ fn sample(timeout: &Timeout, confidence: Confidence) -> Sample {
         confidence,
         request: None,
     }
+}
+
+/// How long it was silent before the PING that nobody answered: whoever sends keepalive PINGs does
+/// so after a silence of that length.
+fn keepalive_interval(verdict: &Verdict) -> Option<Sample> {
+    let timeout = verdict.timeout.as_ref()?;
+    let at = |what: &str| verdict.chain.iter().find(|step| step.what == what).map(|s| s.stamp);
+    let span = at("PING")?.since(at("silence")?);
+    let clear = timeout.kind == Cause::KeepalivePingTimeout && span >= SHORTEST_PING;
+    clear.then(|| Sample {
+        timer: Timer::KeepaliveInterval,
+        by: timeout.configured_in,
+        seconds: span.as_secs_f64(),
+        spread: 0.0,
+        samples: 1,
+        at_least: false,
+        confidence: Confidence::LIKELY,
+        request: None,
+    })
 }
 
 /// Resets of the streams of a set.
@@ -272,7 +301,7 @@ fn is_at(after: Duration, deadline: Duration) -> bool {
     after.abs_diff(deadline) <= deadline.mul_f64(0.05) + Duration::from_millis(60)
 }
 
-/// The kind of request that most of a set are of.
+/// The kind of request that more than half of a set are of.
 fn usual_request(history: &History, set: &Cancellation) -> Option<String> {
     let mut classes: Vec<(u32, u32, &str)> = Vec::new();
     for reset in resets_of(history, set) {
@@ -285,6 +314,7 @@ fn usual_request(history: &History, set: &Cancellation) -> Option<String> {
         }
     }
     let most = classes.iter().max_by_key(|(class, count, _)| (*count, std::cmp::Reverse(*class)));
+    let most = most.filter(|(_, count, _)| *count as usize * 2 > set.streams.len());
     most.map(|(_, _, name)| (*name).to_string())
 }
 

@@ -19,8 +19,9 @@ pub const DETECTOR: Detector = Detector {
         looks_alike: "A preface with a wrong first frame is a protocol violation. A server that \
                       speaks HTTP/1.1 too simply answers.",
         known: "RFC 9113 section 3.4.",
-        what_to_do: "Use prior knowledge (curl --http2-prior-knowledge) or TLS with ALPN, as the \
-                     server's port expects.",
+        what_to_do: "Client: speak HTTP/2 from the first octet (prior knowledge, in curl \
+                     --http2-prior-knowledge), or TLS with ALPN, whichever the server's port \
+                     expects; or use another port.",
     },
     step,
 };
@@ -31,11 +32,16 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     if history.client_speaks_http2 || !spoke || history.joined_midway {
         return None;
     }
-    let summary = format!(
-        "The {} {} because the client did not begin with the HTTP/2 preface.",
-        scene.by.name(),
-        scene.ending_name()
-    );
+    let (by, ending) = (scene.by.name(), scene.ending_name());
+    let summary = match scene.by {
+        Side::Server => {
+            format!("The {by} {ending} because the client did not begin with the HTTP/2 preface.")
+        }
+        Side::Client => format!(
+            "The client had not begun with the HTTP/2 preface, and {ending} when it saw what the \
+             server sent."
+        ),
+    };
     let confidence = Confidence::new(if scene.goaway.is_some() { 0.96 } else { 0.9 });
     let hidden = scene.peer_is_hidden() || history.tcp.side(Side::Client).lost > 0;
     let confidence = if hidden { confidence.lowered() } else { confidence };

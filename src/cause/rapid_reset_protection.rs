@@ -26,8 +26,8 @@ pub const DETECTOR: Detector = Detector {
         known: "Netty, Vert.x and Undertow: 200 in 30 s; nghttp2 and Node: 1000 at once, 33/s, \
                 with INTERNAL_ERROR; Go: 4 times MaxConcurrentStreams waiting; h2 (Rust): 20 \
                 pending; Jetty: 128/s; nginx: refused or reset streams, with NO_ERROR.",
-        what_to_do: "Cure what resets the streams: most often a client timeout below the server's \
-                     answer time. Raise the limit only after that.",
+        what_to_do: "Client: find out why it resets so many streams, most often a timeout below \
+                     the server's answer time. Server: raise the limit on resets only after that.",
     },
     step,
 };
@@ -87,10 +87,14 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
 
 fn told(scene: &Scene<'_>, resets: &[&Reset], count: usize, last: &Reset, confidence: f32) -> Step {
     let first = resets.iter().min_by_key(|reset| reset.stamp.order()).map_or(last, |first| first);
-    let over = spoken(last.stamp.since(first.stamp));
+    let over = last.stamp.since(first.stamp);
+    let over = match over.as_micros() {
+        0 => "at once".to_string(),
+        _ => format!("in {}", spoken(over)),
+    };
     let (by, peer) = (scene.by.name(), scene.peer().name());
     let summary = format!(
-        "The {by} {} because the {peer} had reset {count} streams in {over}, more than the {by} \
+        "The {by} {} because the {peer} had reset {count} streams {over}, more than the {by} \
          allows.",
         scene.ending_name()
     );

@@ -17,8 +17,8 @@ pub const DETECTOR: Detector = Detector {
         on_the_wire: "SETTINGS without ACK, then GOAWAY(SETTINGS_TIMEOUT).",
         looks_alike: "handshake_timeout: there the peer sent no SETTINGS of its own either.",
         known: "RFC 9113 section 6.5.3; nghttpd 10 s, nghttpx 10 s by default, HttpCore 5.",
-        what_to_do: "The peer must acknowledge SETTINGS: a broken client, or one that does not \
-                     speak HTTP/2.",
+        what_to_do: "Look at the peer, which has to acknowledge SETTINGS at once: it is broken or \
+                     stuck, or does not speak HTTP/2.",
     },
     step,
 };

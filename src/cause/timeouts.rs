@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::track::history::Answers;
 use crate::vocab::address::Endpoint;
 use crate::vocab::cause::{Blame, Cause, Confidence};
-use crate::vocab::pair::{InferredTimeout, ServerAnswers, Timer};
+use crate::vocab::pair::{InferredTimeout, RequestAnswers, ServerAnswers, ServerTimes, Timer};
 use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{Alternative, Cancellation, ConfiguredIn, Timeout, Verdict};
 
@@ -45,9 +46,6 @@ pub fn infer(facts: &[PairFacts]) -> Vec<InferredTimeout> {
             .collect();
         if of_key.is_empty() {
             of_key.extend(bounds.last().and_then(|bound| pooled(key, &[*bound])));
-        }
-        if of_key.len() < 2 {
-            of_key.iter_mut().for_each(|timeout| timeout.requests.clear());
         }
         found.extend(of_key);
     }
@@ -126,24 +124,47 @@ const REQUESTS_NAMED: usize = 3;
 
 /// How long servers take.
 pub fn answers(by_server: &BTreeMap<Endpoint, Answered>) -> Vec<ServerAnswers> {
-    let told = by_server.iter().filter(|(_, of)| of.answers.count() + of.late.count() > 0);
-    told.map(|(server, of)| {
-        let seconds = |share: f64, late: bool| {
-            let times = if late { &of.late } else { &of.answers };
-            if times.count() == 0 { 0.0 } else { times.quantile(share).as_secs_f64() }
-        };
-        ServerAnswers {
-            server: *server,
-            count: of.answers.count(),
-            median: seconds(0.5, false),
-            p99: seconds(0.99, false),
-            max: of.answers.max().as_secs_f64(),
-            late: of.late.count(),
-            late_median: seconds(0.5, true),
-            late_max: of.late.max().as_secs_f64(),
-        }
-    })
-    .collect()
+    let all = by_server.iter().map(|(server, of)| ServerAnswers {
+        server: *server,
+        times: times(&of.answers.total(), &of.late.total()),
+        requests: by_request(of),
+    });
+    all.filter(|of| of.times.count + of.times.late > 0).collect()
+}
+
+/// The kinds of request, those with answers that came too late first, then the slowest.
+fn by_request(of: &Answered) -> Vec<RequestAnswers> {
+    let classes = of.answers.classes().iter().chain(of.late.classes());
+    let mut names: Vec<&str> = classes.map(|class| class.name.as_ref()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let told = names.into_iter().map(|name| RequestAnswers {
+        request: name.to_string(),
+        times: times(&of.answers.named(&[name]), &of.late.named(&[name])),
+    });
+    let mut told: Vec<RequestAnswers> = told.collect();
+    told.sort_by(|a, b| {
+        let order = |of: &RequestAnswers| (of.times.late, of.times.max);
+        let ((late_a, max_a), (late_b, max_b)) = (order(a), order(b));
+        late_b.cmp(&late_a).then(max_b.total_cmp(&max_a))
+    });
+    told
+}
+
+fn times(answers: &Answers, late: &Answers) -> ServerTimes {
+    let seconds = |of: &Answers, share: f64| match of.count() {
+        0 => 0.0,
+        _ => of.quantile(share).as_secs_f64(),
+    };
+    ServerTimes {
+        count: answers.count(),
+        median: seconds(answers, 0.5),
+        p99: seconds(answers, 0.99),
+        max: answers.max().as_secs_f64(),
+        late: late.count(),
+        late_median: seconds(late, 0.5),
+        late_max: late.max().as_secs_f64(),
+    }
 }
 
 /// A doubt that the pair's other connections settle: a client's request timeout.
@@ -299,6 +320,10 @@ pub fn apply_to_verdict(verdict: &mut Verdict, settled: &Settled) {
         against: summary.clone(),
     };
     verdict.alternatives.retain(|other| other.cause != Cause::ClientRequestTimeout);
+    for other in &mut verdict.alternatives {
+        let (best, sure) = (Cause::ClientRequestTimeout, settled.confidence);
+        other.against = super::outweighed(best, sure, other.confidence);
+    }
     verdict.alternatives.insert(0, was);
     verdict.cause = Cause::ClientRequestTimeout;
     verdict.trigger = Cause::ClientRequestTimeout;
@@ -307,8 +332,4 @@ pub fn apply_to_verdict(verdict: &mut Verdict, settled: &Settled) {
     verdict.timeout = Some(settled.timeout.clone());
     verdict.summary = summary;
     verdict.cancelled_streams = verdict.maybe_processed_streams.clone();
-    let explain = super::explain(Cause::ClientRequestTimeout);
-    if let (Some(first), Some(explain)) = (verdict.advice.first_mut(), explain) {
-        *first = explain.what_to_do.to_string();
-    }
 }

@@ -23,8 +23,9 @@ pub const DETECTOR: Detector = Detector {
                       and floods carry the same code.",
         known: "gRPC servers: a PING within 5 min of the last (2 h without calls) is a strike, \
                 more than 2 strikes end the connection; data from the server clears them.",
-        what_to_do: "Client keepalive time at least the server's minimum (5 min by default), or \
-                     lower the server's minimum and permit pings without calls.",
+        what_to_do: "Client: send keepalive PINGs no more often than the server permits (gRPC: one \
+                     in 5 minutes by default, none without calls). Or server: lower that minimum, \
+                     and permit PINGs without calls.",
     },
     step,
 };

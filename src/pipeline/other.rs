@@ -89,7 +89,8 @@ fn sealed(flow: &OtherFlow, end: End) -> Option<Verdict> {
     let confidence = Confidence::new(0.1);
     let mut verdict =
         plain(stamp, by, end.how, Cause::Unknown, confidence, Blame::Unknown, &summary);
-    verdict.advice.extend(flow.tls.as_ref().and_then(|tls| tls.why_not.clone()));
+    let why_not = flow.tls.as_ref().and_then(|tls| tls.why_not.as_deref());
+    verdict.advice.extend(why_not.map(cause::pages::capital));
     Some(verdict)
 }
 
@@ -103,7 +104,8 @@ fn verdict(flow: &OtherFlow, client: Half, end: End) -> Option<Verdict> {
         Some(plain(stamp, by, end.how, cause, confidence, blame, summary))
     };
     if flow.refused {
-        let summary = "Nothing listened on the port: the SYN was answered by RST.";
+        let summary = "The connection was refused: the SYN was answered by RST, so nothing \
+                       listened on the port or a firewall rejected it.";
         return told(Cause::ConnectionRefused, 0.97, Blame::None, summary);
     }
     let asked = flow.first_octets.half(client);
@@ -132,8 +134,8 @@ fn verdict(flow: &OtherFlow, client: Half, end: End) -> Option<Verdict> {
         return (by == Side::Client)
             .then(|| told(Cause::ClientShutdown, 0.85, Blame::None, summary))?;
     }
-    let summary = "The client did not begin with the HTTP/2 preface, and the server would have \
-                   nothing else.";
+    let summary = "The client did not begin with the HTTP/2 preface, and this port speaks nothing \
+                   else.";
     let mut verdict = told(Cause::PrefaceMissing, 0.9, Blame::Client, summary)?;
     verdict.offending = *flow.spoke.half(client);
     if let Some(first) = verdict.offending.filter(|first| first.before(stamp)) {
@@ -169,7 +171,6 @@ fn plain(
         what,
         text: format!("the {} closes", by.name()),
     };
-    let advice = cause::explain(cause).map(|explain| vec![explain.what_to_do.to_string()]);
     Verdict {
         cause,
         trigger: cause,
@@ -186,7 +187,7 @@ fn plain(
         maybe_processed_streams: Vec::new(),
         implementation: None,
         alternatives: Vec::new(),
-        advice: advice.unwrap_or_default(),
+        advice: Vec::new(),
     }
 }
 

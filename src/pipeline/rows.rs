@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::board::{Board, ConnectionRow, End, EndHow, GoawayRow, TlsRow};
+use crate::cause::advice::{self, Circumstances};
 use crate::cause::neighbours::{self, Ending, Revision};
 use crate::cause::pair::{About, Answered, PairFacts};
 use crate::cause::scene::Scene;
 use crate::cause::timeouts::{self, Settled};
 use crate::cause::{self, Judged, conflicts, implementation};
-use crate::track::history::History;
+use crate::track::history::{ByClass, History};
 use crate::vocab::address::{Both, Endpoint, Side};
 use crate::vocab::flow::{FlowEnd, HalfNotes};
 use crate::vocab::frame::Transport;
@@ -42,7 +44,9 @@ pub(super) struct Connection {
 impl Connection {
     /// One that its neighbours say nothing about.
     pub(super) fn alone(row: ConnectionRow) -> Self {
-        Self { row: Arc::new(row), endings: Vec::new(), facts: None }
+        let mut row = Arc::new(row);
+        advise(&mut row, Slowest::default());
+        Self { row, endings: Vec::new(), facts: None }
     }
 }
 
@@ -115,6 +119,12 @@ pub(super) fn second_pass(
             facts.learn(&settled);
         }
     }
+    let slowest: BTreeMap<Endpoint, Slowest> =
+        answered.iter().map(|(server, of)| (*server, Slowest::of(of))).collect();
+    for row in &mut connections {
+        let slowest = slowest.get(&row.server).copied().unwrap_or_default();
+        advise(row, slowest);
+    }
     let inferred_timeouts = timeouts::infer(&facts);
     Board {
         conflicts: conflicts::find(&facts, &inferred_timeouts, answered),
@@ -141,6 +151,56 @@ pub(super) fn copies(notes: &Both<HalfNotes>) -> Vec<Finding> {
         }));
     }
     found
+}
+
+/// The slowest answers of a server: in time, and too late.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slowest {
+    in_time: Option<Duration>,
+    late: Option<Duration>,
+}
+
+impl Slowest {
+    fn of(answered: &Answered) -> Self {
+        let seen = |of: &ByClass| Some(of.total()).filter(|of| of.count() > 0).map(|of| of.max());
+        Self { in_time: seen(&answered.answers), late: seen(&answered.late) }
+    }
+}
+
+/// Writes the advice of every verdict of a row. Most rows have it already: those stay untouched,
+/// so that snapshots share them.
+fn advise(row: &mut Arc<ConnectionRow>, slowest: Slowest) {
+    let name =
+        |side: Side| row.implementations.side(side).as_ref().map(|known| known.name.as_str());
+    let of = Circumstances {
+        by: row.end.by,
+        goaway: None,
+        client: name(Side::Client),
+        server: name(Side::Server),
+        slowest: slowest.in_time,
+        latest: slowest.late,
+    };
+    let goaways = row.goaways.iter().map(|goaway| {
+        let said = Some((goaway.code, goaway.last_stream_id));
+        advice::advice(&goaway.verdict, &Circumstances { by: Some(goaway.by), goaway: said, ..of })
+    });
+    let goaways: Vec<Vec<String>> = goaways.collect();
+    // TLS that was not decrypted has its advice: how to get the keys.
+    let dark = row.tls.as_ref().is_some_and(|tls| !tls.decrypted);
+    let end = row.end_verdict.as_ref().filter(|_| !dark);
+    let end = end.map(|verdict| advice::advice(verdict, &of));
+    let known = row.goaways.iter().zip(&goaways).all(|(old, new)| old.verdict.advice == *new);
+    let ended = row.end_verdict.as_ref().zip(end.as_ref());
+    if known && ended.is_none_or(|(old, new)| old.advice == *new) {
+        return;
+    }
+    let row = Arc::make_mut(row);
+    for (goaway, advice) in row.goaways.iter_mut().zip(goaways) {
+        goaway.verdict.advice = advice;
+    }
+    if let Some((verdict, advice)) = row.end_verdict.as_mut().zip(end) {
+        verdict.advice = advice;
+    }
 }
 
 /// TLS as the report shows it.
@@ -282,7 +342,9 @@ fn connection(history: &History, mut judged: Judged, tls: Option<TlsFacts>) -> C
         row.transport = Transport::Tls;
     }
     row.tls = tls.map(tls_row);
-    Connection { row: Arc::new(row), endings, facts }
+    let mut row = Arc::new(row);
+    advise(&mut row, Slowest::default());
+    Connection { row, endings, facts }
 }
 
 fn row(
@@ -327,7 +389,7 @@ fn row(
         findings: [&history.findings[..], &copies(&history.notes)].concat(),
         notes: history.notes.clone(),
         stream_list: Vec::new(),
-        answers: history.answers.times(),
+        answers: history.answers.total().times(),
         implementations,
         hits: history.hits.clone(),
         settled: false,

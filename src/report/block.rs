@@ -1,5 +1,6 @@
 //! One connection, told: who ended it and why, the chain, the victims, what to change.
 
+use super::headline::chain;
 use super::style::{Ink, Page, count, cut_short, packet, shortened, span};
 use super::time::Clock;
 use super::{hit_meaning, timeline};
@@ -40,13 +41,14 @@ impl Teller<'_> {
     ) {
         self.header(page, id, row);
         if let Some(likes) = likes {
-            let text = format!(
-                "{} more like it: {}; {} cancelled or dead over all {}",
-                likes.count.saturating_sub(1),
-                likes.names,
-                count(likes.victims, "request"),
-                likes.count
-            );
+            let lost = match likes.victims {
+                0 => format!("no request was lost on these {}", likes.count),
+                some => {
+                    format!("{} cancelled or dead on these {}", count(some, "request"), likes.count)
+                }
+            };
+            let more = likes.count.saturating_sub(1);
+            let text = format!("{more} more like it: {}; {lost}", likes.names);
             page.labelled("also", &text);
         }
         let told = row.lead();
@@ -57,18 +59,18 @@ impl Teller<'_> {
             if several_verdicts {
                 page.paragraph(2, Ink::Bold, &self.goaway(goaway));
             }
-            self.verdict(page, &goaway.verdict, Some(goaway));
+            self.verdict(page, row, &goaway.verdict, Some(goaway));
         }
         self.followers(page, row);
         if let Some(verdict) = row.end_verdict.as_ref() {
             page.blank();
-            self.verdict(page, verdict, None);
+            self.verdict(page, row, verdict, None);
         }
         if told.is_none() && !(row.cancellations.is_empty() && row.findings.is_empty()) {
             page.blank();
         }
-        for set in row.cancellations.iter().filter(|set| !is_told(set, told)) {
-            page.labelled("cancelled", &cancellation(set));
+        for line in cancellations(&row.cancellations, told) {
+            page.labelled("cancelled", &line);
         }
         self.findings(page, row);
         self.doubts(page, row);
@@ -79,8 +81,7 @@ impl Teller<'_> {
         let troubled = row.lead().is_some_and(|verdict| verdict.blame != Blame::None);
         let (sign, ink) = if troubled { ("▲ ", Ink::Red) } else { ("● ", Ink::Green) };
         let name = format!("#{id}  {} → {}", row.client, row.server);
-        let rest = format!("  {}", facts(row));
-        page.line(0, &[(ink, sign), (Ink::Bold, &name), (Ink::Plain, &rest)]);
+        page.title((ink, sign), &name, &facts(row));
         let streams = streams(&row.streams);
         if !streams.is_empty() {
             page.paragraph(2, Ink::Plain, &streams);
@@ -135,7 +136,13 @@ impl Teller<'_> {
         }
     }
 
-    fn verdict(&self, page: &mut Page, verdict: &Verdict, goaway: Option<&GoawayRow>) {
+    fn verdict(
+        &self,
+        page: &mut Page,
+        row: &ConnectionRow,
+        verdict: &Verdict,
+        goaway: Option<&GoawayRow>,
+    ) {
         let ink = if verdict.blame == Blame::None { Ink::Green } else { Ink::Red };
         page.paragraph(2, ink, &because(verdict));
         page.paragraph(2, Ink::Bold, &verdict.summary);
@@ -152,12 +159,12 @@ impl Teller<'_> {
         if let Some(rule) = verdict.rule {
             page.labelled("rule", &format!("{} ({}): {}", rule.id, rule.section, rule.statement));
         }
-        victims(page, verdict, goaway);
+        victims(page, verdict, goaway, &row.cancellations);
         for (index, advice) in verdict.advice.iter().enumerate() {
             page.labelled(if index == 0 { "change" } else { "" }, &format!("- {advice}"));
         }
         if let Some(known) = &verdict.implementation {
-            page.labelled("sender", &format!("{} (by {})", known.name, known.fingerprint));
+            page.labelled("sender", &format!("{} ({})", known.name, known_by(&known.fingerprint)));
         }
         for (index, other) in verdict.alternatives.iter().take(LINES_SHOWN).enumerate() {
             let text = format!("{} ({}): {}", other.cause, other.confidence.word(), other.against);
@@ -210,11 +217,7 @@ impl Teller<'_> {
 
 /// `certain · client_request_timeout → late_response · the server has to change something`.
 pub(super) fn because(verdict: &Verdict) -> String {
-    let chain = if verdict.trigger == verdict.cause {
-        verdict.cause.name().to_owned()
-    } else {
-        format!("{} → {}", verdict.cause, verdict.trigger)
-    };
+    let chain = chain(verdict);
     format!("{chain} · {} · {}", verdict.confidence.word(), must_change(verdict.blame))
 }
 
@@ -241,8 +244,9 @@ pub(super) fn facts(row: &ConnectionRow) -> String {
         let known: Vec<&str> = known.map(String::as_str).collect();
         parts.push(if known.is_empty() { "TLS".into() } else { known.join(" ") });
         if !tls.decrypted {
-            let why = tls.why_not.as_ref().map_or(String::new(), |why| format!(": {why}"));
-            parts.push(format!("not decrypted{why}"));
+            // What would help stands in the advice.
+            let why = tls.why_not.as_deref().and_then(|why| why.split(';').next());
+            parts.push(why.map_or("not decrypted".into(), |why| format!("not decrypted: {why}")));
         }
     } else if !row.http2 {
         parts.push("never became HTTP/2".into());
@@ -311,14 +315,73 @@ pub(super) fn cancellation(set: &Cancellation) -> String {
         let bound = if measured.at_least { "at least " } else { "" };
         format!(" after {bound}{}", span(measured.seconds))
     });
-    let which = cut_short(set.streams.iter(), STREAMS_SHOWN);
-    format!("{what}{timer}: {} ({}); streams {which}", set.cause, set.confidence.word())
+    let which = numbered(&set.streams);
+    format!("{what}{timer}: {} ({}); {which}", set.cause, set.confidence.word())
+}
+
+/// `stream 3`, `streams 3, 5, … (+8)`.
+fn numbered(streams: &[u32]) -> String {
+    let noun = if streams.len() == 1 { "stream" } else { "streams" };
+    format!("{noun} {}", cut_short(streams.iter(), STREAMS_SHOWN))
+}
+
+/// The sets of cancelled streams that the verdict has not told of, many of one kind in one line.
+fn cancellations(sets: &[Cancellation], told: Option<&Verdict>) -> Vec<String> {
+    let mut kinds: Vec<Vec<&Cancellation>> = Vec::new();
+    for set in sets.iter().filter(|set| !is_told(set, told)) {
+        let kind = |other: &Cancellation| (other.cause, other.by, other.confidence.word());
+        match kinds.iter_mut().find(|sets| sets.iter().all(|other| kind(other) == kind(set))) {
+            Some(sets) => sets.push(set),
+            None => kinds.push(vec![set]),
+        }
+    }
+    let mut lines = Vec::new();
+    for sets in kinds {
+        match sets.first().filter(|_| sets.len() > SETS_SHOWN) {
+            Some(first) => lines.push(together(first, &sets)),
+            None => lines.extend(sets.into_iter().map(cancellation)),
+        }
+    }
+    lines
+}
+
+/// Many sets of one kind.
+fn together(first: &Cancellation, sets: &[&Cancellation]) -> String {
+    let mut streams: Vec<u32> = sets.iter().flat_map(|set| set.streams.iter().copied()).collect();
+    streams.sort_unstable();
+    let seconds = sets.iter().filter_map(|set| Some(set.timeout.as_ref()?.seconds));
+    let least = seconds.clone().fold(f64::INFINITY, f64::min);
+    let after = match least.is_finite() {
+        true => format!(" after {} to {}", span(least), span(seconds.fold(0.0, f64::max))),
+        false => String::new(),
+    };
+    format!(
+        "{} by the {} in {} sets{after}: {} ({}); {}",
+        count(streams.len(), "stream"),
+        first.by.name(),
+        sets.len(),
+        first.cause,
+        first.confidence.word(),
+        numbered(&streams)
+    )
+}
+
+/// What an implementation is recognised by: a description, or a row of the table of texts.
+fn known_by(fingerprint: &str) -> String {
+    match fingerprint.contains(' ') {
+        true => fingerprint.to_owned(),
+        false => format!("by its debug text, fingerprint {fingerprint}"),
+    }
 }
 
 /// Whether the verdict has told of these streams already.
 fn is_told(set: &Cancellation, verdict: Option<&Verdict>) -> bool {
-    verdict
-        .is_some_and(|verdict| verdict.cause == set.cause && !verdict.cancelled_streams.is_empty())
+    verdict.is_some_and(|verdict| {
+        let among = |stream: &&u32| verdict.cancelled_streams.binary_search(stream).is_ok();
+        let shared = set.streams.iter().filter(among).count();
+        let same = verdict.cause == set.cause && !verdict.cancelled_streams.is_empty();
+        same || shared.saturating_mul(2) > set.streams.len()
+    })
 }
 
 fn late(page: &mut Page, verdict: &Verdict) {
@@ -335,18 +398,23 @@ fn late(page: &mut Page, verdict: &Verdict) {
     page.labelled("late answer", &format!("stream {}{after}{packets}", late.stream));
 }
 
-fn victims(page: &mut Page, verdict: &Verdict, goaway: Option<&GoawayRow>) {
+fn victims(page: &mut Page, verdict: &Verdict, goaway: Option<&GoawayRow>, sets: &[Cancellation]) {
     let list = |streams: &[u32]| cut_short(streams.iter(), STREAMS_SHOWN);
     let (cancelled, safe) = (&verdict.cancelled_streams, &verdict.safe_to_retry_streams);
     let maybe = &verdict.maybe_processed_streams;
     if !cancelled.is_empty() {
         let number = count(cancelled.len(), "stream");
-        page.labelled("cancelled", &format!("{number}: {}", list(cancelled)));
+        // What reset them, where the verdict's own cause does not say it.
+        let most = sets.iter().max_by_key(|set| set.streams.len());
+        let most = most.filter(|set| set.cause != verdict.cause && is_told(set, Some(verdict)));
+        let why = most
+            .map_or(String::new(), |set| format!(" ({}, {})", set.cause, set.confidence.word()));
+        page.labelled("cancelled", &format!("{number}{why}: {}", list(cancelled)));
     }
     if !maybe.is_empty() {
         let number = count(maybe.len(), "request");
         let text = format!(
-            "{number} died and may have been processed, retry only what is idempotent: {}",
+            "{number} that may have been processed, retry only what is idempotent: {}",
             list(maybe)
         );
         page.labelled("died with it", &text);
@@ -372,3 +440,5 @@ const DEBUG_SHOWN: usize = 160;
 const STREAMS_SHOWN: usize = 8;
 const PLACES_SHOWN: usize = 3;
 const LINES_SHOWN: usize = 6;
+/// More sets of cancelled streams of one kind are told in one line.
+const SETS_SHOWN: usize = 3;

@@ -8,19 +8,16 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use super::time::Rfc3339;
 use super::{Pick, skip_reason};
 use crate::board::{
-    AnswerTimes, Board, Conflict, ConnectionRow, End, GoawayRow, Grpc, InferredTimeout,
-    ServerAnswers, StreamEnd, StreamRow, TlsRow,
+    AnswerTimes, Board, ConnectionRow, End, GoawayRow, StreamEnd, StreamRow, Tally,
 };
 use crate::vocab::address::{Both, Side};
-use crate::vocab::capture::{CaptureFacts, Damage};
+use crate::vocab::capture::CaptureFacts;
 use crate::vocab::flow::HalfNotes;
 use crate::vocab::packet::Skip;
 use crate::vocab::rule::Rule;
 use crate::vocab::text::utf8_or_escaped;
 use crate::vocab::time::Stamp;
-use crate::vocab::verdict::{
-    Alternative, Cancellation, Evidence, Finding, Implementation, LateAnswer, Timeout, Verdict,
-};
+use crate::vocab::verdict::{Cancellation, Evidence, Finding, LateAnswer, Verdict};
 
 /// What the JSON report contains.
 #[derive(Clone, Copy, Debug, Default)]
@@ -99,29 +96,26 @@ impl Serialize for View<'_, Board> {
         map.serialize_entry("schema", &SCHEMA)?;
         map.serialize_entry("captures", &shape.view(board.captures.as_slice()))?;
         map.serialize_entry("connections", &Connections { board, shape })?;
-        map.serialize_entry("inferred_timeouts", &shape.view(board.inferred_timeouts.as_slice()))?;
-        map.serialize_entry("server_answers", &shape.view(board.server_answers.as_slice()))?;
-        map.serialize_entry("conflicts", &shape.view(board.conflicts.as_slice()))?;
+        map.serialize_entry("inferred_timeouts", &board.inferred_timeouts)?;
+        map.serialize_entry("server_answers", &board.server_answers)?;
+        map.serialize_entry("conflicts", &board.conflicts)?;
         map.serialize_entry("limits", &board.hits)?;
-        map.serialize_entry("summary", &Summary(board))?;
+        let mut tally = match shape.pick == Pick::default() {
+            true => board.earlier.clone(),
+            false => Tally::default(),
+        };
+        shape.pick.rows(board).for_each(|(_, row)| tally.add(row));
+        map.serialize_entry("summary", &Summary { tally, other_flows: board.other_flows })?;
         map.end()
     }
 }
 
-struct Summary<'a>(&'a Board);
-
-impl Serialize for Summary<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let board = self.0;
-        let mut map = serializer.serialize_map(None)?;
-        let connections = board.connections.len() as u64;
-        map.serialize_entry("connections", &(connections + board.earlier.connections))?;
-        map.serialize_entry("other_flows", &board.other_flows)?;
-        map.serialize_entry("goaways", &board.goaways())?;
-        map.serialize_entry("causes", &board.causes())?;
-        map.serialize_entry("blame", &board.blame())?;
-        map.end()
-    }
+/// Counts over the connections that were asked for.
+#[derive(serde::Serialize)]
+struct Summary {
+    #[serde(flatten)]
+    tally: Tally,
+    other_flows: u64,
 }
 
 impl Serialize for View<'_, CaptureFacts> {
@@ -140,16 +134,7 @@ impl Serialize for View<'_, CaptureFacts> {
         map.serialize_entry("kernel_dropped", &facts.kernel_dropped)?;
         map.serialize_entry("undecoded_packets", &undecoded)?;
         map.serialize_entry("undecoded", &Undecoded(&facts.skipped))?;
-        map.serialize_entry("damage", &self.shape.view(&facts.damage))?;
-        map.end()
-    }
-}
-
-impl Serialize for View<'_, Damage> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("packet", &self.value.packet)?;
-        map.serialize_entry("what", &self.value.what)?;
+        map.serialize_entry("damage", &facts.damage)?;
         map.end()
     }
 }
@@ -206,7 +191,7 @@ impl Serialize for Connection<'_> {
         map.serialize_entry("client", &Text(&row.client))?;
         map.serialize_entry("server", &Text(&row.server))?;
         map.serialize_entry("transport", &row.transport)?;
-        map.serialize_entry("tls", &shape.view(&row.tls))?;
+        map.serialize_entry("tls", &row.tls)?;
         map.serialize_entry("http2", &row.http2)?;
         map.serialize_entry("joined_midway", &row.joined_midway)?;
         map.serialize_entry("one_sided", &row.one_sided)?;
@@ -225,11 +210,7 @@ impl Serialize for Connection<'_> {
         map.serialize_entry("cancellations", &shape.view(row.cancellations.as_slice()))?;
         map.serialize_entry("findings", &shape.view(row.findings.as_slice()))?;
         map.serialize_entry("answers", &shape.view(&row.answers))?;
-        let known = Both {
-            first: shape.view(&row.implementations.first),
-            second: shape.view(&row.implementations.second),
-        };
-        map.serialize_entry("implementations", &BySide(&known))?;
+        map.serialize_entry("implementations", &BySide(&row.implementations))?;
         map.serialize_entry("limits", &row.hits)?;
         if shape.streams {
             map.serialize_entry("stream_list", &Streams { row, shape })?;
@@ -283,20 +264,6 @@ impl<T: Serialize> Serialize for BySide<'_, T> {
     }
 }
 
-impl Serialize for View<'_, TlsRow> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let tls = self.value;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("version", &tls.version)?;
-        map.serialize_entry("cipher", &tls.cipher)?;
-        map.serialize_entry("sni", &tls.sni)?;
-        map.serialize_entry("alpn", &tls.alpn)?;
-        map.serialize_entry("decrypted", &tls.decrypted)?;
-        map.serialize_entry("why_not", &tls.why_not)?;
-        map.end()
-    }
-}
-
 impl Serialize for View<'_, End> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let end = self.value;
@@ -337,7 +304,7 @@ impl Serialize for View<'_, Verdict> {
         map.serialize_entry("blame", &verdict.blame)?;
         map.serialize_entry("confidence", &verdict.confidence.value())?;
         map.serialize_entry("summary", &verdict.summary)?;
-        map.serialize_entry("timeout", &shape.view(&verdict.timeout))?;
+        map.serialize_entry("timeout", &verdict.timeout)?;
         map.serialize_entry("late_answer", &shape.view(&verdict.late_answer))?;
         map.serialize_entry("chain", &shape.view(verdict.chain.as_slice()))?;
         map.serialize_entry("cancelled_streams", &verdict.cancelled_streams)?;
@@ -345,23 +312,9 @@ impl Serialize for View<'_, Verdict> {
         map.serialize_entry("rule", &shape.view(&verdict.rule))?;
         map.serialize_entry("safe_to_retry_streams", &verdict.safe_to_retry_streams)?;
         map.serialize_entry("maybe_processed_streams", &verdict.maybe_processed_streams)?;
-        map.serialize_entry("implementation", &shape.view(&verdict.implementation))?;
-        map.serialize_entry("alternatives", &shape.view(verdict.alternatives.as_slice()))?;
+        map.serialize_entry("implementation", &verdict.implementation)?;
+        map.serialize_entry("alternatives", &verdict.alternatives)?;
         map.serialize_entry("advice", &verdict.advice)?;
-        map.end()
-    }
-}
-
-impl Serialize for View<'_, Timeout> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let timeout = self.value;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("kind", &timeout.kind)?;
-        map.serialize_entry("seconds", &timeout.seconds)?;
-        map.serialize_entry("at_least", &timeout.at_least)?;
-        map.serialize_entry("spread_seconds", &timeout.spread_seconds)?;
-        map.serialize_entry("samples", &timeout.samples)?;
-        map.serialize_entry("configured_in", &timeout.configured_in)?;
         map.end()
     }
 }
@@ -405,25 +358,6 @@ impl Serialize for View<'_, &'static Rule> {
     }
 }
 
-impl Serialize for View<'_, Implementation> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(2))?;
-        map.serialize_entry("name", &self.value.name)?;
-        map.serialize_entry("fingerprint", &self.value.fingerprint)?;
-        map.end()
-    }
-}
-
-impl Serialize for View<'_, Alternative> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(3))?;
-        map.serialize_entry("cause", &self.value.cause)?;
-        map.serialize_entry("confidence", &self.value.confidence.value())?;
-        map.serialize_entry("against", &self.value.against)?;
-        map.end()
-    }
-}
-
 impl Serialize for View<'_, Cancellation> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let set = self.value;
@@ -431,7 +365,7 @@ impl Serialize for View<'_, Cancellation> {
         map.serialize_entry("cause", &set.cause)?;
         map.serialize_entry("by", &set.by)?;
         map.serialize_entry("streams", &set.streams)?;
-        map.serialize_entry("timeout", &self.shape.view(&set.timeout))?;
+        map.serialize_entry("timeout", &set.timeout)?;
         map.serialize_entry("confidence", &set.confidence.value())?;
         map.serialize_entry("first_packet", &set.first.packet())?;
         map.serialize_entry("last_packet", &set.last.packet())?;
@@ -504,7 +438,7 @@ impl Serialize for View<'_, StreamRow> {
         map.serialize_entry("authority", &stream.authority)?;
         map.serialize_entry("path", &stream.path)?;
         map.serialize_entry("status", &stream.status)?;
-        map.serialize_entry("grpc", &self.shape.view(&stream.grpc))?;
+        map.serialize_entry("grpc", &stream.grpc)?;
         map.serialize_entry("request_bytes", &stream.request_bytes)?;
         map.serialize_entry("response_bytes", &stream.response_bytes)?;
         let first = stream.first_response_after.map(|after| after.as_secs_f64());
@@ -530,63 +464,6 @@ impl Serialize for View<'_, StreamEnd> {
         map.serialize_entry("how", how)?;
         map.serialize_entry("by", &by)?;
         map.serialize_entry("error", &code.map(Text))?;
-        map.end()
-    }
-}
-
-impl Serialize for View<'_, Grpc> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(3))?;
-        map.serialize_entry("status", &self.value.status)?;
-        map.serialize_entry("message", &self.value.message)?;
-        map.serialize_entry("timeout_seconds", &self.value.timeout_seconds)?;
-        map.end()
-    }
-}
-
-impl Serialize for View<'_, InferredTimeout> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let timeout = self.value;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("kind", &timeout.kind)?;
-        map.serialize_entry("seconds", &timeout.seconds)?;
-        map.serialize_entry("at_least", &timeout.at_least)?;
-        map.serialize_entry("spread_seconds", &timeout.spread_seconds)?;
-        map.serialize_entry("samples", &timeout.samples)?;
-        map.serialize_entry("configured_in", &timeout.configured_in)?;
-        map.serialize_entry("connections", &timeout.connections)?;
-        map.serialize_entry("client", &timeout.client)?;
-        map.serialize_entry("server", &Text(&timeout.server))?;
-        map.serialize_entry("requests", &timeout.requests)?;
-        map.serialize_entry("confidence", &timeout.confidence.value())?;
-        map.end()
-    }
-}
-
-impl Serialize for View<'_, ServerAnswers> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let answers = self.value;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("server", &Text(&answers.server))?;
-        map.serialize_entry("count", &answers.count)?;
-        map.serialize_entry("median", &answers.median)?;
-        map.serialize_entry("p99", &answers.p99)?;
-        map.serialize_entry("max", &answers.max)?;
-        map.serialize_entry("late", &answers.late)?;
-        map.serialize_entry("late_median", &answers.late_median)?;
-        map.serialize_entry("late_max", &answers.late_max)?;
-        map.end()
-    }
-}
-
-impl Serialize for View<'_, Conflict> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let conflict = self.value;
-        let mut map = serializer.serialize_map(Some(4))?;
-        map.serialize_entry("rule", &conflict.rule)?;
-        map.serialize_entry("text", &conflict.text)?;
-        map.serialize_entry("between", &conflict.between)?;
-        map.serialize_entry("advice", &conflict.advice)?;
         map.end()
     }
 }

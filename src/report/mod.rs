@@ -8,6 +8,7 @@ pub mod json;
 pub mod text;
 
 mod block;
+mod headline;
 #[cfg(test)]
 mod sample;
 mod stream;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::board::{
     AnswerTimes, Board, Conflict, ConnectionRow, End, EndHow, GoawayRow, Grpc, InferredTimeout,
-    ServerAnswers, StreamCounts, StreamEnd, StreamRow, Tally, TlsRow,
+    RequestAnswers, ServerAnswers, ServerTimes, StreamCounts, StreamEnd, StreamRow, Tally, TlsRow,
 };
 use crate::vocab::address::{Both, Endpoint, Side};
 use crate::vocab::capture::{CaptureFacts, Damage};
@@ -311,15 +311,26 @@ pub(super) fn trouble() -> Board {
         }],
         server_answers: vec![ServerAnswers {
             server: endpoint(20002),
-            count: 15,
-            median: 0.008,
-            p99: 0.03,
-            max: 0.031,
-            late: 1,
-            late_median: 10.069,
-            late_max: 10.069,
+            times: times(15, 1),
+            requests: vec![
+                RequestAnswers { request: "GET /slow/#".into(), times: times(0, 1) },
+                RequestAnswers { request: "GET /fast".into(), times: times(15, 0) },
+            ],
         }],
         hits: [(Hit::Resets, 1)].into(),
         earlier: Tally::default(),
+    }
+}
+
+fn times(count: u64, late: u64) -> ServerTimes {
+    let slowest = if late > 0 { 10.069 } else { 0.0 };
+    ServerTimes {
+        count,
+        median: 0.008,
+        p99: 0.03,
+        max: 0.031,
+        late,
+        late_median: slowest,
+        late_max: slowest,
     }
 }

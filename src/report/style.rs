@@ -76,6 +76,18 @@ impl Page {
         self.text.push('\n');
     }
 
+    /// A sign, a name, and facts: behind it where there is room, else below.
+    pub(super) fn title(&mut self, sign: Run<'_>, name: &str, facts: &str) {
+        let behind = format!("  {facts}");
+        let all = [sign.1, name, &behind].map(|part| self.safe(part).chars().count());
+        if all.iter().sum::<usize>() <= self.style.width {
+            self.line(0, &[sign, (Ink::Bold, name), (Ink::Plain, &behind)]);
+        } else {
+            self.line(0, &[sign, (Ink::Bold, name)]);
+            self.paragraph(2, Ink::Plain, facts);
+        }
+    }
+
     /// Text in one ink, wrapped, indented.
     pub(super) fn paragraph(&mut self, indent: usize, ink: Ink, text: &str) {
         for line in wrap(&self.safe(text), self.style.width.saturating_sub(indent)) {
@@ -120,12 +132,11 @@ fn ascii(text: &str) -> String {
     for character in text.chars() {
         match character {
             '│' | '├' | '┤' => plain.push('|'),
-            '─' | '–' => plain.push('-'),
+            '─' | '–' | '·' => plain.push('-'),
             '▶' => plain.push('>'),
             '◀' => plain.push('<'),
             '●' => plain.push('*'),
             '▲' => plain.push('!'),
-            '·' => plain.push(','),
             '×' => plain.push('x'),
             'µ' => plain.push('u'),
             '→' => plain.push_str("->"),

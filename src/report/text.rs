@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::block::{Likes, Teller, because, cancellation, facts, streams};
+use super::headline::headline;
 use super::style::{Ink, Page, Style, count, cut_short, shortened, span};
 use super::time::{Clock, TimeStyle};
 use super::{Pick, hit_meaning, skip_reason};
 use crate::board::group::{Group, Standing, groups};
-use crate::board::{Board, InferredTimeout, ServerAnswers};
+use crate::board::{Board, InferredTimeout, ServerTimes};
 use crate::vocab::address::Side;
-use crate::vocab::cause::Blame;
 use crate::vocab::verdict::ConfiguredIn;
 
 /// How the text report looks, and what it contains.
@@ -95,45 +95,7 @@ impl<W: Write> Report<'_, W> {
             self.page.paragraph(0, Ink::Bold, &text);
             return;
         }
-        let mut reasons: BTreeMap<(String, Blame), usize> = BTreeMap::new();
-        let mut troubled = 0_usize;
-        let rows = self.board.rows().map(|(_, row)| row);
-        for verdict in rows.filter(|row| row.standing() == Standing::Trouble).map(|row| row.lead())
-        {
-            troubled = troubled.saturating_add(1);
-            let Some(verdict) = verdict else { continue };
-            let chain = match verdict.trigger == verdict.cause {
-                true => verdict.cause.name().to_owned(),
-                false => format!("{} → {}", verdict.cause, verdict.trigger),
-            };
-            let number = reasons.entry((chain, verdict.blame)).or_default();
-            *number = number.saturating_add(1);
-        }
-        if troubled == 0 {
-            let rows = self.board.rows();
-            let cancelled: usize = rows.map(|(_, row)| row.victims()).sum();
-            let but = match cancelled {
-                0 => String::new(),
-                some => format!(", but {} cancelled", were(some)),
-            };
-            let text = format!("{}: none went away in trouble{but}.", count(all, "connection"));
-            self.page.paragraph(0, Ink::Bold, &text);
-            return;
-        }
-        let mut reasons: Vec<_> = reasons.into_iter().collect();
-        reasons.sort_by_key(|(_, number)| std::cmp::Reverse(*number));
-        let reasons: Vec<String> = reasons
-            .into_iter()
-            .map(|((chain, blame), number)| {
-                let times = if number > 1 { format!("{number} × ") } else { String::new() };
-                format!("{times}{chain}{}", whose(blame))
-            })
-            .collect();
-        let text = format!(
-            "{troubled} of {} went away in trouble: {}.",
-            count(all, "connection"),
-            cut_short(reasons.iter(), REASONS_SHOWN)
-        );
+        let text = headline(self.board);
         self.page.paragraph(0, Ink::Bold, &text);
     }
 
@@ -242,8 +204,7 @@ impl<W: Write> Report<'_, W> {
             true => facts(row),
             false => row.lead().map(because_short).unwrap_or_default(),
         };
-        let name = format!("{name}  ");
-        self.page.line(0, &[(Ink::Green, "● "), (Ink::Bold, &name), (Ink::Plain, &facts)]);
+        self.page.title((Ink::Green, "● "), &name, &facts);
         if !one {
             let names = self.names(&group.members);
             self.page.paragraph(2, Ink::Plain, &names);
@@ -274,7 +235,17 @@ impl<W: Write> Report<'_, W> {
             self.page.paragraph(2, Ink::Dim, &format!("(+{more})"));
         }
         for answers in self.board.server_answers.iter().take(LINES_SHOWN) {
-            self.page.paragraph(2, Ink::Plain, &answered(answers));
+            let server = answers.server.to_string();
+            self.page.paragraph(2, Ink::Plain, &answered(&server, &answers.times));
+            if answers.requests.len() > 1 {
+                for of in answers.requests.iter().take(CLASSES_SHOWN) {
+                    self.page.paragraph(4, Ink::Plain, &answered(&of.request, &of.times));
+                }
+            }
+            let more = answers.requests.len().saturating_sub(CLASSES_SHOWN);
+            if more > 0 {
+                self.page.paragraph(4, Ink::Dim, &format!("(+{} of request)", count(more, "kind")));
+            }
         }
     }
 
@@ -343,10 +314,10 @@ fn measured(inferred: &InferredTimeout) -> String {
     let client = inferred.client.map_or("any client".into(), |client| client.to_string());
     let requests = match inferred.requests.is_empty() {
         true => String::new(),
-        false => format!(" · {}", cut_short(inferred.requests.iter(), CLIENTS_SHOWN)),
+        false => format!(" for {}", cut_short(inferred.requests.iter(), CLIENTS_SHOWN)),
     };
     format!(
-        "{} {bound}{} ({spread}{samples}), set in the {place} · {client} → {} · {}{requests}",
+        "{} {bound}{} ({spread}{samples}){requests}, set in the {place} · {client} → {} · {}",
         inferred.kind,
         span(inferred.seconds),
         inferred.server,
@@ -355,49 +326,38 @@ fn measured(inferred: &InferredTimeout) -> String {
 }
 
 /// `127.0.0.1:80 answers in 8.0 ms (median of 15), at most 31 ms; ...`.
-fn answered(answers: &ServerAnswers) -> String {
+fn answered(what: &str, answers: &ServerTimes) -> String {
     let number = |count: u64, what| self::count(usize::try_from(count).unwrap_or(usize::MAX), what);
-    let mut text = answers.server.to_string();
-    if answers.count > 0 {
-        text.push_str(&format!(
-            " answers in {} (median of {}), 99 % within {}, at most {}",
+    let mut text = format!("{what}:");
+    match answers.count {
+        0 => {}
+        1 => text.push_str(&format!(" one answer, after {}", span(answers.max))),
+        some => text.push_str(&format!(
+            " answers in {} (median of {some}), 99 % within {}, at most {}",
             span(answers.median),
-            number(answers.count, "answer"),
             span(answers.p99),
             span(answers.max)
-        ));
+        )),
     }
     if answers.late > 0 {
         let late = number(answers.late, "answer");
         let (median, most) = (span(answers.late_median), span(answers.late_max));
         let and = if answers.count > 0 { ";" } else { "" };
-        text.push_str(&format!("{and} {late} too late, after {median} (median), at most {most}"));
+        let most = match answers.late {
+            1 => most,
+            _ => format!("{median} (median), at most {most}"),
+        };
+        text.push_str(&format!("{and} {late} too late, after {most}"));
     }
     text
-}
-
-/// `1 request was`, `2 requests were`.
-fn were(number: usize) -> String {
-    format!("{} {}", count(number, "request"), if number == 1 { "was" } else { "were" })
-}
-
-/// Who has to change something, behind a cause.
-fn whose(blame: Blame) -> &'static str {
-    match blame {
-        Blame::Client => " (change the client)",
-        Blame::Server => " (change the server)",
-        Blame::Network => " (change what is between)",
-        Blame::None => "",
-        Blame::Unknown => " (whose fault: unknown)",
-    }
 }
 
 const BLOCKS_SHOWN: usize = 12;
 const ORDERLY_BLOCKS: usize = 2;
 const ROWS_SHOWN: usize = 40;
-const REASONS_SHOWN: usize = 3;
 const CAPTURES_SHOWN: usize = 8;
 const CLIENTS_SHOWN: usize = 4;
+const CLASSES_SHOWN: usize = 4;
 const LINES_SHOWN: usize = 8;
 const BETWEEN_SHOWN: usize = 120;
 const BY_SHOWN: usize = 120;

@@ -101,9 +101,97 @@ impl Answers {
     }
 }
 
+/// Answers to requests of one kind: one method and path.
+#[derive(Clone, Debug)]
+pub struct Class {
+    /// Requests of the kind share it.
+    pub id: u32,
+    /// `method path`.
+    pub name: Box<str>,
+    /// Its times.
+    pub answers: Answers,
+}
+
+/// Answer times by kind of request: of the first few kinds, and of all others together.
+#[derive(Clone, Debug, Default)]
+pub struct ByClass {
+    classes: Vec<Class>,
+    others: Answers,
+}
+
+impl ByClass {
+    /// Counts one answer.
+    pub fn add(&mut self, class: u32, name: Option<&str>, after: Duration) {
+        self.of(class, name).add(after);
+    }
+
+    fn of(&mut self, id: u32, name: Option<&str>) -> &mut Answers {
+        let known = self.classes.iter().position(|class| class.id == id);
+        let place = known.or_else(|| {
+            let room = self.classes.len() < CLASSES_KEPT;
+            let name = name.filter(|_| room)?.into();
+            self.classes.push(Class { id, name, answers: Answers::default() });
+            Some(self.classes.len() - 1)
+        });
+        match place.and_then(|place| self.classes.get_mut(place)) {
+            Some(class) => &mut class.answers,
+            None => &mut self.others,
+        }
+    }
+
+    /// Adds those of another connection.
+    pub fn merge(&mut self, other: &Self) {
+        for class in &other.classes {
+            self.of(class.id, Some(&class.name)).merge(&class.answers);
+        }
+        self.others.merge(&other.others);
+    }
+
+    /// All of them together.
+    pub fn total(&self) -> Answers {
+        let mut total = self.others.clone();
+        self.classes.iter().for_each(|class| total.merge(&class.answers));
+        total
+    }
+
+    /// The kinds that are told apart.
+    pub fn classes(&self) -> &[Class] {
+        &self.classes
+    }
+
+    /// The answers to the kinds with these names.
+    pub fn named(&self, names: &[&str]) -> Answers {
+        let mut sum = Answers::default();
+        let named = self.classes.iter().filter(|class| names.contains(&class.name.as_ref()));
+        named.for_each(|class| sum.merge(&class.answers));
+        sum
+    }
+}
+
+/// Kinds of request that are told apart: a person reads no more, and a client that never asks for
+/// the same path twice fills no memory.
+const CLASSES_KEPT: usize = 16;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn kinds_are_told_apart_up_to_a_bound() {
+        let mut kinds = ByClass::default();
+        for number in 0..100_u32 {
+            let name = format!("GET /{number}");
+            kinds.add(number, Some(&name), Duration::from_millis(u64::from(number) + 1));
+        }
+        kinds.add(7, None, Duration::from_secs(1));
+        assert_eq!(kinds.classes().len(), CLASSES_KEPT);
+        assert_eq!(kinds.named(&["GET /7"]).count(), 2);
+        assert_eq!(kinds.total().count(), 101);
+        let mut sum = ByClass::default();
+        sum.merge(&kinds);
+        sum.merge(&kinds);
+        assert_eq!((sum.total().count(), sum.total().max()), (202, Duration::from_secs(1)));
+    }
 
     #[test]
     fn quantiles_are_within_a_bucket() {

@@ -13,7 +13,7 @@ use crate::vocab::stream::{StreamCounts, StreamRow};
 use crate::vocab::time::Stamp;
 use crate::vocab::verdict::Finding;
 
-pub use super::answers::Answers;
+pub use super::answers::{Answers, ByClass};
 
 /// Everything that is known of one connection.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ pub struct History {
     /// When the last completed stream completed.
     pub last_completed: Option<Stamp>,
     /// Times from request to first response.
-    pub answers: Answers,
+    pub answers: ByClass,
     /// Limits that were reached.
     pub hits: Vec<Hit>,
     /// Every stream, where asked for.

@@ -122,7 +122,8 @@ impl Tracker {
         } else if !interim {
             stream.responded = Some(frame.stamp);
             if let Some(opened) = stream.opened {
-                self.history.answers.add(frame.stamp.since(opened));
+                let after = frame.stamp.since(opened);
+                self.history.answers.add(stream.class, stream.request.as_deref(), after);
             }
             if let Some(row) = &mut stream.row {
                 row::response(row, list, kept, stream.opened, frame.stamp);

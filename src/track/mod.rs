@@ -31,7 +31,7 @@ use rate::Rates;
 use rules::Rules;
 use stream::Stream;
 
-pub use answers::Answers;
+pub use answers::{Answers, ByClass};
 
 /// SETTINGS frames remembered for each side: the first says almost everything.
 const SETTINGS_KEPT: usize = 16;
@@ -105,7 +105,7 @@ impl Tracker {
                 reused: None,
                 open: Vec::new(),
                 last_completed: None,
-                answers: Answers::default(),
+                answers: ByClass::default(),
                 hits: Vec::new(),
                 rows: Vec::new(),
             },

@@ -31,7 +31,7 @@ pub struct CaptureFacts {
 }
 
 /// Where and why a capture could not be read to its end.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Damage {
     /// Number of the packet at which it broke (the first one that could not be read).
     pub packet: u64,

@@ -45,37 +45,57 @@ impl serde::Serialize for Timer {
 }
 
 /// A timeout measured over all connections between a client host and a server endpoint.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize)]
 pub struct InferredTimeout {
     /// Which timer.
     pub kind: Timer,
     /// Value in seconds: the median of the samples.
     pub seconds: f64,
-    /// Half the distance between the smallest and the largest sample.
-    pub spread_seconds: f64,
     /// Whether the value is only a lower bound.
     pub at_least: bool,
+    /// Half the distance between the smallest and the largest sample.
+    pub spread_seconds: f64,
     /// How many samples.
     pub samples: u32,
-    /// How many connections they come from.
-    pub connections: u32,
     /// Who configures it.
     pub configured_in: ConfiguredIn,
+    /// How many connections they come from.
+    pub connections: u32,
     /// Client address; `None` where a server's timer showed with several clients.
     pub client: Option<IpAddr>,
     /// Server endpoint.
     pub server: Endpoint,
-    /// Kinds of request that it ended, where the pair has several values.
+    /// Kinds of request that it mostly ended: method and path.
     pub requests: Vec<String>,
     /// How sure.
     pub confidence: Confidence,
 }
 
-/// How long a server takes to answer, over all its connections; in seconds.
-#[derive(Clone, Debug, PartialEq)]
+/// How long a server takes to answer, over all its connections.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct ServerAnswers {
     /// The server.
     pub server: Endpoint,
+    /// All its answers.
+    #[serde(flatten)]
+    pub times: ServerTimes,
+    /// The same by kind of request, for the first few kinds.
+    pub requests: Vec<RequestAnswers>,
+}
+
+/// How long a server takes to answer requests of one kind.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct RequestAnswers {
+    /// Method and path, digits as `#`.
+    pub request: String,
+    /// Its answers.
+    #[serde(flatten)]
+    pub times: ServerTimes,
+}
+
+/// Times from request to answer, in seconds; 0 where there is no answer.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct ServerTimes {
     /// Answers that were delivered.
     pub count: u64,
     /// Their median, to about 5 %.
@@ -93,7 +113,7 @@ pub struct ServerAnswers {
 }
 
 /// Two settings that do not fit together.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize)]
 pub struct Conflict {
     /// Stable name.
     pub rule: &'static str,

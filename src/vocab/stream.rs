@@ -63,7 +63,7 @@ pub struct StreamRow {
 }
 
 /// gRPC facts of a stream.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Grpc {
     /// `grpc-status`.
     pub status: Option<u32>,

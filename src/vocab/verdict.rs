@@ -21,7 +21,7 @@ pub struct Evidence {
 }
 
 /// A timeout measured from the capture.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Timeout {
     /// Which timer.
     pub kind: Cause,
@@ -86,7 +86,7 @@ pub struct LateAnswer {
 }
 
 /// An explanation that was weighed and found lighter.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Alternative {
     /// What else it could be.
     pub cause: Cause,
@@ -97,7 +97,7 @@ pub struct Alternative {
 }
 
 /// An implementation recognised from what it sends.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Implementation {
     /// Its name.
     pub name: String,
@@ -197,6 +197,18 @@ pub struct Verdict {
     pub alternatives: Vec<Alternative>,
     /// What to change.
     pub advice: Vec<String>,
+}
+
+impl Verdict {
+    /// Adds to the summary, which stays one sentence.
+    pub fn add_clause(&mut self, clause: &str) {
+        if self.summary.ends_with('.') {
+            self.summary.pop();
+        }
+        self.summary.push_str("; ");
+        self.summary.push_str(clause);
+        self.summary.push('.');
+    }
 }
 
 /// Streams that one side reset for one reason.

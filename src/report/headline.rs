@@ -1,0 +1,131 @@
+//! The answer in one sentence: what went away in trouble, what ended well and still cost requests,
+//! what cannot be told.
+
+use std::collections::BTreeMap;
+
+use super::style::{count, cut_short, span};
+use crate::board::Board;
+use crate::board::group::Standing;
+use crate::vocab::cause::{Blame, Cause};
+use crate::vocab::verdict::Verdict;
+
+/// Connections by how they went away.
+#[derive(Default)]
+struct Tally {
+    /// Somebody has to change something: the chain, and who.
+    trouble: BTreeMap<(String, Blame), usize>,
+    /// Ended in good order while requests ran: the cause.
+    unlucky: BTreeMap<Cause, usize>,
+    /// TLS that was not decrypted.
+    dark: usize,
+}
+
+/// The sentence.
+pub(super) fn headline(board: &Board) -> String {
+    let tally = tally(board);
+    let all = count(board.connections.len(), "connection");
+    let troubled: usize = tally.trouble.values().sum();
+    if troubled == 0 && tally.dark == board.connections.len() {
+        return format!("{all}: TLS that was not decrypted does not tell why; it needs keys.");
+    }
+    let mut parts = Vec::new();
+    let unlucky: usize = tally.unlucky.values().sum();
+    if unlucky > 0 {
+        let causes: Vec<&str> = tally.unlucky.keys().map(|cause| cause.name()).collect();
+        let of = cut_short(causes.iter(), REASONS_SHOWN);
+        parts.push(format!("{unlucky} ended with requests running ({of})"));
+    }
+    if tally.dark > 0 {
+        let are = if tally.dark == 1 { "is" } else { "are" };
+        parts.push(format!("{} {are} TLS that was not decrypted", tally.dark));
+    }
+    if troubled > 0 {
+        let mut reasons: Vec<_> = tally.trouble.into_iter().collect();
+        reasons.sort_by_key(|(_, number)| std::cmp::Reverse(*number));
+        let reasons = reasons.into_iter().map(|((chain, blame), number)| {
+            let times = if number > 1 { format!("{number} × ") } else { String::new() };
+            format!("{times}{chain}{}", whose(blame))
+        });
+        let reasons: Vec<String> = reasons.collect();
+        let reasons = cut_short(reasons.iter(), REASONS_SHOWN);
+        parts.insert(0, format!("{troubled} of {all} went away in trouble: {reasons}"));
+        return format!("{}.", parts.join("; "));
+    }
+    parts.extend(cancelled(board));
+    match parts.is_empty() {
+        true => format!("{all}: none went away in trouble."),
+        false => format!("{all}: none went away in trouble, but {}.", parts.join(", and ")),
+    }
+}
+
+fn tally(board: &Board) -> Tally {
+    let mut tally = Tally::default();
+    for (_, row) in board.rows() {
+        if row.tls.as_ref().is_some_and(|tls| !tls.decrypted) {
+            tally.dark = tally.dark.saturating_add(1);
+            continue;
+        }
+        let Some(verdict) = row.lead().filter(|_| row.standing() == Standing::Trouble) else {
+            continue;
+        };
+        let number = match verdict.blame {
+            Blame::None => tally.unlucky.entry(verdict.cause).or_default(),
+            blame => tally.trouble.entry((chain(verdict), blame)).or_default(),
+        };
+        *number = number.saturating_add(1);
+    }
+    tally
+}
+
+/// `client_request_timeout → late_response`.
+pub(super) fn chain(verdict: &Verdict) -> String {
+    match verdict.trigger == verdict.cause {
+        true => verdict.cause.name().to_owned(),
+        false => format!("{} → {}", verdict.cause, verdict.trigger),
+    }
+}
+
+/// `12 requests were cancelled (client_request_timeout of 600 ms)`, by what cancelled a tenth of
+/// them or more.
+fn cancelled(board: &Board) -> Option<String> {
+    let sets = || board.rows().flat_map(|(_, row)| &row.cancellations);
+    let number: usize = sets().map(|set| set.streams.len()).sum();
+    if number == 0 {
+        return None;
+    }
+    let mut causes: BTreeMap<Cause, (usize, Vec<f64>)> = BTreeMap::new();
+    for set in sets() {
+        let (streams, seconds) = causes.entry(set.cause).or_default();
+        *streams = streams.saturating_add(set.streams.len());
+        seconds.extend(set.timeout.as_ref().map(|timeout| timeout.seconds));
+    }
+    let mut causes: Vec<_> = causes.into_iter().collect();
+    causes.retain(|(_, (streams, _))| streams.saturating_mul(10) >= number);
+    causes.sort_by_key(|(_, (streams, _))| std::cmp::Reverse(*streams));
+    let told = causes.into_iter().map(|(cause, (_, seconds))| {
+        let least = seconds.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = seconds.iter().copied().fold(0.0, f64::max);
+        match (seconds.is_empty(), most <= least * 1.06) {
+            (true, _) => cause.name().to_owned(),
+            (false, true) => format!("{cause} of {}", span(least)),
+            (false, false) => format!("{cause} of {} to {}", span(least), span(most)),
+        }
+    });
+    let were = if number == 1 { "was" } else { "were" };
+    let told: Vec<String> = told.collect();
+    let requests = count(number, "request");
+    Some(format!("{requests} {were} cancelled ({})", cut_short(told.iter(), REASONS_SHOWN)))
+}
+
+/// Who has to change something, behind a cause.
+fn whose(blame: Blame) -> &'static str {
+    match blame {
+        Blame::Client => " (change the client)",
+        Blame::Server => " (change the server)",
+        Blame::Network => " (change what is between)",
+        Blame::None => "",
+        Blame::Unknown => " (the capture cannot tell whose fault)",
+    }
+}
+
+const REASONS_SHOWN: usize = 3;
