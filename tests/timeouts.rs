@@ -138,7 +138,8 @@ fn answers_that_came_too_late_took_as_long_as_configured() {
         assert!(board.conflicts[0].text.contains("would have saved"), "{:?}", board.conflicts);
     }
     // This server was cut off by its own limit on resets, before its answers of 6 s came.
-    assert_eq!(stack("vertx-timeouts-trip-rst-flood").server_answers[0].times.late, 0);
+    let board = stack("vertx-timeouts-trip-rst-flood");
+    assert!(board.server_answers.iter().all(|of| of.times.late == 0), "{:?}", board.server_answers);
 }
 
 /// Every capture of a folder, read.
@@ -436,7 +437,7 @@ fn advice_follows_from_the_verdict() {
     // Who broke the rule has to be fixed, and it is said where.
     let board = read(captures("servers").join("violations-nginx.pcap"));
     let text = advice(&board, 3);
-    assert!(text.starts_with("Fix the client: packet 62 breaks RFC 9113 5.1.1"), "{text}");
+    assert!(text.starts_with("Fix the client: it broke RFC 9113 5.1.1"), "{text}");
 }
 
 #[test]

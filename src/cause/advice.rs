@@ -199,18 +199,12 @@ fn broken(verdict: &Verdict) -> String {
     if let Some(own) = own {
         return own.what_to_do.into();
     }
-    let packet = verdict.offending.map(|stamp| format!("packet {} ", stamp.packet()));
     let who = match verdict.blame {
         Blame::Client => "client",
         Blame::Server => "server",
         Blame::Network | Blame::None | Blame::Unknown => "endpoint that sent it",
     };
-    format!(
-        "Fix the {who}: {}breaks {} ({}).",
-        packet.unwrap_or_else(|| "what it sent ".into()),
-        rule.section,
-        rule.id
-    )
+    format!("Fix the {who}: it broke {} ({}).", rule.section, rule.id)
 }
 
 /// What is known of the implementation whose text the GOAWAY carried, where it is about this.

@@ -245,13 +245,16 @@ fn said(line: &str) -> Said {
     }
 }
 
+/// A line without any of these has numbers of something else.
+const WORDS: &[&str] = &["goaway", "rst_stream", "stream", "session", "http2", "http/2"];
+
 /// A code by name, or by a number that the line calls one.
 fn code(line: &str, lower: &str) -> Option<ErrorCode> {
     let named = line
         .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
         .map(|word| word.strip_prefix("NGHTTP2_").unwrap_or(word))
         .find_map(ErrorCode::from_name);
-    if named.is_some() || !["goaway", "rst_stream", "stream"].iter().any(|w| lower.contains(w)) {
+    if named.is_some() || !WORDS.iter().any(|w| lower.contains(w)) {
         return named;
     }
     static NUMBER: OnceLock<Option<Regex>> = OnceLock::new();
@@ -298,7 +301,8 @@ fn last_of(lower: &str) -> Option<u32> {
 fn debug(line: &str) -> Option<String> {
     static DEBUG: OnceLock<Option<Regex>> = OnceLock::new();
     let pattern = DEBUG.get_or_init(|| {
-        let words = r#"(?:[Dd]ebug(?:[ _](?:[Dd]ata|[Tt]ext))?|additional_data|opaque data)(?:\s*[=:]\s*| equal to )"#;
+        let what = "[Dd]ebug(?:[ _](?:[Dd]ata|[Tt]ext))?|additional_data|opaque data";
+        let words = format!(r"(?:{what})(?:\s*[=:]\s*| equal to )");
         Regex::new(&format!(r#"{words}b?\\?["']?([^"'\\]+)|\(b"([^"]+)"\)"#)).ok()
     });
     let found = pattern.as_ref()?.captures(line)?;
@@ -364,92 +368,93 @@ mod tests {
         assert!(of_line("ENHANCE_YOUR_CALM").is_some());
     }
 
-    /// Lines as people paste them: with times, prefixes, stack traces, colours, cut, broken.
+    /// With times, prefixes, stack traces, colours, cut, broken: line, who wrote it, first cause.
+    const PASTED: &[(&str, &str, &str)] = &[
+        (
+            "2026-03-02 11:04:05.123 ERROR [vert.x-eventloop-thread-3] Unhandled exception\n\
+             io.vertx.core.http.HttpClosedException: Connection was closed\n\
+             \tat io.vertx.core.http.impl.HttpUtils.CONNECTION_CLOSED(HttpUtils.java:12)",
+            "Vert.x",
+            "idle_timeout",
+        ),
+        ("io.vertx.core.http.StreamResetException: Stream reset: 8", "Vert.x", "client_req"),
+        (
+            "Get \"https://a/\": http2: server sent GOAWAY and closed the connection; \
+             LastStreamID=1999, ErrCode=ENHANCE_YOUR_CALM, debug=\"too_many_pings\"",
+            "Go net/http",
+            "too_many_pings",
+        ),
+        ("Get \"https://a/\": http2: server sent GOAWAY and clo", "Go net/http", "graceful"),
+        (
+            "context deadline exceeded (Client.Timeout exceeded while awaiting headers)",
+            "Go net/http",
+            "client_request_timeout",
+        ),
+        (
+            "rpc error: code = Unavailable desc = closing transport due to: connection error: \
+             desc = \"error reading from server: EOF\", received prior goaway: code: \
+             NO_ERROR, debug data: \"max_age\"",
+            "grpc-go",
+            "max_connection_age",
+        ),
+        (
+            "E1122 chttp2_transport.cc:1234] ipv4:10.0.0.1:443: Received a GOAWAY with error \
+             code ENHANCE_YOUR_CALM and debug data equal to \"too_many_pings\"",
+            "gRPC core",
+            "too_many_pings",
+        ),
+        ("curl: (28) Operation timed out after 1001 milliseconds", "curl", "client_request"),
+        (
+            "curl: (92) HTTP/2 stream 1 was not closed cleanly: PROTOCOL_ERROR (err 1)",
+            "curl",
+            "late_response",
+        ),
+        (
+            "\u{1b}[31mError [ERR_HTTP2_SESSION_ERROR]: Session closed with error code 2\u{1b}[0m",
+            "Node.js",
+            "internal_error",
+        ),
+        (
+            "httpx.RemoteProtocolError: <ConnectionTerminated error_code:ErrorCodes.NO_ERROR,\n\
+             last_stream_id:199, additional_data:None>",
+            "Python h2",
+            "graceful_shutdown",
+        ),
+        (
+            "hyper::Error(Http2, Error { kind: GoAway(b\"\", ENHANCE_YOUR_CALM, Remote) })",
+            "Rust h2",
+            "rapid_reset_protection",
+        ),
+        (
+            "http2 error: connection error received: detected excessive load generating behavior",
+            "Rust h2",
+            "rapid_reset_protection",
+        ),
+        ("okhttp3.internal.http2.StreamResetException: stream was reset: CANCEL", "OkHttp", ""),
+        ("java.net.http.HttpTimeoutException: request timed out", "JDK", "client_request"),
+        (
+            "The HTTP/2 server closed the connection. HTTP/2 error code 'ENHANCE_YOUR_CALM' (0xb).",
+            ".NET",
+            "rapid_reset_protection",
+        ),
+        (
+            "upstream connect error or disconnect/reset before headers. reset reason: \
+             connection termination",
+            "Envoy",
+            "idle_timeout",
+        ),
+        (
+            "2026/03/02 11:04:05 [error] 7#7: *1 upstream prematurely closed connection while \
+             reading response header from upstream",
+            "nginx",
+            "idle_timeout",
+        ),
+        ("dial tcp 10.0.0.1:80: connect: connection refused", "A client", "connection_ref"),
+        ("net::ERR_HTTP2_PING_FAILED", "Chrome", "keepalive_ping_timeout"),
+    ];
+
     #[test]
     fn lines_as_they_are_pasted() {
-        const PASTED: &[(&str, &str, &str)] = &[
-            (
-                "2026-03-02 11:04:05.123 ERROR [vert.x-eventloop-thread-3] Unhandled exception\n\
-                 io.vertx.core.http.HttpClosedException: Connection was closed\n\
-                 \tat io.vertx.core.http.impl.HttpUtils.CONNECTION_CLOSED(HttpUtils.java:12)",
-                "Vert.x",
-                "idle_timeout",
-            ),
-            ("io.vertx.core.http.StreamResetException: Stream reset: 8", "Vert.x", "client_req"),
-            (
-                "Get \"https://a/\": http2: server sent GOAWAY and closed the connection; \
-                 LastStreamID=1999, ErrCode=ENHANCE_YOUR_CALM, debug=\"too_many_pings\"",
-                "Go net/http",
-                "too_many_pings",
-            ),
-            ("Get \"https://a/\": http2: server sent GOAWAY and clo", "Go net/http", "graceful"),
-            (
-                "context deadline exceeded (Client.Timeout exceeded while awaiting headers)",
-                "Go net/http",
-                "client_request_timeout",
-            ),
-            (
-                "rpc error: code = Unavailable desc = closing transport due to: connection error: \
-                 desc = \"error reading from server: EOF\", received prior goaway: code: \
-                 NO_ERROR, debug data: \"max_age\"",
-                "grpc-go",
-                "max_connection_age",
-            ),
-            (
-                "E1122 chttp2_transport.cc:1234] ipv4:10.0.0.1:443: Received a GOAWAY with error \
-                 code ENHANCE_YOUR_CALM and debug data equal to \"too_many_pings\"",
-                "gRPC core",
-                "too_many_pings",
-            ),
-            ("curl: (28) Operation timed out after 1001 milliseconds", "curl", "client_request"),
-            (
-                "curl: (92) HTTP/2 stream 1 was not closed cleanly: PROTOCOL_ERROR (err 1)",
-                "curl",
-                "late_response",
-            ),
-            (
-                "\u{1b}[31mError [ERR_HTTP2_SESSION_ERROR]: Session closed with error code 2\u{1b}[0m",
-                "Node.js",
-                "internal_error",
-            ),
-            (
-                "httpx.RemoteProtocolError: <ConnectionTerminated error_code:ErrorCodes.NO_ERROR,\n\
-                 last_stream_id:199, additional_data:None>",
-                "Python h2",
-                "graceful_shutdown",
-            ),
-            (
-                "hyper::Error(Http2, Error { kind: GoAway(b\"\", ENHANCE_YOUR_CALM, Remote) })",
-                "Rust h2",
-                "rapid_reset_protection",
-            ),
-            (
-                "http2 error: connection error received: detected excessive load generating behavior",
-                "Rust h2",
-                "rapid_reset_protection",
-            ),
-            ("okhttp3.internal.http2.StreamResetException: stream was reset: CANCEL", "OkHttp", ""),
-            ("java.net.http.HttpTimeoutException: request timed out", "JDK", "client_request"),
-            (
-                "The HTTP/2 server closed the connection. HTTP/2 error code 'ENHANCE_YOUR_CALM' (0xb).",
-                ".NET",
-                "rapid_reset_protection",
-            ),
-            (
-                "upstream connect error or disconnect/reset before headers. reset reason: \
-                 connection termination",
-                "Envoy",
-                "idle_timeout",
-            ),
-            (
-                "2026/03/02 11:04:05 [error] 7#7: *1 upstream prematurely closed connection while \
-                 reading response header from upstream",
-                "nginx",
-                "idle_timeout",
-            ),
-            ("dial tcp 10.0.0.1:80: connect: connection refused", "A client", "connection_ref"),
-            ("net::ERR_HTTP2_PING_FAILED", "Chrome", "keepalive_ping_timeout"),
-        ];
         for (line, client, cause) in PASTED {
             let title = of_line(line).map(|page| page.title).unwrap_or_default();
             assert!(title.starts_with(client), "{line}: {title}");
