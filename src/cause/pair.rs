@@ -242,7 +242,7 @@ fn keepalive_interval(verdict: &Verdict) -> Option<Sample> {
     let at = |what: &str| verdict.chain.iter().find(|step| step.what == what).map(|s| s.stamp);
     let span = at("PING")?.since(at("silence")?);
     let clear = timeout.kind == Cause::KeepalivePingTimeout && span >= SHORTEST_PING;
-    clear.then(|| Sample {
+    clear.then_some(Sample {
         timer: Timer::KeepaliveInterval,
         by: timeout.configured_in,
         seconds: span.as_secs_f64(),
