@@ -167,7 +167,8 @@ fn revision(
     let packets: Vec<String> = packets.iter().map(|(_, at)| at.packet().to_string()).collect();
     if !packets.is_empty() {
         let word = if packets.len() == 1 { "packet" } else { "packets" };
-        summary.push_str(&format!(" Later ones: {word} {}.", packets.join(", ")));
+        summary.truncate(summary.trim_end_matches('.').len());
+        summary.push_str(&format!("; later ones: {word} {}.", packets.join(", ")));
     }
     let confidence = Confidence::new(confidence);
     Revision { place: ending.place, cause, confidence, summary, timeout: None, evidence }
