@@ -1,5 +1,6 @@
 //! Packet time, and the stamp that ties a fact to a packet.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 /// Nanoseconds since the Unix epoch, as the capture tells them; never this machine's clock.
@@ -25,31 +26,41 @@ impl Timestamp {
 
 /// Where and when a fact was captured: capture index (0-based), packet number (1-based, in its
 /// file, as Wireshark counts) and packet time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     /// Packet time.
     pub at: Timestamp,
-    /// Capture index in the upper 16 bits, packet number in the lower 48.
-    place: u64,
+    /// Capture index in the upper 16 bits, packet number plus one in the lower 48: never zero, so
+    /// that an `Option<Stamp>` takes no more room than a stamp.
+    place: NonZeroU64,
+}
+
+impl Default for Stamp {
+    fn default() -> Self {
+        Self::new(0, 0, Timestamp::default())
+    }
 }
 
 impl Stamp {
     const PACKET_BITS: u32 = 48;
+    /// No file has as many packets.
+    const PACKET_MAX: u64 = (1 << Self::PACKET_BITS) - 2;
 
     /// A stamp for packet `packet` (1-based) of capture `capture` (0-based).
     pub fn new(capture: u16, packet: u64, at: Timestamp) -> Self {
-        let packet = packet & ((1 << Self::PACKET_BITS) - 1);
-        Self { at, place: (u64::from(capture) << Self::PACKET_BITS) | packet }
+        let packet = packet.min(Self::PACKET_MAX) + 1;
+        let place = (u64::from(capture) << Self::PACKET_BITS) | packet;
+        Self { at, place: NonZeroU64::MIN.saturating_add(place - 1) }
     }
 
     /// The packet's 1-based number in its file.
     pub fn packet(self) -> u64 {
-        self.place & ((1 << Self::PACKET_BITS) - 1)
+        (self.place.get() & ((1 << Self::PACKET_BITS) - 1)) - 1
     }
 
     /// Index of the capture file, from 0.
     pub fn capture(self) -> usize {
-        (self.place >> Self::PACKET_BITS) as usize
+        (self.place.get() >> Self::PACKET_BITS) as usize
     }
 
     /// Time since an earlier stamp; zero where it is not earlier.
@@ -59,7 +70,7 @@ impl Stamp {
 
     /// Sort key: time first, then capture and packet.
     pub fn order(self) -> (i64, u64) {
-        (self.at.0, self.place)
+        (self.at.0, self.place.get())
     }
 
     /// Whether this stamp lies before `other` in time, then in packet order.
@@ -76,6 +87,10 @@ mod tests {
     fn a_stamp_keeps_capture_and_packet_apart() {
         let stamp = Stamp::new(3, 1 << 40, Timestamp(5));
         assert_eq!((stamp.capture(), stamp.packet()), (3, 1 << 40));
+        assert_eq!((Stamp::default().capture(), Stamp::default().packet()), (0, 0));
+        let last = Stamp::new(u16::MAX, u64::MAX, Timestamp(5));
+        assert_eq!((last.capture(), last.packet()), (0xffff, (1 << 48) - 2));
+        assert_eq!(size_of::<Option<Stamp>>(), size_of::<Stamp>());
     }
 
     #[test]
