@@ -68,6 +68,9 @@ struct ReportArgs {
     /// Every stream of each connection too
     #[arg(long)]
     streams: bool,
+    /// Threads to work with; as many as help if not given. The report is the same with any number
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
     /// Write to this file instead of standard output
     #[arg(short = 'o', long, value_name = "OUT")]
     output: Option<PathBuf>,
@@ -152,6 +155,8 @@ pub struct Inputs {
     pub streams: bool,
     /// Implementations whose texts count for nothing; `all` for every one.
     pub without_fingerprints: Vec<String>,
+    /// Threads to work with, where the user says.
+    pub threads: Option<NonZeroUsize>,
 }
 
 /// What reads captures: the floor below, as the command line needs it.
@@ -273,6 +278,7 @@ fn report(arguments: &ReportArgs, runner: &impl Runner) -> Exit {
     let mut inputs = inputs(&arguments.input);
     inputs.without_fingerprints.clone_from(&arguments.without_fingerprints);
     inputs.streams = arguments.streams || arguments.stream.is_some();
+    inputs.threads = arguments.threads;
     let output = match Output::open(arguments.output.as_deref(), &inputs.files) {
         Ok(output) => output,
         Err(error) => return complain(Exit::Usage, &error),
@@ -382,6 +388,7 @@ fn inputs(arguments: &InputArgs) -> Inputs {
         filter: arguments.filter.clone(),
         streams: false,
         without_fingerprints: Vec::new(),
+        threads: None,
     }
 }
 

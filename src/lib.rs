@@ -6,7 +6,7 @@
 //! ```text
 //!               main  cli
 //!                 |
-//!    floor 5      run  (files, progress)                            report   <- readers
+//!    floor 5      run  (files, threads)                             report   <- readers
 //!                 |                                                    |
 //!    floor 4      pipeline (one shard: rooms 2 to 7, rows)          board    <- what readers see
 //!                 |

@@ -53,6 +53,7 @@ fn job(inputs: &Inputs) -> Job {
         keylogs: inputs.keylogs.clone(),
         keylog_of_environment: inputs.keylog_of_environment.clone(),
         streams: inputs.streams,
+        threads: inputs.threads,
         ..Job::default()
     }
 }

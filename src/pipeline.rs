@@ -11,7 +11,7 @@ pub mod rows;
 use rustc_hash::FxHashMap;
 
 use crate::h2::{Interest, Reader, Scratch};
-use crate::packet;
+pub use crate::packet::Decoder;
 use crate::tcp::FlowTable;
 use crate::tls::{KeyLog, Kind, Session};
 use crate::track::Tracker;
@@ -21,6 +21,7 @@ use crate::vocab::flow::{Differing, FlowEnd, FlowId, FlowItem, FlowTotals, HalfN
 use crate::vocab::frame::{Frame, Signal};
 use crate::vocab::limits::Limits;
 use crate::vocab::packet::{Packet, Skip};
+use crate::vocab::segment::Segment;
 use crate::vocab::time::Stamp;
 use crate::vocab::tls::{Alert, TlsFacts, TlsSide};
 
@@ -165,7 +166,7 @@ pub enum Open<'a> {
 
 /// One shard.
 pub struct Pipeline {
-    packets: packet::Decoder,
+    packets: Decoder,
     flows: FlowTable,
     lanes: Lanes,
     /// Flows whose octets are of no use, found while a packet was on its way.
@@ -193,7 +194,7 @@ impl Pipeline {
             keys.add_text(text);
         }
         Self {
-            packets: packet::Decoder::new(limits),
+            packets: Decoder::new(limits),
             flows: FlowTable::new(limits.clone()),
             lanes: Lanes {
                 limits: limits.clone(),
@@ -206,6 +207,11 @@ impl Pipeline {
             ignored: Vec::new(),
             only: None,
         }
+    }
+
+    /// Counts flow ids from `first` in steps of `step`, so that several shards share none.
+    pub fn number_flows(&mut self, first: u64, step: u64) {
+        self.flows.number(first, step);
     }
 
     /// From now on follows this pair of endpoints alone.
@@ -251,24 +257,38 @@ impl Pipeline {
         if self.only.is_some_and(|key| key != FlowKey::of(segment.source, segment.destination).0) {
             return Ok(());
         }
-        let (lanes, ignored) = (&mut self.lanes, &mut self.ignored);
-        self.flows.push(&segment, &mut |id, item| lanes.take(id, &item, ignored, sink));
-        for key in self.ignored.drain(..) {
-            self.flows.ignore(key);
-        }
+        take(&segment, &mut self.flows, &mut self.lanes, &mut self.ignored, sink);
         Ok(())
+    }
+
+    /// Takes a segment that was decoded elsewhere through the other rooms.
+    pub fn take(&mut self, segment: &Segment<'_>, sink: &mut impl Sink) {
+        take(segment, &mut self.flows, &mut self.lanes, &mut self.ignored, sink);
     }
 
     /// The capture is over.
     pub fn finish(&mut self, sink: &mut impl Sink) {
         let (lanes, ignored) = (&mut self.lanes, &mut self.ignored);
         self.flows.finish(&mut |id, item| lanes.take(id, &item, ignored, sink));
-        self.ignored.clear();
+        ignored.clear();
     }
 
     /// Flows evicted and gaps forced because a limit was reached.
     pub fn limit_hits(&self) -> (u64, u64) {
         (self.flows.evicted, self.flows.early_limit_hits)
+    }
+}
+
+fn take(
+    segment: &Segment<'_>,
+    flows: &mut FlowTable,
+    lanes: &mut Lanes,
+    ignored: &mut Vec<FlowKey>,
+    sink: &mut impl Sink,
+) {
+    flows.push(segment, &mut |id, item| lanes.take(id, &item, ignored, sink));
+    for key in ignored.drain(..) {
+        flows.ignore(key);
     }
 }
 

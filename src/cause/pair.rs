@@ -169,6 +169,12 @@ pub struct Answered {
 }
 
 impl Answered {
+    /// Adds those that others have counted.
+    pub fn merge(&mut self, other: &Self) {
+        self.answers.merge(&other.answers);
+        self.late.merge(&other.late);
+    }
+
     /// Adds those of a connection.
     pub fn add(&mut self, history: &History, judged: &Judged) {
         self.answers.merge(&history.answers);

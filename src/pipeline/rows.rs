@@ -64,10 +64,38 @@ impl Sink for Rows {
 }
 
 impl Rows {
+    /// Takes in what another shard found.
+    pub fn merge(&mut self, other: Self) {
+        self.connections.extend(other.connections);
+        for (server, answered) in other.answered {
+            self.answered.entry(server).or_default().merge(&answered);
+        }
+        self.others.extend(other.others);
+        self.servers.extend(other.servers);
+    }
+
+    /// Gives every flow its number in order of first sight, whichever shard had it.
+    fn number_flows(&mut self) {
+        let connections = self.connections.iter_mut();
+        let flows = connections.map(|of| {
+            let row = Arc::make_mut(&mut of.row);
+            (row.first.order(), &mut row.flow)
+        });
+        let others = self.others.iter_mut().map(|of| (of.first.order(), &mut of.id));
+        let mut flows: Vec<_> = flows.chain(others).collect();
+        flows.sort_unstable_by_key(|(order, id)| (*order, **id));
+        for ((_, id), number) in flows.into_iter().zip(0..) {
+            *id = FlowId(number);
+        }
+    }
+
     /// The board, but for its captures: rows in order, revised by their neighbours.
     pub fn into_board(mut self) -> Board {
         let mut other_flows = 0;
         let mut refused = Vec::new();
+        self.number_flows();
+        // Whichever ended first, and whichever shard had it: nobody must see that.
+        self.others.sort_by_key(|flow| flow.id);
         for flow in self.others {
             match other::row(&flow, &self.servers) {
                 Some(row) => {

@@ -6,4 +6,5 @@ pub mod offline;
 mod progress;
 mod publish;
 mod secrets;
+mod shard;
 pub mod watch;

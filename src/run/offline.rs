@@ -1,6 +1,8 @@
 //! Capture files to the board, or to a list of frames.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use rustc_hash::FxHashMap;
@@ -11,15 +13,16 @@ use crate::capture::Source;
 use crate::capture::filter::Filter;
 use crate::error::Error;
 use crate::pipeline::rows::Rows;
-use crate::pipeline::{Pipeline, Sink};
+use crate::pipeline::{Decoder, Pipeline, Sink};
 use crate::vocab::capture::CaptureFacts;
 use crate::vocab::flow::FlowId;
 use crate::vocab::frame::Frame;
 use crate::vocab::limits::{Hit, Limits};
-use crate::vocab::packet::Skip;
+use crate::vocab::packet::{Packet, Skip};
 
 use super::progress::Progress;
 use super::secrets;
+use super::shard::{self, Shard};
 
 /// What to read.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +38,8 @@ pub struct Job {
     pub filter: Option<String>,
     /// Whether a row is kept for each stream.
     pub streams: bool,
+    /// Threads that work; as many as help where nobody says.
+    pub threads: Option<NonZeroUsize>,
     /// Bounds.
     pub limits: Limits,
 }
@@ -50,19 +55,46 @@ pub fn probe(file: &Path) -> Result<(), Error> {
     Source::open(&[file.to_path_buf()]).map(drop)
 }
 
-/// Reads everything into a board.
+/// Reads everything into a board, which is the same whatever the number of threads.
 ///
 /// # Errors
 /// Where an input cannot be read at all.
 pub fn report(job: &Job) -> Result<Board, Error> {
+    let secrets = secrets::gather(job)?;
+    let mut decoder = Decoder::new(&job.limits);
+    let threads = job.threads.map_or_else(shard::default_threads, NonZeroUsize::get);
+    let (read, shards) = shard::run(shards(job, &secrets), threads, |feeder| {
+        read(job, |packet| {
+            decoder.decode(packet).map(|segment| feeder.push(&segment))?;
+            Ok(ControlFlow::Continue(()))
+        })
+    });
+    let captures = read?;
     let mut rows = Rows::default();
-    let (captures, hits) = read(job, job.streams, &mut rows, |_| false)?;
+    let (mut evicted, mut early) = (0, 0);
+    for shard in shards {
+        let hits = shard.pipeline.limit_hits();
+        (evicted, early) = (evicted + hits.0, early + hits.1);
+        rows.merge(shard.sink);
+    }
     let mut board = rows.into_board();
     board.captures = captures;
-    for (hit, count) in hits {
+    let hits = [(Hit::Flows, evicted), (Hit::EarlyBytes, early)];
+    for (hit, count) in hits.into_iter().filter(|(_, count)| *count > 0) {
         *board.hits.entry(hit).or_default() += count;
     }
     Ok(board)
+}
+
+fn shards(job: &Job, secrets: &[Vec<u8>]) -> Vec<Shard<Rows>> {
+    let count = shard::count(&job.limits, secrets.iter().map(Vec::len).sum());
+    let limits = job.limits.shared_by(count);
+    let shard = |place: usize| {
+        let mut pipeline = Pipeline::new(&limits, secrets, job.streams);
+        pipeline.number_flows(place as u64, count as u64);
+        Shard { pipeline, sink: Rows::default() }
+    };
+    (0..count).map(shard).collect()
 }
 
 /// Hands every frame to `each`, with its connection's number in order of first frames, from 1.
@@ -75,7 +107,15 @@ pub fn frames<E>(
     each: impl FnMut(u64, &Frame<'_>) -> Result<(), E>,
 ) -> Result<Result<Vec<CaptureFacts>, E>, Error> {
     let mut lister = Lister { numbers: FxHashMap::default(), each, failure: None };
-    let (captures, _) = read(job, false, &mut lister, |lister| lister.failure.is_some())?;
+    let mut pipeline = Pipeline::new(&job.limits, &secrets::gather(job)?, false);
+    let captures = read(job, |packet| {
+        pipeline.push(packet, &mut lister)?;
+        Ok(match lister.failure {
+            Some(_) => ControlFlow::Break(()),
+            None => ControlFlow::Continue(()),
+        })
+    })?;
+    pipeline.finish(&mut lister);
     Ok(match lister.failure {
         Some(failure) => Err(failure),
         None => Ok(captures),
@@ -99,22 +139,17 @@ impl<E, F: FnMut(u64, &Frame<'_>) -> Result<(), E>> Sink for Lister<F, E> {
     }
 }
 
-type Skips = Vec<BTreeMap<Skip, u64>>;
-type Hits = BTreeMap<Hit, u64>;
-
-fn read<S: Sink>(
+/// Hands every packet that passes the filter to `each`, which says why it is of no use, or
+/// whether to go on; gives what was counted.
+fn read(
     job: &Job,
-    keep_rows: bool,
-    sink: &mut S,
-    is_enough: impl Fn(&S) -> bool,
-) -> Result<(Vec<CaptureFacts>, Hits), Error> {
+    mut each: impl FnMut(&Packet<'_>) -> Result<ControlFlow<()>, Skip>,
+) -> Result<Vec<CaptureFacts>, Error> {
     #[cfg(feature = "live")]
     let mut filter = job.filter.as_deref().map(Filter::new).transpose()?;
-    let secrets = secrets::gather(job)?;
     let mut source = Source::open(&job.files)?;
-    let mut pipeline = Pipeline::new(&job.limits, &secrets, keep_rows);
     let mut progress = Progress::new(source.total_bytes());
-    let mut skips: Skips = vec![BTreeMap::new(); job.files.len()];
+    let mut skips: Vec<BTreeMap<Skip, u64>> = vec![BTreeMap::new(); job.files.len()];
     loop {
         progress.packet(|| source.bytes_read());
         let Some(packet) = source.next() else { break };
@@ -122,21 +157,19 @@ fn read<S: Sink>(
         if filter.as_mut().is_some_and(|filter| !filter.passes(&packet)) {
             continue;
         }
-        if let Err(skip) = pipeline.push(&packet, sink)
-            && let Some(skips) = skips.get_mut(packet.stamp.capture())
-        {
-            *skips.entry(skip).or_default() += 1;
-        }
-        if is_enough(sink) {
-            break;
+        match each(&packet) {
+            Ok(ControlFlow::Continue(())) => {}
+            Ok(ControlFlow::Break(())) => break,
+            Err(skip) => {
+                if let Some(skips) = skips.get_mut(packet.stamp.capture()) {
+                    *skips.entry(skip).or_default() += 1;
+                }
+            }
         }
     }
-    pipeline.finish(sink);
     let mut captures = source.facts();
     for (facts, skipped) in captures.iter_mut().zip(skips) {
         facts.skipped = skipped;
     }
-    let (evicted, early) = pipeline.limit_hits();
-    let hits = [(Hit::Flows, evicted), (Hit::EarlyBytes, early)];
-    Ok((captures, hits.into_iter().filter(|(_, count)| *count > 0).collect()))
+    Ok(captures)
 }

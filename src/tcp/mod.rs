@@ -32,6 +32,7 @@ pub struct FlowTable {
     /// The flow of the last packet: most packets come in runs.
     last: Option<(FlowKey, usize)>,
     next_id: u64,
+    id_step: u64,
     early_bytes: usize,
     /// Flows that remember octets.
     remembering: usize,
@@ -42,7 +43,7 @@ pub struct FlowTable {
 }
 
 impl FlowTable {
-    /// An empty table; flow ids count from `first_id`.
+    /// An empty table; flow ids count from 0.
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
@@ -52,11 +53,17 @@ impl FlowTable {
             queue: VecDeque::new(),
             last: None,
             next_id: 0,
+            id_step: 1,
             early_bytes: 0,
             remembering: 0,
             evicted: 0,
             early_limit_hits: 0,
         }
+    }
+
+    /// Flow ids count from `first` in steps of `step` from here.
+    pub fn number(&mut self, first: u64, step: u64) {
+        (self.next_id, self.id_step) = (first, step);
     }
 
     /// Takes one segment and hands up what it completes.
@@ -129,7 +136,7 @@ impl FlowTable {
 
     fn fresh_id(&mut self) -> FlowId {
         let id = FlowId(self.next_id);
-        self.next_id += 1;
+        self.next_id += self.id_step;
         id
     }
 

@@ -81,6 +81,15 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// The part of one of `shards` shards: what all flows share is divided, so that the bounds
+    /// hold over all of them.
+    pub fn shared_by(&self, shards: usize) -> Self {
+        let part = |bound: usize| bound.div_ceil(shards.max(1));
+        Self { flows: part(self.flows), early_bytes: part(self.early_bytes), ..self.clone() }
+    }
+}
+
 /// A bound that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
