@@ -30,6 +30,9 @@ const FIRST_OCTETS: usize = 512;
 
 /// What comes out of a shard.
 pub trait Sink {
+    /// Whether its frames need the header fields that nobody looks at but a reader.
+    const READS_FIELDS: bool = true;
+
     /// A frame, as soon as it is complete.
     fn frame(&mut self, flow: FlowId, frame: &Frame<'_>) {
         let _ = (flow, frame);
@@ -267,7 +270,8 @@ impl Pipeline {
     }
 
     /// The capture is over.
-    pub fn finish(&mut self, sink: &mut impl Sink) {
+    pub fn finish<S: Sink>(&mut self, sink: &mut S) {
+        self.lanes.scratch.keeps_all = S::READS_FIELDS || self.lanes.keep_rows;
         let (lanes, ignored) = (&mut self.lanes, &mut self.ignored);
         self.flows.finish(&mut |id, item| lanes.take(id, &item, ignored, sink));
         ignored.clear();
@@ -279,13 +283,14 @@ impl Pipeline {
     }
 }
 
-fn take(
+fn take<S: Sink>(
     segment: &Segment<'_>,
     flows: &mut FlowTable,
     lanes: &mut Lanes,
     ignored: &mut Vec<FlowKey>,
-    sink: &mut impl Sink,
+    sink: &mut S,
 ) {
+    lanes.scratch.keeps_all = S::READS_FIELDS || lanes.keep_rows;
     flows.push(segment, &mut |id, item| lanes.take(id, &item, ignored, sink));
     for key in ignored.drain(..) {
         flows.ignore(key);

@@ -9,14 +9,22 @@ use super::hpack::Decoder;
 /// Octets that a field costs beyond its name and value (RFC 9113 section 6.5.2).
 const FIELD_OVERHEAD: u64 = 32;
 
+/// What a field costs beyond its octets against the limit of what is kept.
+const FIELD_COST: usize = 12;
+
 /// Memory for one header list and one SETTINGS frame at a time.
 #[derive(Debug, Default)]
 pub struct Scratch {
     spans: Vec<FieldSpan>,
     text: Vec<u8>,
     size: u64,
+    /// Octets and spans of the list, also of fields left out.
+    held: usize,
+    first_regular: Option<u32>,
     truncated: bool,
     fault: Option<HeaderFault>,
+    /// Whether plain fields are kept too.
+    pub keeps_all: bool,
     pub(super) settings: Vec<(SettingId, u32)>,
 }
 
@@ -43,6 +51,8 @@ impl Scratch {
         self.spans.clear();
         self.text.clear();
         self.size = 0;
+        self.held = 0;
+        self.first_regular = None;
         self.truncated = false;
         self.fault = None;
     }
@@ -53,9 +63,16 @@ impl Scratch {
         let octets = length(field.name) + length(field.value);
         self.size += octets as u64 + FIELD_OVERHEAD;
         // Each field counts for its span too: a bomb of empty fields is a bomb.
-        let held = self.text.len() + self.spans.len() * size_of::<FieldSpan>();
-        if held + octets + size_of::<FieldSpan>() > limit {
+        let held = self.held + octets + FIELD_COST;
+        if held > limit {
             self.truncated = true;
+            return;
+        }
+        self.held = held;
+        if self.first_regular.is_none() && field.name.is_some() && !field.tag.name.is_pseudo() {
+            self.first_regular = Some(self.spans.len() as u32);
+        }
+        if field.tag.is_plain() && !self.keeps_all {
             return;
         }
         let known = |part: Option<&[u8]>| part.map_or(FieldSpan::UNKNOWN, |p| p.len() as u32);
@@ -63,6 +80,7 @@ impl Scratch {
             start: self.text.len() as u32,
             name: known(field.name),
             value: known(field.value),
+            tag: field.tag,
         });
         self.text.extend_from_slice(field.name.unwrap_or_default());
         self.text.extend_from_slice(field.value.unwrap_or_default());
@@ -72,6 +90,7 @@ impl Scratch {
     pub(super) fn list(&self, partial: bool) -> HeaderList<'_> {
         HeaderList {
             fields: &self.spans,
+            first_regular: self.first_regular,
             text: &self.text,
             size: self.size,
             fault: self.fault,

@@ -9,7 +9,8 @@
 mod huffman;
 mod table;
 
-use crate::vocab::header::{Field, HeaderFault, HeaderFaultKind as Kind};
+use crate::vocab::header::{Field, HeaderFault, HeaderFaultKind as Kind, Name, Tag};
+use crate::vocab::header::{is_legal_name, is_legal_value};
 use table::{Lookup, Part, Table};
 
 /// The decoder for one direction of a connection.
@@ -213,12 +214,17 @@ impl Decoder {
     #[inline]
     fn indexed(&self, index: u32, at: u32) -> Result<Field<'_>, HeaderFault> {
         match self.table.lookup(index) {
-            Lookup::Static(name, value) => Ok(Field { name: Some(name), value: Some(value) }),
-            Lookup::Dynamic(name, value) => Ok(Field {
+            Lookup::Static(name, value, of) => Ok(Field {
+                name: Some(name),
+                value: Some(value),
+                tag: Tag { name: of, is_sound: true },
+            }),
+            Lookup::Dynamic(name, value, tag) => Ok(Field {
                 name: name.map(|name| self.table.octets(name)),
                 value: Some(self.table.octets(value)),
+                tag,
             }),
-            Lookup::Unknown => Ok(Field { name: None, value: None }),
+            Lookup::Unknown => Ok(Field { name: None, value: None, tag: Tag::default() }),
             Lookup::Zero => Err(fault(Kind::IndexZero, at)),
             Lookup::Beyond => Err(fault(Kind::IndexBeyondTable, at)),
         }
@@ -235,21 +241,33 @@ impl Decoder {
         on_field: &mut impl FnMut(Field<'_>),
     ) -> Result<(), HeaderFault> {
         let mark = self.table.mark();
-        let name = if index == 0 {
-            self.string(at, reader)?
+        let (name, of) = if index == 0 {
+            let name = self.string(at, reader)?;
+            let octets = self.table.part(name).unwrap_or_default();
+            let of = Name::of(octets);
+            (name, Tag { name: of, is_sound: of.is_legal(octets) })
         } else {
             match self.table.lookup(index) {
-                Lookup::Static(name, _) => Part::Plain(name),
-                Lookup::Dynamic(Some(name), _) => Part::Stored(name),
-                Lookup::Dynamic(None, _) | Lookup::Unknown => Part::Unknown,
+                Lookup::Static(name, _, of) => {
+                    (Part::Plain(name), Tag { name: of, is_sound: true })
+                }
+                Lookup::Dynamic(Some(name), _, tag) => {
+                    // Its value may be what is wrong.
+                    let is_other = tag.name == Name::Other;
+                    let legal = !is_other || tag.is_sound || is_legal_name(self.table.octets(name));
+                    (Part::Stored(name), Tag { is_sound: legal, ..tag })
+                }
+                Lookup::Dynamic(None, ..) | Lookup::Unknown => (Part::Unknown, Tag::default()),
                 Lookup::Zero => return Err(fault(Kind::IndexZero, at)),
                 Lookup::Beyond => return Err(fault(Kind::IndexBeyondTable, at)),
             }
         };
         let value = self.string(at, reader)?;
-        on_field(Field { name: self.table.part(name), value: self.table.part(value) });
+        let octets = self.table.part(value).unwrap_or_default();
+        let tag = Tag { is_sound: of.is_sound && is_legal_value(octets), ..of };
+        on_field(Field { name: self.table.part(name), value: Some(octets), tag });
         if insert {
-            self.table.insert(name, value);
+            self.table.insert(name, value, tag);
         } else {
             self.table.unstage(mark);
         }

@@ -24,7 +24,7 @@ pub(super) fn tell(
 ) {
     scratch.clear();
     let mut add = |name: &[u8], value: &[u8]| {
-        scratch.add(Field { name: Some(name), value: Some(value) }, limits.header_list);
+        scratch.add(Field::known(name, value), limits.header_list);
     };
     let mut lines = head.split(|octet| *octet == b'\n').map(<[u8]>::trim_ascii_end);
     let mut words = lines.next().unwrap_or_default().split(|octet| *octet == b' ');

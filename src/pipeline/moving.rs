@@ -44,6 +44,8 @@ pub struct Moving {
 }
 
 impl Sink for Moving {
+    const READS_FIELDS: bool = false;
+
     fn connection(&mut self, history: History, tls: Option<TlsFacts>) {
         self.serves(history.ends.second);
         let judged = cause::judge(&history);

@@ -13,7 +13,7 @@ use crate::cause::timeouts::{self, Settled};
 use crate::cause::{self, Judged, conflicts, implementation};
 use crate::track::history::{ByClass, History};
 use crate::vocab::address::{Both, Endpoint, Side};
-use crate::vocab::flow::{FlowEnd, HalfNotes};
+use crate::vocab::flow::{FlowEnd, FlowId, HalfNotes};
 use crate::vocab::frame::Transport;
 use crate::vocab::rule;
 use crate::vocab::time::Stamp;
@@ -51,6 +51,8 @@ impl Connection {
 }
 
 impl Sink for Rows {
+    const READS_FIELDS: bool = false;
+
     fn connection(&mut self, history: History, tls: Option<TlsFacts>) {
         self.servers.insert(history.ends.second);
         let judged = cause::judge(&history);

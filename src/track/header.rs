@@ -3,7 +3,7 @@
 use std::hash::Hasher as _;
 use std::time::Duration;
 
-use crate::vocab::header::HeaderList;
+use crate::vocab::header::{HeaderList, Name};
 use crate::vocab::text::utf8_or_escaped;
 
 use super::stream::grpc_timeout;
@@ -42,20 +42,20 @@ impl<'a> Kept<'a> {
     pub fn of(list: &HeaderList<'a>) -> Self {
         let mut kept = Self::default();
         for field in list.iter() {
-            let (Some(name), Some(value)) = (field.name, field.value) else { continue };
-            let place = match name {
-                b":method" => &mut kept.method,
-                b":scheme" => &mut kept.scheme,
-                b":authority" => &mut kept.authority,
-                b":path" => &mut kept.path,
-                b":status" => &mut kept.status,
-                b"content-type" => &mut kept.content_type,
-                b"grpc-status" => &mut kept.grpc_status,
-                b"grpc-message" => &mut kept.grpc_message,
-                b"grpc-timeout" => &mut kept.grpc_timeout,
-                b"x-envoy-expected-rq-timeout-ms" => &mut kept.envoy_timeout,
-                b"user-agent" => &mut kept.user_agent,
-                b"server" => &mut kept.server,
+            let Some(value) = field.value else { continue };
+            let place = match field.tag.name {
+                Name::Method => &mut kept.method,
+                Name::Scheme => &mut kept.scheme,
+                Name::Authority => &mut kept.authority,
+                Name::Path => &mut kept.path,
+                Name::Status => &mut kept.status,
+                Name::ContentType => &mut kept.content_type,
+                Name::GrpcStatus => &mut kept.grpc_status,
+                Name::GrpcMessage => &mut kept.grpc_message,
+                Name::GrpcTimeout => &mut kept.grpc_timeout,
+                Name::EnvoyTimeout => &mut kept.envoy_timeout,
+                Name::UserAgent => &mut kept.user_agent,
+                Name::Server => &mut kept.server,
                 _ => continue,
             };
             place.get_or_insert(value);
@@ -89,12 +89,14 @@ impl<'a> Kept<'a> {
         Some(utf8_or_escaped(name.get(..SOFTWARE_KEPT).unwrap_or(name)))
     }
 
-    /// A number that requests of one kind share, and their name: the method and the path without
-    /// query, digits as `#` (`/orders/17` and `/orders/18` are one kind).
-    pub fn class(&self) -> (u32, Option<Box<str>>) {
-        let Some(path) = self.path else { return (0, None) };
+    /// A number that requests of one kind share. Their name goes into `name`: the method and the
+    /// path without query, digits as `#` (`/orders/17` and `/orders/18` are one kind); nothing
+    /// where the path is not known.
+    pub fn class(&self, name: &mut Vec<u8>) -> u32 {
+        name.clear();
+        let Some(path) = self.path else { return 0 };
         let path = path.split(|octet| *octet == b'?').next().unwrap_or_default();
-        let mut name = Vec::with_capacity(NAME_KEPT);
+        name.reserve(NAME_KEPT);
         name.extend_from_slice(self.method.unwrap_or(b"?"));
         name.push(b' ');
         let mut in_number = false;
@@ -109,7 +111,7 @@ impl<'a> Kept<'a> {
             }
         }
         let mut hasher = rustc_hash::FxHasher::default();
-        hasher.write(&name);
-        (hasher.finish() as u32, Some(utf8_or_escaped(&name).into_boxed_str()))
+        hasher.write(name);
+        hasher.finish() as u32
     }
 }

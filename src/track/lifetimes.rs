@@ -5,6 +5,7 @@ use crate::vocab::error_code::ErrorCode;
 use crate::vocab::frame::{Flags, Frame, FrameType, Payload};
 use crate::vocab::header::HeaderList;
 use crate::vocab::limits::{Hit, Limits};
+use crate::vocab::text::utf8_or_escaped;
 
 use super::header::{self, Kept};
 use super::history::{Late, Reset};
@@ -79,45 +80,19 @@ impl Tracker {
         if facts.pseudo_order.is_none() {
             facts.pseudo_order = Some(header::pseudo_order(list));
         }
-        let Some(mut stream) = self.open.remove(&id) else { return };
+        let Some(stream) = self.open.get_mut(&id) else { return };
         if frame.by == stream.opener {
             if stream.last.side(frame.by).is_none() {
-                self.describe_request(&mut stream, list, &kept);
+                describe_request(stream, list, &kept);
             } else if let Some(row) = &mut stream.row {
                 row::trailers(row, list, &kept);
             }
-        } else {
-            self.response_headers(&mut stream, frame, list, &kept);
+            return;
         }
-        self.open.insert(id, stream);
-    }
-
-    pub(super) fn describe_request(
-        &mut self,
-        stream: &mut Stream,
-        list: &HeaderList<'_>,
-        kept: &Kept<'_>,
-    ) {
-        stream.described = true;
-        stream.deadline = kept.deadline();
-        stream.grpc = kept.is_grpc();
-        (stream.class, stream.request) = kept.class();
-        if let Some(row) = &mut stream.row {
-            row::request(row, list, kept);
-        }
-    }
-
-    fn response_headers(
-        &mut self,
-        stream: &mut Stream,
-        frame: &Frame<'_>,
-        list: &HeaderList<'_>,
-        kept: &Kept<'_>,
-    ) {
         let interim = kept.status().is_some_and(|status| status < 200);
         if stream.responded.is_some() {
             if let Some(row) = &mut stream.row {
-                row::trailers(row, list, kept);
+                row::trailers(row, list, &kept);
             }
         } else if !interim {
             stream.responded = Some(frame.stamp);
@@ -126,7 +101,7 @@ impl Tracker {
                 self.history.answers.add(stream.class, stream.request.as_deref(), after);
             }
             if let Some(row) = &mut stream.row {
-                row::response(row, list, kept, stream.opened, frame.stamp);
+                row::response(row, list, &kept, stream.opened, frame.stamp);
             }
         }
     }
@@ -160,6 +135,7 @@ impl Tracker {
             self.history.counts.completed += u64::from(stream.opener == Side::Client);
             let ended = stream.completed_at();
             self.history.last_completed = ended;
+            self.open.keep_name(stream.request);
             if let Some(row) = stream.row {
                 self.history.rows.push(row::completed(*row, ended, &stream.data, stream.opener));
             }
@@ -217,7 +193,7 @@ impl Tracker {
                 deadline: stream.deadline,
                 grpc: stream.grpc,
                 class: stream.class,
-                request: stream.request.as_deref().map(str::to_string),
+                request: (!stream.request.is_empty()).then(|| utf8_or_escaped(&stream.request)),
                 is_cancel,
                 end_offset: frame.end_offset(),
                 sent: *stream.data.side(frame.by),
@@ -226,6 +202,7 @@ impl Tracker {
             self.history.resets_beyond += 1;
             self.hit(Hit::Resets);
         }
+        self.open.keep_name(stream.request);
         if let Some(row) = stream.row {
             let code = code.unwrap_or(ErrorCode::NO_ERROR);
             let row = row::reset(*row, frame.stamp, frame.by, code, &stream.data, stream.opener);
@@ -277,5 +254,16 @@ impl Tracker {
                 knowing: frame.seen >= reset.end_offset,
             });
         }
+    }
+}
+
+/// Notes what a request says of its stream.
+pub(super) fn describe_request(stream: &mut Stream, list: &HeaderList<'_>, kept: &Kept<'_>) {
+    stream.described = true;
+    stream.deadline = kept.deadline();
+    stream.grpc = kept.is_grpc();
+    stream.class = kept.class(&mut stream.request);
+    if let Some(row) = &mut stream.row {
+        row::request(row, list, kept);
     }
 }

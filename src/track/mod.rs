@@ -7,6 +7,7 @@ mod answers;
 mod header;
 pub mod history;
 mod lifetimes;
+mod open;
 mod rate;
 mod row;
 mod rules;
@@ -27,6 +28,7 @@ use crate::vocab::time::Stamp;
 
 use header::Kept;
 use history::{Goaway, History, Loss, Ping, SettingsSent, SideFacts};
+use open::OpenStreams;
 use rate::Rates;
 use rules::Rules;
 use stream::Stream;
@@ -52,7 +54,7 @@ const NOTES_KEPT: usize = 1024;
 pub struct Tracker {
     history: History,
     client: Half,
-    open: FxHashMap<u32, Stream>,
+    open: OpenStreams,
     /// Place in [`History::resets`] by stream.
     reset_places: FxHashMap<u32, usize>,
     rates: Both<Option<Box<Rates>>>,
@@ -110,7 +112,7 @@ impl Tracker {
                 rows: Vec::new(),
             },
             client,
-            open: FxHashMap::default(),
+            open: OpenStreams::default(),
             reset_places: FxHashMap::default(),
             rates: Both::default(),
             messages_since_ping: Both::default(),
@@ -243,7 +245,7 @@ impl Tracker {
         let kept = Kept::of(headers);
         self.rules.upgraded(headers, settings);
         let mut stream = self.begin(1, Side::Client, Some(request));
-        self.describe_request(&mut stream, headers, &kept);
+        lifetimes::describe_request(&mut stream, headers, &kept);
         stream.ended.first = Some(request);
         stream.last.first = Some(request);
         self.insert(stream);
@@ -331,7 +333,7 @@ impl Tracker {
     }
 
     fn begin(&mut self, id: u32, opener: Side, opened: Option<Stamp>) -> Stream {
-        let mut stream = Stream::new(id, opener, opened);
+        let mut stream = Stream::new(id, opener, opened, self.open.name());
         stream.rules = self.rules.take_fresh();
         if opener == Side::Client {
             self.history.counts.opened += 1; // a push is no request
@@ -371,7 +373,7 @@ impl Tracker {
             }
         }
         self.history.idle_since = None;
-        self.open.insert(stream.id, stream);
+        self.open.insert(stream);
     }
 
     fn settings(&mut self, frame: &Frame<'_>) {
@@ -405,7 +407,7 @@ impl Tracker {
         let mut stream = self.begin(promised, Side::Server, Some(frame.stamp));
         stream.ended.first = Some(frame.stamp);
         if let Some(list) = &frame.headers {
-            self.describe_request(&mut stream, list, &Kept::of(list));
+            lifetimes::describe_request(&mut stream, list, &Kept::of(list));
         }
         stream.responded = Some(frame.stamp);
         self.insert(stream);
@@ -505,7 +507,7 @@ impl Tracker {
         self.history.counts.unfinished = self.open_of.first;
         let by = self.history.tcp_end().map(|(_, side, _)| side);
         let over = self.history.tcp_end().is_some();
-        let mut left: Vec<Stream> = self.open.drain().map(|(_, stream)| stream).collect();
+        let mut left: Vec<Stream> = self.open.drain();
         left.sort_by_key(|stream| stream.id);
         for stream in left {
             let Some(row) = stream.row else { continue };

@@ -27,7 +27,8 @@ pub(super) struct Stream {
     pub deadline: Option<Duration>,
     pub grpc: bool,
     pub class: u32,
-    pub request: Option<Box<str>>,
+    /// Name of the class; empty where it is not known.
+    pub request: Vec<u8>,
     /// Whether its request's header block ended, or was lost.
     pub described: bool,
     /// Everything of it, where the user wants to see streams.
@@ -36,7 +37,8 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub fn new(id: u32, opener: Side, opened: Option<Stamp>) -> Self {
+    /// `name` is an empty list, for its memory.
+    pub fn new(id: u32, opener: Side, opened: Option<Stamp>, name: Vec<u8>) -> Self {
         Self {
             id,
             opener,
@@ -48,7 +50,7 @@ impl Stream {
             deadline: None,
             grpc: false,
             class: 0,
-            request: None,
+            request: name,
             described: opened.is_none(),
             row: None,
             rules: StreamRules::default(),

@@ -8,6 +8,138 @@ pub struct Field<'a> {
     pub name: Option<&'a [u8]>,
     /// Field value.
     pub value: Option<&'a [u8]>,
+    /// What is known of both, found once for all that read the field.
+    pub tag: Tag,
+}
+
+impl<'a> Field<'a> {
+    /// A field of which both parts are known.
+    pub fn known(name: &'a [u8], value: &'a [u8]) -> Self {
+        let of = Name::of(name);
+        let tag = Tag { name: of, is_sound: of.is_legal(name) && is_legal_value(value) };
+        Self { name: Some(name), value: Some(value), tag }
+    }
+}
+
+/// What a field is, as far as anybody here asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tag {
+    /// Its name.
+    pub name: Name,
+    /// Whether name and value are known and have only octets that they may have (RFC 9113
+    /// section 8.2.1).
+    pub is_sound: bool,
+}
+
+impl Tag {
+    /// Whether neither the analysis nor the rules look at such a field.
+    pub fn is_plain(self) -> bool {
+        self.is_sound && self.name == Name::Other
+    }
+}
+
+/// Field names that the analysis or the rules look for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Name {
+    /// None of them.
+    #[default]
+    Other,
+    /// `:method`
+    Method,
+    /// `:scheme`
+    Scheme,
+    /// `:path`
+    Path,
+    /// `:authority`
+    Authority,
+    /// `:protocol` (RFC 8441)
+    Protocol,
+    /// `:status`
+    Status,
+    /// Another name that begins with a colon.
+    Pseudo,
+    /// `content-length`
+    ContentLength,
+    /// `content-type`
+    ContentType,
+    /// `host`
+    Host,
+    /// `te`
+    Te,
+    /// A field of one hop in HTTP/1 (RFC 9113 section 8.2.2).
+    OfHop,
+    /// `grpc-status`
+    GrpcStatus,
+    /// `grpc-message`
+    GrpcMessage,
+    /// `grpc-timeout`
+    GrpcTimeout,
+    /// `x-envoy-expected-rq-timeout-ms`
+    EnvoyTimeout,
+    /// `user-agent`
+    UserAgent,
+    /// `server`
+    Server,
+}
+
+impl Name {
+    /// What this name is.
+    pub fn of(name: &[u8]) -> Self {
+        match name {
+            b":method" => Self::Method,
+            b":scheme" => Self::Scheme,
+            b":path" => Self::Path,
+            b":authority" => Self::Authority,
+            b":protocol" => Self::Protocol,
+            b":status" => Self::Status,
+            [b':', ..] => Self::Pseudo,
+            b"content-length" => Self::ContentLength,
+            b"content-type" => Self::ContentType,
+            b"host" => Self::Host,
+            b"te" => Self::Te,
+            b"connection" | b"keep-alive" | b"proxy-connection" | b"transfer-encoding"
+            | b"upgrade" => Self::OfHop,
+            b"grpc-status" => Self::GrpcStatus,
+            b"grpc-message" => Self::GrpcMessage,
+            b"grpc-timeout" => Self::GrpcTimeout,
+            b"x-envoy-expected-rq-timeout-ms" => Self::EnvoyTimeout,
+            b"user-agent" => Self::UserAgent,
+            b"server" => Self::Server,
+            _ => Self::Other,
+        }
+    }
+
+    /// Whether it begins with a colon.
+    pub fn is_pseudo(self) -> bool {
+        use Name::{Authority, Method, Path, Protocol, Pseudo, Scheme, Status};
+        matches!(self, Method | Scheme | Path | Authority | Protocol | Status | Pseudo)
+    }
+
+    /// Whether the octets of such a name may stand in one: those of known names may.
+    pub fn is_legal(self, name: &[u8]) -> bool {
+        self != Self::Other || is_legal_name(name)
+    }
+}
+
+/// Whether a name that begins with no colon has only octets that names have (RFC 9113
+/// section 8.2.1). Without a branch an octet, for most have none that is wrong.
+pub fn is_legal_name(name: &[u8]) -> bool {
+    !name.is_empty() && !name.iter().fold(false, |found, octet| found | is_no_name(*octet))
+}
+
+/// Whether no field name has this octet (RFC 9113 section 8.2.1).
+pub fn is_no_name(octet: u8) -> bool {
+    (octet <= 0x20) | octet.is_ascii_uppercase() | (octet >= 0x7f) | (octet == b':')
+}
+
+/// Whether a value has only octets that values have, and no blank at either end (RFC 9113
+/// section 8.2.1).
+pub fn is_legal_value(value: &[u8]) -> bool {
+    let is_blank = |octet: Option<&u8>| matches!(octet, Some(b' ' | b'\t'));
+    let is_no_value = |octet: u8| (octet == 0) | (octet == b'\r') | (octet == b'\n');
+    !is_blank(value.first())
+        && !is_blank(value.last())
+        && !value.iter().fold(false, |found, octet| found | is_no_value(*octet))
 }
 
 /// Where a field lies in [`HeaderList`]'s text: offset and length, or unknown.
@@ -19,6 +151,8 @@ pub struct FieldSpan {
     pub name: u32,
     /// Length of the value; `u32::MAX` for unknown.
     pub value: u32,
+    /// What is known of the field.
+    pub tag: Tag,
 }
 
 impl FieldSpan {
@@ -29,8 +163,10 @@ impl FieldSpan {
 /// The header list of one block (HEADERS or PUSH_PROMISE with its CONTINUATIONs).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HeaderList<'a> {
-    /// Fields in order.
+    /// Fields in order, all of them or all but the plain ones ([`Tag::is_plain`]).
     pub fields: &'a [FieldSpan],
+    /// Place in `fields` of the first one that is no pseudo-header field, or where it would be.
+    pub first_regular: Option<u32>,
     /// Their octets.
     pub text: &'a [u8],
     /// Size by RFC 9113 section 6.5.2 (octets of names and values plus 32 a field), a lower bound
@@ -61,6 +197,7 @@ impl<'a> HeaderList<'a> {
                 value: (span.value != FieldSpan::UNKNOWN)
                     .then(|| part(span.start.saturating_add(known_name), span.value))
                     .flatten(),
+                tag: span.tag,
             }
         })
     }

@@ -10,6 +10,8 @@
 
 use std::collections::VecDeque;
 
+use crate::vocab::header::{Name, Tag};
+
 /// Where octets of a name or value lie in [`Table::text`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span {
@@ -33,6 +35,7 @@ struct Entry {
     /// Length is [`UNKNOWN`] where the name is not known.
     name: Span,
     value: Span,
+    tag: Tag,
 }
 
 impl Entry {
@@ -47,9 +50,9 @@ impl Entry {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Lookup {
     /// An entry of the static table.
-    Static(&'static [u8], &'static [u8]),
+    Static(&'static [u8], &'static [u8], Name),
     /// An entry of the dynamic table: name (`None` where unknown) and value.
-    Dynamic(Option<Span>, Span),
+    Dynamic(Option<Span>, Span, Tag),
     /// An entry the capture did not show.
     Unknown,
     /// Index 0.
@@ -141,7 +144,7 @@ impl Table {
     pub(super) fn lookup(&self, index: u32) -> Lookup {
         let index = index as usize;
         if let Some(&(name, value)) = STATIC.get(index.wrapping_sub(1)) {
-            return Lookup::Static(name, value);
+            return Lookup::Static(name, value, static_name(index));
         }
         if index == 0 {
             return Lookup::Zero;
@@ -150,7 +153,7 @@ impl Table {
         match self.entries.len().checked_sub(behind).and_then(|place| self.entries.get(place)) {
             Some(entry) => {
                 let name = (entry.name.length != UNKNOWN).then_some(entry.name);
-                Lookup::Dynamic(name, entry.value)
+                Lookup::Dynamic(name, entry.value, entry.tag)
             }
             None if self.hidden => Lookup::Unknown,
             None => Lookup::Beyond,
@@ -203,7 +206,7 @@ impl Table {
     }
 
     /// Inserts an entry (RFC 7541 section 4.4); what is `Stored` becomes part of it.
-    pub(super) fn insert(&mut self, name: Part<'_>, value: Part<'_>) {
+    pub(super) fn insert(&mut self, name: Part<'_>, value: Part<'_>, tag: Tag) {
         let size = length(name).saturating_add(length(value)).saturating_add(OVERHEAD);
         if size > self.room() {
             // An entry larger than the table empties it. One that only this program has no room
@@ -213,7 +216,7 @@ impl Table {
             return;
         }
         let known = !matches!(name, Part::Unknown);
-        let entry = Entry { name: self.keep(name), value: self.keep(value) };
+        let entry = Entry { name: self.keep(name), value: self.keep(value), tag };
         self.entries.push_back(entry);
         self.size += size;
         self.nameless += usize::from(!known);
@@ -307,6 +310,25 @@ impl Table {
     }
 }
 
+/// What the name of a static entry is.
+#[inline]
+fn static_name(index: usize) -> Name {
+    match index {
+        1 => Name::Authority,
+        2 | 3 => Name::Method,
+        4 | 5 => Name::Path,
+        6 | 7 => Name::Scheme,
+        8..=14 => Name::Status,
+        28 => Name::ContentLength,
+        31 => Name::ContentType,
+        38 => Name::Host,
+        54 => Name::Server,
+        57 => Name::OfHop,
+        58 => Name::UserAgent,
+        _ => Name::Other,
+    }
+}
+
 fn length(part: Part<'_>) -> usize {
     match part {
         Part::Unknown => 0,
@@ -391,3 +413,17 @@ pub(super) static STATIC: [(&[u8], &[u8]); 61] = [
     (b"via", b""),
     (b"www-authenticate", b""),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vocab::header::Field;
+
+    #[test]
+    fn static_names_are_what_they_are_called() {
+        for (place, (name, value)) in STATIC.iter().enumerate() {
+            let tag = Field::known(name, value).tag;
+            assert_eq!(tag, Tag { name: static_name(place + 1), is_sound: true }, "{place}");
+        }
+    }
+}

@@ -62,9 +62,9 @@ fn each_type_has_its_fields() {
 fn unknown_header_parts_are_null() {
     let unknown = FieldSpan::UNKNOWN;
     let fields = [
-        FieldSpan { start: 0, name: 1, value: 1 },
-        FieldSpan { start: 0, name: unknown, value: unknown },
-        FieldSpan { start: 0, name: 1, value: unknown },
+        FieldSpan { start: 0, name: 1, value: 1, ..FieldSpan::default() },
+        FieldSpan { start: 0, name: unknown, value: unknown, ..FieldSpan::default() },
+        FieldSpan { start: 0, name: 1, value: unknown, ..FieldSpan::default() },
     ];
     let list = HeaderList { fields: &fields, text: b"n\xff", ..HeaderList::default() };
     let mut headers = frame(5, FrameType::CONTINUATION, Payload::Continuation { of: None });

@@ -2,7 +2,8 @@
 
 use crate::vocab::address::Side;
 use crate::vocab::frame::{Flags, Payload};
-use crate::vocab::header::{Field, HeaderFaultKind, HeaderList};
+use crate::vocab::header::{Field, HeaderFaultKind, HeaderList, Name};
+use crate::vocab::header::{is_legal_value, is_no_name};
 use crate::vocab::rule::{self, Rule};
 
 use super::{Breach, Breaches, Desk, Role, Rules, StreamRules, grouped};
@@ -46,32 +47,17 @@ struct Pseudo<'a> {
 }
 
 impl<'a> Pseudo<'a> {
-    fn slot(&mut self, name: &[u8]) -> Option<&mut Option<Option<&'a [u8]>>> {
+    fn slot(&mut self, name: Name) -> Option<&mut Option<Option<&'a [u8]>>> {
         match name {
-            b":method" => Some(&mut self.method),
-            b":scheme" => Some(&mut self.scheme),
-            b":path" => Some(&mut self.path),
-            b":authority" => Some(&mut self.authority),
-            b":protocol" => Some(&mut self.protocol),
-            b":status" => Some(&mut self.status),
+            Name::Method => Some(&mut self.method),
+            Name::Scheme => Some(&mut self.scheme),
+            Name::Path => Some(&mut self.path),
+            Name::Authority => Some(&mut self.authority),
+            Name::Protocol => Some(&mut self.protocol),
+            Name::Status => Some(&mut self.status),
             _ => None,
         }
     }
-}
-
-/// Whether no field name has this octet (RFC 9113 section 8.2.1).
-fn is_no_name(octet: u8) -> bool {
-    (octet <= 0x20) | octet.is_ascii_uppercase() | (octet >= 0x7f) | (octet == b':')
-}
-
-/// Whether no field value has this octet (RFC 9113 section 8.2.1).
-fn is_no_value(octet: u8) -> bool {
-    (octet == 0) | (octet == b'\r') | (octet == b'\n')
-}
-
-/// Whether any octet is of this kind; without a branch an octet, for most have none.
-fn has_any(octets: &[u8], is_wrong: impl Fn(u8) -> bool) -> bool {
-    octets.iter().fold(false, |found, octet| found | is_wrong(*octet))
 }
 
 /// Whether a list was read to its end, or to where the capture cuts it.
@@ -79,38 +65,32 @@ pub(super) fn is_readable(list: &HeaderList<'_>) -> bool {
     list.fault.is_none_or(|fault| fault.kind == HeaderFaultKind::MissingSizeUpdate)
 }
 
-/// Reads a header list in one pass.
+/// Reads a header list in one pass. Plain fields may be missing from it: no rule is about them.
 pub(super) fn check(list: &HeaderList<'_>, role: Role) -> Facts {
     let is_read = is_readable(list);
     let mut facts =
         Facts { is_whole: is_read && !list.partial && !list.truncated, ..Facts::default() };
     let mut pseudo = Pseudo::default();
     let mut host = None;
-    let mut is_behind = false;
-    // One look at the names and values of all fields; hardly ever a second one.
-    let suspects = has_any(list.text, is_no_value);
-    for field in list.iter() {
+    for (field, place) in list.iter().zip(0_u32..) {
         let Some(name) = field.name else {
             facts.is_whole = false;
             continue;
         };
-        if name.first() == Some(&b':') {
-            if let Some(breach) = pseudo_field(&mut pseudo, name, role, &field, is_behind) {
-                facts.breaches.add(Some(breach));
-            } else if let Some(breach) = wrong_value(name, field.value, suspects) {
-                facts.breaches.add(Some(breach));
-            }
+        let is_behind = list.first_regular.is_some_and(|first| first <= place);
+        let of = field.tag.name;
+        let breach = if of.is_pseudo() {
+            pseudo_field(&mut pseudo, name, role, &field, is_behind)
         } else {
-            is_behind = true;
-            let breach = regular_field(name, &field);
-            if let Some(breach) = breach.or_else(|| wrong_value(name, field.value, suspects)) {
-                facts.breaches.add(Some(breach));
-            }
-            match name {
-                b"content-length" => facts.content_length = field.value.and_then(number),
-                b"host" => host = field.value,
-                _ => {}
-            }
+            regular_field(name, &field)
+        };
+        if let Some(breach) = breach.or_else(|| wrong_value(name, &field)) {
+            facts.breaches.add(Some(breach));
+        }
+        match of {
+            Name::ContentLength => facts.content_length = field.value.and_then(number),
+            Name::Host => host = field.value,
+            _ => {}
         }
     }
     facts.status = pseudo.status.flatten().and_then(number).and_then(|n| n.try_into().ok());
@@ -156,15 +136,15 @@ fn pseudo_field<'a>(
     if role == Role::Trailers {
         return Breach::of(&rule::MSG_PSEUDO_IN_TRAILERS, format!("{} in trailers", shown()));
     }
-    let Some(slot) = pseudo.slot(name) else {
+    let Some(slot) = pseudo.slot(field.tag.name) else {
         pseudo.has_unknown = true;
         let text = format!("{} is no pseudo-header field", shown());
         return Breach::of(&rule::MSG_PSEUDO_UNKNOWN, text);
     };
     let is_repeated = slot.replace(field.value).is_some();
     let is_foreign = match role {
-        Role::Request | Role::Promise => name == b":status",
-        Role::Response => name != b":status",
+        Role::Request | Role::Promise => field.tag.name == Name::Status,
+        Role::Response => field.tag.name != Name::Status,
         _ => false,
     };
     let breach: (&'static Rule, String) = if is_foreign {
@@ -182,7 +162,7 @@ fn pseudo_field<'a>(
 
 /// RFC 9113 sections 8.2, 8.2.1 and 8.2.2.
 fn regular_field(name: &[u8], field: &Field<'_>) -> Option<Breach> {
-    if name.is_empty() || has_any(name, is_no_name) {
+    if !field.tag.is_sound && !field.tag.name.is_legal(name) {
         let only_upper = name.iter().all(|octet| octet.is_ascii_uppercase() || !is_no_name(*octet));
         let rule = if only_upper && !name.is_empty() {
             &rule::MSG_UPPERCASE
@@ -191,12 +171,9 @@ fn regular_field(name: &[u8], field: &Field<'_>) -> Option<Breach> {
         };
         return Breach::of(rule, format!("a field named \"{}\"", short(name)));
     }
-    let is_of_hop = match name.len() {
-        2 if name == b"te" => field.value.is_some_and(|v| !v.eq_ignore_ascii_case(b"trailers")),
-        7 => name == b"upgrade",
-        10 => name == b"connection" || name == b"keep-alive",
-        16 => name == b"proxy-connection",
-        17 => name == b"transfer-encoding",
+    let is_of_hop = match field.tag.name {
+        Name::Te => field.value.is_some_and(|value| !value.eq_ignore_ascii_case(b"trailers")),
+        Name::OfHop => true,
         _ => false,
     };
     if is_of_hop {
@@ -208,15 +185,8 @@ fn regular_field(name: &[u8], field: &Field<'_>) -> Option<Breach> {
 }
 
 /// RFC 9113 section 8.2.1.
-fn wrong_value(name: &[u8], value: Option<&[u8]>, suspects: bool) -> Option<Breach> {
-    let value = value?;
-    let is_blank = |octet: Option<&u8>| matches!(octet, Some(b' ' | b'\t'));
-    let is_wrong = is_blank(value.first())
-        || is_blank(value.last())
-        || (suspects && has_any(value, is_no_value));
-    if !is_wrong {
-        return None;
-    }
+fn wrong_value(name: &[u8], field: &Field<'_>) -> Option<Breach> {
+    let value = field.value.filter(|value| !field.tag.is_sound && !is_legal_value(value))?;
     let text = format!("the value of {}: \"{}\"", short(name), short(value));
     Breach::of(&rule::MSG_VALUE_CHARS, text)
 }

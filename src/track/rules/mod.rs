@@ -25,7 +25,7 @@ use crate::vocab::time::Stamp;
 use crate::vocab::verdict::Finding;
 
 use super::history::History;
-use super::stream::Stream;
+use super::open::OpenStreams;
 use message::Method;
 use settings::Announced;
 
@@ -164,7 +164,7 @@ pub(super) struct StreamRules {
 /// What a check looks at.
 struct Desk<'a, 'f> {
     history: &'a History,
-    open: &'a mut FxHashMap<u32, Stream>,
+    open: &'a mut OpenStreams,
     resets: &'a FxHashMap<u32, usize>,
     frame: &'a Frame<'f>,
     streams_max: usize,
@@ -176,7 +176,7 @@ impl Rules {
     pub fn check(
         &mut self,
         history: &mut History,
-        open: &mut FxHashMap<u32, Stream>,
+        open: &mut OpenStreams,
         resets: &FxHashMap<u32, usize>,
         client_streams: u64,
         frame: &Frame<'_>,

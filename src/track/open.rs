@@ -1,0 +1,160 @@
+//! The streams of a connection that are open.
+//!
+//! Streams stay where they are while they live, so that opening one or looking at it moves little
+//! memory; frames come in runs on one stream, so the last one found is looked at first.
+
+use std::cell::Cell;
+
+use rustc_hash::FxHashMap;
+
+use super::stream::Stream;
+
+/// Streams by identifier.
+#[derive(Debug, Default)]
+pub(super) struct OpenStreams {
+    /// Place in `slots` by identifier.
+    places: FxHashMap<u32, u32>,
+    slots: Vec<Option<Stream>>,
+    /// Slots without a stream.
+    free: Vec<u32>,
+    /// The stream that was looked for last, and its place.
+    last: Cell<Option<(u32, u32)>>,
+    /// Memory of names that are no longer needed.
+    names: Vec<Vec<u8>>,
+}
+
+impl OpenStreams {
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    pub fn contains_key(&self, id: &u32) -> bool {
+        self.place(*id).is_some()
+    }
+
+    pub fn get(&self, id: &u32) -> Option<&Stream> {
+        self.slots.get(self.place(*id)?)?.as_ref()
+    }
+
+    pub fn get_mut(&mut self, id: &u32) -> Option<&mut Stream> {
+        let place = self.place(*id)?;
+        self.slots.get_mut(place)?.as_mut()
+    }
+
+    pub fn values(&self) -> impl Iterator<Item = &Stream> {
+        self.slots.iter().flatten()
+    }
+
+    /// Adds a stream in place of one with the same identifier.
+    pub fn insert(&mut self, stream: Stream) {
+        let id = stream.id;
+        let place = match self.place(id) {
+            Some(place) => place,
+            None => self.vacant(),
+        };
+        if let Some(slot) = self.slots.get_mut(place) {
+            *slot = Some(stream);
+        }
+        self.places.insert(id, place as u32);
+        self.last.set(Some((id, place as u32)));
+    }
+
+    pub fn remove(&mut self, id: &u32) -> Option<Stream> {
+        let place = self.places.remove(id)?;
+        self.last.set(None);
+        let stream = self.slots.get_mut(place as usize)?.take();
+        if self.places.is_empty() && self.slots.len() > IDLE_SLOTS {
+            // A burst leaves nothing behind on an idle connection.
+            (self.slots, self.free, self.names) = Default::default();
+            self.places = FxHashMap::default();
+        } else {
+            self.free.push(place);
+        }
+        stream
+    }
+
+    /// All streams, in no order.
+    pub fn drain(&mut self) -> Vec<Stream> {
+        std::mem::take(self).slots.into_iter().flatten().collect()
+    }
+
+    /// An empty list for a name.
+    pub fn name(&mut self) -> Vec<u8> {
+        self.names.pop().unwrap_or_default()
+    }
+
+    /// Takes a name back that is no longer needed.
+    pub fn keep_name(&mut self, mut name: Vec<u8>) {
+        if self.names.len() < self.slots.len() && name.capacity() > 0 {
+            name.clear();
+            self.names.push(name);
+        }
+    }
+
+    fn vacant(&mut self) -> usize {
+        if let Some(place) = self.free.pop() {
+            return place as usize;
+        }
+        self.slots.push(None);
+        self.slots.len() - 1
+    }
+
+    #[inline]
+    fn place(&self, id: u32) -> Option<usize> {
+        if let Some((last, place)) = self.last.get()
+            && last == id
+        {
+            return Some(place as usize);
+        }
+        let place = *self.places.get(&id)?;
+        self.last.set(Some((id, place)));
+        Some(place as usize)
+    }
+}
+
+/// Slots that a connection without open streams keeps.
+const IDLE_SLOTS: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vocab::address::Side;
+
+    fn stream(id: u32) -> Stream {
+        Stream::new(id, Side::Client, None, Vec::new())
+    }
+
+    #[test]
+    fn streams_are_found_by_their_identifiers_until_they_go() {
+        let mut open = OpenStreams::default();
+        for id in [1, 3, 5, 7] {
+            open.insert(stream(id));
+        }
+        assert_eq!((open.len(), open.get(&3).map(|s| s.id)), (4, Some(3)));
+        assert_eq!(open.remove(&3).map(|s| s.id), Some(3));
+        assert!(open.get(&3).is_none() && open.remove(&3).is_none() && !open.contains_key(&3));
+        open.insert(stream(9));
+        let mut ids: Vec<u32> = open.values().map(|s| s.id).collect();
+        ids.sort_unstable();
+        assert_eq!((ids, open.slots.len()), (vec![1, 5, 7, 9], 4));
+        assert_eq!(open.drain().len(), 4);
+        assert!(open.is_empty() && open.get(&9).is_none());
+    }
+
+    #[test]
+    fn a_burst_leaves_no_memory_behind() {
+        let mut open = OpenStreams::default();
+        for id in 0..100 {
+            open.insert(stream(2 * id + 1));
+        }
+        for id in 0..100 {
+            let stream = open.remove(&(2 * id + 1)).unwrap();
+            open.keep_name(stream.request);
+        }
+        assert_eq!((open.slots.capacity(), open.places.capacity()), (0, 0));
+    }
+}
