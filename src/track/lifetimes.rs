@@ -5,7 +5,6 @@ use crate::vocab::error_code::ErrorCode;
 use crate::vocab::frame::{Flags, Frame, FrameType, Payload};
 use crate::vocab::header::HeaderList;
 use crate::vocab::limits::{Hit, Limits};
-use crate::vocab::text::utf8_or_escaped;
 
 use super::header::{self, Kept};
 use super::history::{Late, Reset};
@@ -178,6 +177,7 @@ impl Tracker {
             self.history.idle_since = Some(frame.stamp);
         }
         if self.history.resets.len() < limits.resets {
+            let (class, request) = header::class(&stream.request, stream.path_at);
             self.reset_places.insert(id, self.history.resets.len());
             self.history.resets.push(Reset {
                 stream: id,
@@ -192,8 +192,8 @@ impl Tracker {
                 last_from_peer: *stream.last.side(frame.by.other()),
                 deadline: stream.deadline,
                 grpc: stream.grpc,
-                class: stream.class,
-                request: (!stream.request.is_empty()).then(|| utf8_or_escaped(&stream.request)),
+                class,
+                request,
                 is_cancel,
                 end_offset: frame.end_offset(),
                 sent: *stream.data.side(frame.by),
@@ -262,7 +262,7 @@ pub(super) fn describe_request(stream: &mut Stream, list: &HeaderList<'_>, kept:
     stream.described = true;
     stream.deadline = kept.deadline();
     stream.grpc = kept.is_grpc();
-    stream.class = kept.class(&mut stream.request);
+    stream.path_at = kept.named(&mut stream.request);
     if let Some(row) = &mut stream.row {
         row::request(row, list, kept);
     }

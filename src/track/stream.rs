@@ -26,9 +26,10 @@ pub(super) struct Stream {
     pub data: Both<u64>,
     pub deadline: Option<Duration>,
     pub grpc: bool,
-    pub class: u32,
-    /// Name of the class; empty where it is not known.
+    /// Method and path of the request; empty where they are not known.
     pub request: Vec<u8>,
+    /// Where the path begins.
+    pub path_at: u16,
     /// Whether its request's header block ended, or was lost.
     pub described: bool,
     /// Everything of it, where the user wants to see streams.
@@ -49,8 +50,8 @@ impl Stream {
             data: Both::default(),
             deadline: None,
             grpc: false,
-            class: 0,
             request: name,
+            path_at: 0,
             described: opened.is_none(),
             row: None,
             rules: StreamRules::default(),

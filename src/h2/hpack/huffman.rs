@@ -16,50 +16,67 @@ pub(super) enum Fault {
 /// Appends the octets that `input` stands for to `out`. On a fault `out` holds undefined octets
 /// behind its former end.
 pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
-    let start = out.len();
     // The shortest code has 5 bits; symbols are written eight octets at a time.
-    let most = input.len().saturating_mul(8) / 5;
-    out.resize(start.saturating_add(most).saturating_add(STORE), 0);
-    let written = match out.get_mut(start..) {
-        Some(room) => fill(input, room)?,
-        None => 0,
-    };
-    out.truncate(start.saturating_add(written));
-    Ok(())
-}
-
-/// Decodes into `room`, which is large enough for the longest text plus [`STORE`] octets.
-fn fill(input: &[u8], room: &mut [u8]) -> Result<usize, Fault> {
+    out.reserve((input.len().saturating_mul(8) / 5).saturating_add(STORE));
     let mut bits = Bits { word: 0, have: 0, rest: input };
-    let mut written = 0;
     loop {
         bits.refill();
+        if bits.have < 4 * INDEX_BITS {
+            return tail(bits, out);
+        }
         // Four look-ups need at most 48 bits and give at most eight symbols: one store.
         let mut packed = 0_u64;
         let mut symbols = 0;
+        let mut is_long = false;
         for _ in 0..4 {
             let pair = pair(bits.word);
-            let length = (pair >> LENGTH) & 0xf;
-            if pair == 0 || bits.have < INDEX_BITS {
+            if pair == 0 {
+                is_long = true;
                 break;
             }
             packed |= u64::from(pair & 0xffff) << (8 * symbols);
             symbols += (pair >> COUNT) & 0x3;
+            bits.skip((pair >> LENGTH) & 0xf);
+        }
+        store(out, packed, symbols as usize);
+        if is_long {
+            bits.refill();
+            let Some(symbol) = bits.one()? else { return Ok(()) };
+            out.push(symbol);
+        }
+    }
+}
+
+/// Appends the first `symbols` octets of `packed`.
+#[inline(always)]
+fn store(out: &mut Vec<u8>, packed: u64, symbols: usize) {
+    let length = out.len();
+    out.extend_from_slice(&packed.to_le_bytes());
+    out.truncate(length + symbols);
+}
+
+/// The last octets, when there are too few bits for a full look at them.
+fn tail(mut bits: Bits<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
+    loop {
+        // Padding is the beginning of EOS: ones.
+        let padded = bits.padded();
+        if bits.have < 8 && padded == u64::MAX && bits.rest.is_empty() {
+            return Ok(());
+        }
+        let pair = pair(padded);
+        let length = (pair >> LENGTH) & 0xf;
+        let first = (pair >> FIRST_LENGTH) & 0xf;
+        if pair != 0 && length <= bits.have {
+            store(out, u64::from(pair & 0xffff), ((pair >> COUNT) & 0x3) as usize);
             bits.skip(length);
+        } else if pair != 0 && first <= bits.have {
+            out.push((pair & 0xff) as u8);
+            bits.skip(first);
+        } else {
+            bits.refill();
+            let Some(symbol) = bits.one()? else { return Ok(()) };
+            out.push(symbol);
         }
-        if let Some(store) = room.get_mut(written..).and_then(|to| to.first_chunk_mut::<STORE>()) {
-            *store = packed.to_le_bytes();
-        }
-        written += symbols as usize;
-        if symbols > 0 {
-            continue;
-        }
-        // A long code, or the last bits of the string.
-        let Some(symbol) = bits.one()? else { return Ok(written) };
-        if let Some(octet) = room.get_mut(written) {
-            *octet = symbol;
-        }
-        written += 1;
     }
 }
 
@@ -100,10 +117,15 @@ impl Bits<'_> {
         self.have -= length;
     }
 
+    /// The bits left, with ones behind them.
+    #[inline(always)]
+    fn padded(&self) -> u64 {
+        self.word | u64::MAX.checked_shr(self.have).unwrap_or(0)
+    }
+
     /// The next symbol whatever its length; `None` at a proper end. Called after `refill`.
     fn one(&mut self) -> Result<Option<u8>, Fault> {
-        // Padding is the beginning of EOS: ones.
-        let padded = self.word | u64::MAX.checked_shr(self.have).unwrap_or(0);
+        let padded = self.padded();
         let (symbol, length) = symbol(padded);
         if length > self.have {
             let proper = self.have < 8 && padded == u64::MAX;
