@@ -271,7 +271,7 @@ impl Pipeline {
 
     /// The capture is over.
     pub fn finish<S: Sink>(&mut self, sink: &mut S) {
-        self.lanes.scratch.keeps_all = S::READS_FIELDS || self.lanes.keep_rows;
+        self.lanes.scratch.leaves_plain = !S::READS_FIELDS && !self.lanes.keep_rows;
         let (lanes, ignored) = (&mut self.lanes, &mut self.ignored);
         self.flows.finish(&mut |id, item| lanes.take(id, &item, ignored, sink));
         ignored.clear();
@@ -290,7 +290,7 @@ fn take<S: Sink>(
     ignored: &mut Vec<FlowKey>,
     sink: &mut S,
 ) {
-    lanes.scratch.keeps_all = S::READS_FIELDS || lanes.keep_rows;
+    lanes.scratch.leaves_plain = !S::READS_FIELDS && !lanes.keep_rows;
     flows.push(segment, &mut |id, item| lanes.take(id, &item, ignored, sink));
     for key in ignored.drain(..) {
         flows.ignore(key);

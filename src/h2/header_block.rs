@@ -23,8 +23,8 @@ pub struct Scratch {
     first_regular: Option<u32>,
     truncated: bool,
     fault: Option<HeaderFault>,
-    /// Whether plain fields are kept too.
-    pub keeps_all: bool,
+    /// Whether plain fields are left out.
+    pub leaves_plain: bool,
     pub(super) settings: Vec<(SettingId, u32)>,
 }
 
@@ -72,7 +72,7 @@ impl Scratch {
         if self.first_regular.is_none() && field.name.is_some() && !field.tag.name.is_pseudo() {
             self.first_regular = Some(self.spans.len() as u32);
         }
-        if field.tag.is_plain() && !self.keeps_all {
+        if field.tag.is_plain() && self.leaves_plain {
             return;
         }
         let known = |part: Option<&[u8]>| part.map_or(FieldSpan::UNKNOWN, |p| p.len() as u32);
