@@ -204,7 +204,8 @@ impl Answered {
         for (stream, after) in late {
             let reset = history.reset_of(stream);
             let class = reset.map_or(0, |reset| reset.class);
-            self.late.add(class, reset.and_then(|reset| reset.request.as_deref()), after);
+            let name = || reset.and_then(|reset| reset.request.as_deref().map(Into::into));
+            self.late.add(class, name, after);
         }
     }
 }

@@ -120,16 +120,16 @@ pub struct ByClass {
 }
 
 impl ByClass {
-    /// Counts one answer.
-    pub fn add(&mut self, class: u32, name: Option<&str>, after: Duration) {
+    /// Counts one answer. The name is asked for where the kind is new.
+    pub fn add(&mut self, class: u32, name: impl FnOnce() -> Option<Box<str>>, after: Duration) {
         self.of(class, name).add(after);
     }
 
-    fn of(&mut self, id: u32, name: Option<&str>) -> &mut Answers {
+    fn of(&mut self, id: u32, name: impl FnOnce() -> Option<Box<str>>) -> &mut Answers {
         let known = self.classes.iter().position(|class| class.id == id);
         let place = known.or_else(|| {
             let room = self.classes.len() < CLASSES_KEPT;
-            let name = name.filter(|_| room)?.into();
+            let name = room.then(name)??;
             self.classes.push(Class { id, name, answers: Answers::default() });
             Some(self.classes.len() - 1)
         });
@@ -142,7 +142,7 @@ impl ByClass {
     /// Adds those of another connection.
     pub fn merge(&mut self, other: &Self) {
         for class in &other.classes {
-            self.of(class.id, Some(&class.name)).merge(&class.answers);
+            self.of(class.id, || Some(class.name.clone())).merge(&class.answers);
         }
         self.others.merge(&other.others);
     }
@@ -181,9 +181,9 @@ mod tests {
         let mut kinds = ByClass::default();
         for number in 0..100_u32 {
             let name = format!("GET /{number}");
-            kinds.add(number, Some(&name), Duration::from_millis(u64::from(number) + 1));
+            kinds.add(number, || Some(name.into()), Duration::from_millis(u64::from(number) + 1));
         }
-        kinds.add(7, None, Duration::from_secs(1));
+        kinds.add(7, || None, Duration::from_secs(1));
         assert_eq!(kinds.classes().len(), CLASSES_KEPT);
         assert_eq!(kinds.named(&["GET /7"]).count(), 2);
         assert_eq!(kinds.total().count(), 101);

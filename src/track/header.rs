@@ -11,12 +11,6 @@ use super::stream::grpc_timeout;
 /// Octets of a request's name (`GET /orders/#`) that are kept.
 const NAME_KEPT: usize = 80;
 
-/// Octets of a path that are kept as they are until somebody asks for the request's name.
-const PATH_KEPT: usize = 256;
-
-/// Octets of a method that are kept: no method that is known is half as long.
-const METHOD_KEPT: usize = 40;
-
 /// Octets of `user-agent` and `server` that are kept.
 const SOFTWARE_KEPT: usize = 64;
 
@@ -95,83 +89,29 @@ impl<'a> Kept<'a> {
         Some(utf8_or_escaped(name.get(..SOFTWARE_KEPT).unwrap_or(name)))
     }
 
-    /// What the request's kind is named by: method and path without query go into `name`, as far
-    /// as they are worth keeping, or nothing where the path is not known. Gives where the path
-    /// begins.
-    pub fn named(&self, name: &mut Vec<u8>) -> u16 {
+    /// A number that requests of one kind share. Their name goes into `name`: the method and the
+    /// path without query, digits as `#` (`/orders/17` and `/orders/18` are one kind); nothing
+    /// where the path is not known.
+    pub fn class(&self, name: &mut Vec<u8>) -> u32 {
         name.clear();
         let Some(path) = self.path else { return 0 };
         let path = path.split(|octet| *octet == b'?').next().unwrap_or_default();
-        let method = self.method.unwrap_or(b"?");
-        let method = method.get(..METHOD_KEPT).unwrap_or(method);
-        name.extend_from_slice(method);
+        name.reserve(NAME_KEPT);
+        name.extend_from_slice(self.method.unwrap_or(b"?"));
         name.push(b' ');
-        if path.len() <= PATH_KEPT {
-            name.extend_from_slice(path);
-        } else {
-            extend_kind(name, path);
+        let mut in_number = false;
+        for octet in path {
+            let digit = octet.is_ascii_digit();
+            if !(digit && in_number) {
+                name.push(if digit { b'#' } else { *octet });
+            }
+            in_number = digit;
+            if name.len() >= NAME_KEPT {
+                break;
+            }
         }
-        method.len() as u16 + 1
-    }
-}
-
-/// A number that requests of one kind share, and their name: the method and the path, digits as
-/// `#` (`/orders/17` and `/orders/18` are one kind). `name` and `path_at` are as
-/// [`Kept::named`] gives them.
-pub(super) fn class(name: &[u8], path_at: u16) -> (u32, Option<String>) {
-    let Some((method, path)) = name.split_at_checked(path_at.into()).filter(|_| path_at > 0) else {
-        return (0, None);
-    };
-    let mut kind = Vec::with_capacity(NAME_KEPT);
-    kind.extend_from_slice(method);
-    extend_kind(&mut kind, path);
-    let mut hasher = rustc_hash::FxHasher::default();
-    hasher.write(&kind);
-    (hasher.finish() as u32, Some(utf8_or_escaped(&kind)))
-}
-
-/// Appends a path with its numbers as `#`, until the name is long enough. Doing it again changes
-/// nothing.
-fn extend_kind(name: &mut Vec<u8>, path: &[u8]) {
-    let mut in_number = false;
-    for octet in path {
-        let digit = octet.is_ascii_digit();
-        if !(digit && in_number) {
-            name.push(if digit { b'#' } else { *octet });
-        }
-        in_number = digit;
-        if name.len() >= NAME_KEPT {
-            break;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn class_of(method: &str, path: &str) -> (u32, Option<String>) {
-        let (method, path) = (Some(method.as_bytes()), Some(path.as_bytes()));
-        let mut name = Vec::new();
-        let path_at = Kept { method, path, ..Kept::default() }.named(&mut name);
-        class(&name, path_at)
-    }
-
-    #[test]
-    fn requests_of_one_kind_have_one_name() {
-        let (number, name) = class_of("GET", "/orders/17?limit=3");
-        assert_eq!(name.as_deref(), Some("GET /orders/#"));
-        assert_eq!(class_of("GET", "/orders/2024"), (number, name));
-        assert_ne!(class_of("PUT", "/orders/17").0, number);
-        assert_eq!(class_of("M2", "/7").1.as_deref(), Some("M2 /#"));
-        assert_eq!(class(&[], 0), (0, None));
-    }
-
-    #[test]
-    fn long_paths_are_cut_the_same_way_whatever_their_length() {
-        let long = format!("/{}/{}", "7".repeat(2 * PATH_KEPT), "x".repeat(500));
-        let short = format!("/7/{}", "x".repeat(100));
-        assert_eq!(class_of("GET", &long), class_of("GET", &short));
-        assert_eq!(class_of("GET", &long).1.map(|name| name.len()), Some(NAME_KEPT));
+        let mut hasher = rustc_hash::FxHasher::default();
+        hasher.write(name);
+        hasher.finish() as u32
     }
 }

@@ -97,7 +97,7 @@ impl Tracker {
             stream.responded = Some(frame.stamp);
             if let Some(opened) = stream.opened {
                 let after = frame.stamp.since(opened);
-                self.history.answers.add(stream.class, stream.request.as_deref(), after);
+                self.history.answers.add(stream.class, || stream.named().map(Into::into), after);
             }
             if let Some(row) = &mut stream.row {
                 row::response(row, list, &kept, stream.opened, frame.stamp);
@@ -177,7 +177,6 @@ impl Tracker {
             self.history.idle_since = Some(frame.stamp);
         }
         if self.history.resets.len() < limits.resets {
-            let (class, request) = header::class(&stream.request, stream.path_at);
             self.reset_places.insert(id, self.history.resets.len());
             self.history.resets.push(Reset {
                 stream: id,
@@ -192,8 +191,8 @@ impl Tracker {
                 last_from_peer: *stream.last.side(frame.by.other()),
                 deadline: stream.deadline,
                 grpc: stream.grpc,
-                class,
-                request,
+                class: stream.class,
+                request: stream.named(),
                 is_cancel,
                 end_offset: frame.end_offset(),
                 sent: *stream.data.side(frame.by),
@@ -262,7 +261,7 @@ pub(super) fn describe_request(stream: &mut Stream, list: &HeaderList<'_>, kept:
     stream.described = true;
     stream.deadline = kept.deadline();
     stream.grpc = kept.is_grpc();
-    stream.path_at = kept.named(&mut stream.request);
+    stream.class = kept.class(&mut stream.request);
     if let Some(row) = &mut stream.row {
         row::request(row, list, kept);
     }

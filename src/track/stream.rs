@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::vocab::address::{Both, Side};
 use crate::vocab::stream::StreamRow;
+use crate::vocab::text::utf8_or_escaped;
 use crate::vocab::time::Stamp;
 
 use super::history::OpenStream;
@@ -26,10 +27,9 @@ pub(super) struct Stream {
     pub data: Both<u64>,
     pub deadline: Option<Duration>,
     pub grpc: bool,
-    /// Method and path of the request; empty where they are not known.
+    pub class: u32,
+    /// Name of the class; empty where it is not known.
     pub request: Vec<u8>,
-    /// Where the path begins.
-    pub path_at: u16,
     /// Whether its request's header block ended, or was lost.
     pub described: bool,
     /// Everything of it, where the user wants to see streams.
@@ -50,12 +50,17 @@ impl Stream {
             data: Both::default(),
             deadline: None,
             grpc: false,
+            class: 0,
             request: name,
-            path_at: 0,
             described: opened.is_none(),
             row: None,
             rules: StreamRules::default(),
         }
+    }
+
+    /// Name of its class, as text.
+    pub fn named(&self) -> Option<String> {
+        (!self.request.is_empty()).then(|| utf8_or_escaped(&self.request))
     }
 
     /// Whether both sides have ended it.
