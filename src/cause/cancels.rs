@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::track::history::{History, Reset};
 use crate::vocab::address::Side;
 use crate::vocab::cause::{Cause, Confidence};
+use crate::vocab::error_code::ErrorCode;
 use crate::vocab::verdict::{Cancellation, Timeout};
 
 use super::scene::round_value;
@@ -71,10 +72,13 @@ pub fn groups(history: &History) -> Vec<CancelGroup> {
     let mut reading = Vec::new();
     let mut with_deadline = Vec::new();
     let mut changed_mind = Vec::new();
+    let mut reacting = Vec::new();
     for (place, reset) in history.resets.iter().enumerate().filter(|(_, reset)| reset.is_cancel) {
         let Some(span) = reset.age() else { continue };
         let item = Waited { place, span };
-        if reset.deadline.is_some_and(|deadline| is_at(span, deadline)) {
+        if is_reaction(history, reset) && reset.deadline.is_none_or(|limit| !is_at(span, limit)) {
+            reacting.push(item);
+        } else if reset.deadline.is_some_and(|deadline| is_at(span, deadline)) {
             with_deadline.push(item);
         } else if span < AT_ONCE || (reset.grpc && reset.deadline.is_none()) {
             changed_mind.push(item);
@@ -90,6 +94,7 @@ pub fn groups(history: &History) -> Vec<CancelGroup> {
         groups.push(burst(&changed_mind, Confidence::CERTAIN, told_by));
     }
     by_age(history, waited, &mut groups);
+    join_timers(&mut groups, reacting);
     by_silence(reading, &mut groups);
     by_server(history, &mut groups);
     for group in &mut groups {
@@ -102,6 +107,28 @@ pub fn groups(history: &History) -> Vec<CancelGroup> {
     groups
 }
 
+/// Whether the client only cleaned up: its reset follows the server's GOAWAY, FIN or broken rule
+/// at once, and it had given up on nothing in the moment before. Such a reset has no cause of its
+/// own: it is a consequence of the ending.
+fn is_reaction(history: &History, reset: &Reset) -> bool {
+    let goaways = history.goaways.iter().filter(|goaway| goaway.by == Side::Server);
+    let findings = history.findings.iter().filter(|finding| finding.by == Side::Server);
+    let blows = goaways
+        .map(|goaway| goaway.stamp)
+        .chain(findings.map(|finding| finding.stamp))
+        .chain(history.fin.second);
+    blows.filter(|blow| blow.before(reset.stamp) && reset.stamp.since(*blow) <= REACTION).any(
+        |blow| {
+            !history
+                .cancels()
+                .any(|other| other.stamp.before(blow) && blow.since(other.stamp) <= REACTION)
+        },
+    )
+}
+
+/// A peer answers an ending that it has just read within this time, also on a busy machine.
+const REACTION: Duration = Duration::from_millis(50);
+
 /// Whether a reset came when the deadline of its request ran out: never before, within the time
 /// that timers and the network take. The deadline was written down before the request left.
 fn is_at(span: Duration, deadline: Duration) -> bool {
@@ -111,12 +138,19 @@ fn is_at(span: Duration, deadline: Duration) -> bool {
 }
 
 fn by_deadline(history: &History, mut items: Vec<Waited>, groups: &mut Vec<CancelGroup>) {
-    while let Some(first) = items.first() {
-        let deadline = history.resets.get(first.place).and_then(|reset| reset.deadline);
-        let Some(deadline) = deadline else { return };
+    let deadline_of = |item: &Waited| history.resets.get(item.place)?.deadline;
+    // What waiting for the connection took was taken off before the header was written: the
+    // longest of a group is nearest to the setting.
+    items.sort_by_key(|item| (std::cmp::Reverse(deadline_of(item)), item.place));
+    while let Some(deadline) = items.first().and_then(deadline_of) {
         let near = |item: &Waited| {
-            let of = history.resets.get(item.place).and_then(|reset| reset.deadline);
-            of.is_some_and(|of| of.abs_diff(deadline) <= deadline.mul_f64(0.05) + MILLI * 20)
+            deadline_of(item).is_some_and(|of| {
+                let less = deadline.saturating_sub(of);
+                let waited = opened(history, item).map(|at| at - history.first.at.0);
+                let early = waited.is_some_and(|ns| i128::from(ns) <= less.as_nanos() as i128);
+                less <= deadline.mul_f64(0.05) + MILLI * 20
+                    || (early && less <= deadline.mul_f64(0.3))
+            })
         };
         let (same, rest): (Vec<_>, Vec<_>) = items.into_iter().partition(near);
         let mut group = timed(&same, Confidence::CERTAIN, "the requests carry that deadline");
@@ -144,23 +178,8 @@ fn by_age(history: &History, mut items: Vec<Waited>, groups: &mut Vec<CancelGrou
         }
         groups.push(judge_cluster(history, cluster));
     }
-    // A few that fit a timer found above are the same timer.
-    lone.retain(|item| {
-        let same = groups.iter_mut().find(|group| {
-            let timer = group.timeout.as_ref().filter(|_| group.by == Side::Client);
-            timer.is_some_and(|timer| {
-                let distance = (item.span.as_secs_f64() - timer.seconds).abs();
-                distance <= 0.05 * timer.seconds + 0.02
-            })
-        });
-        match same {
-            Some(group) => {
-                group.places.push(item.place);
-                false
-            }
-            None => true,
-        }
-    });
+    let lone = join_timers(groups, lone);
+    let lone = at_one_moment(history, lone, groups);
     let (round, other): (Vec<_>, Vec<_>) =
         lone.into_iter().partition(|item| round_value(item.span).is_some());
     for item in round {
@@ -171,6 +190,45 @@ fn by_age(history: &History, mut items: Vec<Waited>, groups: &mut Vec<CancelGrou
         let told_by = "their ages have nothing in common";
         groups.push(burst(&other, Confidence::new(0.5), told_by));
     }
+}
+
+/// A few that fit a timer that was found are the same timer. Returns the others.
+fn join_timers(groups: &mut [CancelGroup], items: Vec<Waited>) -> Vec<Waited> {
+    let stays = |item: &Waited| {
+        let same = groups.iter_mut().find(|group| {
+            let timer = group.timeout.as_ref().filter(|_| group.by == Side::Client);
+            timer.is_some_and(|timer| {
+                let distance = (item.span.as_secs_f64() - timer.seconds).abs();
+                distance <= 0.05 * timer.seconds + 0.02
+            })
+        });
+        same.map(|group| group.places.push(item.place)).is_none()
+    };
+    items.into_iter().filter(stays).collect()
+}
+
+/// Takes out resets of unlike ages that follow each other within far less time than their
+/// requests were opened in: one decision, even where single ages happen to be round.
+fn at_one_moment(
+    history: &History,
+    mut lone: Vec<Waited>,
+    groups: &mut Vec<CancelGroup>,
+) -> Vec<Waited> {
+    let moment = |item: &Waited| history.resets.get(item.place).map_or(0, |r| r.stamp.at.0);
+    lone.sort_by_key(|item| (moment(item), item.place));
+    let apart = 50_000_000; // nanoseconds between two resets of one decision, on a busy client
+    let mut rest = Vec::new();
+    for run in lone.chunk_by(|a, b| moment(b) - moment(a) <= apart) {
+        let opened_over = extent(run.iter().filter_map(|item| opened(history, item)));
+        if run.len() >= 3 && opened_over > reset_over(history, run).mul_f64(3.0) + MILLI * 20 {
+            let told_by = "requests of different ages were reset in one moment";
+            groups.push(burst(run, Confidence::new(0.75), told_by));
+        } else {
+            rest.extend_from_slice(run);
+        }
+    }
+    rest.sort_by_key(|item| (item.span, item.place));
+    rest
 }
 
 /// Runs of ages without a jump between neighbours.
@@ -311,29 +369,79 @@ fn by_silence(mut items: Vec<Waited>, groups: &mut Vec<CancelGroup>) {
 /// Resets by the server at one age, before its answer was complete: its own request timeout.
 fn by_server(history: &History, groups: &mut Vec<CancelGroup>) {
     let by_server = history.resets.iter().enumerate().filter(|(_, reset)| {
-        reset.by == Side::Server && reset.opener == Side::Client && !reset.answer_ended
+        reset.by == Side::Server
+            && reset.opener == Side::Client
+            && !reset.answer_ended
+            && reset.code.is_none_or(may_be_timer)
     });
     let mut items: Vec<Waited> = by_server
         .filter_map(|(place, reset)| Some(Waited { place, span: reset.age()? }))
         .filter(|item| item.span >= AT_ONCE * 5)
         .collect();
-    items.sort_by_key(|item| (item.span, item.place));
-    for cluster in clusters(&items) {
-        let middle = median(cluster);
-        let width = middle.mul_f64(0.02) + MILLI * 5;
-        let tight = cluster.iter().all(|item| item.span.abs_diff(middle) <= width);
-        if !tight || cluster.len() < 2 || round_value(middle).is_none() {
-            continue;
-        }
-        let confidence = if cluster.len() >= 3 { 0.8 } else { 0.6 };
+    // A timer uses one code.
+    let code = |item: &Waited| history.resets.get(item.place).and_then(|reset| reset.code);
+    items.sort_by_key(|item| (code(item), item.span, item.place));
+    let same_code = items.chunk_by(|a, b| code(a) == code(b));
+    for cluster in same_code.flat_map(clusters) {
+        let Some((seconds, confidence)) = server_timer(history, cluster) else { continue };
         let mut group = timed(cluster, Confidence::new(confidence), "the server reset at one age");
         group.cause = Cause::ServerRequestTimeout;
         group.by = Side::Server;
         if let Some(timeout) = &mut group.timeout {
             timeout.kind = Cause::ServerRequestTimeout;
             timeout.configured_in = Side::Server.into();
+            timeout.seconds = seconds;
         }
         groups.push(group);
+    }
+}
+
+/// Codes that servers end a request with when its time is over. REFUSED_STREAM says that it was
+/// not taken up, the others name a rule.
+fn may_be_timer(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::CANCEL
+            | ErrorCode::NO_ERROR
+            | ErrorCode::INTERNAL_ERROR
+            | ErrorCode::ENHANCE_YOUR_CALM
+    )
+}
+
+/// The timer of a server that reset requests of these ages, in seconds, and how sure.
+fn server_timer(history: &History, cluster: &[Waited]) -> Option<(f64, f32)> {
+    let least = cluster.first()?.span;
+    let middle = median(cluster);
+    let width = middle.mul_f64(0.02) + MILLI * 5;
+    let tight = cluster.iter().all(|item| item.span.abs_diff(middle) <= width);
+    // Timers fire late on a busy machine, never early.
+    let late = cluster.iter().all(|item| item.span <= least.mul_f64(1.05) + MILLI * 50);
+    let opened_over = extent(cluster.iter().filter_map(|item| opened(history, item)));
+    let reset_over = reset_over(history, cluster);
+    let at_different_times = opened_over > middle.mul_f64(0.1) + MILLI * 10;
+    // Opened one after another and reset together: the server's decision, not a timer of each.
+    let together = reset_over + MILLI < opened_over.mul_f64(0.5);
+    let drained = history.goaways.iter().any(|goaway| {
+        let of = |item: &Waited| history.resets.get(item.place).map(|reset| reset.stamp);
+        goaway.by == Side::Server
+            && cluster.iter().filter_map(of).any(|reset| goaway.stamp.at < reset.at)
+    });
+    if cluster.len() < 2 || together || (drained && reset_over < MILLI * 10) {
+        return None;
+    }
+    // A handler that fails resets too, as a rule with another code than these.
+    let mut resets = cluster.iter().filter_map(|item| history.resets.get(item.place));
+    let may_fail = !resets
+        .all(|reset| matches!(reset.code, None | Some(ErrorCode::CANCEL | ErrorCode::NO_ERROR)));
+    if may_fail && !(cluster.len() >= 3 && at_different_times && least >= MILLI * 500) {
+        return None;
+    }
+    let round = round_value(middle).or(round_value(least)).is_some();
+    match cluster.len() {
+        2 if tight && round => Some((middle.as_secs_f64(), 0.6)),
+        3.. if tight && round => Some((middle.as_secs_f64(), 0.8)),
+        3.. if late && at_different_times => Some((least.as_secs_f64(), 0.75)),
+        _ => None,
     }
 }
 
@@ -381,4 +489,104 @@ fn extent(times: impl Iterator<Item = i64>) -> Duration {
         most = most.max(time);
     }
     Duration::from_nanos(u64::try_from(most.saturating_sub(least)).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Talk;
+    use super::*;
+
+    fn sets(talk: &Talk) -> Vec<Cancellation> {
+        talk.row().cancellations
+    }
+
+    /// Requests every `apart` ms, each reset by the server at the age that `age` gives, in ms.
+    fn cut_off(code: &str, count: u32, apart: f64, age: impl Fn(u32) -> f64) -> Talk {
+        (0..count).fold(Talk::opened(), |talk, n| {
+            let (at, stream) = (10.0 + f64::from(n) * apart, 2 * n + 1);
+            talk.get(at, stream).s(at + age(n), &format!("RST_STREAM {stream} {code}"))
+        })
+    }
+
+    #[test]
+    fn a_timer_of_the_server_that_fires_late() {
+        let found = sets(&cut_off("CANCEL", 5, 125.0, |n| 921.0 + f64::from(n) * 9.0));
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].cause, found[0].by), (Cause::ServerRequestTimeout, Side::Server));
+        let timeout = found[0].timeout.as_ref().unwrap();
+        assert!((timeout.seconds - 0.921).abs() < 0.002, "{timeout:?}");
+        assert_eq!(timeout.samples, 5);
+    }
+
+    #[test]
+    fn handlers_that_fail_are_no_timer() {
+        assert!(sets(&cut_off("INTERNAL_ERROR", 2, 50.0, |_| 200.5)).is_empty());
+        let found = sets(&cut_off("INTERNAL_ERROR", 4, 150.0, |_| 1100.5));
+        assert_eq!(found[0].cause, Cause::ServerRequestTimeout);
+    }
+
+    #[test]
+    fn resets_of_many_codes_are_no_timer() {
+        let codes = ["NO_ERROR", "PROTOCOL_ERROR", "INTERNAL_ERROR", "STREAM_CLOSED", "CANCEL"];
+        let talk = codes.iter().zip(0u32..).fold(Talk::opened(), |talk, (code, n)| {
+            let (at, stream) = (10.0 + f64::from(n) * 300.0, 2 * n + 1);
+            talk.get(at, stream).s(at + 300.5, &format!("RST_STREAM {stream} {code}"))
+        });
+        assert!(sets(&talk).is_empty());
+    }
+
+    #[test]
+    fn resets_that_answer_a_goaway_have_no_cause_of_their_own() {
+        let talk = Talk::opened().get(10.0, 1).get(20.0, 3).s(500.0, "GOAWAY 0 NO_ERROR");
+        assert!(sets(&talk.clone().cancel(502.0, 1).cancel(502.1, 3)).is_empty());
+        // The client had begun to give up before.
+        let talk = talk.get(30.0, 5).cancel(480.0, 5);
+        let found = sets(&talk.cancel(502.0, 1).cancel(502.1, 3));
+        assert_eq!(found.iter().map(|set| set.streams.len()).sum::<usize>(), 3, "{found:?}");
+    }
+
+    #[test]
+    fn requests_refused_or_cut_off_together_are_no_timer() {
+        assert!(sets(&cut_off("REFUSED_STREAM", 3, 100.0, |_| 2000.0)).is_empty());
+        // Opened within 60 ms, reset in one moment.
+        let one_moment = |n: u32| 3700.0 - f64::from(n) * 30.0;
+        assert!(sets(&cut_off("CANCEL", 3, 30.0, one_moment)).is_empty());
+    }
+
+    #[test]
+    fn one_decision_over_requests_of_many_ages() {
+        // Opened 70 ms apart; the busy client's resets leave within 110 ms. Some ages are round.
+        let talk = (0..12).fold(Talk::opened(), |talk, n| {
+            let (at, stream) = (10.0 + f64::from(n) * 70.0, 2 * n + 1);
+            talk.get(at, stream).cancel(1400.0 + f64::from(n) * 10.0, stream)
+        });
+        let found = sets(&talk);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!((found[0].cause, found[0].streams.len()), (Cause::ClientCancelBurst, 12));
+    }
+
+    #[test]
+    fn lone_resets_at_round_ages_far_apart_stay_timeouts() {
+        let talk = Talk::opened().get(10.0, 1).cancel(1010.5, 1).get(3000.0, 3).cancel(5001.0, 3);
+        let found = sets(&talk);
+        let causes: Vec<Cause> = found.iter().map(|set| set.cause).collect();
+        assert_eq!(causes, [Cause::ClientRequestTimeout; 2]);
+    }
+
+    #[test]
+    fn the_longest_deadline_is_the_configured_one() {
+        let fields = ":method=POST :scheme=http :authority=a :path=/a.B/C \
+                      content-type=application/grpc te=trailers";
+        // The first waited for its connection.
+        let deadlines = ["630543u", "699801u", "699755u"];
+        let talk = deadlines.iter().zip(0u32..).fold(Talk::opened(), |talk, (left, n)| {
+            let (at, stream) = (10.0 + f64::from(n) * 100.0, 2 * n + 1);
+            let headers = format!("HEADERS {stream} END_STREAM {fields} grpc-timeout={left}");
+            let left = left.trim_end_matches('u').parse::<f64>().unwrap() / 1e3;
+            talk.c(at, &headers).cancel(at + left, stream)
+        });
+        let found = sets(&talk);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!((found[0].timeout.as_ref().unwrap().seconds - 0.7).abs() < 1e-9);
+    }
 }

@@ -232,8 +232,19 @@ fn switched(server: &[u8]) -> Option<Option<usize>> {
         None if server.len() < HTTP1_LONGEST => return None,
         None => return Some(None),
     };
-    let upgraded = field(server.get(..length).unwrap_or_default(), "upgrade");
-    Some(upgraded.is_some_and(|value| value == b"h2c").then_some(length))
+    let upgraded = match field(server.get(..length).unwrap_or_default(), "upgrade") {
+        Some(value) => value.eq_ignore_ascii_case(b"h2c"),
+        // Jetty 9 leaves the field out: the server's SETTINGS must follow (RFC 7540 section 3.2).
+        None => begins_with_settings(server.get(length..).unwrap_or_default())?,
+    };
+    Some(upgraded.then_some(length))
+}
+
+/// Whether a SETTINGS frame stands first. `None`: too early.
+fn begins_with_settings(octets: &[u8]) -> Option<bool> {
+    let &[zero, high, low, kind, flags, stream @ ..] = octets.first_chunk::<9>()?;
+    let entries = u16::from_be_bytes([high, low]) % 6 == 0;
+    Some(zero == 0 && entries && kind == 4 && flags == 0 && stream == [0; 4])
 }
 
 /// HTTP/2 inside a tunnel that CONNECT opened (RFC 9110 section 9.3.6). `None`: too early;
@@ -287,6 +298,15 @@ mod tests {
         let found = Opening::Upgrade { request: request_at, client_from, server_from };
         assert_eq!(opening(request, accepted, false), found);
         assert_eq!(opening(request, b"HTTP/1.1 200 OK\r\n\r\n", false), Opening::Other);
+        // A 101 without fields counts once the server's SETTINGS stand behind it.
+        let bare = b"HTTP/1.1 101 Switching Protocols\r\n\r\n";
+        assert_eq!(opening(request, bare, false), Opening::Undecided);
+        let found = Opening::Upgrade { request: request_at, client_from, server_from: bare.len() };
+        assert_eq!(opening(request, &[&bare[..], SETTINGS].concat(), false), found);
+        let other = [&bare[..], b"something else"].concat();
+        assert_eq!(opening(request, &other, false), Opening::Other);
+        let socket = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";
+        assert_eq!(opening(request, socket, false), Opening::Other);
         let refused = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
         assert_eq!(opening(request, refused, false), Opening::Undecided);
         let (twice, both) = ([&request[..]; 2].concat(), [&refused[..], accepted].concat());
