@@ -202,7 +202,12 @@ fn join_timers(groups: &mut [CancelGroup], items: Vec<Waited>) -> Vec<Waited> {
                 distance <= 0.05 * timer.seconds + 0.02
             })
         });
-        same.map(|group| group.places.push(item.place)).is_none()
+        let Some(group) = same else { return true };
+        group.places.push(item.place);
+        if let Some(timer) = &mut group.timeout {
+            timer.samples += 1;
+        }
+        false
     };
     items.into_iter().filter(stays).collect()
 }
