@@ -67,7 +67,8 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let confidence = match (idle_word, timeout_word, scene.open_count == 0) {
         (true, ..) => 0.93,
         (_, true, _) => 0.85,
-        _ if scene.is_error() => 0.66,
+        _ if scene.is_error() && is_setting(span) => 0.66,
+        _ if scene.is_error() => 0.55,
         (_, _, true) if scene.goaway.is_some() && round => 0.78,
         (_, _, true) if scene.goaway.is_some() => 0.62,
         (_, _, true) if round => 0.75,

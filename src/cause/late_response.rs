@@ -124,13 +124,15 @@ fn supposed(scene: &Scene<'_>) -> Option<Step> {
     }
     // Where late answers have gone out before, they do no harm.
     let harmless = scene.history.late.iter().any(|late| late.by == scene.by && late.knowing);
+    // Many resets right before are what was counted.
+    let burst = scene.resets.iter().filter(|reset| scene.at.since(reset.stamp) <= PROMPT).count();
     let asked = scene.unanswered_pings().any(|ping| !recent(ping.sent));
     let given_up = |reset: &&Reset| reset.is_cancel && reset.by == scene.peer();
     let unanswered = |reset: &&Reset| reset.responded.is_none() && is_settled(scene, reset);
     let oldest = scene.resets.iter().filter(given_up).filter(unanswered);
     let oldest = oldest.min_by_key(|reset| reset.opened.map(Stamp::order))?;
     let age = scene.at.since(oldest.opened?);
-    if harmless || asked {
+    if harmless || asked || burst >= 20 {
         return None;
     }
     // Nothing heard and nothing else to do: only a handler of such a request can have moved.

@@ -56,6 +56,7 @@ mod tests_implementations;
 use crate::track::history::History;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
+use crate::vocab::limits::Hit;
 use crate::vocab::verdict::{Alternative, Cancellation, Effect, Evidence, Step, Verdict};
 
 use cancels::CancelGroup;
@@ -183,7 +184,30 @@ fn verdict(scene: &Scene<'_>) -> Verdict {
     let mut verdict = assemble(scene, trigger, root);
     verdict.alternatives = alternatives;
     admit_gap(scene, &mut verdict);
+    if records(verdict.trigger).iter().any(|hit| scene.history.hits.contains(hit)) {
+        verdict.confidence = verdict.confidence.lowered();
+    }
     verdict
+}
+
+/// The bounded records that a reason is read from: once one of them was full, less is known. What
+/// is counted (frames, streams, resets) stays exact.
+fn records(cause: Cause) -> &'static [Hit] {
+    match cause {
+        Cause::KeepalivePingTimeout | Cause::TooManyPings => &[Hit::Pings],
+        Cause::IdleTimeout
+        | Cause::MaxConcurrentStreamsExceeded
+        | Cause::ClientShutdown
+        | Cause::AbruptClose => &[Hit::OpenStreams],
+        Cause::LateResponse | Cause::RefusedStream => &[Hit::Resets],
+        Cause::ProtocolViolation
+        | Cause::FlowControlViolation
+        | Cause::FrameSizeViolation
+        | Cause::CompressionError
+        | Cause::StreamClosedViolation => &[Hit::Findings],
+        Cause::HeaderListTooLarge => &[Hit::HeaderBlock, Hit::HeaderList],
+        _ => &[],
+    }
 }
 
 /// What a hole in the capture costs: octets missing before the ending make it less sure, and where
