@@ -60,6 +60,70 @@ fn every_capture_is_read_as_its_truth_says() {
     none(&faults);
 }
 
+/// Conflicts told of captures in which everything ended well, and why an expert agrees.
+const AGREED: &[(&str, &str, &str)] = &[
+    ("servers/haproxy-504", BELOW, "the proxy gave up on its server after 2 s"),
+    ("stacks/go127-client-timeout-survives", BELOW, "600 ms against answers of 3 s"),
+    ("stacks/go127-timeouts-then-idle-goaway", BELOW, "900 ms against answers of 4 s"),
+    ("stacks/grpcio-deadline-survives", BELOW, "deadlines of 750 ms against answers of 2.5 s"),
+    ("stacks/grpcio-stalled-client-ping-late-survives", BELOW, "deadlines of 22 s ran out"),
+    ("stacks/node-client-timeout-then-client-close", BELOW, "650 ms against answers of 2.5 s"),
+    ("stacks/vertx-client-timeout-fixed-guard", BELOW, "800 ms against answers of 2.2 s"),
+    ("stacks/vertx-idle-close-after-timeouts", BELOW, "450 ms against answers of 1.1 s"),
+    ("wires/base/base1", BELOW, "650 ms against answers that never came"),
+];
+
+const BELOW: &str = "client_timeout_below_answer_time";
+
+/// Ends that are nobody's fault.
+const ORDERLY: &[&str] = &[
+    "client_shutdown",
+    "graceful_shutdown",
+    "idle_timeout",
+    "max_connection_age",
+    "max_requests_per_connection",
+    "unknown",
+];
+
+#[test]
+fn what_ends_well_is_not_accused() {
+    let ends_well = |case: &Case| {
+        list(&case.truth["connections"]).iter().all(|connection| {
+            let causes = list(&connection["goaways"]).iter().map(|goaway| &goaway["cause"]);
+            let mut causes = causes.chain([&connection["no_goaway_cause"]]);
+            causes.all(|cause| cause.is_null() || ORDERLY.contains(&text(cause)))
+        })
+    };
+    let parts = ["healthy", "survives", "fixed-guard", "wires/base/"];
+    let named = |case: &Case| parts.iter().any(|part| case.name.contains(part));
+    let cases: Vec<Case> =
+        labelled().into_iter().filter(|case| ends_well(case) || named(case)).collect();
+    assert!(cases.len() >= 40, "only {}", cases.len());
+    let told = parallel(&cases, |case| {
+        let report = case.report();
+        let mut told = Vec::new();
+        for connection in list(&report["connections"]) {
+            for finding in list(&connection["findings"]) {
+                told.push((case.name.clone(), text(&finding["rule"]["id"]).to_owned()));
+            }
+        }
+        for conflict in list(&report["conflicts"]) {
+            told.push((case.name.clone(), text(&conflict["rule"]).to_owned()));
+        }
+        told
+    })
+    .concat();
+    let agreed = |name: &str, rule: &str| AGREED.iter().any(|(n, r, _)| *n == name && *r == rule);
+    let wrong = told.iter().filter(|(name, rule)| !agreed(name, rule));
+    let mut faults: Vec<String> = wrong.map(|(name, rule)| format!("{name}: {rule}")).collect();
+    for (name, rule, _) in AGREED {
+        if !told.iter().any(|(n, r)| n == name && r == rule) {
+            faults.push(format!("{name}: {rule} is told no more: strike it from the list"));
+        }
+    }
+    none(&faults);
+}
+
 #[test]
 fn connections_that_end_well_have_no_fault() {
     let well = |name: &str| {

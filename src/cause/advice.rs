@@ -88,6 +88,10 @@ fn first(verdict: &Verdict, of: &Circumstances<'_>) -> String {
         Cause::ClientRequestTimeout => client_timeout(verdict, of),
         Cause::IdleTimeout => idle(verdict, of),
         Cause::KeepalivePingTimeout => silent(verdict, by),
+        Cause::GracefulShutdown if verdict.blame == Blame::Server => {
+            "Server: finish the running requests before the process ends: a longer grace period."
+                .into()
+        }
         Cause::GracefulShutdown => drained(verdict, of),
         Cause::AbruptClose => format!(
             "Look at the {}, which closed: exit, crash, out-of-memory kill, restart{}.",

@@ -7,7 +7,7 @@ use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::verdict::{ConfiguredIn, Step, Timeout};
 
 use super::explain::Explain;
-use super::scene::{Scene, is_setting, spoken};
+use super::scene::{Scene, is_setting, round_value, spoken};
 use super::{Detector, evidence};
 
 /// The detector for connections that the client closes when its time is over. Cancels by timeout
@@ -29,6 +29,20 @@ pub const DETECTOR: Detector = Detector {
     step,
 };
 
+/// Waits from which on a round length is worth a thought.
+const LONG: Duration = Duration::from_millis(500);
+
+/// Whether the client closed the connection when all that waited had one age that a person may
+/// have set; some count from before they connect.
+pub fn is_round(scene: &Scene<'_>) -> bool {
+    let ages = || scene.waiting().filter_map(|stream| Some(scene.at.since(stream.opened?)));
+    let (Some(least), Some(most)) = (ages().min(), ages().max()) else { return false };
+    let one_age = most.saturating_sub(least) <= most.mul_f64(0.02) + Duration::from_millis(10);
+    let first = scene.opened.first == 1 && round_value(scene.age()).is_some();
+    let round = round_value(most).is_some() || first;
+    scene.by == Side::Client && scene.goaway.is_none() && one_age && most >= LONG && round
+}
+
 /// Younger requests are no victims of a timeout.
 const SHORTEST: Duration = Duration::from_millis(100);
 
@@ -47,6 +61,9 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let confidence = match (known.is_some(), one_age, is_setting(most)) {
         (true, true, _) => 0.9,
         (_, true, true) if most >= SHORTEST && scene.goaway.is_none() => 0.75,
+        _ if is_round(scene) => 0.55,
+        // The newest may be the one whose time was over, and the others went with it.
+        _ if scene.goaway.is_none() && round_value(least).is_some() && least >= LONG => 0.4,
         _ => return None,
     };
     let count = ages.len();

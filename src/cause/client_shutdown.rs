@@ -5,10 +5,11 @@ use std::time::Duration;
 use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
+use crate::vocab::rule::Scope;
 use crate::vocab::verdict::Step;
 
 use super::explain::Explain;
-use super::scene::Scene;
+use super::scene::{PROMPT, Scene};
 use super::{Detector, evidence};
 
 /// The detector.
@@ -55,8 +56,10 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     // Who has waited for a PING is not done, but has lost its peer.
     let lost = scene.lost_ping().is_some()
         || scene.unanswered_pings().any(|ping| scene.at.since(ping.sent) >= LOST);
+    // A broken rule of the server right before is what a client leaves for.
+    let offended = scene.offence_within(PROMPT).is_some_and(|f| f.rule.scope == Scope::Connection);
     let confidence = match (scene.code(), waiting) {
-        _ if lost => 0.5,
+        _ if lost || offended => 0.5,
         (Some(ErrorCode::NO_ERROR), false) => 0.95,
         (Some(ErrorCode::NO_ERROR), true) => 0.85,
         (Some(ErrorCode::CANCEL), _) => 0.7,
@@ -67,8 +70,9 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         (None, false) if scene.aborted => 0.75,
         (None, false) if scene.open_count > 0 => 0.75,
         (None, false) => 0.93,
-        // Requests of many ages cut off in good order: the program ended, or its pool was closed.
-        (None, true) if !scene.aborted && scene.waiting().count() >= 3 => 0.72,
+        // Requests of many ages cut off in good order: the program ended, its pool was closed, or
+        // the last of them had timed out.
+        (None, true) if !scene.aborted && scene.waiting().count() >= 3 => 0.5,
         (None, true) => 0.35,
     };
     let with = if waiting { ", though requests were open" } else { "" };

@@ -8,7 +8,7 @@ use crate::vocab::error_code::ErrorCode;
 use crate::vocab::verdict::Step;
 
 use super::explain::Explain;
-use super::scene::Scene;
+use super::scene::{PROMPT, Scene, spoken};
 use super::{Detector, evidence};
 
 /// The detector.
@@ -29,6 +29,9 @@ pub const DETECTOR: Detector = Detector {
     },
     step,
 };
+
+/// A GOAWAY this soon after the newest request was sent because of it.
+const IN_ANSWER: Duration = Duration::from_millis(3);
 
 fn step(scene: &Scene<'_>) -> Option<Step> {
     let goaway = scene.goaway?;
@@ -54,17 +57,39 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         (_, false, true) => 0.7,
         (_, false, false) => 0.4,
     };
+    // Nothing of what came before is in the capture, or the end answers the newest request.
+    let unseen = scene.history.joined_midway && scene.last_octets.first.is_none();
+    let in_answer = goaway.newest.is_some_and(|(id, newest)| {
+        id == goaway.last_stream_id && scene.at.since(newest) <= IN_ANSWER
+    });
+    let offended = scene.offence_before().is_some();
+    let cut_off = scene.cut_off().filter(|(_, after)| *after <= PROMPT);
+    let confidence: f32 = match () {
+        () if by_text || by_row => confidence,
+        () if unseen => 0.4,
+        () if in_answer || cut_off.is_some() || offended => confidence.min(0.55),
+        () => confidence,
+    };
     let running = match scene.open_count {
         0 => String::new(),
         1 => " while 1 request was running".to_string(),
         count => format!(" while {count} requests were running"),
     };
-    let summary =
-        format!("The server drained the connection: it {}{running}.", scene.ending_name());
+    let ending = scene.ending_name();
+    let summary = match cut_off {
+        None => format!("The server drained the connection: it {ending}{running}."),
+        Some((count, after)) => format!(
+            "The server shut the connection down: it {ending} and closed it {} later, with {count} \
+             of the requests that it had promised to finish unanswered.",
+            spoken(after)
+        ),
+    };
     let confidence = Confidence::new(confidence);
     let told = by_text || by_row || two_step;
     let confidence = if told { confidence } else { scene.despite_holes(confidence) };
-    let mut step = Step::new(Cause::GracefulShutdown, confidence, Blame::None, summary);
+    // Whoever cuts off what it promised to finish was in too much of a hurry.
+    let blame = if cut_off.is_some() { Blame::Server } else { Blame::None };
+    let mut step = Step::new(Cause::GracefulShutdown, confidence, blame, summary);
     let last =
         scene.history.goaways.iter().rev().find(|later| {
             later.by == Side::Server && two_step && later.last_stream_id != 0x7fff_ffff
@@ -102,6 +127,21 @@ mod tests {
         let talk =
             Talk::opened().get(3300.0, 1).s(3410.0, "GOAWAY 2147483647 NO_ERROR \"max_age\"");
         talk.is(Cause::MaxConnectionAge, 0.9);
+    }
+
+    #[test]
+    fn requests_cut_off_are_told() {
+        let talk = Talk::opened().served(10.0, 1).get(433.0, 3).get(440.0, 5);
+        let talk = talk.s(471.0, "GOAWAY 5 NO_ERROR").s(473.0, "FIN");
+        let verdict = talk.is_unsure(Cause::GracefulShutdown);
+        assert!(verdict.summary.contains("2 of the requests"), "{}", verdict.summary);
+        verdict.blames(Blame::Server);
+    }
+
+    #[test]
+    fn a_capture_that_begins_with_the_goaway_tells_little() {
+        let talk = Talk::default().s(5.0, "SETTINGS\n+ GOAWAY 0 NO_ERROR").s(6.0, "FIN");
+        assert!(talk.told().confidence.value() <= 0.4);
     }
 
     #[test]

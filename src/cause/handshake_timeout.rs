@@ -31,6 +31,11 @@ pub const DETECTOR: Detector = Detector {
     step,
 };
 
+/// Requests whose header block has not ended.
+fn open_blocks(scene: &Scene<'_>) -> u64 {
+    scene.open.iter().filter(|stream| stream.by == Side::Client && !stream.described).count() as u64
+}
+
 /// Shorter waits are no timeout of a handshake.
 const SHORTEST: Duration = Duration::from_millis(300);
 
@@ -39,7 +44,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     if scene.by != Side::Server
         || scene.peer_is_hidden()
         || history.joined_midway
-        || *scene.opened.side(Side::Client) > 0
+        || *scene.opened.side(Side::Client) > open_blocks(scene)
     {
         return None;
     }
@@ -50,8 +55,10 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let ready = client.preface.is_some()
         && !client.settings.is_empty()
         && scene.frames.first.of(FrameType::HEADERS) == 0;
+    let heard = scene.last_octets.first.unwrap_or(began);
     // NO_ERROR to a client that has done its part is an idle end.
-    let orderly = scene.goaway.is_some() && !scene.is_error();
+    let block = open_blocks(scene) > 0;
+    let orderly = scene.goaway.is_some() && !scene.is_error() && !block;
     let wait = if round_value(since_begin).is_none() && round_value(since_heard).is_some() {
         since_heard
     } else {
@@ -69,6 +76,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         _ => 0.65,
     };
     let missing = match (client.preface, client.settings.is_empty()) {
+        _ if block => "the end of its request's header block",
         (None, _) => "its preface",
         (Some(_), true) => "its SETTINGS",
         (Some(_), false) => "a complete request",
@@ -82,6 +90,10 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let mut step = Step::new(Cause::HandshakeTimeout, confidence, Blame::Client, summary);
     let text = "connection accepted".to_string();
     step.evidence.push(evidence::on_connection(began, Side::Server, "SYN,ACK", text));
+    if heard != began {
+        let text = "the last that the client sent".to_string();
+        step.evidence.push(evidence::on_connection(heard, Side::Client, "silence", text));
+    }
     step.timeout = Some(Timeout::once(Cause::HandshakeTimeout, wait, ConfiguredIn::Server));
     Some(step)
 }
@@ -99,6 +111,17 @@ mod tests {
             .after(Cause::HandshakeTimeout, 3.5)
             .blames(Blame::Client)
             .shows(&["SYN,ACK", "FIN"]);
+    }
+
+    #[test]
+    fn a_header_block_that_did_not_end() {
+        let fields = ":method=GET :scheme=http :authority=a :path=/";
+        let open = format!("HEADERS 1 END_STREAM NO_END_HEADERS {fields}");
+        for end in ["GOAWAY 0 NO_ERROR", "FIN", "GOAWAY 0 PROTOCOL_ERROR"] {
+            let verdict = Talk::opened().c(10.0, &open).s(4010.0, end);
+            let verdict = verdict.is(Cause::HandshakeTimeout, 0.8);
+            verdict.after(Cause::HandshakeTimeout, 4.0).blames(Blame::Client);
+        }
     }
 
     #[test]

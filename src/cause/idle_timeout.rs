@@ -54,7 +54,11 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     if !benign || scene.aborted || (scene.by == Side::Client && !(idle_word || timeout_word)) {
         return None;
     }
-    if scene.goaway.is_some_and(|goaway| goaway.after_peer_close) {
+    if scene.goaway.is_some_and(|goaway| goaway.after_peer_close)
+        || scene.just_heard()
+        || scene.offence_before().is_some()
+        || scene.open.iter().any(|stream| !stream.described)
+    {
         return None;
     }
     let (span, since) = measure(scene)?;
@@ -74,6 +78,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         (_, _, true) if round => 0.75,
         (_, _, true) => 0.5,
         (_, _, false) if is_setting(span) && span >= LONG => 0.78,
+        (_, _, false) if round && span >= LONG && scene.cut_off().is_some() => 0.62,
         (_, _, false) => 0.3,
     };
     // Who still waits for a PING has lost its peer rather than its patience.
@@ -98,7 +103,8 @@ fn told(scene: &Scene<'_>, span: Duration, since: Stamp, confidence: Confidence)
         count => format!("without an octet, with {count} requests waiting"),
     };
     let summary = format!("The {by} {} after {} {waiting}.", scene.ending_name(), spoken(span));
-    let blame = if scene.open_count == 0 { Blame::None } else { Blame::Server };
+    // Who waits for an answer is the victim; who has not finished asking is none.
+    let blame = if scene.waiting().next().is_some() { Blame::Server } else { Blame::None };
     let mut step = Step::new(Cause::IdleTimeout, confidence, blame, summary);
     let by_client = [scene.last_message.first, scene.last_octets.first].contains(&Some(since));
     let by = if by_client { Side::Client } else { Side::Server };

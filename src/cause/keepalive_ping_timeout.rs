@@ -32,6 +32,14 @@ pub const DETECTOR: Detector = Detector {
 /// Waits this long are no accident: whoever closes now knows that nobody answers.
 const LONG_WAIT: Duration = Duration::from_secs(1);
 
+/// A RST right in answer to octets of the other side, requests waiting: nobody reads them any
+/// more, the socket had been closed before.
+fn is_a_closed_socket(scene: &Scene<'_>) -> bool {
+    let heard = *scene.last_octets.side(scene.peer());
+    let answers = heard.is_some_and(|heard| scene.at.since(heard) <= Duration::from_millis(20));
+    scene.goaway.is_none() && scene.aborted && answers && scene.open_count > 0
+}
+
 fn step(scene: &Scene<'_>) -> Option<Step> {
     let debug = scene.debug();
     let by_text = ["ping_timeout", "ping timeout", "ping ack timeout", "keepalive"]
@@ -40,7 +48,8 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let heard = *scene.last_octets.side(scene.peer());
     let silent = scene.lost_ping();
     // Other frames came, but not the answer: with an error that is a lost PING as well.
-    let asked = silent.or_else(|| scene.unanswered_pings().next().filter(|_| scene.is_error()))?;
+    let beside = scene.is_error() || is_a_closed_socket(scene);
+    let asked = silent.or_else(|| scene.unanswered_pings().next().filter(|_| beside))?;
     let wait = scene.at.since(asked.sent);
     if wait < REAL_WAIT.max(scene.round_trip() * 4) {
         return None;
@@ -49,9 +58,11 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let confidence = match (by_text, clean, silent.is_some()) {
         (true, ..) => 0.96,
         (false, _, false) if wait < LONG_WAIT => return None,
-        (false, _, false) => 0.7,
+        (false, _, false) if scene.is_error() => 0.7,
+        (false, _, false) => 0.62,
         (false, false, true) => 0.92,
         (false, true, true) if wait >= LONG_WAIT => 0.85,
+        (false, true, true) if scene.open_count > 0 => 0.85,
         (false, true, true) => 0.75,
     };
     let (by, peer) = (scene.by.name(), scene.peer().name());
@@ -61,7 +72,11 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         spoken(wait),
         silent.map_or_else(String::new, |_| format!("; the {peer} had been silent since"))
     );
-    let blame = if scene.peer() == Side::Client { Blame::Client } else { Blame::Server };
+    let blame = match scene.peer() {
+        _ if is_a_closed_socket(scene) => Blame::Network,
+        Side::Client => Blame::Client,
+        Side::Server => Blame::Server,
+    };
     let mut confidence = Confidence::new(confidence);
     if scene.peer_is_hidden() {
         confidence = confidence.lowered(); // it may have answered in what is missing
@@ -72,7 +87,11 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         let text = "last octets".to_string();
         step.evidence.push(evidence::on_connection(heard, scene.peer(), "silence", text));
     }
-    step.timeout = Some(Timeout::once(Cause::KeepalivePingTimeout, wait, scene.by.into()));
+    // When a socket was closed that is long gone is not to be seen.
+    if !is_a_closed_socket(scene) {
+        let timeout = Timeout::once(Cause::KeepalivePingTimeout, wait, scene.by.into());
+        step.timeout = Some(timeout);
+    }
     Some(step)
 }
 
@@ -123,6 +142,15 @@ mod tests {
         }
         talk.s(6000.4, "GOAWAY 1 ENHANCE_YOUR_CALM \"too_many_pings\"")
             .is(Cause::TooManyPings, 0.9);
+    }
+
+    #[test]
+    fn a_late_answer_meets_a_closed_socket() {
+        let talk = Talk::opened().get(10.0, 1).c(1500.0, "PING 0000000000000003");
+        let verdict = talk.ok(6030.0, 1).get(6029.0, 3).c(6030.4, "RST").told();
+        assert_eq!(verdict.cause, Cause::KeepalivePingTimeout, "{}", verdict.summary);
+        verdict.blames(Blame::Network);
+        assert!(verdict.confidence.value() < 0.8 && verdict.timeout.is_none());
     }
 
     #[test]

@@ -31,6 +31,18 @@ pub const DETECTOR: Detector = Detector {
 /// Nobody replaces connections that are younger.
 const SHORTEST: Duration = Duration::from_millis(300);
 
+/// Ages that a setting may have without a text that says so.
+const LONG: Duration = Duration::from_secs(1);
+
+/// Whether the GOAWAY answers the first request after a round age of the connection.
+fn crossed(scene: &Scene<'_>, age: Duration) -> bool {
+    let Some((_, newest)) = scene.goaway.and_then(|goaway| goaway.newest) else { return false };
+    let prompt = scene.at.since(newest) <= Duration::from_millis(3);
+    let before = scene.last_octets.second.map(|last| last.since(scene.history.first));
+    let second = age.as_secs();
+    prompt && second >= 1 && before.is_some_and(|before| before.as_secs() < second)
+}
+
 fn step(scene: &Scene<'_>) -> Option<Step> {
     let goaway = scene.goaway?;
     if scene.by != Side::Server || goaway.code != ErrorCode::NO_ERROR || goaway.after_peer_close {
@@ -40,10 +52,16 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let age = scene.age();
     let whole = !scene.history.joined_midway;
     let busy = scene.open_count > 0 || scene.quiet() < age / 8;
+    // Where requests are what it is noticed by: the first one past a round age.
+    let gap = crossed(scene, age);
+    let two_step = goaway.last_stream_id == 0x7fff_ffff;
     let confidence = match (by_text, whole, busy && round_value(age).is_some()) {
         (true, ..) if age >= SHORTEST => 0.95,
         (true, ..) => 0.75,
+        (false, true, _) if gap => 0.5,
         (false, true, true) if age >= SHORTEST => 0.4,
+        // Ages are spread on purpose, by 5 or 10 %.
+        (false, true, false) if two_step && busy && age >= LONG => 0.4,
         _ => return None,
     };
     let least = if whole { "" } else { "at least " };

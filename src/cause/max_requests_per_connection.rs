@@ -72,7 +72,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         count if count % 100 == 0 => 0.85,
         count if count % 10 == 0 => 0.75,
         // Any count, if the GOAWAY answers the request in the same moment.
-        _ if scene.at.since(requested) <= IN_ANSWER => 0.72,
+        _ if scene.at.since(requested) <= IN_ANSWER => 0.58,
         _ => 0.4,
     };
     let summary = format!(

@@ -146,9 +146,12 @@ pub fn judge(history: &History) -> Judged {
 /// an error that the first did not have, from the same side.
 fn follows(history: &History, index: usize) -> Option<usize> {
     let (first, this) = (history.goaways.first()?, history.goaways.get(index)?);
+    // CANCEL right behind NO_ERROR only hurries.
+    let hurried = this.code == ErrorCode::CANCEL && this.last_stream_id == first.last_stream_id;
     let new_error = this.code != ErrorCode::NO_ERROR
         && first.code == ErrorCode::NO_ERROR
-        && this.by == first.by;
+        && this.by == first.by
+        && !hurried;
     (index > 0 && !new_error).then_some(0)
 }
 

@@ -41,13 +41,27 @@ pub struct Ending {
     pub newest: Option<(u32, Stamp)>,
     /// Whether a GOAWAY announced it.
     pub announced: bool,
-    /// Whether the end is orderly: NO_ERROR, or a FIN.
+    /// Requests that were not answered.
+    pub unanswered: usize,
+    /// Whether a rule was broken right before: that is what it answers.
+    pub offended: bool,
+    /// Whether the end is orderly: NO_ERROR, or a FIN that nobody's request is lost by.
     pub orderly: bool,
     /// What the first pass said.
     pub cause: Cause,
     /// How sure it was.
     pub confidence: Confidence,
 }
+
+impl Ending {
+    /// Whether it may be the end of a connection that had grown old.
+    fn is_aged(&self) -> bool {
+        self.orderly && self.announced && self.age.is_some_and(|age| age >= OLD)
+    }
+}
+
+/// Younger connections end for what was done on them.
+const OLD: Duration = Duration::from_secs(1);
 
 /// A better reason for an ending.
 #[derive(Clone, Debug)]
@@ -62,6 +76,8 @@ pub struct Revision {
     pub summary: String,
     /// The timer, where one was measured.
     pub timeout: Option<Timeout>,
+    /// Who has to change something.
+    pub blame: Blame,
     /// What it rests on: where the span began, and the neighbours' endings.
     pub evidence: Vec<Evidence>,
 }
@@ -94,7 +110,7 @@ pub fn revise(endings: &[Ending], refused: &[(Endpoint, Stamp)]) -> Vec<Revision
         let refusals: Vec<Stamp> =
             refused.iter().filter(|(of, _)| *of == server).map(|(_, stamp)| *stamp).collect();
         for ending in &group {
-            if ending.confidence.value() < 0.92 {
+            if ending.confidence.value() < 0.92 && !ending.offended {
                 revisions.extend(judge(ending, &group, &refusals));
             }
         }
@@ -112,7 +128,12 @@ fn judge(ending: &Ending, group: &[&Ending], refusals: &[Stamp]) -> Option<Revis
         |kind: &dyn Fn(&&Ending) -> bool| -> Vec<&Ending> { others().filter(kind).collect() };
     let together = found(&|other| apart(other.at, ending.at) <= MOMENT);
     let idle_alike = found(&|other| elsewhere(other) && same(other.idle, ending.idle));
-    let age_alike = found(&|other| elsewhere(other) && same(other.age, ending.age));
+    // Where the time since the newest request is as constant as the age, the request did it.
+    let since = |e: &Ending| e.newest.map(|(_, newest)| e.at.since(newest));
+    let by_age = |other: &&Ending| {
+        same(other.age, ending.age) && other.is_aged() && !same(since(other), since(ending))
+    };
+    let age_alike = found(&|other| elsewhere(other) && by_age(other));
     let at_limit = |e: &Ending| {
         let since = e.newest.map(|(_, newest)| e.at.since(newest));
         e.orderly && since.is_some_and(|since| since <= Duration::from_millis(30))
@@ -125,13 +146,21 @@ fn judge(ending: &Ending, group: &[&Ending], refusals: &[Stamp]) -> Option<Revis
     if !idle_alike.is_empty() && long_idle && idle_alike.len() >= age_alike.len() {
         return Some(idle(ending, &idle_alike));
     }
-    if !age_alike.is_empty() && ending.orderly && !long_idle {
+    if !age_alike.is_empty() && ending.is_aged() && !long_idle {
         return Some(age(ending, &age_alike));
     }
     let moment_of_idle = together.iter().all(|other| same(other.idle, ending.idle));
     let timed = long_idle && moment_of_idle;
+    let cut = |e: &Ending| !e.announced && e.unanswered > 0;
+    if !together.is_empty() && cut(ending) {
+        return Some(death(ending, &together));
+    }
     if !together.is_empty() && !timed {
-        return Some(drain(ending, &together, None));
+        let mut drained = drain(ending, &together, None);
+        if !ending.announced && together.iter().any(|other| cut(other)) {
+            drained.confidence = drained.confidence.and(Confidence::new(0.5));
+        }
+        return Some(drained);
     }
     let gone = refusals.iter().find(|stamp| {
         ending.at.before(**stamp) && stamp.since(ending.at) <= Duration::from_secs(5)
@@ -171,7 +200,15 @@ fn revision(
         summary.push_str(&format!("; later ones: {word} {}.", packets.join(", ")));
     }
     let confidence = Confidence::new(confidence);
-    Revision { place: ending.place, cause, confidence, summary, timeout: None, evidence }
+    Revision {
+        place: ending.place,
+        cause,
+        confidence,
+        summary,
+        timeout: None,
+        blame: Blame::None,
+        evidence,
+    }
 }
 
 /// `gone` is where the server refused a new connection.
@@ -193,6 +230,20 @@ fn drain(ending: &Ending, others: &[&Ending], gone: Option<Stamp>) -> Revision {
     };
     let summary = format!("The server drained or stopped: {why}.");
     revision(ending, Cause::GracefulShutdown, confidence, summary, others)
+}
+
+/// Connections cut at once with requests open: nobody lets go like that.
+fn death(ending: &Ending, others: &[&Ending]) -> Revision {
+    let lost: usize = others.iter().map(|other| other.unanswered).sum();
+    let summary = format!(
+        "The server stopped or died: {} more of its connections were cut off in the same moment, \
+         with {} requests unanswered in all.",
+        others.len(),
+        lost + ending.unanswered
+    );
+    let mut revision = revision(ending, Cause::AbruptClose, 0.8, summary, others);
+    revision.blame = Blame::Server;
+    revision
 }
 
 fn idle(ending: &Ending, others: &[&Ending]) -> Revision {
@@ -282,7 +333,7 @@ pub fn apply(verdict: &mut Verdict, revision: &Revision) {
         verdict.timeout = None;
         // What spoke for the old reason is no evidence for the new one: the ending stays.
         verdict.chain.retain(|fact| ["GOAWAY", "FIN", "RST"].contains(&fact.what));
-        verdict.blame = Blame::None;
+        verdict.blame = revision.blame;
     }
     verdict.cause = revision.cause;
     verdict.trigger = revision.cause;

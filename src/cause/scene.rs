@@ -7,6 +7,7 @@ use crate::vocab::address::{Both, Side};
 use crate::vocab::cause::Confidence;
 use crate::vocab::error_code::ErrorCode;
 use crate::vocab::frame::{FrameType, Transport};
+use crate::vocab::rule::Scope;
 use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{Effect, Evidence, Finding};
 
@@ -53,6 +54,9 @@ pub struct Scene<'a> {
 
 /// The longest that a real end follows its trigger: processing and one way through the network.
 pub const PROMPT: Duration = Duration::from_millis(250);
+
+/// What follows so soon was done because of what came before, or in the same moment.
+const AT_ONCE: Duration = Duration::from_millis(20);
 
 /// Waits shorter than this are a PING on its way.
 pub const REAL_WAIT: Duration = Duration::from_millis(150);
@@ -266,6 +270,56 @@ impl<'a> Scene<'a> {
         let silent = |ping: &&Ping| heard.is_none_or(|heard| !ping.sent.before(heard));
         let wait = REAL_WAIT.max(self.round_trip() * 4);
         self.unanswered_pings().find(silent).filter(|ping| self.at.since(ping.sent) >= wait)
+    }
+
+    /// Requests that the client still waits for, or still sends.
+    pub fn unanswered(&self) -> usize {
+        let lost = |stream: &&OpenStream| stream.by == Side::Client && !stream.answer_ended;
+        self.open.iter().filter(lost).count()
+    }
+
+    /// The rule that the other side broke right before the end: this is what the end answers,
+    /// whatever its code says.
+    pub fn offence_before(&self) -> Option<&'a Finding> {
+        self.offence_within(AT_ONCE)
+    }
+
+    /// The rule that the other side broke so shortly before the end; rather one that costs the
+    /// whole connection.
+    pub fn offence_within(&self, span: Duration) -> Option<&'a Finding> {
+        let near = |finding: &&Finding| {
+            let before = !self.at.before(finding.stamp);
+            finding.by == self.peer() && before && self.at.since(finding.stamp) <= span
+        };
+        let mut found = self.findings.iter().rev().filter(near);
+        let first = found.next()?;
+        let whole = |finding: &&Finding| finding.rule.scope == Scope::Connection;
+        Some(std::iter::once(first).chain(found).find(whole).unwrap_or(first))
+    }
+
+    /// Whether the other side said something right before the end: then no silence ended.
+    pub fn just_heard(&self) -> bool {
+        let last = *self.last_message.side(self.peer());
+        last.is_some_and(|last| self.at.since(last) <= AT_ONCE)
+    }
+
+    /// Requests that the sender of this GOAWAY had promised to finish and then cut off, and how
+    /// soon after it closed.
+    pub fn cut_off(&self) -> Option<(usize, Duration)> {
+        let goaway = self.goaway?;
+        let history = self.history;
+        let (closed, ..) =
+            history.tcp_end().filter(|(at, by, _)| *by == self.by && !at.before(self.at))?;
+        let promised = |id: u32, by: Side| by != self.by && id <= goaway.last_stream_id;
+        let open = history.open.iter().filter(|stream| {
+            promised(stream.id, stream.by) && stream.described && !stream.answer_ended
+        });
+        let reset = history.resets.iter().filter(|reset| {
+            let later = reset.by == self.by && !reset.stamp.before(self.at);
+            later && promised(reset.stream, reset.opener) && !reset.answer_ended
+        });
+        let count = open.count() + reset.count();
+        (count > 0).then(|| (count, closed.since(self.at)))
     }
 
     /// PINGs of the other side before the end.

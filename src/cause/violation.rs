@@ -125,7 +125,7 @@ fn step(scene: &Scene<'_>, cause: Cause) -> Option<Step> {
 fn offence<'a>(scene: &Scene<'a>) -> Option<&'a Finding> {
     let code = scene.code();
     if code.is_some() && !scene.is_error() {
-        return None;
+        return scene.offence_before();
     }
     let generic = [None, Some(ErrorCode::PROTOCOL_ERROR), Some(ErrorCode::INTERNAL_ERROR)];
     let near: Vec<_> = scene
@@ -145,7 +145,16 @@ fn offence<'a>(scene: &Scene<'a>) -> Option<&'a Finding> {
 fn found(scene: &Scene<'_>, finding: &Finding, cause: Cause) -> Step {
     let exact = scene.code() == Some(finding.rule.code);
     let prompt = scene.at.since(finding.stamp) <= PROMPT;
+    let whole = finding.rule.scope == Scope::Connection;
     let confidence = match (scene.goaway.is_some(), exact, prompt) {
+        // Some close in good order whatever was done to them.
+        (true, ..) if !scene.is_error() => {
+            if whole {
+                0.8
+            } else {
+                0.62
+            }
+        }
         (true, true, true) => 0.96,
         (true, false, true) => 0.9,
         (true, ..) => 0.8,
@@ -233,6 +242,24 @@ mod tests {
             assert_eq!(verdict.rule.map(|rule| rule.id), Some(rule));
             assert!(verdict.offending.is_some());
         }
+    }
+
+    #[test]
+    fn a_breach_answered_in_good_order() {
+        wrong("DATA 0 3", "NO_ERROR").is(Cause::ProtocolViolation, 0.8).blames(Blame::Client);
+        let closed = Talk::opened().served(4.0, 1).c(420.0, "DATA 1 5");
+        let verdict = closed.s(420.6, "GOAWAY 1 NO_ERROR").s(421.0, "FIN");
+        verdict.is(Cause::StreamClosedViolation, 0.6).blames(Blame::Client);
+        // Long after, it is something else.
+        let later = Talk::opened().served(4.0, 1).post(20.0, 3).c(30.0, "WINDOW_UPDATE 3 0");
+        let later = later.c(31.0, "DATA 3 5 END_STREAM").ok(40.0, 3);
+        later.s(9043.0, "GOAWAY 3 NO_ERROR").is(Cause::IdleTimeout, 0.6);
+    }
+
+    #[test]
+    fn a_client_that_leaves_because_of_a_breach_is_not_done() {
+        let talk = Talk::opened().get(4.0, 1).s(20.0, "FRAME 0x1 0x5 1 80").c(20.7, "FIN");
+        talk.is(Cause::CompressionError, 0.7).blames(Blame::Server);
     }
 
     #[test]

@@ -323,7 +323,11 @@ fn ending(scene: &Scene<'_>, verdict: &Verdict, index: Option<usize>) -> Option<
         requests: scene.opened.first,
         newest: scene.goaway.and_then(|goaway| goaway.newest),
         announced: scene.goaway.is_some(),
-        orderly: !scene.is_error() && !scene.aborted,
+        unanswered: scene.unanswered(),
+        offended: scene.offence_before().is_some(),
+        orderly: !scene.is_error()
+            && !scene.aborted
+            && (scene.goaway.is_some() || scene.unanswered() == 0),
         cause: verdict.cause,
         confidence: verdict.confidence,
     })
@@ -386,6 +390,9 @@ fn row(
     let closed_at = history.tcp_end().map(|(stamp, ..)| stamp.at);
     let one_sided = one_sided(history);
     let http2 = speaks_http2(history);
+    let sound = |finding: &Finding| history.is_sound(finding);
+    let findings: Vec<Finding> =
+        history.findings.iter().filter(|finding| sound(finding)).cloned().collect();
     let goaways = history.goaways.iter().zip(judged.goaways);
     ConnectionRow {
         flow: history.flow,
@@ -416,7 +423,7 @@ fn row(
             .collect(),
         end_verdict: judged.end,
         cancellations: judged.cancellations,
-        findings: [&history.findings[..], &copies(&history.notes)].concat(),
+        findings: [&findings[..], &copies(&history.notes)].concat(),
         notes: history.notes.clone(),
         stream_list: Vec::new(),
         answers: history.answers.total().times(),

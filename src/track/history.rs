@@ -8,6 +8,7 @@ use crate::vocab::error_code::ErrorCode;
 use crate::vocab::flow::{FlowEnd, FlowId, HalfNotes, HalfTotals};
 use crate::vocab::frame::{FrameType, Transport};
 use crate::vocab::limits::Hit;
+use crate::vocab::rule;
 use crate::vocab::setting::SettingId;
 use crate::vocab::stream::{StreamCounts, StreamRow};
 use crate::vocab::time::Stamp;
@@ -356,6 +357,15 @@ impl History {
             [fin, rst, notice].into_iter().flatten()
         });
         ends.min_by_key(|(stamp, ..)| stamp.order())
+    }
+
+    /// Whether a finding can be held against its side: of a stream that the other side may have
+    /// opened or kept open in octets that the capture lacks, it cannot.
+    pub fn is_sound(&self, finding: &Finding) -> bool {
+        let of_state = [&rule::IDLE_STREAM_FRAME, &rule::RST_IDLE, &rule::CLOSED_STREAM_FRAME];
+        let rests_on_peer = of_state.into_iter().any(|rule| std::ptr::eq(rule, finding.rule));
+        let lost = |loss: &Loss| loss.frames && loss.by != finding.by;
+        !(rests_on_peer && self.losses.iter().any(lost))
     }
 
     /// Cancels: resets by the request's sender before the answer ended.
