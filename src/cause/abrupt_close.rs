@@ -8,7 +8,7 @@ use crate::vocab::verdict::Step;
 
 use super::explain::Explain;
 use super::scene::{Scene, is_setting, spoken};
-use super::{Detector, client_request_timeout, evidence};
+use super::{Detector, client_request_timeout, evidence, keepalive_ping_timeout};
 
 /// The detector.
 pub const DETECTOR: Detector = Detector {
@@ -41,10 +41,13 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     }
     // After a silence of a setting's length a timer, or a lost peer, is as likely.
     let timed = scene.quiet() >= LONG && is_setting(scene.quiet());
+    let asked = scene.unanswered_pings().any(|ping| scene.at.since(ping.sent) >= LONG);
     let given_up = client_request_timeout::is_round(scene);
     let confidence = match (waiting > 0 || torn, scene.aborted) {
         (true, _) if timed => 0.65,
         // One age of all that waits: a timeout that nothing confirms looks the same.
+        // The kernel of a socket that was closed earlier: the PING says why.
+        (true, true) if asked && keepalive_ping_timeout::is_a_closed_socket(scene) => 0.5,
         (true, _) if scene.by == Side::Client && !torn && given_up => 0.5,
         (true, false) if scene.by == Side::Client && waiting >= 3 && !torn => 0.45,
         (true, _) if scene.by == Side::Client && waiting == 1 && !torn => 0.65,

@@ -34,7 +34,7 @@ const LONG_WAIT: Duration = Duration::from_secs(1);
 
 /// A RST right in answer to octets of the other side, requests waiting: nobody reads them any
 /// more, the socket had been closed before.
-fn is_a_closed_socket(scene: &Scene<'_>) -> bool {
+pub fn is_a_closed_socket(scene: &Scene<'_>) -> bool {
     let heard = *scene.last_octets.side(scene.peer());
     let answers = heard.is_some_and(|heard| scene.at.since(heard) <= Duration::from_millis(20));
     scene.goaway.is_none() && scene.aborted && answers && scene.open_count > 0

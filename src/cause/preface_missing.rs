@@ -76,15 +76,6 @@ mod tests {
     }
 
     #[test]
-    fn less_sure_with_a_hole() {
-        let text = "C> TEXT \"GET / HTTP/1.1\\r\\nhost: a\\r\\n\\r\\n\"";
-        let talk = Talk::default().raw(0.0, "0 SYN").raw(1.0, &format!("1 {text}"));
-        let talk = talk.gap(1.1, 'C', 1).raw(1.2, &format!("1.2 {text}"));
-        let talk = talk.raw(1.3, &format!("1.3 {text}")).raw(1.4, &format!("1.4 {text}"));
-        talk.s(1.6, "SETTINGS\n+ GOAWAY 0 PROTOCOL_ERROR").is_unsure(Cause::PrefaceMissing);
-    }
-
-    #[test]
     fn a_capture_that_began_late_says_nothing() {
         let open = "0 S> SETTINGS ACK\n1 C> PING\n2 S> PING ACK\n3 S> GOAWAY 0 PROTOCOL_ERROR";
         let verdict = Talk::default().raw(0.0, open).told();
