@@ -70,6 +70,8 @@ const AGREED: &[(&str, &str, &str)] = &[
     ("stacks/node-client-timeout-then-client-close", BELOW, "650 ms against answers of 2.5 s"),
     ("stacks/vertx-client-timeout-fixed-guard", BELOW, "800 ms against answers of 2.2 s"),
     ("stacks/vertx-idle-close-after-timeouts", BELOW, "450 ms against answers of 1.1 s"),
+    ("stacks/vertx4512-fixed-guard", BELOW, "4 s against answers of 10 s"),
+    ("stacks/vertx4512-idle", "server_idle_below_answer_time", "3 s against answers of 6 s"),
     ("wires/base/base1", BELOW, "650 ms against answers that never came"),
 ];
 
