@@ -241,7 +241,8 @@ fn death(ending: &Ending, others: &[&Ending]) -> Revision {
         others.len(),
         lost + ending.unanswered
     );
-    let mut revision = revision(ending, Cause::AbruptClose, 0.8, summary, others);
+    let confidence = if others.len() >= 2 { 0.9 } else { 0.8 };
+    let mut revision = revision(ending, Cause::AbruptClose, confidence, summary, others);
     revision.blame = Blame::Server;
     revision
 }
@@ -352,4 +353,71 @@ pub fn apply(verdict: &mut Verdict, revision: &Revision) {
         }
     }
     verdict.chain.sort_by_key(|fact| fact.stamp.order());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Talk;
+    use super::*;
+
+    /// A connection with a request open that is cut off without a word.
+    fn cut(asked: f64, at: f64) -> Talk {
+        Talk::opened().served(5.0, 1).get(asked, 3).s(at, "FIN")
+    }
+
+    #[test]
+    fn many_cut_off_at_once_died_and_were_not_drained() {
+        let two = cut(300.0, 900.0).again(2, 111.0, &cut(410.0, 797.0));
+        let verdict = two.is(Cause::AbruptClose, 0.8);
+        verdict.blames(Blame::Server);
+        let three = two.again(3, 222.0, &cut(120.0, 689.0));
+        three.is(Cause::AbruptClose, 0.9).shows(&["FIN"]);
+        // Nothing was open on any of them: they were let go.
+        let idle = |asked: f64, at: f64| Talk::opened().served(asked, 1).s(at, "FIN");
+        let drained = idle(5.0, 260.0).again(2, 60.0, &idle(50.0, 203.0));
+        let drained = drained.again(3, 90.0, &idle(70.0, 171.0));
+        let cause = drained.told().cause;
+        assert_eq!(cause, Cause::GracefulShutdown);
+    }
+
+    #[test]
+    fn the_neighbours_stand_in_the_chain() {
+        let one = |asked: f64, at: f64| {
+            Talk::opened().served(15.0, 1).get(asked, 3).s(at, "GOAWAY 3 NO_ERROR")
+        };
+        let talk = one(660.0, 871.0).again(2, 30.0, &one(640.0, 846.0));
+        let talk = talk.again(3, 172.0, &one(500.0, 690.0));
+        let board = super::super::tests::judged(&talk.script());
+        let last = board.connections.iter().max_by_key(|row| row.goaways[0].stamp.order());
+        let verdict = &last.unwrap().goaways[0].verdict;
+        assert_eq!(verdict.cause, Cause::GracefulShutdown, "{}", verdict.summary);
+        let at = verdict.chain.last().map(|fact| fact.stamp).unwrap();
+        let neighbours: Vec<_> =
+            verdict.chain.iter().filter(|fact| fact.what == "neighbour").collect();
+        assert!(!neighbours.is_empty(), "{:?}", verdict.chain);
+        assert!(neighbours.iter().all(|fact| fact.stamp.before(at)));
+    }
+
+    #[test]
+    fn young_connections_end_for_what_was_done_on_them() {
+        // A handler that fails 160 ms after each request: the ages agree, and so do the waits.
+        let young = Talk::opened().get(10.0, 1).s(170.0, "GOAWAY 1 NO_ERROR").s(170.4, "FIN");
+        let talk = young.clone().again(2, 2311.0, &young).again(3, 4789.0, &young);
+        let verdict = talk.told();
+        assert_ne!(verdict.cause, Cause::MaxConnectionAge, "{}", verdict.summary);
+        // The same with older ones: what is constant is the time since the request.
+        let old = Talk::opened().get(3010.0, 1).s(3170.0, "GOAWAY 1 NO_ERROR");
+        let talk = old.clone().again(2, 5311.0, &old).again(3, 11_789.0, &old);
+        assert_ne!(talk.told().cause, Cause::MaxConnectionAge);
+    }
+
+    #[test]
+    fn a_rule_broken_right_before_is_the_reason() {
+        let broken = || {
+            let talk = Talk::opened().served(10.0, 1).get(1940.0, 3).c(2000.0, "DATA 0 3");
+            talk.s(2001.0, "GOAWAY 3 NO_ERROR").s(2001.4, "FIN")
+        };
+        let talk = broken().again(2, 3311.0, &broken()).again(3, 7789.0, &broken());
+        talk.is(Cause::ProtocolViolation, 0.8).blames(Blame::Client);
+    }
 }
