@@ -294,7 +294,7 @@ fn a_silent_end_at_the_age_of_the_pairs_timer_is_that_timer() {
     assert_eq!(verdict.cause, Cause::ClientRequestTimeout, "{verdict:?}");
     assert!(verdict.confidence.value() <= 0.85);
     assert_eq!(timer(&board, "client_request_timeout", ConfiguredIn::Client)[0].connections, 2);
-    let board = told("unsettled", &of(2_113));
+    let board = told("unsettled", &of(2_163));
     let verdict = board.connections[1].end_verdict.as_ref().unwrap();
     assert_ne!(verdict.cause, Cause::ClientRequestTimeout, "{verdict:?}");
 }

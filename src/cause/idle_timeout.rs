@@ -103,8 +103,7 @@ fn told(scene: &Scene<'_>, span: Duration, since: Stamp, confidence: Confidence)
         count => format!("without an octet, with {count} requests waiting"),
     };
     let summary = format!("The {by} {} after {} {waiting}.", scene.ending_name(), spoken(span));
-    // Who waits for an answer is the victim; who has not finished asking is none.
-    let blame = if scene.waiting().next().is_some() { Blame::Server } else { Blame::None };
+    let blame = if scene.open_count == 0 { Blame::None } else { Blame::Server };
     let mut step = Step::new(Cause::IdleTimeout, confidence, blame, summary);
     let by_client = [scene.last_message.first, scene.last_octets.first].contains(&Some(since));
     let by = if by_client { Side::Client } else { Side::Server };
