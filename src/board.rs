@@ -23,6 +23,7 @@ pub use crate::vocab::pair::{
 use crate::vocab::process::Process;
 pub use crate::vocab::stream::{AnswerTimes, Grpc, StreamCounts, StreamEnd, StreamRow};
 use crate::vocab::time::{Stamp, Timestamp};
+use crate::vocab::tls::KeyLogFacts;
 use crate::vocab::verdict::{Cancellation, Finding, Implementation, Verdict};
 
 /// The read model of one run.
@@ -30,6 +31,8 @@ use crate::vocab::verdict::{Cancellation, Finding, Implementation, Verdict};
 pub struct Board {
     /// The captures, in the order they were given.
     pub captures: Vec<CaptureFacts>,
+    /// What the TLS key logs were worth, where there are any.
+    pub key_log: Option<KeyLogFacts>,
     /// HTTP/2 connections, TLS connections that offered h2, and flows to an endpoint that serves
     /// HTTP/2 which never became one; ordered by first packet.
     pub connections: Vec<Arc<ConnectionRow>>,

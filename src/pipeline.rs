@@ -8,7 +8,8 @@ pub mod moving;
 mod other;
 pub mod rows;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
+use zeroize::Zeroizing;
 
 use crate::h2::{Interest, Reader, Scratch};
 pub use crate::packet::Decoder;
@@ -19,11 +20,11 @@ use crate::track::history::History;
 use crate::vocab::address::{Both, Endpoint, FlowKey, Half};
 use crate::vocab::flow::{Differing, FlowEnd, FlowId, FlowItem, FlowTotals, HalfNotes, Missing};
 use crate::vocab::frame::{Frame, Signal};
-use crate::vocab::limits::Limits;
+use crate::vocab::limits::{Hit, Limits};
 use crate::vocab::packet::{Packet, Skip};
 use crate::vocab::segment::Segment;
 use crate::vocab::time::Stamp;
-use crate::vocab::tls::{Alert, TlsFacts, TlsSide};
+use crate::vocab::tls::{Alert, KeyLogFacts, TlsFacts, TlsSide};
 
 /// First octets kept of a flow that is not HTTP/2, to tell what it is.
 const FIRST_OCTETS: usize = 512;
@@ -183,16 +184,18 @@ struct Lanes {
     by_flow: FxHashMap<FlowId, Lane>,
     scratch: Scratch,
     keys: KeyLog,
+    /// Flows with records that wait for keys, while the key log grows.
+    waiting: FxHashSet<FlowId>,
     keep_rows: bool,
     /// Flows on which something happened since they were last looked at, where that is asked for.
     touched: Option<Vec<FlowId>>,
 }
 
 impl Pipeline {
-    /// A shard within `limits`. `secrets` are texts of TLS key logs; `keep_rows` keeps a row for
-    /// each stream.
-    pub fn new(limits: &Limits, secrets: &[Vec<u8>], keep_rows: bool) -> Self {
-        let mut keys = KeyLog::new();
+    /// A shard within `limits`. `secrets` are texts of TLS key logs, whole lines each;
+    /// `keep_rows` keeps a row for each stream.
+    pub fn new(limits: &Limits, secrets: &[Zeroizing<Vec<u8>>], keep_rows: bool) -> Self {
+        let mut keys = KeyLog::within(limits);
         for text in secrets {
             keys.add_text(text);
         }
@@ -204,6 +207,7 @@ impl Pipeline {
                 by_flow: FxHashMap::default(),
                 scratch: Scratch::default(),
                 keys,
+                waiting: FxHashSet::default(),
                 keep_rows,
                 touched: None,
             },
@@ -277,9 +281,32 @@ impl Pipeline {
         ignored.clear();
     }
 
-    /// Flows evicted and gaps forced because a limit was reached.
-    pub fn limit_hits(&self) -> (u64, u64) {
-        (self.flows.evicted, self.flows.early_limit_hits)
+    /// Tells that [`Pipeline::add_secrets`] may come: encrypted records are kept for a while.
+    pub fn expect_secrets(&mut self) {
+        self.lanes.keys.set_growing(true);
+    }
+
+    /// Takes further lines of TLS key logs, and opens what has waited for them. Best called before
+    /// the packets captured since: a program logs its keys before it uses them, and what waits
+    /// is given up when its connection ends.
+    pub fn add_secrets(&mut self, text: &[u8], sink: &mut impl Sink) {
+        self.lanes.keys.add_text(text);
+        self.lanes.wake(sink);
+    }
+
+    /// What the key logs were worth so far; `None` where they have no line.
+    pub fn key_log(&self) -> Option<KeyLogFacts> {
+        Some(self.lanes.keys.facts()).filter(|facts| facts.lines > 0 || facts.left_out > 0)
+    }
+
+    /// Limits that were reached, beside those of a connection.
+    pub fn limit_hits(&self) -> impl Iterator<Item = (Hit, u64)> {
+        let hits = [
+            (Hit::Flows, self.flows.evicted),
+            (Hit::EarlyBytes, self.flows.early_limit_hits),
+            (Hit::KeyLog, self.lanes.keys.facts().left_out),
+        ];
+        hits.into_iter().filter(|(_, count)| *count > 0)
     }
 }
 
@@ -331,12 +358,16 @@ impl Lanes {
         lane.note(item, &self.limits);
         let (limits, scratch, keys) = (&self.limits, &mut self.scratch, &self.keys);
         let interest = lane.open(id, item, keys, limits, scratch, self.keep_rows, sink);
+        if keys.is_growing() && lane.session.as_ref().is_some_and(Session::is_waiting) {
+            self.waiting.insert(id);
+        }
         if interest == Interest::Drop && !matches!(item, FlowItem::Closed { .. }) {
             ignored.push(lane.key);
         }
         if matches!(item, FlowItem::Closed { .. })
             && let Some(lane) = self.by_flow.remove(&id)
         {
+            self.waiting.remove(&id);
             let tls = lane.session.and_then(|session| session.facts());
             let notes = lane.notes.map(|notes| *notes).unwrap_or_default();
             match (lane.tracker, lane.other) {
@@ -347,6 +378,27 @@ impl Lanes {
                 (None, Some(other)) => sink.other_flow(OtherFlow { tls, notes, ..*other }),
                 (None, None) => {}
             }
+        }
+    }
+}
+
+impl Lanes {
+    /// Opens what has waited for keys that have come.
+    fn wake(&mut self, sink: &mut impl Sink) {
+        // By number, that is by time: the order of a hash table is nobody's.
+        let mut waiting: Vec<FlowId> = self.waiting.drain().collect();
+        waiting.sort_unstable();
+        for id in waiting {
+            let Some(lane) = self.by_flow.get_mut(&id) else { continue };
+            let Some(mut session) = lane.session.take() else { continue };
+            let (limits, scratch) = (&self.limits, &mut self.scratch);
+            session.wake(&self.keys, &mut |plain| {
+                lane.read(id, &plain, limits, scratch, self.keep_rows, sink);
+            });
+            if session.is_waiting() {
+                self.waiting.insert(id);
+            }
+            lane.session = Some(session);
         }
     }
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 use goawhy::capture::Source;
 use goawhy::h2::{Reader, Scratch};
 use goawhy::packet::Decoder;
+use goawhy::pipeline::{Pipeline, Sink};
 use goawhy::tcp::FlowTable;
 use goawhy::tls::{KeyLog, Kind, Session};
 use goawhy::vocab::address::{Both, Half, Side};
@@ -86,7 +87,7 @@ fn load(name: &str) -> (Vec<Owned>, Vec<u8>) {
         packets.push(Owned { stamp, link, data: data.to_vec(), wire_length });
     }
     let mut text = std::fs::read(home().join(format!("{name}.keys"))).unwrap_or_default();
-    text.extend(source.secrets().concat());
+    source.secrets().iter().for_each(|secrets| text.extend_from_slice(secrets));
     (packets, text)
 }
 
@@ -293,19 +294,88 @@ fn keys_may_come_later_where_the_log_grows() {
     }
 }
 
+/// The packets of frames, in the order in which they come.
+#[derive(Default)]
+struct Listed(Vec<u64>);
+
+impl Sink for Listed {
+    fn frame(&mut self, _: FlowId, frame: &Frame<'_>) {
+        self.0.push(frame.stamp.packet());
+    }
+}
+
+#[test]
+fn what_waited_is_opened_as_soon_as_its_keys_come() {
+    let (packets, text) = load("tls13_aes128gcm");
+    let push = |pipeline: &mut Pipeline, some: &[Owned], listed: &mut Listed| {
+        for Owned { stamp, link, data, wire_length } in some {
+            let (stamp, link, wire_length) = (*stamp, *link, *wire_length);
+            let packet = Packet { stamp, link, data, wire_length, fcs_length: 0 };
+            pipeline.push(&packet, listed).unwrap();
+        }
+    };
+    let limits = Limits::default();
+    let mut whole = Listed::default();
+    let mut pipeline = Pipeline::new(&limits, &[text.clone().into()], false);
+    let due: Vec<usize> = packets
+        .iter()
+        .map(|packet| {
+            push(&mut pipeline, std::slice::from_ref(packet), &mut whole);
+            whole.0.len()
+        })
+        .collect();
+    assert!(whole.0.len() > 20);
+    for late in 0..packets.len() - 6 {
+        let mut listed = Listed::default();
+        let mut pipeline = Pipeline::new(&limits, &[], false);
+        pipeline.expect_secrets();
+        let (before, after) = packets.split_at(late);
+        push(&mut pipeline, before, &mut listed);
+        assert!(listed.0.is_empty());
+        // Half of the keys are of no use yet.
+        let (first, rest) = text.split_at(text.iter().position(|o| *o == b'\n').unwrap() + 1);
+        pipeline.add_secrets(first, &mut listed);
+        pipeline.add_secrets(rest, &mut listed);
+        let due = late.checked_sub(1).map_or(0, |last| due[last]);
+        assert_eq!(listed.0.len(), due, "late {late}");
+        push(&mut pipeline, after, &mut listed);
+        let sorted = |listed: &Listed| {
+            let mut all = listed.0.clone();
+            all.sort_unstable();
+            all
+        };
+        assert_eq!(sorted(&listed), sorted(&whole), "late {late}");
+    }
+}
+
+#[test]
+fn of_several_keys_for_a_connection_the_right_one_is_found() {
+    for name in ["tls13_0rtt", "tls12_cbc_sha256", "tls13_hrr"] {
+        let (packets, text) = load(name);
+        let whole = run(&packets, log_of(&text));
+        let wrong = wrong(&text);
+        for several in [[wrong.as_bytes(), &text].concat(), [&text, wrong.as_bytes()].concat()] {
+            let outcome = run(&packets, log_of(&several));
+            assert_eq!(outcome.frames, whole.frames, "{name}");
+            assert!(outcome.facts.iter().all(|facts| facts.why_not.is_none()), "{name}");
+        }
+    }
+}
+
+/// The same key log, each secret with another last digit.
+fn wrong(text: &[u8]) -> String {
+    let line = |line: &str| {
+        let other = if line.ends_with('0') { "1" } else { "0" };
+        format!("{}{other}\n", &line[..line.len().saturating_sub(1)])
+    };
+    std::str::from_utf8(text).unwrap().lines().map(line).collect()
+}
+
 #[test]
 fn wrong_keys_give_nothing() {
     for name in ["tls13_aes128gcm", "tls12_cbc_sha256", "tls13_mid", "tls13_0rtt"] {
         let (packets, text) = load(name);
-        let wrong: String = String::from_utf8(text)
-            .unwrap()
-            .lines()
-            .map(|line| {
-                let other = if line.ends_with('0') { "1" } else { "0" };
-                format!("{}{other}\n", &line[..line.len().saturating_sub(1)])
-            })
-            .collect();
-        let keys = log_of(wrong.as_bytes());
+        let keys = log_of(wrong(&text).as_bytes());
         assert!(!keys.is_empty());
         let outcome = run(&packets, keys);
         assert!(outcome.frames.is_empty(), "{name}");

@@ -2,9 +2,12 @@
 
 use std::io::{self, ErrorKind, Read};
 
+use zeroize::Zeroizing;
+
 /// A window onto a stream: always contiguous, so that a record in it can be borrowed whole.
 pub(super) struct Buffer {
-    memory: Vec<u8>,
+    /// Wiped when dropped: captures may hold the secrets of their connections.
+    memory: Zeroizing<Vec<u8>>,
     /// First octet not yet used; `start <= end`.
     start: usize,
     /// End of what was read; `end <= memory.len()`.
@@ -14,7 +17,7 @@ pub(super) struct Buffer {
 impl Buffer {
     /// A buffer of `octets`; it grows only by [`Buffer::fill`].
     pub(super) fn with_size(octets: usize) -> Self {
-        Self { memory: vec![0; octets], start: 0, end: 0 }
+        Self { memory: Zeroizing::new(vec![0; octets]), start: 0, end: 0 }
     }
 
     /// What was read and not consumed.
@@ -37,7 +40,10 @@ impl Buffer {
             self.start = 0;
         }
         if self.end == self.memory.len() && self.end < wanted {
-            self.memory.resize(wanted.min(self.end.saturating_mul(2)), 0);
+            let mut larger = Zeroizing::new(vec![0; wanted.min(self.end.saturating_mul(2))]);
+            let begun = larger.iter_mut().zip(self.memory.iter());
+            begun.for_each(|(to, from)| *to = *from);
+            self.memory = larger;
         }
         loop {
             let space = self.memory.get_mut(self.end..).unwrap_or_default();

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use zeroize::Zeroizing;
+
 use super::buffer::Buffer;
 use super::input::{self, Input};
 use super::pcap::Pcap;
@@ -131,7 +133,7 @@ impl Reader {
 
     /// TLS key logs found since the last call.
     #[inline]
-    pub(super) fn take_secrets(&mut self) -> Vec<Vec<u8>> {
+    pub(super) fn take_secrets(&mut self) -> Vec<Zeroizing<Vec<u8>>> {
         match &mut self.format {
             Format::Pcap(_) => Vec::new(),
             Format::Pcapng(pcapng) => pcapng.take_secrets(),

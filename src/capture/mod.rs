@@ -18,6 +18,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::path::PathBuf;
 
+use zeroize::Zeroizing;
+
 use self::file::Reader;
 use crate::error::Error;
 use crate::vocab::capture::{CaptureFacts, Damage};
@@ -33,7 +35,7 @@ pub struct Source {
     /// The slot whose packet was given out last.
     current: Option<usize>,
     /// TLS key logs found so far.
-    secrets: Vec<Vec<u8>>,
+    secrets: Vec<Zeroizing<Vec<u8>>>,
     /// Octets of `secrets`; at most [`SECRETS_MAX`].
     secrets_octets: usize,
 }
@@ -128,7 +130,7 @@ impl Source {
 
     /// TLS key logs (SSLKEYLOGFILE text) that Decryption Secrets Blocks held so far, in order of
     /// reading. Grows while packets are read: compare its length. What exceeds 16 MiB is left out.
-    pub fn secrets(&self) -> &[Vec<u8>] {
+    pub fn secrets(&self) -> &[Zeroizing<Vec<u8>>] {
         &self.secrets
     }
 
@@ -223,7 +225,7 @@ impl Source {
     }
 
     #[inline]
-    fn keep(&mut self, found: Vec<Vec<u8>>) {
+    fn keep(&mut self, found: Vec<Zeroizing<Vec<u8>>>) {
         for secret in found {
             let octets = self.secrets_octets.saturating_add(secret.len());
             if octets <= SECRETS_MAX {
@@ -405,7 +407,8 @@ mod tests {
         let one = folder.file("1", &file(b"CLIENT_RANDOM 1"));
         let mut source = Source::open(std::slice::from_ref(&one)).unwrap();
         assert!(source.next().is_some());
-        assert_eq!(source.secrets(), [b"CLIENT_RANDOM 1"]);
+        assert_eq!(source.secrets()[0][..], *b"CLIENT_RANDOM 1");
+        assert_eq!(source.secrets().len(), 1);
         assert!(source.next().is_none());
         assert_eq!(source.secrets().len(), 2);
         let two = folder.file("2", &file(b"CLIENT_RANDOM 22"));

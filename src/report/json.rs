@@ -95,6 +95,7 @@ impl Serialize for View<'_, Board> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("schema", &SCHEMA)?;
         map.serialize_entry("captures", &shape.view(board.captures.as_slice()))?;
+        map.serialize_entry("key_log", &board.key_log)?;
         map.serialize_entry("connections", &Connections { board, shape })?;
         map.serialize_entry("inferred_timeouts", &board.inferred_timeouts)?;
         map.serialize_entry("server_answers", &board.server_answers)?;

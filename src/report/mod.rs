@@ -93,6 +93,7 @@ fn hit_meaning(hit: Hit) -> &'static str {
         Hit::Goaways => "more GOAWAYs than are remembered",
         Hit::Pings => "more pings than are remembered",
         Hit::Findings => "more broken rules than are told",
+        Hit::KeyLog => "more TLS keys than are kept; some connections may stay encrypted",
         Hit::Fragments => "more IP fragments waiting than are kept",
     }
 }

@@ -17,6 +17,7 @@ use crate::vocab::limits::Hit;
 use crate::vocab::packet::Skip;
 use crate::vocab::rule;
 use crate::vocab::time::{Stamp, Timestamp};
+use crate::vocab::tls::KeyLogFacts;
 use crate::vocab::verdict::{
     Alternative, Cancellation, ConfiguredIn, Evidence, Finding, Implementation, LateAnswer,
     Timeout, Verdict,
@@ -289,6 +290,7 @@ pub(super) fn trouble() -> Board {
     Board {
         captures: vec![damaged, facts()],
         connections: vec![Arc::new(row)],
+        key_log: Some(KeyLogFacts { connections: 2, lines: 11, useless_lines: 1, left_out: 0 }),
         other_flows: 3,
         inferred_timeouts: vec![InferredTimeout {
             kind: Cause::IdleTimeout.into(),

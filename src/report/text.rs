@@ -136,6 +136,10 @@ impl<W: Write> Report<'_, W> {
             let more = self.board.captures.len().saturating_sub(CAPTURES_SHOWN);
             self.page.paragraph(0, Ink::Plain, &format!("(+{more} captures)"));
         }
+        if let Some(keys) = self.board.key_log.filter(|keys| keys.useless_lines > 0) {
+            let lines = format!("{} of {} lines are of no use", keys.useless_lines, keys.lines);
+            self.page.labelled("TLS key log", &lines);
+        }
         for (hit, times) in &self.board.hits {
             self.page.labelled("limit", &format!("{} ({times} ×)", hit_meaning(*hit)));
         }

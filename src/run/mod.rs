@@ -5,6 +5,6 @@ mod detail;
 pub mod offline;
 mod progress;
 mod publish;
-mod secrets;
+pub mod secrets;
 mod shard;
 pub mod watch;

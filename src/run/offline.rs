@@ -71,23 +71,28 @@ pub fn report(job: &Job) -> Result<Board, Error> {
     });
     let captures = read?;
     let mut rows = Rows::default();
-    let (mut evicted, mut early) = (0, 0);
+    let mut hits = BTreeMap::new();
+    let mut key_log = None;
     for shard in shards {
-        let hits = shard.pipeline.limit_hits();
-        (evicted, early) = (evicted + hits.0, early + hits.1);
+        for (hit, count) in shard.pipeline.limit_hits() {
+            let all: &mut u64 = hits.entry(hit).or_default();
+            // Every shard has the same key logs.
+            *all = if hit == Hit::KeyLog { count } else { *all + count };
+        }
+        key_log = shard.pipeline.key_log();
         rows.merge(shard.sink);
     }
     let mut board = rows.into_board();
     board.captures = captures;
-    let hits = [(Hit::Flows, evicted), (Hit::EarlyBytes, early)];
-    for (hit, count) in hits.into_iter().filter(|(_, count)| *count > 0) {
+    board.key_log = key_log;
+    for (hit, count) in hits {
         *board.hits.entry(hit).or_default() += count;
     }
     Ok(board)
 }
 
-fn shards(job: &Job, secrets: &[Vec<u8>]) -> Vec<Shard<Rows>> {
-    let count = shard::count(&job.limits, secrets.iter().map(Vec::len).sum());
+fn shards(job: &Job, secrets: &[secrets::Lines]) -> Vec<Shard<Rows>> {
+    let count = shard::count(&job.limits, secrets.iter().map(|text| text.len()).sum());
     let limits = job.limits.shared_by(count);
     let shard = |place: usize| {
         let mut pipeline = Pipeline::new(&limits, secrets, job.streams);

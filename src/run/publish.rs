@@ -7,7 +7,6 @@ use crate::board::snapshot::{Progress, Rates, Snapshot, State};
 use crate::pipeline::Pipeline;
 use crate::pipeline::moving::Moving;
 use crate::vocab::capture::CaptureFacts;
-use crate::vocab::limits::Hit;
 
 /// The latest snapshot, shared by who makes it and who draws it.
 #[derive(Debug, Default)]
@@ -58,9 +57,8 @@ impl Publisher {
         let ended = now.state == State::Ended;
         rows.look(pipeline, if ended { usize::MAX } else { ROWS_AT_ONCE });
         let mut board = rows.board();
-        let (evicted, early) = pipeline.limit_hits();
-        let hits = [(Hit::Flows, evicted), (Hit::EarlyBytes, early)];
-        board.hits.extend(hits.into_iter().filter(|(_, count)| *count > 0));
+        board.hits.extend(pipeline.limit_hits());
+        board.key_log = pipeline.key_log();
         let octets = now.captures.iter().map(|facts| facts.bytes).fold(0, u64::saturating_add);
         self.measure(begun, now.progress.packets, octets);
         let latest = now.captures.iter().filter_map(|facts| facts.last_packet_at).max();

@@ -128,6 +128,18 @@ impl Connection {
         }
     }
 
+    /// Opens what has waited for keys that the log has now.
+    pub fn wake(&mut self, keys: &KeyLog, deliver: &mut impl FnMut(FlowItem<'_>)) {
+        for half in [Half::A, Half::B] {
+            self.flush(half, false, keys, deliver);
+        }
+    }
+
+    /// Whether records wait for a hello or for keys.
+    pub fn is_waiting(&self) -> bool {
+        !self.halves.first.waiting.is_empty() || !self.halves.second.waiting.is_empty()
+    }
+
     /// No more octets come of a half.
     pub fn end(&mut self, half: Half, keys: &KeyLog, deliver: &mut impl FnMut(FlowItem<'_>)) {
         self.flush(half, true, keys, deliver);
@@ -228,9 +240,7 @@ impl Connection {
             Some(Side::Server) => self.hellos.gone.second |= self.facts.version.is_none(),
             None => {}
         }
-        if self.halves.half(half).ladder.is_none() {
-            self.flush(half, false, keys, deliver);
-        }
+        self.flush(half, false, keys, deliver);
         let direction = self.halves.half_mut(half);
         if direction.ladder.is_none() && direction.why.is_none() {
             if direction.wait(Waiting::Record { head, place, body: body.to_vec() }) {
@@ -259,10 +269,7 @@ impl Connection {
                 ladder.lose(1);
                 None
             }
-            None => {
-                direction.missed = direction.missed.saturating_add(1);
-                None
-            }
+            None => None,
         };
         self.scratch = scratch;
         let Some(hit) = hit else {
@@ -294,6 +301,7 @@ impl Connection {
                 direction.ladder = None;
                 direction.why = None;
                 direction.missed = 0;
+                direction.looked_at = None;
                 self.flush(half, false, keys, deliver);
             }
             _ => {}
@@ -308,6 +316,9 @@ impl Connection {
         }
         let direction = self.halves.half_mut(half);
         direction.last_unread = body_length(head);
+        if direction.ladder.as_ref().is_none_or(|ladder| !ladder.is_proved()) {
+            direction.missed = direction.missed.saturating_add(1);
+        }
         if direction.plain_end > 0 {
             let stamp = place.stamp;
             direction.loss.get_or_insert(super::direction::Loss { stamp, exact: None });
@@ -513,24 +524,24 @@ impl Connection {
         deliver: &mut impl FnMut(FlowItem<'_>),
     ) {
         let direction = self.halves.half(half);
-        if direction.ladder.is_some() || direction.looked_at == Some(keys.generation()) {
+        let proved = direction.ladder.as_ref().is_some_and(Ladder::is_proved);
+        if proved || direction.looked_at == Some(keys.generation()) {
             return;
         }
         if direction.waiting.is_empty() && last {
             return;
         }
-        match self.find_keys(half, last, keys) {
-            None => return,
-            Some(Ok(ladder)) => {
-                let direction = self.halves.half_mut(half);
+        let Some(found) = self.find_keys(half, last, keys) else { return };
+        let direction = self.halves.half_mut(half);
+        direction.looked_at = Some(keys.generation());
+        match found {
+            Ok(ladder) => {
                 direction.ladder = Some(ladder);
                 direction.why = None;
             }
-            Some(Err(why)) => {
-                let direction = self.halves.half_mut(half);
-                direction.why = Some(why);
-                direction.looked_at = Some(keys.generation());
-            }
+            // Keys that proved nothing so far are better than none.
+            Err(_) if direction.ladder.is_some() => {}
+            Err(why) => direction.why = Some(why),
         }
         for waiting in self.halves.half_mut(half).take_waiting() {
             match waiting {
@@ -548,7 +559,8 @@ impl Connection {
     fn is_dark(&self, half: Half, keys: &KeyLog) -> bool {
         let direction = self.halves.half(half);
         match &direction.ladder {
-            Some(ladder) => ladder.is_hopeless(),
+            Some(ladder) if ladder.is_proved() => ladder.is_hopeless(),
+            Some(ladder) => ladder.is_hopeless() && direction.looked_at == Some(keys.generation()),
             None => {
                 let protected = direction.why.is_some();
                 protected && !keys.is_growing() && direction.looked_at == Some(keys.generation())

@@ -2,7 +2,7 @@
 
 use super::cipher::suite;
 use super::connection::Connection;
-use super::keylog::{Entry, KeyLog};
+use super::keylog::{Entry, KeyLog, Label};
 use super::ladder::{Ladder, Rung, tls13_rungs};
 use super::why::Why;
 use crate::vocab::address::{Half, Side};
@@ -52,15 +52,13 @@ impl Connection {
         };
         let Some(role) = self.role(half) else { return Some(Err(Why::NoHandshake)) };
         let slack = if self.facts.joined_midway { BEFORE.max(missed) } else { missed };
-        let rungs = self.rungs(entry, random, role);
-        if rungs.is_empty() && keys.is_growing() && !last {
+        let ladder = Ladder::new(self.rungs(entry, random, role), slack);
+        // Programs log the keys of the handshake first.
+        if !ladder.has_application() && keys.is_growing() && !last {
             return None;
         }
-        Some(if rungs.is_empty() {
-            Err(self.why_no_rungs(entry, role))
-        } else {
-            Ok(Ladder::new(rungs, slack))
-        })
+        let is_empty = ladder.is_hopeless();
+        Some(if is_empty { Err(self.why_no_rungs(entry, role)) } else { Ok(ladder) })
     }
 
     /// No client random: every key of a small log is tried.
@@ -95,10 +93,11 @@ impl Connection {
             Some(TlsVersion::TLS13) => tls13_rungs(entry, random, role, cipher),
             None if entry.is_tls13() => tls13_rungs(entry, random, role, cipher),
             Some(TlsVersion::TLS12) => {
-                let parts = (&entry.master, cipher, &self.hellos.server_random);
-                let (Some(master), Some(cipher), Some(server)) = parts else { return Vec::new() };
+                let parts = (cipher, &self.hellos.server_random);
+                let (Some(cipher), Some(server)) = parts else { return Vec::new() };
                 let etm = self.hellos.encrypt_then_mac;
-                Rung::tls12(master, cipher, random, server, etm, role).into_iter().collect()
+                let rung = |master| Rung::tls12(master, cipher, random, server, etm, role);
+                entry.of(Label::Master).filter_map(rung).collect()
             }
             _ => Vec::new(),
         }
@@ -106,9 +105,9 @@ impl Connection {
 
     fn why_no_rungs(&self, entry: &Entry, role: Side) -> Why {
         match self.facts.version {
-            Some(TlsVersion::TLS12) if entry.master.is_none() => Why::NoKeys,
+            Some(TlsVersion::TLS12) if !entry.has(Label::Master) => Why::NoKeys,
             Some(TlsVersion::TLS12) => Why::WrongKeys,
-            _ if !entry.is_tls13() && entry.master.is_some() => match self.facts.version {
+            _ if !entry.is_tls13() && entry.has(Label::Master) => match self.facts.version {
                 None => Why::NoServerHello,
                 _ => Why::NoKeys,
             },

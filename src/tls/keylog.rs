@@ -5,73 +5,160 @@ use std::fmt;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// Connections whose secrets are kept: some 100 MB.
-const ENTRIES_MAX: usize = 1 << 18;
+use crate::vocab::limits::Limits;
+use crate::vocab::tls::KeyLogFacts;
 
 /// Longest secret: TLS 1.2 master secrets and SHA-384 traffic secrets.
 const SECRET_MAX: usize = 48;
 
 /// Secrets of a key log. Wiped when dropped; shows none of them when debugged.
-#[derive(Default)]
 pub struct KeyLog {
-    entries: BTreeMap<[u8; 32], Box<Entry>>,
-    skipped_lines: u64,
-    left_out: u64,
+    entries: BTreeMap<[u8; 32], Entry>,
+    facts: KeyLogFacts,
+    /// [`Limits::key_log_connections`].
+    connections_max: usize,
+    /// [`Limits::key_log_secrets`].
+    secrets_max: usize,
+    /// What is left of [`Limits::key_log_bytes`].
+    room: usize,
     /// Counts additions, so that a session sees whether a second look is worth it.
     generation: u64,
     growing: bool,
 }
 
 /// A secret that is wiped when dropped.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub(super) struct Secret {
     octets: [u8; SECRET_MAX],
     length: usize,
 }
 
-/// The secrets of one connection.
+/// What a secret is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Label {
+    /// TLS 1.2.
+    #[default]
+    Master,
+    ClientEarly,
+    ClientHandshake,
+    ClientApplication,
+    ServerHandshake,
+    ServerApplication,
+}
+
+/// The secrets of one connection: of a label there may be several, where programs share a log or
+/// one was damaged and written again. Authentication tags decide which is right.
 #[derive(Default)]
 pub(super) struct Entry {
-    /// TLS 1.2.
-    pub master: Option<Secret>,
-    /// TLS 1.3, in the order in which they come into use.
-    pub client_early: Option<Secret>,
-    pub client_handshake: Option<Secret>,
-    pub client_application: Option<Secret>,
-    pub server_handshake: Option<Secret>,
-    pub server_application: Option<Secret>,
+    secrets: Vec<Labelled>,
+}
+
+/// A secret and what it is for.
+#[derive(Clone)]
+struct Labelled(Label, Secret);
+
+impl Zeroize for Labelled {
+    fn zeroize(&mut self) {
+        self.1.zeroize();
+    }
+}
+
+/// What became of a secret that was added.
+#[derive(PartialEq, Eq)]
+enum Added {
+    Kept,
+    Known,
+    /// Instead of another one of its label.
+    Replaced,
 }
 
 impl Entry {
+    /// The secrets of a label, in the order of the log.
+    pub fn of(&self, label: Label) -> impl Iterator<Item = &Secret> {
+        self.secrets.iter().filter(move |of| of.0 == label).map(|of| &of.1)
+    }
+
+    /// Whether there is any of a label.
+    pub fn has(&self, label: Label) -> bool {
+        self.of(label).next().is_some()
+    }
+
     /// Whether these are secrets of TLS 1.3.
     pub fn is_tls13(&self) -> bool {
-        self.client_early.is_some()
-            || self.client_handshake.is_some()
-            || self.client_application.is_some()
-            || self.server_handshake.is_some()
-            || self.server_application.is_some()
+        self.secrets.iter().any(|of| of.0 != Label::Master)
+    }
+
+    fn add(&mut self, label: Label, secret: Secret, most: usize) -> Added {
+        if self.of(label).any(|known| *known == secret) {
+            return Added::Known;
+        }
+        if self.of(label).count() >= most.max(1) {
+            // The latest is the likeliest.
+            if let Some(last) = self.secrets.iter_mut().rfind(|of| of.0 == label) {
+                last.1 = secret;
+            }
+            return Added::Replaced;
+        }
+        if self.secrets.len() == self.secrets.capacity() {
+            // By hand: a vector that grows by itself leaves a copy of its secrets behind.
+            let mut larger = Vec::with_capacity(self.secrets.len() + ENTRY_GROWTH);
+            larger.extend_from_slice(&self.secrets);
+            self.secrets.zeroize();
+            self.secrets = larger;
+        }
+        self.secrets.push(Labelled(label, secret));
+        Added::Kept
+    }
+}
+
+/// Secrets for which room is made at once: those of a TLS 1.3 connection.
+const ENTRY_GROWTH: usize = 5;
+
+impl Default for KeyLog {
+    fn default() -> Self {
+        Self::within(&Limits::default())
     }
 }
 
 impl KeyLog {
-    /// An empty log.
+    /// An empty log within the usual limits.
     pub fn new() -> Self {
         Self::default()
     }
 
+    /// An empty log.
+    pub fn within(limits: &Limits) -> Self {
+        Self {
+            entries: BTreeMap::new(),
+            facts: KeyLogFacts::default(),
+            connections_max: limits.key_log_connections,
+            secrets_max: limits.key_log_secrets,
+            room: limits.key_log_bytes,
+            generation: 0,
+            growing: false,
+        }
+    }
+
     /// Takes the text of a key log, or further lines of one. Each call takes whole lines: where a
-    /// log is followed as it grows, keep back what stands behind its last line end. A line that
-    /// gives another secret for the same connection and label replaces the earlier one.
+    /// log is followed as it grows, keep back what stands behind its last line end. Where a line
+    /// gives another secret for the same connection and label, both are kept and tried.
     pub fn add_text(&mut self, octets: &[u8]) {
+        let Some(room) = self.room.checked_sub(octets.len()) else {
+            self.facts.left_out += 1;
+            return;
+        };
+        self.room = room;
         for line in octets.split(|octet| matches!(octet, b'\n' | b'\r')) {
             let line = line.trim_ascii();
             if line.is_empty() || line.starts_with(b"#") {
                 continue;
             }
+            self.facts.lines += 1;
             if self.add_line(line).is_none() {
-                self.skipped_lines += 1;
+                self.facts.useless_lines += 1;
             }
         }
+        self.facts.connections = self.entries.len() as u64;
         self.generation += 1;
     }
 
@@ -82,14 +169,9 @@ impl KeyLog {
         self.generation += 1;
     }
 
-    /// Lines that could not be read: garbage, cut short.
-    pub fn skipped_lines(&self) -> u64 {
-        self.skipped_lines
-    }
-
-    /// Connections left out because the log is too large.
-    pub fn left_out(&self) -> u64 {
-        self.left_out
+    /// What was read so far.
+    pub fn facts(&self) -> KeyLogFacts {
+        self.facts
     }
 
     /// Connections with secrets.
@@ -102,33 +184,34 @@ impl KeyLog {
         self.entries.is_empty()
     }
 
+    /// Whether more lines may come.
+    pub fn is_growing(&self) -> bool {
+        self.growing
+    }
+
     pub(super) fn generation(&self) -> u64 {
         self.generation
     }
 
-    pub(super) fn is_growing(&self) -> bool {
-        self.growing
-    }
-
     pub(super) fn find(&self, client_random: &[u8; 32]) -> Option<&Entry> {
-        self.entries.get(client_random).map(|entry| &**entry)
+        self.entries.get(client_random)
     }
 
     /// All connections, in the order of their client randoms.
     pub(super) fn entries(&self) -> impl Iterator<Item = (&[u8; 32], &Entry)> {
-        self.entries.iter().map(|(random, entry)| (random, &**entry))
+        self.entries.iter()
     }
 
     fn add_line(&mut self, line: &[u8]) -> Option<()> {
         let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
         let (label, random, secret) = (words.next()?, words.next()?, words.next()?);
-        let place = match label {
-            b"CLIENT_RANDOM" => place::MASTER,
-            b"CLIENT_EARLY_TRAFFIC_SECRET" => place::CLIENT_EARLY,
-            b"CLIENT_HANDSHAKE_TRAFFIC_SECRET" => place::CLIENT_HANDSHAKE,
-            b"CLIENT_TRAFFIC_SECRET_0" => place::CLIENT_APPLICATION,
-            b"SERVER_HANDSHAKE_TRAFFIC_SECRET" => place::SERVER_HANDSHAKE,
-            b"SERVER_TRAFFIC_SECRET_0" => place::SERVER_APPLICATION,
+        let label = match label {
+            b"CLIENT_RANDOM" => Label::Master,
+            b"CLIENT_EARLY_TRAFFIC_SECRET" => Label::ClientEarly,
+            b"CLIENT_HANDSHAKE_TRAFFIC_SECRET" => Label::ClientHandshake,
+            b"CLIENT_TRAFFIC_SECRET_0" => Label::ClientApplication,
+            b"SERVER_HANDSHAKE_TRAFFIC_SECRET" => Label::ServerHandshake,
+            b"SERVER_TRAFFIC_SECRET_0" => Label::ServerApplication,
             // Well-formed, and of no use here.
             b"EXPORTER_SECRET"
             | b"EARLY_EXPORTER_SECRET"
@@ -143,40 +226,24 @@ impl KeyLog {
             return None;
         }
         let random: [u8; 32] = decode::<32>(random)?.try_into().ok()?;
+        // Some programs write this where they do not know it: it names no connection.
+        if random == [0; 32] {
+            return None;
+        }
         let secret = Secret::from_hex(secret)?;
-        let fits = if place == place::MASTER { &[48][..] } else { &[32, 48][..] };
+        let fits = if label == Label::Master { &[48][..] } else { &[32, 48][..] };
         if !fits.contains(&secret.length) {
             return None;
         }
-        if self.entries.len() >= ENTRIES_MAX && !self.entries.contains_key(&random) {
-            self.left_out += 1;
+        if self.entries.len() >= self.connections_max && !self.entries.contains_key(&random) {
+            self.facts.left_out += 1;
             return Some(());
         }
-        self.entries.entry(random).or_default().set(place, secret);
+        let entry = self.entries.entry(random).or_default();
+        if entry.add(label, secret, self.secrets_max) == Added::Replaced {
+            self.facts.left_out += 1;
+        }
         Some(())
-    }
-}
-
-mod place {
-    pub const MASTER: usize = 0;
-    pub const CLIENT_EARLY: usize = 1;
-    pub const CLIENT_HANDSHAKE: usize = 2;
-    pub const CLIENT_APPLICATION: usize = 3;
-    pub const SERVER_HANDSHAKE: usize = 4;
-    pub const SERVER_APPLICATION: usize = 5;
-}
-
-impl Entry {
-    fn set(&mut self, place: usize, secret: Secret) {
-        let slot = match place {
-            place::MASTER => &mut self.master,
-            place::CLIENT_EARLY => &mut self.client_early,
-            place::CLIENT_HANDSHAKE => &mut self.client_handshake,
-            place::CLIENT_APPLICATION => &mut self.client_application,
-            place::SERVER_HANDSHAKE => &mut self.server_handshake,
-            _ => &mut self.server_application,
-        };
-        *slot = Some(secret);
     }
 }
 
@@ -223,7 +290,7 @@ impl fmt::Debug for KeyLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyLog")
             .field("connections", &self.entries.len())
-            .field("skipped_lines", &self.skipped_lines)
+            .field("useless_lines", &self.facts.useless_lines)
             .finish_non_exhaustive()
     }
 }
@@ -277,19 +344,19 @@ mod tests {
         for (secret, (label, length)) in (1..).zip(labels) {
             log.add_text(line(label, 9, secret, length).as_bytes());
         }
-        assert_eq!((log.len(), log.skipped_lines()), (1, 0));
+        assert_eq!((log.len(), log.facts().useless_lines), (1, 0));
         let entry = log.find(&[9; 32]).unwrap();
         assert!(entry.is_tls13());
-        let secrets = [
-            &entry.master,
-            &entry.client_early,
-            &entry.client_handshake,
-            &entry.client_application,
-            &entry.server_handshake,
-            &entry.server_application,
+        let places = [
+            Label::Master,
+            Label::ClientEarly,
+            Label::ClientHandshake,
+            Label::ClientApplication,
+            Label::ServerHandshake,
+            Label::ServerApplication,
         ];
-        for ((first, (_, length)), secret) in (1u8..).zip(labels).zip(secrets) {
-            assert_eq!(secret.as_ref().unwrap().octets(), vec![first; length]);
+        for ((first, (_, length)), place) in (1u8..).zip(labels).zip(places) {
+            assert_eq!(entry.of(place).next().unwrap().octets(), vec![first; length]);
         }
     }
 
@@ -297,14 +364,16 @@ mod tests {
     fn line_ends_comments_and_garbage_do_no_harm() {
         let good = line("CLIENT_RANDOM", 1, 2, 48);
         let text = format!(
-            "# a comment\r\n\r\n{good}\r\ngarbage\nCLIENT_RANDOM zz 00\n{} 00\n\u{fe}\n  {}\t\n",
+            "# a comment\r\n\r\n{good}\r\ngarbage\nCLIENT_RANDOM zz 00\n{} 00\n\u{fe}\n  {}\t\n{}",
             line("CLIENT_RANDOM", 3, 4, 48),
             line("CLIENT_TRAFFIC_SECRET_0", 5, 6, 32),
+            line("CLIENT_RANDOM", 0, 7, 48),
         );
         let mut log = KeyLog::new();
         log.add_text(text.as_bytes());
         log.add_text(b"\xff\xfe\0\0");
-        assert_eq!((log.len(), log.skipped_lines()), (2, 5));
+        let facts = KeyLogFacts { connections: 2, lines: 8, useless_lines: 6, left_out: 0 };
+        assert_eq!(log.facts(), facts);
     }
 
     #[test]
@@ -314,7 +383,7 @@ mod tests {
             let mut log = KeyLog::new();
             log.add_text(&good.as_bytes()[..end]);
             assert!(log.is_empty(), "{end}");
-            assert_eq!(log.skipped_lines(), 1);
+            assert_eq!(log.facts().useless_lines, 1);
             // The rest of the log is of use all the same, and so is the line when it is whole.
             log.add_text(good.as_bytes());
             assert_eq!(log.len(), 1);
@@ -322,11 +391,35 @@ mod tests {
     }
 
     #[test]
+    fn of_several_secrets_none_is_forgotten_up_to_a_bound() {
+        let limits = Limits { key_log_connections: 2, key_log_secrets: 3, ..Limits::default() };
+        let mut log = KeyLog::within(&limits);
+        for secret in [1, 2, 1, 3, 2] {
+            log.add_text(line("CLIENT_RANDOM", 9, secret, 48).as_bytes());
+        }
+        let firsts = |log: &KeyLog| -> Vec<u8> {
+            let entry = log.find(&[9; 32]).unwrap();
+            entry.of(Label::Master).map(|secret| secret.octets()[0]).collect()
+        };
+        assert_eq!((firsts(&log), log.facts().left_out), (vec![1, 2, 3], 0));
+        log.add_text(line("CLIENT_RANDOM", 9, 4, 48).as_bytes());
+        assert_eq!((firsts(&log), log.facts().left_out), (vec![1, 2, 4], 1));
+        log.add_text(line("CLIENT_RANDOM", 8, 1, 48).as_bytes());
+        log.add_text(line("CLIENT_RANDOM", 7, 1, 48).as_bytes());
+        assert_eq!((log.len(), log.facts().left_out), (2, 2));
+        let text = line("CLIENT_RANDOM", 9, 1, 48);
+        let mut log = KeyLog::within(&Limits { key_log_bytes: text.len(), ..Limits::default() });
+        log.add_text(text.as_bytes());
+        log.add_text(text.as_bytes());
+        assert_eq!((log.len(), log.facts().lines, log.facts().left_out), (1, 1, 1));
+    }
+
+    #[test]
     fn secrets_do_not_show() {
         let mut log = KeyLog::new();
         log.add_text(line("CLIENT_RANDOM", 0x1a, 0xc7, 48).as_bytes());
         let entry = log.find(&[0x1a; 32]).unwrap();
-        let shown = format!("{log:?} {log:#?} {entry:?} {:?}", entry.master);
+        let shown = format!("{log:?} {log:#?} {entry:?} {:?}", entry.of(Label::Master).next());
         for form in ["c7", "C7", "199", "1a"] {
             assert!(!shown.contains(form), "{shown}");
         }

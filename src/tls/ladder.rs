@@ -2,7 +2,7 @@
 //! which key, which sequence number (RFC 8446 section 5.3). Tags decide, never a guess.
 
 use super::cipher::{self, Opened, Opener, Suite};
-use super::keylog::{Entry, Secret};
+use super::keylog::{Entry, Label, Secret};
 use super::record::HEAD;
 use super::schedule::{self, Hash};
 use crate::vocab::address::Side;
@@ -137,28 +137,29 @@ pub(super) fn tls13_rungs(
     role: Side,
     cipher: Option<CipherSuite>,
 ) -> Vec<Rung> {
-    let secrets = match role {
-        Side::Client => [
-            (Epoch::Early, &entry.client_early),
-            (Epoch::Handshake, &entry.client_handshake),
-            (Epoch::Application(0), &entry.client_application),
-        ],
-        Side::Server => [
-            (Epoch::Early, &None),
-            (Epoch::Handshake, &entry.server_handshake),
-            (Epoch::Application(0), &entry.server_application),
+    let labels = match role {
+        Side::Client => &[
+            (Epoch::Early, Label::ClientEarly),
+            (Epoch::Handshake, Label::ClientHandshake),
+            (Epoch::Application(0), Label::ClientApplication),
+        ][..],
+        Side::Server => &[
+            (Epoch::Handshake, Label::ServerHandshake),
+            (Epoch::Application(0), Label::ServerApplication),
         ],
     };
     let mut rungs = Vec::new();
-    for (epoch, secret) in secrets {
-        let Some(secret) = secret else { continue };
-        let given = cipher.map(|cipher| [cipher.0]);
-        let suites = match &given {
-            Some(one) => &one[..],
-            None => cipher::tls13_suites(Hash::of_secret(secret)),
-        };
-        let rung = |number: &u16| Rung::tls13(epoch, secret, CipherSuite(*number), *random, role);
-        rungs.extend(suites.iter().filter_map(rung));
+    for (epoch, label) in labels {
+        for secret in entry.of(*label) {
+            let given = cipher.map(|cipher| [cipher.0]);
+            let suites = match &given {
+                Some(one) => &one[..],
+                None => cipher::tls13_suites(Hash::of_secret(secret)),
+            };
+            let rung =
+                |number: &u16| Rung::tls13(*epoch, secret, CipherSuite(*number), *random, role);
+            rungs.extend(suites.iter().filter_map(rung));
+        }
     }
     rungs
 }
@@ -182,6 +183,11 @@ impl Ladder {
     /// Whether any record was opened.
     pub fn is_proved(&self) -> bool {
         self.proved
+    }
+
+    /// Whether there is a key of application data, in use or to come.
+    pub fn has_application(&self) -> bool {
+        self.rungs.iter().any(|rung| matches!(rung.epoch, Epoch::Application(_)))
     }
 
     /// Whose keys these are, once a record has proved it.

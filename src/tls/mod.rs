@@ -6,8 +6,12 @@
 //! A record's plaintext has the stamp of the packet in which its last octet arrived; offsets count
 //! plaintext. A gap tells 0 octets where their number is not known. Keys must be in the log before
 //! the packets that need them, unless [`KeyLog::set_growing`] was told that more may come: then a
-//! session keeps up to 64 KB a half until they do. A file can be read twice, for secrets that
-//! stand behind their packets; standard input cannot.
+//! session keeps up to 64 KB a half until they do or the half ends, and [`Session::wake`] opens
+//! it. A file can be read twice, for secrets that stand behind their packets; standard input
+//! cannot.
+//!
+//! Secrets and the keys made of them are wiped when they are let go, except the schedules that
+//! `ring` expands from them, which cannot be reached.
 
 mod cipher;
 mod connection;
@@ -119,6 +123,18 @@ impl Session {
                 kind
             }
         }
+    }
+
+    /// Opens what has waited for keys, where the log has them now; for logs that grow.
+    pub fn wake(&mut self, keys: &KeyLog, deliver: &mut impl FnMut(FlowItem<'_>)) {
+        if let State::Tls(connection) = &mut self.state {
+            connection.wake(keys, deliver);
+        }
+    }
+
+    /// Whether records wait for a hello or for keys.
+    pub fn is_waiting(&self) -> bool {
+        matches!(&self.state, State::Tls(connection) if connection.is_waiting())
     }
 
     /// What is known of the connection; `None` unless it is TLS.

@@ -50,6 +50,13 @@ pub struct Limits {
     pub detail_bytes: usize,
     /// Streams that the detail of one connection keeps.
     pub detail_streams: usize,
+    /// Connections whose TLS secrets are kept: some 100 MB.
+    pub key_log_connections: usize,
+    /// Secrets kept of one connection and label. Programs that share a log, or one that writes
+    /// its line twice, give two.
+    pub key_log_secrets: usize,
+    /// Octets read of key logs: as many lines as [`Limits::key_log_connections`] may have.
+    pub key_log_bytes: usize,
 }
 
 impl Default for Limits {
@@ -77,6 +84,9 @@ impl Default for Limits {
             tunnel_depth: 8,
             detail_bytes: 128 * 1024 * 1024,
             detail_streams: 1 << 18,
+            key_log_connections: 1 << 18,
+            key_log_secrets: 4,
+            key_log_bytes: 256 * 1024 * 1024,
         }
     }
 }
@@ -116,4 +126,6 @@ pub enum Hit {
     Findings,
     /// [`Limits::fragmented_datagrams`].
     Fragments,
+    /// [`Limits::key_log_connections`] or one of its kin.
+    KeyLog,
 }

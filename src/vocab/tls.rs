@@ -52,6 +52,19 @@ impl TlsFacts {
     }
 }
 
+/// What the key logs of a run were worth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct KeyLogFacts {
+    /// Connections with at least one secret.
+    pub connections: u64,
+    /// Lines that are neither empty nor comments.
+    pub lines: u64,
+    /// Lines that could not be read: garbage, cut short, or of a client random of zeros.
+    pub useless_lines: u64,
+    /// Secrets left out because a limit was reached.
+    pub left_out: u64,
+}
+
 /// What became of 0-RTT data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EarlyData {

@@ -23,7 +23,7 @@ fn every_key_of_the_contract_is_there() {
             assert!(keys.contains(&key), "{key} in {keys:?}");
         }
     };
-    has(&whole, "schema captures connections inferred_timeouts conflicts summary limits");
+    has(&whole, "schema captures connections inferred_timeouts conflicts summary limits key_log");
     has(&whole["summary"], "connections other_flows goaways causes blame");
     has(&whole["captures"][0], "file format packets bytes first_packet_at last_packet_at");
     has(&whole["captures"][0], "truncated_packets kernel_dropped undecoded_packets damage");
