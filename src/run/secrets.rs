@@ -56,19 +56,26 @@ fn room(limits: &Limits) -> usize {
 /// the rest the pipeline keeps some until they come (`Pipeline::expect_secrets`).
 ///
 /// ```no_run
-/// # use goawhy::{pipeline::{Pipeline, Sink}, run::secrets::Follow, vocab::limits::Limits};
-/// # fn capture(named: &[std::path::PathBuf], sink: &mut impl Sink) -> Result<(), goawhy::error::Error> {
-/// # let limits = Limits::default();
-/// let mut follow = Follow::open(named, std::env::var_os("SSLKEYLOGFILE").map(Into::into), &limits)?;
-/// let mut pipeline = Pipeline::new(&limits, &follow.poll(), false);
-/// pipeline.expect_secrets();
-/// loop {
-///     // ... wait for packets, then, before they go into the pipeline:
-///     for lines in follow.poll() {
-///         pipeline.add_secrets(&lines, sink);
+/// use std::path::PathBuf;
+///
+/// use goawhy::error::Error;
+/// use goawhy::pipeline::{Pipeline, Sink};
+/// use goawhy::run::secrets::Follow;
+/// use goawhy::vocab::limits::Limits;
+///
+/// fn capture(named: &[PathBuf], sink: &mut impl Sink) -> Result<(), Error> {
+///     let limits = Limits::default();
+///     let environment = std::env::var_os("SSLKEYLOGFILE").map(PathBuf::from);
+///     let mut follow = Follow::open(named, environment, &limits)?;
+///     let mut pipeline = Pipeline::new(&limits, &follow.poll(), false);
+///     pipeline.expect_secrets();
+///     loop {
+///         // Wait for packets here. Then, before they go into the pipeline:
+///         for lines in follow.poll() {
+///             pipeline.add_secrets(&lines, sink);
+///         }
 ///     }
 /// }
-/// # }
 /// ```
 #[derive(Default)]
 pub struct Follow {
