@@ -6,6 +6,7 @@
 pub mod detail;
 pub mod group;
 pub mod snapshot;
+pub mod told;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

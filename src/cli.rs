@@ -1,5 +1,7 @@
 //! The command line: what was asked for, where the answer goes, how the program exits.
 
+#[cfg(feature = "live")]
+mod live;
 pub mod output;
 
 use std::ffi::OsString;
@@ -29,6 +31,10 @@ struct Cli {
     command: Option<Command>,
     #[command(flatten)]
     report: ReportArgs,
+    /// Capture on this interface: the same as goawhy live -i IFACE
+    #[cfg(feature = "live")]
+    #[arg(short = 'i', value_name = "IFACE", conflicts_with = "files")]
+    interfaces: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -37,6 +43,12 @@ enum Command {
     Report(ReportArgs),
     /// Every HTTP/2 frame in capture order
     Frames(FramesArgs),
+    /// Verdicts as they fall, on interfaces or a capture that arrives in a pipe
+    #[cfg(feature = "live")]
+    Live(Box<live::LiveArgs>),
+    /// What can be captured on this host, and what is missing
+    #[cfg(feature = "live")]
+    Interfaces,
     /// What a cause, a rule or an error line means, and what to do
     Explain(ExplainArgs),
 }
@@ -244,17 +256,26 @@ pub fn run(arguments: impl Iterator<Item = OsString>, runner: &impl Runner) -> E
         Command::Report(arguments) => report(&arguments, runner),
         Command::Frames(arguments) => frames(&arguments, runner),
         Command::Explain(arguments) => explained(&arguments, runner),
+        #[cfg(feature = "live")]
+        Command::Live(arguments) => live::live(&arguments),
+        #[cfg(feature = "live")]
+        Command::Interfaces => live::interfaces(),
     }
 }
 
 fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, clap::Error> {
     let cli = Cli::try_parse_from(arguments)?;
+    #[cfg(feature = "live")]
+    if !cli.interfaces.is_empty() {
+        let filter = cli.report.input.filter.as_deref();
+        return parse(live::bare(&cli.interfaces, filter).into_iter());
+    }
     let named = cli.command.is_some();
     let command = cli.command.unwrap_or(Command::Report(cli.report));
     let input = match &command {
         Command::Report(arguments) => &arguments.input,
         Command::Frames(arguments) => &arguments.input,
-        Command::Explain(_) => return Ok(command),
+        _ => return Ok(command),
     };
     if input.files.is_empty() && input.read.is_empty() {
         let text = "which capture? Name a pcap or pcapng file, or - for standard input";

@@ -82,6 +82,32 @@ pub enum Error {
         /// What libpcap says.
         what: String,
     },
+    /// An interface that cannot be opened.
+    #[error("{name}: {what}; `goawhy interfaces` lists what there is")]
+    Interface {
+        /// Name of the interface.
+        name: String,
+        /// What libpcap says.
+        what: String,
+    },
+    /// libpcap cannot list interfaces.
+    #[error("the interfaces cannot be listed: {what}; check that libpcap works for you")]
+    Interfaces {
+        /// What libpcap says.
+        what: String,
+    },
+    /// Rights that are not needed any more could not be given up.
+    #[error("{what}; --no-drop goes on without")]
+    GiveUp {
+        /// What failed.
+        what: String,
+    },
+    /// The user may not capture.
+    #[error("{name}: you may not capture here; run it under sudo, or once: {}", setcap())]
+    Privilege {
+        /// Name of the interface.
+        name: String,
+    },
     /// The operating system, or the decompressor, refused before anything could be read.
     #[error("{file}: cannot {operation}: {source}; check the file and the disk it is on")]
     Io {
@@ -105,4 +131,11 @@ impl Error {
             _ => Self::Io { file: name, operation: "read", source },
         }
     }
+}
+
+/// The command that gives this program the right to capture.
+fn setcap() -> String {
+    let program = std::env::current_exe().ok();
+    let program = program.map_or("goawhy".to_owned(), |path| path.display().to_string());
+    format!("sudo setcap cap_net_raw,cap_net_admin=eip '{program}'")
 }

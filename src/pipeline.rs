@@ -23,11 +23,18 @@ use crate::vocab::frame::{Frame, Signal};
 use crate::vocab::limits::{Hit, Limits};
 use crate::vocab::packet::{Packet, Skip};
 use crate::vocab::segment::Segment;
-use crate::vocab::time::Stamp;
+use crate::vocab::time::{Stamp, Timestamp};
 use crate::vocab::tls::{Alert, KeyLogFacts, TlsFacts, TlsSide};
 
 /// First octets kept of a flow that is not HTTP/2, to tell what it is.
 const FIRST_OCTETS: usize = 512;
+
+/// Octets that TCP keeps of a flow, with its places in the tables.
+const FLOW: usize = 1_024;
+
+/// Octets that readers keep of a connection: mostly HPACK tables (RFC 7541 section 4.2: 4,096
+/// octets each by default) and what surrounds them.
+const LANE: usize = 12 * 1_024;
 
 /// What comes out of a shard.
 pub trait Sink {
@@ -281,6 +288,39 @@ impl Pipeline {
         ignored.clear();
     }
 
+    /// It is `now`, though no packet says so: what waits in vain goes on.
+    pub fn tick<S: Sink>(&mut self, now: Timestamp, sink: &mut S) {
+        self.lanes.scratch.leaves_plain = !S::READS_FIELDS && !self.lanes.keep_rows;
+        let (lanes, ignored) = (&mut self.lanes, &mut self.ignored);
+        self.flows.tick(now, &mut |id, item| lanes.take(id, &item, ignored, sink));
+        for key in self.ignored.drain(..) {
+            self.flows.ignore(key);
+        }
+    }
+
+    /// Approximate octets that open flows take.
+    pub fn weight(&self) -> usize {
+        self.lanes.by_flow.values().map(Lane::weight).sum()
+    }
+
+    /// Lets the quietest flows go until the others take at most `most` octets.
+    pub fn shed<S: Sink>(&mut self, most: usize, sink: &mut S) {
+        self.lanes.scratch.leaves_plain = !S::READS_FIELDS && !self.lanes.keep_rows;
+        let lanes = self.lanes.by_flow.values();
+        let mut quiet: Vec<(i64, usize, FlowKey)> =
+            lanes.map(|lane| (lane.last().at.0, lane.weight(), lane.key)).collect();
+        let mut weight: usize = quiet.iter().map(|(_, weight, _)| weight).sum();
+        quiet.sort_unstable_by_key(|(last, ..)| *last);
+        for (_, of_this, key) in quiet {
+            if weight <= most {
+                return;
+            }
+            weight = weight.saturating_sub(of_this);
+            let (lanes, ignored) = (&mut self.lanes, &mut self.ignored);
+            self.flows.evict(key, &mut |id, item| lanes.take(id, &item, ignored, sink));
+        }
+    }
+
     /// Tells that [`Pipeline::add_secrets`] may come: encrypted records are kept for a while.
     pub fn expect_secrets(&mut self) {
         self.lanes.keys.set_growing(true);
@@ -297,6 +337,11 @@ impl Pipeline {
     /// What the key logs were worth so far; `None` where they have no line.
     pub fn key_log(&self) -> Option<KeyLogFacts> {
         Some(self.lanes.keys.facts()).filter(|facts| facts.lines > 0 || facts.left_out > 0)
+    }
+
+    /// Flows that were let go before their end because a limit was reached.
+    pub fn evicted(&self) -> u64 {
+        self.flows.evicted
     }
 
     /// Limits that were reached, beside those of a connection.
@@ -429,6 +474,23 @@ impl Lane {
             }
             _ => {}
         }
+    }
+
+    /// Last packet of its history.
+    fn last(&self) -> Stamp {
+        let other = self.other.as_ref().map(|other| other.last);
+        self.tracker.as_ref().map(|tracker| tracker.history().last).or(other).unwrap_or_default()
+    }
+
+    /// Approximate octets in memory.
+    fn weight(&self) -> usize {
+        let tracker = self.tracker.as_ref().map_or(0, |tracker| LANE + tracker.weight());
+        let other = self.other.as_ref().map_or(0, |other| {
+            size_of::<OtherFlow>()
+                + other.first_octets.first.len()
+                + other.first_octets.second.len()
+        });
+        size_of::<Self>() + FLOW + tracker + other
     }
 
     /// Takes TLS off, where there is any, and reads what is behind it.

@@ -28,9 +28,13 @@ const FLOORS: &[(&str, &[&str])] = &[
 /// Packages that belong to one room.
 const PACKAGES: &[(&str, &[&str])] = &[
     ("clap::", &["cli"]),
+    ("caps::", &["run"]),
     ("etherparse::", &["packet", "exchange"]),
     ("httlib_hpack::", &["exchange"]),
+    ("landlock::", &["run"]),
+    ("nix::", &["run"]),
     ("pcap_parser::", &["capture"]),
+    ("procfs::", &["run"]),
     ("ratatui::", &["tui"]),
     ("tokio::", &["run"]),
 ];

@@ -106,7 +106,7 @@ pub struct InterfaceFacts {
 }
 
 /// Packets saved to a file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Saved {
     /// The file that is being written.
     pub file: String,

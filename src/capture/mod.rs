@@ -8,11 +8,14 @@ mod file;
 #[cfg(feature = "live")]
 pub mod filter;
 mod input;
+#[cfg(feature = "live")]
+pub mod live;
 mod pcap;
 mod pcapng;
 mod record;
 #[cfg(test)]
 mod sample;
+pub mod save;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -69,7 +69,6 @@ fn mistakes_are_usage_errors() {
         "live",
         "explain",
         "explain nonsense",
-        "-i eth0",
         "report --format html a.pcap",
         "report --format jsonl a.pcap",
         "frames --format json a.pcap",

@@ -5,13 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem;
+use std::sync::Arc;
 
 use crate::board::{Board, Tally};
 use crate::cause;
 use crate::cause::pair::Answered;
 use crate::track::history::History;
-use crate::vocab::address::Endpoint;
+use crate::vocab::address::{Both, Endpoint};
 use crate::vocab::flow::FlowId;
+use crate::vocab::process::Process;
 use crate::vocab::time::Stamp;
 use crate::vocab::tls::TlsFacts;
 
@@ -41,7 +43,14 @@ pub struct Moving {
     refused: VecDeque<(Endpoint, Stamp)>,
     other_flows: u64,
     earlier: Tally,
+    /// The last board, as long as nothing changes.
+    last: Option<Board>,
+    /// Local programs of open connections.
+    programs: BTreeMap<FlowId, Programs>,
 }
+
+/// The programs at both ends.
+type Programs = Both<Option<Arc<Process>>>;
 
 impl Sink for Moving {
     const READS_FIELDS: bool = false;
@@ -49,11 +58,12 @@ impl Sink for Moving {
     fn connection(&mut self, history: History, tls: Option<TlsFacts>) {
         self.serves(history.ends.second);
         let judged = cause::judge(&history);
-        self.answered.entry(history.ends.second).or_default().add(&history, &judged);
+        self.answers(history.ends.second).add(&history, &judged);
         self.close(finished(history, judged, tls));
     }
 
     fn other_flow(&mut self, flow: OtherFlow) {
+        self.last = None;
         self.forget_open(flow.id);
         if !self.tell(&flow) {
             self.waiting.push_back(flow);
@@ -80,13 +90,30 @@ impl Moving {
             refused: VecDeque::new(),
             other_flows: 0,
             earlier: Tally::default(),
+            last: None,
+            programs: BTreeMap::new(),
+        }
+    }
+
+    /// Names the programs at both ends of an open connection, or of one that has just closed.
+    pub fn name(&mut self, id: FlowId, programs: Programs) {
+        let closed = || self.closed.iter().rev().take(JUST_CLOSED).find(|place| place.1 == id);
+        let Some(place) = self.open.get(&id).or_else(closed) else { return };
+        if let Some(row) = self.rows.get_mut(place) {
+            Arc::make_mut(&mut row.row).processes = programs.clone();
+            self.last = None;
+        }
+        if self.open.contains_key(&id) {
+            self.programs.insert(id, programs);
         }
     }
 
     /// Makes rows anew of open connections on which something happened, at most `most` of them.
-    pub fn look(&mut self, pipeline: &mut Pipeline, most: usize) {
+    /// Gives those that are new.
+    pub fn look(&mut self, pipeline: &mut Pipeline, most: usize) -> Vec<(FlowId, Both<Endpoint>)> {
+        let mut new = Vec::new();
         for id in pipeline.touched(most) {
-            let row = match pipeline.open(id) {
+            let mut row = match pipeline.open(id) {
                 Some(Open::Connection(history, requests, tls)) => {
                     self.serves(history.ends.second);
                     running(history, requests, tls)
@@ -100,17 +127,25 @@ impl Moving {
                 Some(Open::Other(_, None)) | None => continue,
             };
             let place = place(&row);
-            if let Some(old) = self.open.insert(id, place)
-                && old != place
-            {
-                self.rows.remove(&old);
+            if let Some(programs) = self.programs.get(&id) {
+                Arc::make_mut(&mut row.row).processes = programs.clone();
+            }
+            self.last = None;
+            match self.open.insert(id, place) {
+                Some(old) if old != place => drop(self.rows.remove(&old)),
+                Some(_) => {}
+                None => new.push((id, Both { first: row.row.client, second: row.row.server })),
             }
             self.rows.insert(place, row);
         }
+        new
     }
 
     /// The board as it stands, but for its captures.
     pub fn board(&mut self) -> Board {
+        if let Some(last) = &self.last {
+            return last.clone();
+        }
         if mem::take(&mut self.new_server) {
             for flow in mem::take(&mut self.waiting) {
                 if !self.tell(&flow) {
@@ -120,15 +155,28 @@ impl Moving {
         }
         let rows = self.rows.values().cloned().collect();
         let refused = self.refused.make_contiguous();
-        Board {
+        let board = Board {
             other_flows: self.other_flows + self.waiting.len() as u64,
             earlier: self.earlier.clone(),
             ..second_pass(rows, refused, &self.answered)
-        }
+        };
+        self.last = Some(board.clone());
+        board
     }
 
     fn serves(&mut self, server: Endpoint) {
+        if self.servers.len() >= self.most && !self.servers.contains(&server) {
+            // More servers than rows: the first ones are as good to forget as any.
+            self.servers.pop_first();
+        }
         self.new_server |= self.servers.insert(server);
+    }
+
+    fn answers(&mut self, server: Endpoint) -> &mut Answered {
+        if self.answered.len() >= self.most && !self.answered.contains_key(&server) {
+            self.answered.pop_first();
+        }
+        self.answered.entry(server).or_default()
     }
 
     /// Puts a flow without HTTP/2 on the board, where it belongs there.
@@ -144,7 +192,11 @@ impl Moving {
         true
     }
 
-    fn close(&mut self, row: Connection) {
+    fn close(&mut self, mut row: Connection) {
+        self.last = None;
+        if let Some(programs) = self.programs.remove(&row.row.flow) {
+            Arc::make_mut(&mut row.row).processes = programs;
+        }
         self.forget_open(row.row.flow);
         let place = place(&row);
         self.closed.push_back(place);
@@ -158,6 +210,7 @@ impl Moving {
     }
 
     fn forget_open(&mut self, id: FlowId) {
+        self.programs.remove(&id);
         if let Some(place) = self.open.remove(&id) {
             self.rows.remove(&place);
         }
@@ -167,6 +220,9 @@ impl Moving {
 fn place(row: &Connection) -> Place {
     (row.row.first.order(), row.row.flow)
 }
+
+/// Closed connections that are looked through for one whose programs are named late.
+const JUST_CLOSED: usize = 1_024;
 
 #[cfg(test)]
 mod tests;

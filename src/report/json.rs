@@ -1,5 +1,7 @@
 //! The report as one JSON object: a contract with other programs, versioned by `schema`.
 
+pub mod live;
+
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 

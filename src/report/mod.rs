@@ -5,6 +5,7 @@
 pub mod explain;
 pub mod frames;
 pub mod json;
+pub mod live;
 pub mod text;
 
 mod block;

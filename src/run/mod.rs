@@ -2,9 +2,25 @@
 //! clocks.
 
 mod detail;
+#[cfg(feature = "live")]
+pub mod live;
 pub mod offline;
+#[cfg(all(feature = "live", target_os = "linux"))]
+mod privilege;
+#[cfg(all(feature = "live", target_os = "linux"))]
+mod process;
 mod progress;
 mod publish;
+#[cfg(feature = "live")]
+mod queue;
+#[cfg(feature = "live")]
+mod save;
 pub mod secrets;
 mod shard;
+#[cfg(feature = "live")]
+mod stage;
+#[cfg(feature = "live")]
+mod start;
+#[cfg(feature = "live")]
+mod tap;
 pub mod watch;

@@ -3,10 +3,12 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use crate::board::snapshot::{Progress, Rates, Snapshot, State};
+use crate::board::snapshot::{LiveFacts, Progress, Rates, Snapshot, State};
 use crate::pipeline::Pipeline;
 use crate::pipeline::moving::Moving;
+use crate::vocab::address::{Both, Endpoint};
 use crate::vocab::capture::CaptureFacts;
+use crate::vocab::flow::FlowId;
 
 /// The latest snapshot, shared by who makes it and who draws it.
 #[derive(Debug, Default)]
@@ -38,6 +40,7 @@ pub(super) struct Now {
     pub(super) state: State,
     pub(super) error: Option<String>,
     pub(super) progress: Progress,
+    pub(super) live: Option<LiveFacts>,
 }
 
 impl Publisher {
@@ -51,11 +54,17 @@ impl Publisher {
         Instant::now() >= self.next
     }
 
-    /// Makes a snapshot; how long that takes decides when the next one is due.
-    pub(super) fn publish(&mut self, rows: &mut Moving, pipeline: &mut Pipeline, now: Now) {
+    /// Makes a snapshot; how long that takes decides when the next one is due. Gives connections
+    /// that are new in it.
+    pub(super) fn publish(
+        &mut self,
+        rows: &mut Moving,
+        pipeline: &mut Pipeline,
+        now: Now,
+    ) -> Vec<(FlowId, Both<Endpoint>)> {
         let begun = Instant::now();
         let ended = now.state == State::Ended;
-        rows.look(pipeline, if ended { usize::MAX } else { ROWS_AT_ONCE });
+        let new = rows.look(pipeline, if ended { usize::MAX } else { ROWS_AT_ONCE });
         let mut board = rows.board();
         board.hits.extend(pipeline.limit_hits());
         board.key_log = pipeline.key_log();
@@ -72,9 +81,10 @@ impl Publisher {
             progress: now.progress,
             latest,
             rates: self.rates,
-            live: None,
+            live: now.live,
         });
         self.next = begun + PERIOD.max(begun.elapsed() * SHARE);
+        new
     }
 
     fn measure(&mut self, now: Instant, packets: u64, octets: u64) {

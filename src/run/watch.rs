@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 
 use crate::board::ConnectionRow;
-use crate::board::detail::Detail;
+use crate::board::detail::{Detail, DetailState};
 use crate::board::snapshot::{Feed, Progress, Snapshot, State};
 use crate::capture::Source;
 #[cfg(feature = "live")]
@@ -21,15 +21,20 @@ use super::detail;
 use super::offline::Job;
 use super::publish::{Latest, Now, Publisher};
 use super::secrets;
+#[cfg(feature = "live")]
+use super::{live, start};
 
 /// Where a detail will be.
 type Slot = Arc<RwLock<Arc<Detail>>>;
 
 /// A reading that goes on in the background until it ends, is stopped, or is dropped.
 pub struct Watch {
-    job: Arc<Job>,
+    /// Files that can be read again; none where the capture is live.
+    job: Option<Arc<Job>>,
     latest: Arc<Latest>,
     stop: Arc<AtomicBool>,
+    /// Set to have saved packets go to a new file.
+    reopen: Arc<AtomicBool>,
     details: Mutex<VecDeque<(Wanted, Slot)>>,
     reader: Option<JoinHandle<()>>,
 }
@@ -59,7 +64,35 @@ impl Watch {
         };
         let reader = thread::spawn(move || reading.run());
         let details = Mutex::default();
-        Ok(Self { job, latest, stop, details, reader: Some(reader) })
+        let (job, reopen) = (Some(job), Arc::default());
+        Ok(Self { job, latest, stop, reopen, details, reader: Some(reader) })
+    }
+
+    /// Begins to capture. Root and all else that is no longer needed are given up on the way;
+    /// `notice` is told.
+    ///
+    /// # Errors
+    /// Where nothing can be captured.
+    #[cfg(feature = "live")]
+    pub fn live(job: &live::Job, notice: live::Notice<'_>) -> Result<Self, Error> {
+        let latest = Arc::new(Latest::default());
+        let stop = Arc::new(AtomicBool::new(false));
+        let reopen = Arc::new(AtomicBool::new(false));
+        let publisher = Publisher::new(Arc::clone(&latest));
+        let stage = start::stage(job, publisher, Arc::clone(&stop), Arc::clone(&reopen), notice)?;
+        let reader = thread::spawn(move || stage.run());
+        let details = Mutex::default();
+        Ok(Self { job: None, latest, stop, reopen, details, reader: Some(reader) })
+    }
+
+    /// Tells the reader to end, without waiting for it.
+    pub fn end(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Has saved packets go to a new file.
+    pub fn reopen(&self) {
+        self.reopen.store(true, Ordering::Relaxed);
     }
 
     /// Stops reading: what was read until now is what there is. Waits for the last snapshot.
@@ -85,6 +118,11 @@ impl Feed for Watch {
 
     fn detail(&self, row: &ConnectionRow) -> Arc<Detail> {
         let wanted = Wanted::of(row);
+        let Some(job) = self.job.clone() else {
+            let error = "a live capture keeps no frames: save it (-w) and open the file".to_owned();
+            let state = DetailState::Recent;
+            return Arc::new(Detail { state, error: Some(error), ..Detail::default() });
+        };
         let mut details = self.details.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, known)) = details.iter().find(|(of, _)| *of == wanted) {
             return Arc::clone(&known.read().unwrap_or_else(PoisonError::into_inner));
@@ -98,7 +136,7 @@ impl Feed for Watch {
         }
         details.push_back((wanted, Arc::clone(&shown)));
         let found = Arc::clone(&shown.read().unwrap_or_else(PoisonError::into_inner));
-        let (job, stop) = (Arc::clone(&self.job), Arc::clone(&self.stop));
+        let stop = Arc::clone(&self.stop);
         thread::spawn(move || {
             let detail = Arc::new(detail::read(&job, wanted, &stop));
             *shown.write().unwrap_or_else(PoisonError::into_inner) = detail;
@@ -162,7 +200,8 @@ impl Reading {
             total: self.source.total_bytes(),
             packets: captures.iter().map(|facts| facts.packets).sum(),
         };
-        self.publisher.publish(&mut self.rows, pipeline, Now { captures, state, error, progress });
+        let now = Now { captures, state, error, progress, live: None };
+        self.publisher.publish(&mut self.rows, pipeline, now);
     }
 }
 
@@ -176,7 +215,6 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::board::detail::DetailState;
     use crate::run::offline;
 
     fn job(name: &str) -> Job {

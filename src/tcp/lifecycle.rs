@@ -266,6 +266,23 @@ impl Flow {
         hit
     }
 
+    /// Whether something waits for packets that may never come on a quiet line.
+    pub fn is_waiting(&self) -> bool {
+        let fins = [&self.halves.first, &self.halves.second];
+        let fin = fins.iter().any(|half| half.has_fin() && !half.fin_is_told());
+        !self.closed && (fin || self.pending_rst.is_some() || self.early_bytes() > 0)
+    }
+
+    /// Waits no more: what did not come is missing, a RST that nothing followed was accepted.
+    pub fn wait_no_more(&mut self, deliver: &mut impl FnMut(FlowId, FlowItem<'_>)) {
+        if self.pending_rst.is_some() {
+            self.close(FlowEnd::Ended, deliver);
+            return;
+        }
+        self.settle(self.last, deliver);
+        self.tell_fins(deliver);
+    }
+
     /// Hands up what waits and closes.
     pub fn close(&mut self, how: FlowEnd, deliver: &mut impl FnMut(FlowId, FlowItem<'_>)) {
         if self.closed {

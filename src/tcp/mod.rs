@@ -13,12 +13,17 @@ use crate::vocab::address::{FlowKey, Half};
 use crate::vocab::flow::{FlowEnd, FlowId, FlowItem};
 use crate::vocab::limits::Limits;
 use crate::vocab::segment::Segment;
+use crate::vocab::time::Timestamp;
 
 use lifecycle::Flow;
 
 /// How long a closed flow is remembered, so that its late retransmissions open no new one:
 /// twice the usual TIME_WAIT of 60 s would outlive most port reuse.
 const TOMBSTONE: Duration = Duration::from_secs(60);
+
+/// How long a segment may be missing on a line that went quiet: senders repeat what was lost on
+/// the way sooner, so that what is still missing was not captured.
+const IN_VAIN: Duration = Duration::from_millis(700);
 
 /// Every flow of one shard.
 pub struct FlowTable {
@@ -121,6 +126,40 @@ impl FlowTable {
         for flow in open {
             flow.close(FlowEnd::CaptureEnd, deliver);
         }
+    }
+
+    /// It is `now`, though no packet says so: flows that wait in vain for one go on without it,
+    /// and closed ones are forgotten in time.
+    pub fn tick(&mut self, now: Timestamp, deliver: &mut impl FnMut(FlowId, FlowItem<'_>)) {
+        for (slot, place) in self.flows.iter_mut().enumerate() {
+            let Some(flow) = place else { continue };
+            let quiet = now.since(flow.last_stamp().at);
+            if flow.is_closed() && quiet >= TOMBSTONE {
+                self.index.remove(&flow.key());
+                self.free.push(slot);
+                self.last = None;
+                *place = None;
+            } else if quiet >= IN_VAIN && flow.is_waiting() {
+                let before = flow.early_bytes();
+                flow.wait_no_more(deliver);
+                self.early_bytes = (self.early_bytes + flow.early_bytes()).saturating_sub(before);
+            }
+        }
+    }
+
+    /// Lets a flow go to save memory.
+    pub fn evict(&mut self, key: FlowKey, deliver: &mut impl FnMut(FlowId, FlowItem<'_>)) {
+        let Some(slot) = self.find(key) else { return };
+        let Some(place) = self.flows.get_mut(slot) else { return };
+        let Some(mut flow) = place.take() else { return };
+        self.early_bytes = self.early_bytes.saturating_sub(flow.early_bytes());
+        if !flow.is_closed() {
+            flow.close(FlowEnd::Evicted, deliver);
+            self.evicted += 1;
+        }
+        self.index.remove(&key);
+        self.free.push(slot);
+        self.last = None;
     }
 
     fn find(&mut self, key: FlowKey) -> Option<usize> {

@@ -373,6 +373,25 @@ impl History {
         self.resets.iter().filter(|reset| reset.is_cancel)
     }
 
+    /// Approximate octets in memory, beside the record itself.
+    pub fn weight(&self) -> usize {
+        let goaways = self.goaways.iter().map(|goaway| {
+            size_of::<Goaway>() + goaway.open.len() * size_of::<OpenStream>() + goaway.debug.len()
+        });
+        let texts = self.findings.iter().map(|finding| finding.text.len());
+        let requests = self.resets.iter().filter_map(|reset| reset.request.as_ref());
+        self.resets.capacity() * size_of::<Reset>()
+            + requests.map(String::len).sum::<usize>()
+            + self.late.capacity() * size_of::<Late>()
+            + self.pings.capacity() * size_of::<Ping>()
+            + goaways.sum::<usize>()
+            + self.findings.capacity() * size_of::<Finding>()
+            + texts.sum::<usize>()
+            + self.losses.capacity() * size_of::<Loss>()
+            + self.open.capacity() * size_of::<OpenStream>()
+            + self.rows.capacity() * size_of::<StreamRow>()
+    }
+
     /// The reset of a stream.
     pub fn reset_of(&self, stream: u32) -> Option<&Reset> {
         self.resets.iter().find(|reset| reset.stream == stream)

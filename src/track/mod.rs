@@ -143,6 +143,20 @@ impl Tracker {
         }
     }
 
+    /// Approximate octets in memory.
+    pub fn weight(&self) -> usize {
+        let open = self.open.capacity() * (size_of::<Stream>() + 16);
+        let requests = self.open.values().filter_map(|stream| stream.request.as_deref());
+        let requests: usize = requests.map(str::len).sum();
+        let rates = [&self.rates.first, &self.rates.second].into_iter().flatten().count();
+        size_of::<Self>()
+            + open
+            + requests
+            + self.reset_places.capacity() * 24
+            + rates * size_of::<Rates>()
+            + self.history.weight()
+    }
+
     /// The finished record.
     pub fn into_history(self) -> History {
         self.history

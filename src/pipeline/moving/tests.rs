@@ -2,6 +2,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::board::ConnectionRow;
+use crate::board::snapshot::Snapshot;
+use crate::board::told::{Teller, Told};
 use crate::exchange;
 use crate::vocab::cause::Cause;
 use crate::vocab::limits::Limits;
@@ -44,6 +46,11 @@ impl Stage {
         played
     }
 
+    fn tell(&mut self, teller: &mut Teller) -> Vec<Told> {
+        self.rows.look(&mut self.pipeline, usize::MAX);
+        teller.tell(&Snapshot { board: self.rows.board(), ..Snapshot::default() })
+    }
+
     fn look(&mut self) -> Vec<Arc<ConnectionRow>> {
         self.rows.look(&mut self.pipeline, usize::MAX);
         self.rows.board().connections
@@ -78,7 +85,16 @@ fn a_verdict_is_provisional_at_the_goaway_and_settled_after_the_close() {
     let rows = stage.look();
     assert_eq!(rows[0].goaways[0].verdict.cause, Cause::IdleTimeout);
     assert!(!rows[0].settled);
+    let mut teller = Teller::default();
+    let told = stage.tell(&mut teller);
+    assert_eq!(told.len(), 1);
+    assert_eq!((told[0].number, told[0].settles, told[0].settled), (1, None, false));
+    assert!(stage.tell(&mut teller).is_empty());
     stage.play(GOAWAY, played.., i64::MAX);
+    let told = stage.tell(&mut teller);
+    assert_eq!(told.len(), 1);
+    assert_eq!((told[0].number, told[0].settles, told[0].settled), (2, Some(1), true));
+    assert!(stage.tell(&mut teller).is_empty());
     let rows = stage.look();
     assert_eq!(rows.len(), 1);
     assert!(rows[0].settled);
@@ -136,4 +152,35 @@ fn rows_beyond_the_bound_stay_in_the_numbers() {
     assert_eq!((board.connections.len(), board.earlier.connections), (2, 3));
     assert_eq!(board.goaways(), 5);
     assert_eq!(board.causes().values().sum::<u64>(), 5);
+}
+
+#[test]
+fn a_quiet_line_does_not_hold_back_an_end() {
+    // The answer is missing, and no packet comes after the FINs to show that it will not come.
+    let script = "0 SYN\n1 C> PREFACE\n+ SETTINGS\n2 S> SETTINGS\n\
+                  3 C> HEADERS 1 END_STREAM :method=GET\n4 GAP S 1\n\
+                  5 S> HEADERS 1 END_STREAM :status=200\n6 C> FIN\n7 S> FIN\n";
+    let last = exchange::packets(script).unwrap().last().unwrap().0;
+    let mut stage = Stage::new(10);
+    stage.play(script, 0.., i64::MAX);
+    stage.pipeline.tick(Timestamp(last + 2_000_000_000), &mut stage.rows);
+    let rows = stage.look();
+    assert!(rows[0].settled && rows[0].lost_bytes.second > 0, "{rows:?}");
+}
+
+#[test]
+fn the_quietest_connections_are_shed_first() {
+    let script: String = (1..=4)
+        .map(|n| format!("@{n} {n}0 SYN\n@{n} {n}1 C> PREFACE\n@{n} {n}2 S> SETTINGS\n"))
+        .collect();
+    let mut stage = Stage::new(10);
+    stage.play(&script, 0.., i64::MAX);
+    let weight = stage.pipeline.weight();
+    assert!(weight > 4 * 1_000);
+    stage.pipeline.shed(weight, &mut stage.rows);
+    assert!(stage.look().iter().all(|row| !row.settled));
+    stage.pipeline.shed(weight / 2, &mut stage.rows);
+    assert_eq!(stage.pipeline.evicted(), 2);
+    let settled: Vec<bool> = stage.look().iter().map(|row| row.settled).collect();
+    assert_eq!(settled, [true, true, false, false]);
 }

@@ -1,0 +1,310 @@
+//! `goawhy live` and `goawhy interfaces`.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::{Exit, complain, style};
+use crate::error::Error;
+#[cfg(target_os = "linux")]
+use crate::run::live::Wish;
+use crate::run::live::{self, Ended, Format, Interface, Job, Options, Target};
+use crate::vocab::limits::Limits;
+use crate::vocab::text::printable;
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct LiveArgs {
+    /// - reads a capture that arrives on standard input
+    #[arg(value_name = "-", value_parser = pipe)]
+    input: Option<String>,
+    /// Interface to capture on; several may be given, any is all of them
+    #[arg(short = 'i', long = "interface", value_name = "IFACE")]
+    interfaces: Vec<String>,
+    /// Only packets that pass this filter (pcap-filter(7)), as in 'tcp port 8080'
+    #[arg(short = 'f', value_name = "BPF")]
+    filter: Option<String>,
+    /// How to write what happens
+    #[arg(long, value_enum, default_value_t = LiveFormat::Text)]
+    format: LiveFormat,
+    /// Append lines to this file instead of writing to standard output
+    #[arg(short = 'o', long, value_name = "OUT")]
+    output: Option<PathBuf>,
+    /// Save packets too, as pcapng
+    #[arg(short = 'w', long = "write", value_name = "FILE")]
+    write: Option<PathBuf>,
+    /// Begin another file after so many million octets, as tcpdump does
+    #[arg(short = 'C', long, value_name = "MB", requires = "write")]
+    rotate_size: Option<u64>,
+    /// Begin another file after so many seconds
+    #[arg(short = 'G', long, value_name = "SECONDS", requires = "write")]
+    rotate_time: Option<u64>,
+    /// Keep the latest N files only
+    #[arg(short = 'W', long, value_name = "N", requires = "write")]
+    rotate_files: Option<u32>,
+    /// End after so many packets
+    #[arg(short = 'c', value_name = "COUNT")]
+    count: Option<u64>,
+    /// End after this time, as in 90s, 15m or 2h
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    duration: Option<Duration>,
+    /// The kernel's buffer for each interface
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "64MB")]
+    buffer_size: u64,
+    /// Octets captured of each packet; 0 is all
+    #[arg(short = 's', long, value_name = "OCTETS", default_value_t = 0)]
+    snaplen: u32,
+    /// Packets for other hosts too
+    #[arg(long)]
+    promiscuous: bool,
+    /// What the program may take, about; the quietest connections are forgotten first
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "512MB")]
+    memory: u64,
+    /// TLS secrets in the format of SSLKEYLOGFILE; that variable is heeded too
+    #[arg(long, value_name = "FILE")]
+    keylog: Vec<PathBuf>,
+    /// Do not look for the local programs at the ends of connections
+    #[arg(long)]
+    no_process: bool,
+    /// Stay root with every capability
+    #[arg(long)]
+    no_drop: bool,
+    /// Do without Landlock
+    #[arg(long)]
+    no_sandbox: bool,
+    /// Draw with ASCII characters only
+    #[arg(long)]
+    ascii: bool,
+    /// Tell what is given up and what is excluded
+    #[arg(short = 'v', long)]
+    verbose: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LiveFormat {
+    /// For people
+    Text,
+    /// One object a line for programs
+    Jsonl,
+}
+
+fn pipe(text: &str) -> Result<String, String> {
+    match text {
+        "-" => Ok(text.to_owned()),
+        _ => Err("live captures on interfaces (-i) or from a pipe (-)".to_owned()),
+    }
+}
+
+/// `64MB`, `1G`, `1500000`: units are powers of 1,024.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let unit = match text.get(digits.len()..).unwrap_or_default().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" | "kib" => 1 << 10,
+        "m" | "mb" | "mib" => 1 << 20,
+        "g" | "gb" | "gib" => 1 << 30,
+        _ => return Err("a size is a number with k, MB or GB behind it".to_owned()),
+    };
+    let number: u64 = digits.parse().map_err(|_| "a size is a number, as in 64MB".to_owned())?;
+    number.checked_mul(unit).ok_or_else(|| "too large".to_owned())
+}
+
+/// `90s`, `15m`, `2h`; a bare number is seconds.
+fn time(text: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    let span: jiff::SignedDuration =
+        text.parse().map_err(|_| "a time is a number with s, m or h behind it".to_owned())?;
+    Duration::try_from(span).map_err(|_| "a time is not negative".to_owned())
+}
+
+/// What is captured where nothing but interfaces is named.
+pub(super) fn bare(interfaces: &[String], filter: Option<&str>) -> Vec<OsString> {
+    let mut words: Vec<OsString> = vec!["goawhy".into(), "live".into()];
+    for interface in interfaces {
+        words.extend(["-i".into(), interface.into()]);
+    }
+    words.extend(filter.into_iter().flat_map(|filter| ["-f".into(), filter.into()]));
+    words
+}
+
+/// Captures until something ends it.
+pub(super) fn live(arguments: &LiveArgs) -> Exit {
+    let mut job = match job(arguments) {
+        Ok(job) => job,
+        Err(text) => return complain(Exit::Usage, &text),
+    };
+    let verbose = arguments.verbose;
+    let notice = |text: &str| {
+        let _ = writeln!(io::stderr(), "goawhy: {}", printable(text));
+    };
+    let watched = job.interfaces.iter().all(|name| name != "lo" && name != "-");
+    if let Some(own) = own_connection().filter(|_| watched) {
+        if verbose {
+            notice(&format!("this terminal's own connection is left out: {own}"));
+        }
+        job.options.filter = Some(match &job.options.filter {
+            Some(filter) => format!("({filter}) and {own}"),
+            None => own,
+        });
+    }
+    let format = match arguments.format {
+        LiveFormat::Text => Format::Text(style(arguments.output.is_none(), arguments.ascii)),
+        LiveFormat::Jsonl => Format::Jsonl,
+    };
+    let mut heard = |text: &str, important: bool| {
+        if important || verbose {
+            notice(text);
+        }
+    };
+    match live::run(&job, format, arguments.output.clone(), &mut heard) {
+        Ok(Ended::InOrder) => Exit::Done,
+        Ok(Ended::OutputClosed) => {
+            complain(Exit::Done, &"the reader of the output went away; this ends here")
+        }
+        Ok(Ended::OutputFailed(what)) => {
+            complain(Exit::Usage, &format!("the output cannot be written: {what}"))
+        }
+        // A pipe that breaks off is a damaged capture: what came was judged.
+        Ok(Ended::InputFailed(_)) if arguments.input.is_some() => Exit::Done,
+        // It was told when it happened.
+        Ok(Ended::InputFailed(_)) => Exit::Input,
+        Ok(Ended::Interrupted) => Exit::Interrupted,
+        Err(error) => complain(exit(&error), &error),
+    }
+}
+
+fn exit(error: &Error) -> Exit {
+    if matches!(error, Error::Filter { .. }) { Exit::Usage } else { Exit::Input }
+}
+
+fn job(arguments: &LiveArgs) -> Result<Job, String> {
+    let mut interfaces = arguments.interfaces.clone();
+    match (&arguments.input, interfaces.is_empty()) {
+        (Some(_), false) => return Err("either interfaces or a pipe, not both".to_owned()),
+        (Some(pipe), true) => interfaces.push(pipe.clone()),
+        (None, true) => {
+            return Err("which interface? -i IFACE; `goawhy interfaces` lists them".to_owned());
+        }
+        (None, false) => {}
+    }
+    if arguments.input.is_some() && arguments.write.is_some() {
+        return Err("what comes in a pipe is saved by tee: ... | tee FILE | goawhy live -".into());
+    }
+    if arguments.input.is_some() && arguments.filter.is_some() {
+        return Err("filter where the capture is made: tcpdump -U -w - FILTER | ...".into());
+    }
+    let save = arguments.write.clone().map(|file| Target {
+        file,
+        size: arguments.rotate_size.map(|millions| millions.saturating_mul(1_000_000)),
+        time: arguments.rotate_time.map(Duration::from_secs),
+        files: arguments.rotate_files,
+    });
+    let environment = std::env::var_os("SSLKEYLOGFILE").filter(|name| !name.is_empty());
+    Ok(Job {
+        interfaces,
+        options: Options {
+            filter: arguments.filter.clone(),
+            buffer: u32::try_from(arguments.buffer_size).unwrap_or(u32::MAX),
+            snap_length: arguments.snaplen,
+            promiscuous: arguments.promiscuous,
+        },
+        save,
+        count: arguments.count,
+        duration: arguments.duration,
+        memory: arguments.memory,
+        processes: !arguments.no_process,
+        #[cfg(target_os = "linux")]
+        wish: Wish { drop_user: !arguments.no_drop, sandbox: !arguments.no_sandbox },
+        keylogs: arguments.keylog.clone(),
+        keylog_of_environment: environment.map(PathBuf::from),
+        outputs: arguments.output.clone().into_iter().collect(),
+        limits: Limits::default(),
+    })
+}
+
+/// A filter that leaves out the connection over which somebody looks at this: what is written to
+/// it would be captured, and written.
+fn own_connection() -> Option<String> {
+    let connection = std::env::var("SSH_CONNECTION").ok()?;
+    let mut words = connection.split_ascii_whitespace();
+    let (client, port) = (words.next()?, words.next()?);
+    let (server, at) = (words.next()?, words.next()?);
+    let address = |text: &str| text.parse::<std::net::IpAddr>().ok();
+    let (client, server) = (address(client)?, address(server)?);
+    let (port, at): (u16, u16) = (port.parse().ok()?, at.parse().ok()?);
+    Some(format!("not (tcp and host {client} and port {port} and host {server} and port {at})"))
+}
+
+/// Lists what can be captured, and says what is missing.
+pub(super) fn interfaces() -> Exit {
+    let found = match live::interfaces() {
+        Ok(found) => found,
+        Err(error) => return complain(Exit::Input, &error),
+    };
+    let mut out = io::stdout().lock();
+    let mut refused = None;
+    let mut any = false;
+    for interface in &found {
+        let state = match live::probe(&interface.name) {
+            Ok(()) => {
+                any = true;
+                "can be captured".to_owned()
+            }
+            Err(error @ Error::Privilege { .. }) => {
+                refused.get_or_insert(error);
+                "you may not".to_owned()
+            }
+            Err(error) => error.to_string(),
+        };
+        // A reader that went away is content with what it got.
+        if writeln!(out, "{}", line(interface, &state)).is_err() {
+            return Exit::Done;
+        }
+    }
+    match refused {
+        Some(error) if !any => complain(Exit::Input, &error),
+        _ if found.is_empty() => complain(Exit::Input, &"libpcap finds no interface here"),
+        _ => Exit::Done,
+    }
+}
+
+fn line(interface: &Interface, state: &str) -> String {
+    let mut facts = Vec::new();
+    facts.extend((!interface.up).then(|| "down".to_owned()));
+    facts.extend(interface.addresses.iter().take(3).map(ToString::to_string));
+    facts.extend(interface.description.clone());
+    format!("{:<16} {state:<16} {}", printable(&interface.name), printable(&facts.join(", ")))
+        .trim_end()
+        .to_owned()
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  goawhy live -i eth0 -f 'tcp port 8080'            verdicts as they fall
+  goawhy live -i any --format jsonl -o verdicts     for programs, appended to a file
+  goawhy live -i eth0 -w ring.pcapng -C 100 -W 5    packets too, in a ring of five files
+  ssh host tcpdump -U -w - | goawhy live -          a capture made elsewhere
+
+SIGINT and SIGTERM end with a summary, SIGHUP opens outputs anew. Exit status: 0 ended in order,
+2 wrong usage, 3 nothing can be captured or an interface went away, 130 interrupted twice";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_times_are_read() {
+        assert_eq!(size("64MB"), Ok(64 << 20));
+        assert_eq!(size("1g"), Ok(1 << 30));
+        assert_eq!(size("12"), Ok(12));
+        assert!(size("many").is_err() && size("5 parsecs").is_err());
+        assert_eq!(time("90"), Ok(Duration::from_secs(90)));
+        assert_eq!(time("1h30m"), Ok(Duration::from_secs(5400)));
+        assert!(time("soon").is_err());
+    }
+}

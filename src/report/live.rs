@@ -1,0 +1,116 @@
+//! What happens on a live capture, for people: a line or two as it happens.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use super::style::{Ink, Page, Style};
+use super::time::{Clock, TimeStyle};
+use crate::board::snapshot::Snapshot;
+use crate::board::told::Told;
+use crate::board::{Board, ConnectionRow};
+use crate::vocab::cause::Blame;
+use crate::vocab::process::Process;
+
+/// Writes the lines of a live capture.
+pub struct LiveText {
+    style: Style,
+    clock: Clock,
+}
+
+impl LiveText {
+    /// Lines in this style; times as the machine's clock shows them.
+    pub fn new(style: Style) -> Self {
+        Self { style, clock: Clock::of(&Board::default(), TimeStyle::Local) }
+    }
+
+    /// Writes what is told.
+    pub fn told(&self, out: &mut impl Write, told: &Told) -> io::Result<()> {
+        let mut page = Page::new(self.style);
+        let row = &told.row;
+        let (what, sure, ink) = match (told.verdict(), told.cancellation()) {
+            (Some(verdict), _) => {
+                let ink = if verdict.blame == Blame::None { Ink::Plain } else { Ink::Red };
+                let chain = match verdict.trigger == verdict.cause {
+                    true => verdict.cause.name().to_owned(),
+                    false => format!("{} → {}", verdict.cause, verdict.trigger),
+                };
+                (chain, verdict.confidence.word(), ink)
+            }
+            (None, Some(set)) => {
+                let text = format!("{}: {} streams cancelled", set.cause, set.streams.len());
+                (text, set.confidence.word(), Ink::Yellow)
+            }
+            (None, None) => return Ok(()),
+        };
+        let standing = match (told.settled, told.settles) {
+            (true, Some(number)) => format!("settles #{number}"),
+            (true, None) => "settled".to_owned(),
+            (false, Some(number)) => format!("in place of #{number}, provisional"),
+            (false, None) => "provisional".to_owned(),
+        };
+        let head = format!("{}  #{} ", self.clock.at(told.at()), told.number);
+        let rest = format!(" ({sure}, {standing})  {}", ends(row));
+        page.line(0, &[(Ink::Dim, &head), (ink, &what), (Ink::Plain, &rest)]);
+        if let Some(verdict) = told.verdict() {
+            page.paragraph(4, Ink::Plain, &verdict.summary);
+            let advice = verdict.advice.first().filter(|_| verdict.blame != Blame::None);
+            if let Some(advice) = advice {
+                page.paragraph(4, Ink::Dim, advice);
+            }
+        }
+        out.write_all(page.text.as_bytes())
+    }
+
+    /// Writes what there was in all, and what was lost.
+    pub fn summary(&self, out: &mut impl Write, snapshot: &Snapshot) -> io::Result<()> {
+        let mut page = Page::new(self.style);
+        let board = &snapshot.board;
+        let live = snapshot.live.clone().unwrap_or_default();
+        page.blank();
+        let connections = board.connections.len() as u64 + board.earlier.connections;
+        let text = format!(
+            "{} packets, {connections} connections, {} GOAWAYs, {} TCP flows of other kinds",
+            snapshot.progress.packets,
+            board.goaways(),
+            board.other_flows
+        );
+        page.paragraph(0, Ink::Bold, &text);
+        let mut causes: Vec<_> = board.causes().into_iter().collect();
+        causes.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        for (cause, count) in causes {
+            page.paragraph(2, Ink::Plain, &format!("{count} × {cause}"));
+        }
+        for of in &live.interfaces {
+            let text = format!(
+                "{}: {} received, {} dropped by the kernel, {} by the interface",
+                of.name, of.received, of.kernel_dropped, of.interface_dropped
+            );
+            page.paragraph(2, Ink::Dim, &text);
+        }
+        if live.queue_dropped > 0 {
+            let text = format!("{} packets given up: analysis was too slow", live.queue_dropped);
+            page.paragraph(2, Ink::Red, &text);
+        }
+        if live.shed > 0 {
+            let text = format!("{} quiet connections forgotten to stay in memory", live.shed);
+            page.paragraph(2, Ink::Red, &text);
+        }
+        if let Some(saved) = &live.saved {
+            let text = format!(
+                "saved {} packets ({} could not be), last to {}",
+                saved.packets, saved.lost, saved.file
+            );
+            page.paragraph(2, Ink::Dim, &text);
+        }
+        out.write_all(page.text.as_bytes())
+    }
+}
+
+/// Both ends, with their programs where they are known.
+fn ends(row: &ConnectionRow) -> String {
+    let program = |process: &Option<Arc<Process>>| {
+        process.as_ref().map(|process| format!(" {process}")).unwrap_or_default()
+    };
+    let (first, second) = (program(&row.processes.first), program(&row.processes.second));
+    format!("{}{first} → {}{second}", row.client, row.server)
+}

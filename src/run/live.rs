@@ -1,0 +1,331 @@
+//! `goawhy live`: verdicts as they fall, without a screen.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::board::snapshot::{Feed, Snapshot, State};
+use crate::board::told::Teller;
+use crate::capture::live;
+pub use crate::capture::live::{Interface, Options};
+use crate::error::Error;
+use crate::report::Style;
+use crate::report::json;
+use crate::report::live::LiveText;
+use crate::vocab::limits::Limits;
+
+#[cfg(target_os = "linux")]
+pub use super::privilege::Wish;
+pub use super::save::Target;
+use super::watch::Watch;
+
+/// What to capture, and how.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Interfaces; `-` alone is a capture on standard input.
+    pub interfaces: Vec<String>,
+    /// How to capture.
+    pub options: Options,
+    /// Where packets are saved.
+    pub save: Option<Target>,
+    /// Packets after which it ends.
+    pub count: Option<u64>,
+    /// Time after which it ends.
+    pub duration: Option<Duration>,
+    /// Octets that the program may take, about.
+    pub memory: u64,
+    /// Whether local programs are named.
+    pub processes: bool,
+    /// What is given up once the capture is open.
+    #[cfg(target_os = "linux")]
+    pub wish: Wish,
+    /// TLS key logs that were asked for.
+    pub keylogs: Vec<PathBuf>,
+    /// A TLS key log that the environment names.
+    pub keylog_of_environment: Option<PathBuf>,
+    /// Files that will be written later, beside saved packets.
+    pub outputs: Vec<PathBuf>,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// How lines are written.
+#[derive(Clone, Copy, Debug)]
+pub enum Format {
+    /// For people.
+    Text(Style),
+    /// One JSON object a line.
+    Jsonl,
+}
+
+/// Takes a line for people, and whether they should see it in any case.
+pub type Notice<'a> = &'a mut dyn FnMut(&str, bool);
+
+/// How it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// As it was to: by a signal, a count, a time, or the end of the pipe.
+    InOrder,
+    /// The reader of the output went away.
+    OutputClosed,
+    /// The output could not be written.
+    OutputFailed(String),
+    /// An interface gave no more packets.
+    InputFailed(String),
+    /// Told twice to end.
+    Interrupted,
+}
+
+/// Interfaces of this host.
+///
+/// # Errors
+/// Where libpcap fails.
+pub fn interfaces() -> Result<Vec<Interface>, Error> {
+    live::interfaces()
+}
+
+/// Whether this program may capture on an interface.
+///
+/// # Errors
+/// Why not.
+pub fn probe(name: &str) -> Result<(), Error> {
+    let options = Options { filter: None, buffer: 1 << 16, snap_length: 64, promiscuous: false };
+    live::Tap::open(name, &options).map(drop)
+}
+
+/// Captures and tells until something ends it. `notice` gets lines for people on the way.
+///
+/// # Errors
+/// Where nothing can be captured, or the runtime cannot start.
+pub fn run(
+    job: &Job,
+    format: Format,
+    output: Option<PathBuf>,
+    notice: Notice<'_>,
+) -> Result<Ended, Error> {
+    let fails = |source| Error::Io { file: "live".into(), operation: "start it", source };
+    // Opened while this still may; the thread that writes begins when nothing more is given up.
+    let sink = open(output.as_ref())?;
+    let watch = Watch::live(job, notice)?;
+    let printer = Printer::begin(sink, output);
+    notice(&format!("listening on {}; Ctrl-C ends", job.interfaces.join(", ")), true);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(fails)?;
+    let mut telling = Telling { watch, printer, teller: Teller::default(), format, seen: 0 };
+    let ended = runtime.block_on(telling.run(notice)).map_err(fails);
+    if !matches!(ended, Ok(Ended::Interrupted)) {
+        telling.watch.stop(); // what is saved comes to its end
+    }
+    ended
+}
+
+struct Telling {
+    watch: Watch,
+    printer: Printer,
+    teller: Teller,
+    format: Format,
+    seen: u64,
+}
+
+impl Telling {
+    async fn run(&mut self, notice: Notice<'_>) -> io::Result<Ended> {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut hang_up = signal(SignalKind::hangup())?;
+        let mut ticks = tokio::time::interval(TICK);
+        let mut ending = false;
+        let mut told_error = None;
+        loop {
+            let asked = tokio::select! {
+                _ = ticks.tick() => false,
+                _ = hang_up.recv() => {
+                    self.watch.reopen();
+                    self.printer.reopen();
+                    false
+                }
+                _ = interrupt.recv() => true,
+                _ = terminate.recv() => true,
+            };
+            if asked && ending {
+                return Ok(Ended::Interrupted);
+            }
+            if asked {
+                ending = true;
+                self.watch.end();
+            }
+            let snapshot = self.watch.latest();
+            if snapshot.error != told_error {
+                told_error.clone_from(&snapshot.error);
+                notice(told_error.as_deref().unwrap_or_default(), true);
+            }
+            if let Some(ended) = self.printer.failure() {
+                return Ok(ended);
+            }
+            self.tell(&snapshot);
+            if snapshot.state == State::Ended && self.seen == snapshot.revision {
+                return Ok(self.end(&snapshot));
+            }
+        }
+    }
+
+    /// Tells what is new, if the printer has room; else it waits for the next tick.
+    fn tell(&mut self, snapshot: &Snapshot) {
+        if snapshot.revision == self.seen || !self.printer.has_room() {
+            return;
+        }
+        self.seen = snapshot.revision;
+        let told = self.teller.tell(snapshot);
+        if told.is_empty() {
+            return;
+        }
+        let mut text = Vec::new();
+        for told in &told {
+            // Memory does not fail.
+            let _ = match self.format {
+                Format::Text(style) => LiveText::new(style).told(&mut text, told),
+                Format::Jsonl => json::live::told(&mut text, told),
+            };
+        }
+        self.printer.print(text);
+    }
+
+    fn end(&mut self, snapshot: &Snapshot) -> Ended {
+        let mut text = Vec::new();
+        let _ = match self.format {
+            Format::Text(style) => LiveText::new(style).summary(&mut text, snapshot),
+            Format::Jsonl => json::live::summary(&mut text, snapshot),
+        };
+        self.printer.print(text);
+        self.printer.finish();
+        let failed = self.printer.failure();
+        failed.unwrap_or_else(|| match &snapshot.error {
+            Some(error) => Ended::InputFailed(error.clone()),
+            None => Ended::InOrder,
+        })
+    }
+}
+
+/// Writes in a thread of its own: whoever does not read holds up nobody but himself.
+struct Printer {
+    pieces: Option<SyncSender<Piece>>,
+    failure: Failure,
+    thread: Option<JoinHandle<()>>,
+    waiting: Option<Piece>,
+}
+
+/// Why nothing more is written.
+type Failure = Arc<Mutex<Option<Ended>>>;
+
+enum Piece {
+    Text(Vec<u8>),
+    Reopen,
+}
+
+impl Printer {
+    fn begin(sink: Box<dyn Write + Send>, output: Option<PathBuf>) -> Self {
+        let (pieces, received) = sync_channel(PIECES);
+        let failure: Failure = Arc::default();
+        let told = Arc::clone(&failure);
+        let thread = thread::spawn(move || {
+            if let Err(error) = write(&received, sink, output.as_ref()) {
+                let ended = match error.kind() {
+                    io::ErrorKind::BrokenPipe => Ended::OutputClosed,
+                    _ => Ended::OutputFailed(error.to_string()),
+                };
+                *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended);
+            }
+        });
+        Self { pieces: Some(pieces), failure, thread: Some(thread), waiting: None }
+    }
+
+    fn failure(&self) -> Option<Ended> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether everything until now was taken.
+    fn has_room(&mut self) -> bool {
+        if let Some(piece) = self.waiting.take() {
+            self.send(piece);
+        }
+        self.waiting.is_none()
+    }
+
+    fn print(&mut self, text: Vec<u8>) {
+        self.send(Piece::Text(text));
+    }
+
+    fn reopen(&mut self) {
+        self.send(Piece::Reopen);
+    }
+
+    fn send(&mut self, piece: Piece) {
+        let Some(pieces) = &self.pieces else { return };
+        if let Err(TrySendError::Full(piece)) = pieces.try_send(piece) {
+            self.waiting = Some(piece);
+        }
+    }
+
+    /// Waits a moment for what is not written yet.
+    fn finish(&mut self) {
+        for _ in 0..LAST_LOOKS {
+            if self.has_room() {
+                break;
+            }
+            thread::sleep(TICK);
+        }
+        self.pieces = None;
+        let Some(thread) = self.thread.take() else { return };
+        for _ in 0..LAST_LOOKS {
+            if thread.is_finished() {
+                let _ = thread.join();
+                return;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+fn write(
+    pieces: &Receiver<Piece>,
+    mut sink: Box<dyn Write + Send>,
+    output: Option<&PathBuf>,
+) -> io::Result<()> {
+    for piece in pieces {
+        match piece {
+            Piece::Text(text) => {
+                sink.write_all(&text)?;
+                sink.flush()?;
+            }
+            Piece::Reopen => {
+                if output.is_some() {
+                    sink = open(output).map_err(|error| io::Error::other(error.to_string()))?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn open(output: Option<&PathBuf>) -> Result<Box<dyn Write + Send>, Error> {
+    let Some(path) = output else { return Ok(Box::new(io::stdout())) };
+    let file: io::Result<File> = OpenOptions::new().append(true).create(true).open(path);
+    let file = file.map_err(|source| Error::Io {
+        file: path.display().to_string(),
+        operation: "write it",
+        source,
+    })?;
+    Ok(Box::new(BufWriter::new(file)))
+}
+
+/// Time between two looks at what is new.
+const TICK: Duration = Duration::from_millis(100);
+/// Pieces of text that may wait for the writer.
+const PIECES: usize = 256;
+/// Looks for a writer that is not done at the end.
+const LAST_LOOKS: u32 = 20;

@@ -1,0 +1,99 @@
+//! Least privilege: after the capture is open, everything that is no longer needed is given up.
+
+use std::path::{Path, PathBuf};
+
+use caps::{CapSet, Capability, CapsHashSet};
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetStatus, path_beneath_rules,
+};
+use nix::unistd::{Gid, Uid, User, setgroups, setresgid, setresuid};
+
+/// What may be given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// Become another user where this one is root.
+    pub drop_user: bool,
+    /// Be shut in by Landlock.
+    pub sandbox: bool,
+}
+
+/// Gives up being root, keeping `kept` alone. What was done, in a clause.
+///
+/// Before other threads are started: capabilities are those of one thread and its offspring.
+///
+/// # Errors
+/// What failed, in a clause. Then nothing is sure, and the program should not go on.
+pub(super) fn drop_user(writes: &[PathBuf], kept: &[Capability]) -> Result<String, String> {
+    if !Uid::effective().is_root() {
+        return Ok("not root: no user to drop".to_owned());
+    }
+    let (uid, gid) = unprivileged();
+    let said = |what: &str, error: &dyn std::fmt::Display| format!("cannot {what}: {error}");
+    // Files take turns after this: whoever writes them must be able to.
+    let stays = writes.iter().any(|folder| !is_writable(folder, uid));
+    if !stays {
+        caps::securebits::set_keepcaps(true).map_err(|e| said("keep capabilities", &e))?;
+        setgroups(&[gid]).map_err(|e| said("drop groups", &e))?;
+        setresgid(gid, gid, gid).map_err(|e| said("drop the group", &e))?;
+        setresuid(uid, uid, uid).map_err(|e| said("drop the user", &e))?;
+    }
+    let kept: CapsHashSet = kept.iter().copied().collect();
+    let keep = |set, wanted: &CapsHashSet| {
+        caps::set(None, set, wanted).map_err(|e| said("drop capabilities", &e))
+    };
+    keep(CapSet::Effective, &kept)?;
+    keep(CapSet::Permitted, &kept)?;
+    keep(CapSet::Inheritable, &CapsHashSet::new())?;
+    let names: Vec<String> = kept.iter().map(ToString::to_string).collect();
+    let names = if names.is_empty() { "no capability".to_owned() } else { names.join(", ") };
+    Ok(match stays {
+        true => format!("stays user 0, whose files are written; keeps {names}"),
+        false => format!("user {uid}, group {gid}; keeps {names}"),
+    })
+}
+
+/// Shuts this thread and those that it will start in: files can be read where the program has to,
+/// written in `writes` alone, and no connection can be made. What was done, in a clause.
+pub(super) fn sandbox(reads: &[PathBuf], writes: &[PathBuf]) -> String {
+    let system = ["/proc", "/sys", "/etc", "/usr/share/zoneinfo", "/dev"].map(PathBuf::from);
+    let reads: Vec<&Path> = system.iter().chain(reads).map(PathBuf::as_path).collect();
+    let abi = ABI::V4;
+    let done = || {
+        Ruleset::default()
+            .set_compatibility(CompatLevel::BestEffort)
+            .handle_access(AccessFs::from_all(abi))?
+            .handle_access(AccessNet::from_all(abi))?
+            .create()?
+            .add_rules(path_beneath_rules(reads, AccessFs::from_read(abi)))?
+            .add_rules(path_beneath_rules(writes, AccessFs::from_all(abi)))?
+            .restrict_self()
+    };
+    match done().map(|status| status.ruleset) {
+        Ok(RulesetStatus::FullyEnforced) => "shut in by Landlock".to_owned(),
+        Ok(RulesetStatus::PartiallyEnforced) => "shut in by Landlock as far as it goes".to_owned(),
+        Ok(RulesetStatus::NotEnforced) => "this kernel has no Landlock".to_owned(),
+        Err(error) => format!("Landlock failed: {error}"),
+    }
+}
+
+/// Who called sudo, else nobody.
+fn unprivileged() -> (Uid, Gid) {
+    let number = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok().filter(|id| *id != 0);
+    if let (Some(uid), Some(gid)) = (number("SUDO_UID"), number("SUDO_GID")) {
+        return (Uid::from_raw(uid), Gid::from_raw(gid));
+    }
+    let nobody = User::from_name("nobody").ok().flatten();
+    nobody.map_or((Uid::from_raw(NOBODY), Gid::from_raw(NOBODY)), |user| (user.uid, user.gid))
+}
+
+/// Whether a user may make files in a folder, as far as its owner and mode tell.
+fn is_writable(folder: &Path, uid: Uid) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(facts) = folder.metadata() else { return false };
+    let bit = if facts.uid() == uid.as_raw() { 0o200 } else { 0o002 };
+    facts.mode() & bit != 0
+}
+
+/// The number of nobody on every Linux that does not say otherwise.
+const NOBODY: u32 = 65_534;

@@ -1,0 +1,273 @@
+//! Saves what is captured to files, in a thread of its own: a disk that is slow or full costs
+//! packets of the file, which are counted, and holds up nothing.
+
+use std::fs::{File, OpenOptions};
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::board::snapshot::Saved;
+use crate::capture::save::{Described, Saver};
+use crate::error::Error;
+use crate::vocab::time::Timestamp;
+
+use super::queue::Batch;
+
+/// Where packets go.
+#[derive(Clone, Debug, Default)]
+pub struct Target {
+    /// The file, or the pattern of names where files take turns: `web.pcapng` becomes
+    /// `web_00001.pcapng`.
+    pub file: PathBuf,
+    /// Octets after which the next file begins.
+    pub size: Option<u64>,
+    /// Time after which the next file begins.
+    pub time: Option<Duration>,
+    /// Files that are kept; the oldest is removed.
+    pub files: Option<u32>,
+}
+
+impl Target {
+    fn rotates(&self) -> bool {
+        self.size.is_some() || self.time.is_some()
+    }
+
+    fn name(&self, number: u32) -> PathBuf {
+        if !self.rotates() {
+            return self.file.clone();
+        }
+        let stem = self.file.file_stem().unwrap_or_default().to_string_lossy();
+        let end = self.file.extension().map(|end| format!(".{}", end.to_string_lossy()));
+        let name = format!("{stem}_{number:05}{}", end.unwrap_or_default());
+        self.file.with_file_name(name)
+    }
+}
+
+/// The end of the pipeline that hands packets on.
+pub(super) struct Recorder {
+    batches: Option<SyncSender<(Batch, u64)>>,
+    facts: Arc<Mutex<Saved>>,
+    counts: Arc<Mutex<Counted>>,
+    reopen: Arc<AtomicBool>,
+    writer: Option<JoinHandle<()>>,
+}
+
+/// For the statistics at the end of each file: time, and received and dropped by interface.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counted {
+    pub(super) at: Timestamp,
+    pub(super) counts: Vec<(u64, u64)>,
+}
+
+/// The first file, open, and nothing written yet.
+pub(super) struct Opened(Writer);
+
+impl Opened {
+    /// Begins to write; memory that is done with goes to `spares`.
+    pub(super) fn begin(self, spares: SyncSender<Batch>) -> Recorder {
+        let Self(writer) = self;
+        let (sender, batches) = sync_channel(BATCHES);
+        let (facts, counts) = (Arc::clone(&writer.facts), Arc::clone(&writer.counts));
+        let reopen = Arc::clone(&writer.reopen);
+        let writer = thread::spawn(move || writer.run(&batches, &spares));
+        Recorder { batches: Some(sender), facts, counts, reopen, writer: Some(writer) }
+    }
+}
+
+impl Recorder {
+    /// Opens the first file.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub(super) fn open(target: Target, interfaces: Vec<Described>) -> Result<Opened, Error> {
+        let mut writer = Writer {
+            target,
+            interfaces,
+            saver: None,
+            number: 0,
+            opened: Instant::now(),
+            facts: Arc::default(),
+            counts: Arc::default(),
+            reopen: Arc::default(),
+        };
+        writer.open()?;
+        Ok(Opened(writer))
+    }
+
+    /// Hands packets over, numbered from `first`; gives them back where the writer is too slow.
+    pub(super) fn save(&mut self, batch: Batch, first: u64) -> Option<Batch> {
+        let sender = self.batches.as_ref()?;
+        match sender.try_send((batch, first)) {
+            Ok(()) => None,
+            Err(TrySendError::Full((batch, _)) | TrySendError::Disconnected((batch, _))) => {
+                let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+                facts.lost += batch.len() as u64;
+                Some(batch)
+            }
+        }
+    }
+
+    pub(super) fn count(&self, counted: Counted) {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = counted;
+    }
+
+    pub(super) fn facts(&self) -> Saved {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Begins the file anew, as after a move of the old one.
+    pub(super) fn reopen(&self) {
+        self.reopen.store(true, Ordering::Relaxed);
+    }
+
+    /// Writes what waits, and the end of the file.
+    pub(super) fn finish(&mut self) {
+        self.batches = None;
+        if let Some(writer) = self.writer.take() {
+            // A writer that panicked has said so; what it wrote is there.
+            let _ = writer.join();
+        }
+    }
+}
+
+struct Writer {
+    target: Target,
+    interfaces: Vec<Described>,
+    saver: Option<Saver<BufWriter<File>>>,
+    number: u32,
+    opened: Instant,
+    facts: Arc<Mutex<Saved>>,
+    counts: Arc<Mutex<Counted>>,
+    reopen: Arc<AtomicBool>,
+}
+
+impl Writer {
+    fn run(mut self, batches: &Receiver<(Batch, u64)>, spares: &SyncSender<Batch>) {
+        loop {
+            match batches.recv_timeout(FLUSH_EVERY) {
+                Ok((mut batch, first)) => {
+                    self.write(&batch, first);
+                    batch.clear();
+                    // Where nobody wants it back it is let go.
+                    let _ = spares.try_send(batch);
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Some(Err(error)) = self.saver.as_mut().map(Saver::flush) {
+                        self.fails(&error);
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.turn();
+        }
+        self.close();
+    }
+
+    fn write(&mut self, batch: &Batch, first: u64) {
+        let Some(saver) = &mut self.saver else {
+            self.lock().lost += batch.len() as u64;
+            return;
+        };
+        let mut written = 0;
+        let mut failure = None;
+        for (source, packet) in batch.packets(first) {
+            if let Err(error) = saver.packet(source, &packet) {
+                failure = Some(error);
+                break;
+            }
+            written += 1;
+        }
+        {
+            let mut facts = self.lock();
+            facts.packets += written;
+            facts.lost += batch.len() as u64 - written;
+        }
+        if let Some(error) = failure {
+            self.fails(&error);
+        }
+    }
+
+    /// Begins the next file where it is time.
+    fn turn(&mut self) {
+        let large = self.target.size.zip(self.saver.as_ref());
+        let large = large.is_some_and(|(size, saver)| saver.written() >= size);
+        let old = self.target.time.is_some_and(|time| self.opened.elapsed() >= time);
+        if !(large || old || self.reopen.swap(false, Ordering::Relaxed)) {
+            return;
+        }
+        self.close();
+        if let Err(error) = self.open() {
+            self.lock().error = Some(error.to_string());
+        }
+        let kept = self.target.files.filter(|_| self.target.rotates());
+        if let Some(old) = kept.and_then(|files| self.number.checked_sub(files.max(1)))
+            && old > 0
+        {
+            // One that is gone already was removed by someone else.
+            let _ = std::fs::remove_file(self.target.name(old));
+        }
+    }
+
+    fn open(&mut self) -> Result<(), Error> {
+        self.number += 1;
+        self.opened = Instant::now();
+        let path = self.target.name(self.number);
+        let saver = create(&path).and_then(|file| {
+            let out = BufWriter::with_capacity(BUFFER, file);
+            let mut saver = Saver::new(out, &self.interfaces)?;
+            saver.flush()?;
+            Ok(saver)
+        });
+        let name = path.display().to_string();
+        let saver = saver.map_err(|source| Error::Io {
+            file: name.clone(),
+            operation: "write it",
+            source,
+        })?;
+        self.saver = Some(saver);
+        let mut facts = self.lock();
+        facts.file = name;
+        facts.error = None;
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        let counted = self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(saver) = self.saver.take()
+            && let Err(error) = saver.finish(counted.at, &counted.counts)
+        {
+            self.fails(&error);
+        }
+    }
+
+    /// Nothing more can be written: what was, stays.
+    fn fails(&mut self, error: &std::io::Error) {
+        self.saver = None;
+        let mut facts = self.lock();
+        facts.error = Some(format!("{}: {error}; nothing more is saved", facts.file));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Saved> {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A file for captures is for its owner alone: packets hold secrets.
+fn create(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// Batches that may wait for the disk.
+const BATCHES: usize = 16;
+/// Longest time that a packet stays unwritten on a quiet line.
+const FLUSH_EVERY: Duration = Duration::from_millis(200);
+/// Octets written at once.
+const BUFFER: usize = 256 * 1024;

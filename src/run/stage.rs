@@ -1,0 +1,217 @@
+//! The thread that analyzes what was captured, while it is captured.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::board::snapshot::{LiveFacts, Progress, State};
+use crate::pipeline::Pipeline;
+use crate::pipeline::moving::Moving;
+use crate::vocab::capture::CaptureFacts;
+use crate::vocab::packet::{Packet, Skip};
+use crate::vocab::time::Timestamp;
+
+#[cfg(target_os = "linux")]
+use super::process::Namer;
+use super::publish::{Now, Publisher};
+use super::queue::{Batch, Queue};
+use super::save::{Counted, Recorder};
+use super::secrets::Follow;
+use super::tap::Facts;
+
+/// Everything that the thread has.
+pub(super) struct Stage {
+    pub(super) queue: Arc<Queue>,
+    pub(super) pipeline: Pipeline,
+    /// TLS key logs, as programs write them.
+    pub(super) follow: Follow,
+    pub(super) rows: Moving,
+    pub(super) publisher: Publisher,
+    pub(super) recorder: Option<Recorder>,
+    /// Memory that the recorder is done with.
+    pub(super) spares: Receiver<Batch>,
+    #[cfg(target_os = "linux")]
+    pub(super) namer: Option<Namer>,
+    pub(super) interfaces: Facts,
+    pub(super) facts: CaptureFacts,
+    pub(super) stop: Arc<AtomicBool>,
+    pub(super) reopen: Arc<AtomicBool>,
+    /// Octets that open connections may take.
+    pub(super) memory: usize,
+    /// Packets after which it ends.
+    pub(super) count: Option<u64>,
+    /// When it ends.
+    pub(super) until: Option<Instant>,
+    pub(super) state: Counters,
+}
+
+/// What changes from look to look.
+pub(super) struct Counters {
+    skips: BTreeMap<Skip, u64>,
+    queue_dropped: u64,
+    weight: usize,
+    ticked: Instant,
+    weighed: Instant,
+    /// Time of the latest packet, and when that came here.
+    clock: Option<(Timestamp, Instant)>,
+}
+
+impl Counters {
+    pub(super) fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            skips: BTreeMap::new(),
+            queue_dropped: 0,
+            weight: 0,
+            ticked: now,
+            weighed: now,
+            clock: None,
+        }
+    }
+}
+
+impl Stage {
+    /// Analyzes until nothing more comes, or enough has come.
+    pub(super) fn run(mut self) {
+        self.pipeline.note_touched();
+        let mut spare = Batch::default();
+        loop {
+            let (batch, dropped, open) = self.queue.take(spare);
+            self.state.queue_dropped = dropped;
+            let empty = batch.len() == 0;
+            spare = self.batch(batch);
+            self.tick();
+            let stopped = self.stop.load(Ordering::Relaxed);
+            let late = self.until.is_some_and(|until| Instant::now() >= until);
+            let enough = self.count.is_some_and(|count| self.facts.packets >= count);
+            if enough || (empty && (!open || stopped)) {
+                break;
+            }
+            if late {
+                // What has been captured by now is analyzed; nothing more is.
+                self.stop.store(true, Ordering::Relaxed);
+            }
+            if self.publisher.is_due() {
+                self.publish(State::Live);
+            }
+        }
+        self.stop.store(true, Ordering::Relaxed);
+        self.pipeline.finish(&mut self.rows);
+        if let Some(mut recorder) = self.recorder.take() {
+            recorder.count(self.counted());
+            recorder.finish();
+            self.recorder = Some(recorder);
+        }
+        self.publish(State::Ended);
+    }
+
+    /// Analyzes packets, saves them where that is asked for, and gives memory for the next ones.
+    fn batch(&mut self, mut batch: Batch) -> Batch {
+        if batch.len() == 0 {
+            return batch;
+        }
+        for lines in self.follow.poll() {
+            self.pipeline.add_secrets(&lines, &mut self.rows);
+        }
+        let first = self.facts.packets + 1;
+        for (_, packet) in batch.packets(first) {
+            if self.count.is_some_and(|count| self.facts.packets >= count) {
+                break;
+            }
+            count(&mut self.facts, &packet);
+            if let Err(skip) = self.pipeline.push(&packet, &mut self.rows) {
+                *self.state.skips.entry(skip).or_default() += 1;
+            }
+        }
+        if let Some(latest) = self.facts.last_packet_at {
+            self.state.clock = Some((latest, Instant::now()));
+        }
+        let kept = usize::try_from(self.facts.packets + 1 - first).unwrap_or(usize::MAX);
+        batch.truncate(kept);
+        if let Some(recorder) = &mut self.recorder {
+            match recorder.save(batch, first) {
+                Some(back) => batch = back,
+                None => return self.spares.try_recv().unwrap_or_default(),
+            }
+        }
+        batch.clear();
+        batch
+    }
+
+    /// Lets time pass where the line is quiet, and keeps within memory.
+    fn tick(&mut self) {
+        if self.state.ticked.elapsed() >= TICK {
+            self.state.ticked = Instant::now();
+            if let Some((latest, came)) = self.state.clock {
+                self.pipeline.tick(latest.plus(came.elapsed()), &mut self.rows);
+            }
+            if let Some(recorder) = &self.recorder {
+                recorder.count(self.counted());
+                if self.reopen.swap(false, Ordering::Relaxed) {
+                    recorder.reopen();
+                }
+            }
+        }
+        if self.state.weighed.elapsed() >= WEIGH {
+            self.state.weight = self.pipeline.weight();
+            if self.state.weight > self.memory {
+                self.pipeline.shed(self.memory / 10 * 9, &mut self.rows);
+                self.state.weight = self.pipeline.weight();
+            }
+            self.state.weighed = Instant::now();
+        }
+    }
+
+    fn counted(&self) -> Counted {
+        let facts = self.interfaces.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = facts.iter().map(|of| (of.received, of.kernel_dropped + of.interface_dropped));
+        Counted { at: self.facts.last_packet_at.unwrap_or_default(), counts: counts.collect() }
+    }
+
+    fn publish(&mut self, state: State) {
+        let interfaces = self.interfaces.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let live = LiveFacts {
+            interfaces,
+            queue_dropped: self.state.queue_dropped,
+            shed: self.pipeline.evicted(),
+            memory: self.state.weight as u64,
+            memory_limit: self.memory as u64,
+            saved: self.recorder.as_ref().map(Recorder::facts),
+        };
+        let dropped: u64 = live.interfaces.iter().map(|of| of.kernel_dropped).sum();
+        let captures = vec![CaptureFacts {
+            skipped: self.state.skips.clone(),
+            kernel_dropped: Some(dropped + live.queue_dropped),
+            ..self.facts.clone()
+        }];
+        let failed = live.interfaces.iter().find(|of| of.error.is_some());
+        let error = failed.and_then(|of| Some(format!("{}: {}", of.name, of.error.as_ref()?)));
+        let progress =
+            Progress { read: self.facts.bytes, total: None, packets: self.facts.packets };
+        let now = Now { captures, state, error, progress, live: Some(live) };
+        let new = self.publisher.publish(&mut self.rows, &mut self.pipeline, now);
+        #[cfg(target_os = "linux")]
+        if let Some(namer) = &self.namer {
+            for (flow, programs) in namer.exchange(new) {
+                self.rows.name(flow, programs);
+            }
+        }
+        #[cfg(not(target_os = "linux"))]
+        drop(new);
+    }
+}
+
+fn count(facts: &mut CaptureFacts, packet: &Packet<'_>) {
+    facts.packets += 1;
+    facts.bytes += packet.data.len() as u64;
+    facts.truncated_packets += u64::from(packet.data.len() < packet.wire_length as usize);
+    facts.first_packet_at.get_or_insert(packet.stamp.at);
+    facts.last_packet_at = facts.last_packet_at.max(Some(packet.stamp.at));
+}
+
+/// Time between two looks at flows that wait in vain.
+const TICK: Duration = Duration::from_millis(250);
+/// Time between two looks at memory.
+const WEIGH: Duration = Duration::from_secs(1);

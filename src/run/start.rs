@@ -1,0 +1,153 @@
+//! Opens what is to be captured, gives up what is not needed any more, starts the threads.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use crate::board::snapshot::InterfaceFacts;
+use crate::capture::live::Tap;
+use crate::capture::save::Described;
+use crate::error::Error;
+use crate::pipeline::Pipeline;
+use crate::pipeline::moving::Moving;
+use crate::vocab::capture::CaptureFacts;
+use crate::vocab::packet::LinkType;
+
+use super::live::{Job, Notice};
+use super::publish::Publisher;
+use super::queue::Queue;
+use super::save::Recorder;
+use super::secrets::Follow;
+use super::stage::{Counters, Stage};
+use super::tap;
+
+/// Everything up to the thread that analyzes, which is the caller's to start.
+pub(super) fn stage(
+    job: &Job,
+    publisher: Publisher,
+    stop: Arc<AtomicBool>,
+    reopen: Arc<AtomicBool>,
+    notice: Notice<'_>,
+) -> Result<Stage, Error> {
+    let is_pipe = job.interfaces.iter().all(|name| name == "-");
+    let mut follow = Follow::open(&job.keylogs, job.keylog_of_environment.clone(), &job.limits)?;
+    let taps = if is_pipe { Vec::new() } else { taps(job)? };
+    let described = described(job, &taps);
+    let (returned, spares) = sync_channel(SPARES);
+    let mut begun = None;
+    if let Some(target) = job.save.clone() {
+        begun = Some(Recorder::open(target, described)?);
+    }
+    #[cfg(target_os = "linux")]
+    let namer = give_up(job, &stop, notice)?;
+    let queue = Arc::new(Queue::new(queue_octets(job), taps.len().max(1)));
+    let names = job.interfaces.iter().map(|name| shown(name));
+    let facts: Vec<_> =
+        names.map(|name| InterfaceFacts { name, ..InterfaceFacts::default() }).collect();
+    let interfaces = Arc::new(Mutex::new(facts));
+    for (source, tap) in (0_u16..).zip(taps) {
+        let (queue, facts) = (Arc::clone(&queue), Arc::clone(&interfaces));
+        tap::interface(tap, source, queue, facts, Arc::clone(&stop));
+    }
+    if is_pipe {
+        let (queue, facts) = (Arc::clone(&queue), Arc::clone(&interfaces));
+        tap::pipe(PathBuf::from("-"), queue, facts, Arc::clone(&stop))?;
+    }
+    let mut pipeline = Pipeline::new(&job.limits, &follow.poll(), false);
+    if !follow.is_empty() {
+        pipeline.expect_secrets();
+    }
+    let memory = usize::try_from(job.memory).unwrap_or(usize::MAX);
+    let names: Vec<String> = job.interfaces.iter().map(|name| shown(name)).collect();
+    Ok(Stage {
+        queue,
+        pipeline,
+        follow,
+        rows: Moving::new(memory / ROW),
+        publisher,
+        recorder: begun.map(|opened| opened.begin(returned)),
+        spares,
+        #[cfg(target_os = "linux")]
+        namer,
+        interfaces,
+        facts: CaptureFacts {
+            file: names.join(", "),
+            format: "live".to_owned(),
+            ..CaptureFacts::default()
+        },
+        stop,
+        reopen,
+        memory: memory / 2,
+        count: job.count,
+        until: job.duration.map(|duration| Instant::now() + duration),
+        state: Counters::new(),
+    })
+}
+
+fn shown(name: &str) -> String {
+    if name == "-" { "standard input".to_owned() } else { name.to_owned() }
+}
+
+/// A sixteenth of the memory, twice: one piece fills while the other is analyzed.
+fn queue_octets(job: &Job) -> usize {
+    usize::try_from(job.memory / 16).unwrap_or(usize::MAX)
+}
+
+fn taps(job: &Job) -> Result<Vec<Tap>, Error> {
+    job.interfaces.iter().map(|name| Tap::open(name, &job.options)).collect()
+}
+
+fn described(job: &Job, taps: &[Tap]) -> Vec<Described> {
+    let of = |name: &str, link| Described {
+        name: name.to_owned(),
+        link,
+        snap_length: job.options.snap_length,
+        filter: job.options.filter.clone(),
+    };
+    if taps.is_empty() {
+        return vec![of("-", LinkType::ETHERNET)];
+    }
+    taps.iter().map(|tap| of(tap.name(), tap.link())).collect()
+}
+
+/// Gives up what is not needed once captures and files are open. The thread that names programs
+/// comes first: Landlock would not let it look into other processes.
+#[cfg(target_os = "linux")]
+fn give_up(
+    job: &Job,
+    stop: &Arc<AtomicBool>,
+    notice: Notice<'_>,
+) -> Result<Option<super::process::Namer>, Error> {
+    use super::{privilege, process::Namer};
+    use caps::Capability;
+
+    let files = job.outputs.iter().chain(job.save.iter().map(|target| &target.file));
+    let writes: Vec<PathBuf> = files.map(|file| folder(file)).collect();
+    if job.wish.drop_user {
+        // To look into other users' processes.
+        let naming = [Capability::CAP_SYS_PTRACE, Capability::CAP_DAC_READ_SEARCH];
+        let kept = if job.processes { &naming[..] } else { &[] };
+        let done = privilege::drop_user(&writes, kept).map_err(|what| Error::GiveUp { what })?;
+        notice(&done, false);
+    }
+    let namer = job.processes.then(|| Namer::begin(Arc::clone(stop)));
+    if job.wish.sandbox {
+        let logs = job.keylogs.iter().chain(&job.keylog_of_environment);
+        let reads: Vec<PathBuf> = logs.map(|file| folder(file)).collect();
+        notice(&privilege::sandbox(&reads, &writes), false);
+    }
+    Ok(namer)
+}
+
+fn folder(file: &Path) -> PathBuf {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new(".")).to_owned()
+}
+
+/// Octets of memory for each row that is kept of a closed connection: what it takes with its
+/// verdicts, once more for what neighbours revise, and once more while a reader has an old one.
+const ROW: usize = 32 * 1024;
+/// Pieces of memory that wait to be used again.
+const SPARES: usize = 4;

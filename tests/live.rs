@@ -1,0 +1,303 @@
+//! Live capture on the loopback interface, with servers and clients of the distribution. Skipped,
+//! with a word, where packages or rights are missing.
+#![cfg(all(feature = "live", target_os = "linux"))]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::Value;
+
+fn goawhy() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_goawhy"));
+    command.env_remove("SSLKEYLOGFILE").env_remove("SSH_CONNECTION");
+    command
+}
+
+/// Why this cannot be tested here.
+fn missing() -> Option<String> {
+    for (program, option) in [("nginx", "-v"), ("h2load", "--version"), ("curl", "--version")] {
+        let run = Command::new(program).arg(option).output();
+        if !run.is_ok_and(|run| run.status.success()) {
+            return Some(format!("{program} is not installed"));
+        }
+    }
+    let listed = goawhy().arg("interfaces").output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let lo = listed.lines().find(|line| line.starts_with("lo "));
+    match lo {
+        Some(line) if line.contains("can be captured") => None,
+        _ => Some("the right to capture on lo is missing".to_owned()),
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// nginx with connections that idle out after two seconds on one port and never on another.
+struct Nginx {
+    child: Child,
+    folder: PathBuf,
+    short: u16,
+    long: u16,
+    /// Accepts and never answers.
+    _silent: TcpListener,
+}
+
+impl Nginx {
+    fn start() -> Self {
+        let folder = std::env::temp_dir().join(format!("goawhy-live-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (short, long) = (free_port(), free_port());
+        let slow = silent.local_addr().unwrap().port();
+        let server = |port: u16, idle: u32| {
+            format!(
+                "server {{ listen 127.0.0.1:{port} http2; keepalive_timeout {idle}s;
+                 location / {{ return 200 'hello'; }}
+                 location /slow {{ proxy_pass http://127.0.0.1:{slow}; }} }}"
+            )
+        };
+        let text = format!(
+            "daemon off; pid nginx.pid; error_log error.log; worker_processes 1;
+             events {{}}
+             http {{ access_log off; client_body_temp_path b; proxy_temp_path p;
+             fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s;
+             {} {} }}",
+            server(short, 2),
+            server(long, 600)
+        );
+        std::fs::write(folder.join("nginx.conf"), text).unwrap();
+        let mut command = Self::command(&folder);
+        let child = command.stderr(Stdio::null()).spawn().unwrap();
+        let begun = Instant::now();
+        while TcpStream::connect(("127.0.0.1", long)).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "nginx does not start");
+            thread::sleep(Duration::from_millis(20));
+        }
+        Self { child, folder, short, long, _silent: silent }
+    }
+
+    fn command(folder: &Path) -> Command {
+        let mut command = Command::new("nginx");
+        command.arg("-p").arg(folder).arg("-c").arg(folder.join("nginx.conf"));
+        command
+    }
+
+    fn reload(&self) {
+        let done = Self::command(&self.folder).args(["-s", "reload"]).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = Self::command(&self.folder).args(["-s", "stop"]).output();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// A client that speaks HTTP/2 octet by octet, and stays.
+struct Client(TcpStream);
+
+impl Client {
+    fn connect(port: u16) -> Self {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+        let mut reader = stream.try_clone().unwrap();
+        // What the server says is of no interest, but when it closes, so does this.
+        thread::spawn(move || {
+            while reader.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {}
+            let _ = reader.shutdown(std::net::Shutdown::Both);
+        });
+        let mut client = Self(stream);
+        client.frame(4, 0, 0, &[]);
+        client.frame(4, 1, 0, &[]);
+        client
+    }
+
+    fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+        let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
+        frame.extend([kind, flags]);
+        frame.extend(stream.to_be_bytes());
+        frame.extend(payload);
+        self.0.write_all(&frame).unwrap();
+    }
+
+    fn get(&mut self, stream: u32, path: &str) {
+        // GET, http, :authority x, and the path as literals without indexing (RFC 7541).
+        let mut block = vec![0x82, 0x86, 0x01, 1, b'x', 0x04, path.len() as u8];
+        block.extend(path.as_bytes());
+        self.frame(1, 0x05, stream, &block);
+    }
+
+    fn cancel(&mut self, stream: u32) {
+        self.frame(3, 0, stream, &8_u32.to_be_bytes());
+    }
+}
+
+/// `goawhy live`, and its lines with the time at which each came.
+struct Live {
+    child: Child,
+    lines: Receiver<(Value, SystemTime)>,
+    seen: Vec<(Value, SystemTime)>,
+}
+
+impl Live {
+    fn start(arguments: &[&str]) -> Self {
+        let mut command = goawhy();
+        command.args(["live", "--format", "jsonl"]).args(arguments);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut notices = BufReader::new(child.stderr.take().unwrap()).lines();
+        let heard = notices.by_ref().find(|line| line.as_ref().unwrap().contains("listening"));
+        assert!(heard.is_some(), "it does not listen");
+        thread::spawn(move || notices.for_each(drop));
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            for line in out.lines() {
+                let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
+                let _ = sender.send((line, SystemTime::now()));
+            }
+        });
+        Self { child, lines, seen: Vec::new() }
+    }
+
+    /// The first line that fits; it must have come within two seconds of its packet.
+    fn wait(&mut self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(30) {
+            let Ok(line) = self.lines.recv_timeout(Duration::from_secs(1)) else { continue };
+            self.seen.push(line.clone());
+            if fits(&line.0) {
+                let at: jiff::Timestamp = line.0["at"].as_str().unwrap().parse().unwrap();
+                let late = line.1.duration_since(SystemTime::from(at)).unwrap_or_default();
+                assert!(late < Duration::from_secs(2), "{what} came {late:?} late: {line:?}");
+                return line.0;
+            }
+        }
+        panic!("nothing of {what} in {:#?}", self.seen);
+    }
+
+    fn end(mut self) -> Value {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+        let rest = self.lines.into_iter();
+        rest.map(|(line, _)| line).find(|line| line["kind"] == "summary").unwrap()
+    }
+}
+
+fn of_port(line: &Value, port: u16) -> bool {
+    line["connection"]["server"] == format!("127.0.0.1:{port}")
+}
+
+#[test]
+fn verdicts_fall_while_it_watches() {
+    if let Some(why) = missing() {
+        eprintln!("skipped: {why}");
+        return;
+    }
+    let nginx = Nginx::start();
+    let filter = format!("tcp port {} or tcp port {}", nginx.short, nginx.long);
+    // One that is open before it begins to watch.
+    let mut early = Client::connect(nginx.long);
+    early.get(1, "/");
+    thread::sleep(Duration::from_millis(300));
+    let saved = nginx.folder.join("saved.pcapng");
+    let saved_name = saved.to_str().unwrap().to_owned();
+    let mut live = Live::start(&["-i", "lo", "-f", &filter, "-w", &saved_name]);
+
+    // Idle for two seconds: the server says goodbye.
+    let mut idle = Client::connect(nginx.short);
+    idle.get(1, "/");
+    let line =
+        live.wait("the idle GOAWAY", |line| of_port(line, nginx.short) && line["settled"] == true);
+    let verdict = line.get("goaway").map_or(&line["verdict"], |goaway| &goaway["verdict"]);
+    assert_eq!(verdict["cause"], "idle_timeout", "{line:#}");
+    let seconds = verdict["timeout"]["seconds"].as_f64().unwrap();
+    assert!((1.9..2.5).contains(&seconds), "{line:#}");
+    assert_eq!(line["connection"]["processes"]["server"]["name"], "nginx", "{line:#}");
+    let own = std::process::id();
+    assert_eq!(line["connection"]["processes"]["client"]["pid"], own, "{line:#}");
+
+    // Requests that the client gives up after a second each; the connection lives on.
+    let mut hasty = Client::connect(nginx.long);
+    for stream in [1, 3, 5] {
+        hasty.get(stream, "/slow");
+        thread::sleep(Duration::from_secs(1));
+        hasty.cancel(stream);
+    }
+    let line = live.wait("the client's timeouts", |line| line["kind"] == "cancellation");
+    assert_eq!(line["cancellation"]["cause"], "client_request_timeout", "{line:#}");
+    assert_eq!(line["cancellation"]["by"], "client");
+
+    // A reload drains every connection.
+    early.get(3, "/");
+    let mut others: Vec<Client> = (0..3).map(|_| Client::connect(nginx.long)).collect();
+    others.iter_mut().for_each(|client| client.get(1, "/"));
+    thread::sleep(Duration::from_millis(500));
+    nginx.reload();
+    let mut drained = 0;
+    while drained < 4 {
+        let line = live.wait("the reload", |line| {
+            of_port(line, nginx.long) && line["settled"] == true && line["kind"] == "verdict"
+        });
+        let verdict = line.get("goaway").map_or(&line["verdict"], |goaway| &goaway["verdict"]);
+        assert_eq!(verdict["cause"], "graceful_shutdown", "{line:#}");
+        drained += 1;
+    }
+
+    let load = ["-n", "2000", "-c", "10", "-m", "10"];
+    let url = format!("http://127.0.0.1:{}/", nginx.long);
+    assert!(Command::new("h2load").args(load).arg(url).output().unwrap().status.success());
+    thread::sleep(Duration::from_millis(500));
+    let summary = live.end();
+    assert!(summary["connections"].as_u64().unwrap() >= 15, "{summary:#}");
+    assert_eq!(summary["saved"]["lost"], 0, "{summary:#}");
+    assert_eq!(summary["saved"]["packets"], summary["packets"], "{summary:#}");
+
+    // What was saved says the same as what was seen.
+    let report = goawhy().args(["report", "--format", "json"]).arg(&saved).output().unwrap();
+    let report: Value = serde_json::from_slice(&report.stdout).unwrap();
+    assert_eq!(report["captures"][0]["packets"], summary["packets"]);
+    assert_eq!(report["captures"][0]["damage"], Value::Null);
+    assert_eq!(report["summary"]["goaways"], summary["goaways"]);
+}
+
+#[test]
+fn a_capture_in_a_pipe_is_judged_as_it_comes() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/servers/nginx-idle.pcap");
+    let capture = std::fs::read(path).unwrap();
+    let mut command = goawhy();
+    command.args(["live", "-", "--format", "jsonl"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(&capture).unwrap();
+    input.flush().unwrap();
+    // The pipe stays open, and yet the verdict comes.
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    assert_eq!(line["kind"], "verdict", "{line:#}");
+    drop(input);
+    let last = lines.map(|line| line.unwrap()).last().unwrap();
+    let summary: Value = serde_json::from_str(&last).unwrap();
+    assert_eq!(summary["kind"], "summary");
+    assert!(summary["causes"]["idle_timeout"].as_u64().unwrap() > 0, "{summary:#}");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn an_interface_that_is_not_there_is_one_line() {
+    let done = goawhy().args(["live", "-i", "goawhy-none"]).output().unwrap();
+    assert_eq!(done.status.code(), Some(3));
+    let text = String::from_utf8(done.stderr).unwrap();
+    assert!(text.lines().count() == 1 && text.contains("goawhy-none"), "{text}");
+}
