@@ -1,7 +1,7 @@
 //! Live capture on the loopback interface, with servers and clients of the distribution. Skipped,
 //! with a word, where packages or rights are missing.
 #![cfg(all(feature = "live", target_os = "linux"))]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -145,13 +145,9 @@ impl Tracker {
 
     /// Approximate octets in memory.
     pub fn weight(&self) -> usize {
-        let open = self.open.capacity() * (size_of::<Stream>() + 16);
-        let requests = self.open.values().filter_map(|stream| stream.request.as_deref());
-        let requests: usize = requests.map(str::len).sum();
         let rates = [&self.rates.first, &self.rates.second].into_iter().flatten().count();
         size_of::<Self>()
-            + open
-            + requests
+            + self.open.weight()
             + self.reset_places.capacity() * 24
             + rates * size_of::<Rates>()
             + self.history.weight()

@@ -32,6 +32,16 @@ impl OpenStreams {
         self.places.is_empty()
     }
 
+    /// Approximate octets in memory.
+    pub fn weight(&self) -> usize {
+        let names: usize = self.names.iter().map(Vec::capacity).sum();
+        let requests: usize = self.values().map(|stream| stream.request.capacity()).sum();
+        self.slots.capacity() * size_of::<Option<Stream>>()
+            + (self.places.capacity() + self.free.capacity()) * size_of::<(u32, u32)>()
+            + names
+            + requests
+    }
+
     pub fn contains_key(&self, id: &u32) -> bool {
         self.place(*id).is_some()
     }
