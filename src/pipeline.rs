@@ -312,12 +312,11 @@ impl Pipeline {
         let mut weight: usize = quiet.iter().map(|(_, weight, _)| weight).sum();
         quiet.sort_unstable_by_key(|(last, ..)| *last);
         for (_, of_this, key) in quiet {
-            if weight <= most {
-                return;
+            if weight > most {
+                weight = weight.saturating_sub(of_this);
+                let (lanes, ignored) = (&mut self.lanes, &mut self.ignored);
+                self.flows.evict(key, &mut |id, item| lanes.take(id, &item, ignored, sink));
             }
-            weight = weight.saturating_sub(of_this);
-            let (lanes, ignored) = (&mut self.lanes, &mut self.ignored);
-            self.flows.evict(key, &mut |id, item| lanes.take(id, &item, ignored, sink));
         }
     }
 
@@ -327,8 +326,7 @@ impl Pipeline {
     }
 
     /// Takes further lines of TLS key logs, and opens what has waited for them. Best called before
-    /// the packets captured since: a program logs its keys before it uses them, and what waits
-    /// is given up when its connection ends.
+    /// the packets captured since: what waits is given up when its connection ends.
     pub fn add_secrets(&mut self, text: &[u8], sink: &mut impl Sink) {
         self.lanes.keys.add_text(text);
         self.lanes.wake(sink);
