@@ -259,6 +259,8 @@ pub(super) fn interfaces() -> Exit {
                 refused.get_or_insert(error);
                 "you may not".to_owned()
             }
+            // Its name is there already.
+            Err(Error::Interface { what, .. }) => what,
             Err(error) => error.to_string(),
         };
         // A reader that went away is content with what it got.
