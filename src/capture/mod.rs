@@ -10,6 +10,7 @@ pub mod filter;
 mod input;
 #[cfg(feature = "live")]
 pub mod live;
+pub mod order;
 mod pcap;
 mod pcapng;
 mod record;
@@ -24,6 +25,7 @@ use std::path::PathBuf;
 use zeroize::Zeroizing;
 
 use self::file::Reader;
+use self::order::{ByTime, Disorder, Held};
 use crate::error::Error;
 use crate::vocab::capture::{CaptureFacts, Damage};
 use crate::vocab::packet::Packet;
@@ -41,6 +43,8 @@ pub struct Source {
     secrets: Vec<Zeroizing<Vec<u8>>>,
     /// Octets of `secrets`; at most [`SECRETS_MAX`].
     secrets_octets: usize,
+    /// Where packets are put in order of time: what waits, and the packet given out last.
+    sorting: Option<(ByTime, Option<Held>)>,
 }
 
 /// One path.
@@ -73,6 +77,7 @@ impl Source {
             current: None,
             secrets: Vec::new(),
             secrets_octets: 0,
+            sorting: None,
         };
         let buffer_size = if paths.len() == 1 { BUFFER } else { BUFFER_OF_MANY };
         for (at, path) in paths.iter().enumerate() {
@@ -95,11 +100,61 @@ impl Source {
     #[allow(clippy::should_implement_trait)] // An iterator could not lend from its buffer.
     #[inline]
     pub fn next(&mut self) -> Option<Packet<'_>> {
+        if self.sorting.is_some() {
+            return self.next_by_time();
+        }
+        self.next_of_record()
+    }
+
+    #[inline]
+    fn next_of_record(&mut self) -> Option<Packet<'_>> {
         let at = self.step()?;
         match self.slots.get(at) {
             Some(Slot { state: State::Open(reader), .. }) => Some(reader.packet()),
             _ => None,
         }
+    }
+
+    fn next_by_time(&mut self) -> Option<Packet<'_>> {
+        let (mut sorter, _) = self.sorting.take()?;
+        let mut next = None;
+        while next.is_none() {
+            match self.next_of_record() {
+                Some(packet) => sorter.hold(&packet),
+                None => break,
+            }
+            next = sorter.next(false);
+        }
+        let next = next.or_else(|| sorter.next(true));
+        let (_, given) = self.sorting.insert((sorter, next));
+        given.as_ref().map(Held::packet)
+    }
+
+    /// From now on gives packets in order of time also within each capture, as far as `octets` of
+    /// waiting packets reach.
+    pub fn sort_by_time(&mut self, octets: usize) {
+        self.sorting = Some((ByTime::new(octets), None));
+    }
+
+    /// Whether the packets of files are out of order: reads them, up to where that is sure. Never
+    /// of a pipe, which cannot be read again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Source::open`].
+    pub fn is_out_of_order(paths: &[PathBuf]) -> Result<bool, Error> {
+        let mut disorder = Disorder::default();
+        let is_file = |path: &PathBuf| path.metadata().is_ok_and(|file| file.is_file());
+        if !paths.iter().all(is_file) {
+            return Ok(false);
+        }
+        let mut source = Self::open(paths)?;
+        while let Some(packet) = source.next() {
+            if disorder.sees(packet.stamp.at) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Counters of each capture in the order of the paths, as far as it has been read. `skipped`

@@ -26,6 +26,9 @@ fn fill(job: &Job, collector: &mut Collector, stop: &AtomicBool) -> Result<(), E
     let mut filter = job.filter.as_deref().map(Filter::new).transpose()?;
     let secrets = secrets::gather(job)?;
     let mut source = Source::open(&job.files)?;
+    if Source::is_out_of_order(&job.files)? {
+        source.sort_by_time(job.limits.sorting_bytes);
+    }
     let mut pipeline = Pipeline::new(&job.limits, &secrets, true);
     pipeline.follow_only(collector.key());
     while let Some(packet) = source.next() {

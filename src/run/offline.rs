@@ -11,6 +11,7 @@ use crate::board::Board;
 use crate::capture::Source;
 #[cfg(feature = "live")]
 use crate::capture::filter::Filter;
+use crate::capture::order::Disorder;
 use crate::error::Error;
 use crate::pipeline::rows::Rows;
 use crate::pipeline::{Decoder, Pipeline, Sink};
@@ -61,15 +62,23 @@ pub fn probe(file: &Path) -> Result<(), Error> {
 /// Where an input cannot be read at all.
 pub fn report(job: &Job) -> Result<Board, Error> {
     let secrets = secrets::gather(job)?;
+    // Files are nearly always in order of time; one that turns out not to be is read again.
+    if let Some(board) = board(job, &secrets, Order::Records)? {
+        return Ok(board);
+    }
+    Ok(board(job, &secrets, Order::Time)?.unwrap_or_default())
+}
+
+fn board(job: &Job, secrets: &[secrets::Lines], order: Order) -> Result<Option<Board>, Error> {
     let mut decoder = Decoder::new(&job.limits);
     let threads = job.threads.map_or_else(shard::default_threads, NonZeroUsize::get);
-    let (read, shards) = shard::run(shards(job, &secrets), threads, |feeder| {
-        read(job, |packet| {
+    let (read, shards) = shard::run(shards(job, secrets), threads, |feeder| {
+        read(job, order, |packet| {
             decoder.decode(packet).map(|segment| feeder.push(&segment))?;
             Ok(ControlFlow::Continue(()))
         })
     });
-    let captures = read?;
+    let Some(captures) = read? else { return Ok(None) };
     let mut rows = Rows::default();
     let mut hits = BTreeMap::new();
     let mut key_log = None;
@@ -88,7 +97,18 @@ pub fn report(job: &Job) -> Result<Board, Error> {
     for (hit, count) in hits {
         *board.hits.entry(hit).or_default() += count;
     }
-    Ok(board)
+    Ok(Some(board))
+}
+
+/// In which order packets are taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// As the files have them; ends early where files are found to be out of order.
+    Records,
+    /// As the files have them, to the end.
+    RecordsToTheEnd,
+    /// By their times.
+    Time,
 }
 
 fn shards(job: &Job, secrets: &[secrets::Lines]) -> Vec<Shard<Rows>> {
@@ -113,7 +133,10 @@ pub fn frames<E>(
 ) -> Result<Result<Vec<CaptureFacts>, E>, Error> {
     let mut lister = Lister { numbers: FxHashMap::default(), each, failure: None };
     let mut pipeline = Pipeline::new(&job.limits, &secrets::gather(job)?, false);
-    let captures = read(job, |packet| {
+    // Lines that were written cannot be taken back: this looks first.
+    let is_sorted = !Source::is_out_of_order(&job.files)?;
+    let order = if is_sorted { Order::RecordsToTheEnd } else { Order::Time };
+    let captures = read(job, order, |packet| {
         pipeline.push(packet, &mut lister)?;
         Ok(match lister.failure {
             Some(_) => ControlFlow::Break(()),
@@ -123,7 +146,7 @@ pub fn frames<E>(
     pipeline.finish(&mut lister);
     Ok(match lister.failure {
         Some(failure) => Err(failure),
-        None => Ok(captures),
+        None => Ok(captures.unwrap_or_default()),
     })
 }
 
@@ -145,19 +168,28 @@ impl<E, F: FnMut(u64, &Frame<'_>) -> Result<(), E>> Sink for Lister<F, E> {
 }
 
 /// Hands every packet that passes the filter to `each`, which says why it is of no use, or
-/// whether to go on; gives what was counted.
+/// whether to go on; gives what was counted. `None` where the files are not in order.
 fn read(
     job: &Job,
+    order: Order,
     mut each: impl FnMut(&Packet<'_>) -> Result<ControlFlow<()>, Skip>,
-) -> Result<Vec<CaptureFacts>, Error> {
+) -> Result<Option<Vec<CaptureFacts>>, Error> {
     #[cfg(feature = "live")]
     let mut filter = job.filter.as_deref().map(Filter::new).transpose()?;
     let mut source = Source::open(&job.files)?;
+    if order == Order::Time {
+        source.sort_by_time(job.limits.sorting_bytes);
+    }
+    let may_end_early = order == Order::Records && source.total_bytes().is_some();
+    let mut disorder = Disorder::default();
     let mut progress = Progress::new(source.total_bytes());
     let mut skips: Vec<BTreeMap<Skip, u64>> = vec![BTreeMap::new(); job.files.len()];
     loop {
         progress.packet(|| source.bytes_read());
         let Some(packet) = source.next() else { break };
+        if may_end_early && disorder.sees(packet.stamp.at) {
+            return Ok(None);
+        }
         #[cfg(feature = "live")]
         if filter.as_mut().is_some_and(|filter| !filter.passes(&packet)) {
             continue;
@@ -176,5 +208,5 @@ fn read(
     for (facts, skipped) in captures.iter_mut().zip(skips) {
         facts.skipped = skipped;
     }
-    Ok(captures)
+    Ok(Some(captures))
 }

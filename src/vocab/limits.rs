@@ -9,6 +9,8 @@ pub struct Limits {
     pub early_bytes_per_half: usize,
     /// The same over all flows.
     pub early_bytes: usize,
+    /// Octets of packets that wait to be put in order of time, in captures that are out of order.
+    pub sorting_bytes: usize,
     /// Segments that may wait for a missing one, per half.
     pub early_segments_per_half: usize,
     /// Packets of a flow that may pass after the receiver acknowledged a missing segment before
@@ -65,6 +67,7 @@ impl Default for Limits {
             flows: 1 << 20,
             early_bytes_per_half: 256 * 1024,
             early_bytes: 64 * 1024 * 1024,
+            sorting_bytes: 128 * 1024 * 1024,
             early_segments_per_half: 4096,
             gap_patience_packets: 64,
             header_block: 256 * 1024,

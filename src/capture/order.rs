@@ -1,0 +1,153 @@
+//! Packets in order of time, for captures whose records are not: written by several queues,
+//! appended to each other, shuffled by a tool.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+
+use crate::vocab::packet::{LinkType, Packet};
+use crate::vocab::time::{Stamp, Timestamp};
+
+/// Tells a capture out of order from one whose clock was set back.
+#[derive(Debug, Default)]
+pub struct Disorder {
+    last: Option<Timestamp>,
+    steps: u32,
+}
+
+impl Disorder {
+    /// Whether the packets up to this one are out of order.
+    #[inline]
+    pub fn sees(&mut self, at: Timestamp) -> bool {
+        if self.last.is_some_and(|last| at.0.saturating_add(STEP) < last.0) {
+            self.steps += 1;
+        }
+        self.last = Some(at);
+        self.steps >= STEPS
+    }
+}
+
+/// Holds packets until no earlier one can come, as far as there is room.
+#[derive(Debug)]
+pub struct ByTime {
+    held: BinaryHeap<Reverse<Held>>,
+    octets: usize,
+    most: usize,
+}
+
+impl ByTime {
+    /// Room for `most` octets of packets.
+    pub fn new(most: usize) -> Self {
+        Self { held: BinaryHeap::new(), octets: 0, most }
+    }
+
+    /// Takes a packet.
+    pub fn hold(&mut self, packet: &Packet<'_>) {
+        let Packet { stamp, link, data, wire_length, fcs_length } = *packet;
+        self.octets += data.len() + OVERHEAD;
+        let data = data.into();
+        self.held.push(Reverse(Held { stamp, link, data, wire_length, fcs_length }));
+    }
+
+    /// The earliest, once there is no room to wait any longer, or `at_end`.
+    pub fn next(&mut self, at_end: bool) -> Option<Held> {
+        if !at_end && self.octets <= self.most {
+            return None;
+        }
+        let Reverse(held) = self.held.pop()?;
+        self.octets -= held.data.len() + OVERHEAD;
+        Some(held)
+    }
+}
+
+/// A packet with its own octets.
+#[derive(Debug)]
+pub struct Held {
+    stamp: Stamp,
+    link: LinkType,
+    data: Box<[u8]>,
+    wire_length: u32,
+    fcs_length: u8,
+}
+
+impl Held {
+    /// The packet.
+    pub fn packet(&self) -> Packet<'_> {
+        let Self { stamp, link, ref data, wire_length, fcs_length } = *self;
+        Packet { stamp, link, data, wire_length, fcs_length }
+    }
+
+    /// Packets of one moment stay in the order of their records.
+    fn key(&self) -> (Timestamp, usize, u64) {
+        (self.stamp.at, self.stamp.capture(), self.stamp.packet())
+    }
+}
+
+impl PartialEq for Held {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Held {}
+
+impl PartialOrd for Held {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Held {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+/// Nanoseconds that time must go back by: the stamps of queues of one interface differ by some
+/// milliseconds though the order of the records is right, and what is out of place so little is put
+/// right from sequence and acknowledgement numbers.
+const STEP: i64 = 50_000_000;
+/// How often: a clock is set back once, or twice.
+const STEPS: u32 = 3;
+/// What holding a packet costs beside its octets.
+const OVERHEAD: usize = size_of::<Held>();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stamp(packet: u64, at: i64) -> Stamp {
+        Stamp::new(0, packet, Timestamp(at))
+    }
+
+    fn packet(stamp: Stamp, data: &[u8]) -> Packet<'_> {
+        let wire_length = data.len() as u32;
+        Packet { stamp, link: LinkType::ETHERNET, data, wire_length, fcs_length: 0 }
+    }
+
+    #[test]
+    fn a_clock_set_back_is_no_disorder() {
+        let mut disorder = Disorder::default();
+        let seconds = [10, 11, 12, 5, 6, 7, 8, 9, 10, 11, 12, 13];
+        assert!(!seconds.iter().any(|s| disorder.sees(Timestamp(s * 1_000_000_000))));
+        let mut disorder = Disorder::default();
+        let queues = [0, 9, 4, 12, 6, 20, 11, 30, 27, 40];
+        assert!(!queues.iter().any(|ms| disorder.sees(Timestamp(ms * 1_000_000))));
+        let mut disorder = Disorder::default();
+        let shuffled = [3, 1, 4, 1, 5, 9, 2, 6];
+        assert!(shuffled.iter().any(|s| disorder.sees(Timestamp(s * 1_000_000_000))));
+    }
+
+    #[test]
+    fn the_earliest_comes_first_within_the_room() {
+        let mut sorter = ByTime::new(3 * (OVERHEAD + 2));
+        let mut out = Vec::new();
+        for (number, at) in [(1, 50), (2, 20), (3, 20), (4, 10), (5, 60), (6, 5)] {
+            sorter.hold(&packet(stamp(number, at), b"ab"));
+            out.extend(sorter.next(false).map(|held| held.stamp.packet()));
+        }
+        out.extend(std::iter::from_fn(|| sorter.next(true)).map(|held| held.stamp.packet()));
+        // The last is too late: there was no room to wait for it.
+        assert_eq!(out, [4, 2, 6, 3, 1, 5]);
+        assert_eq!(sorter.octets, 0);
+    }
+}
