@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::vocab::address::Half;
-use crate::vocab::flow::{FlowId, FlowItem, HalfTotals};
+use crate::vocab::flow::{FlowId, FlowItem, HalfTotals, Stall};
 use crate::vocab::segment::Seq;
 use crate::vocab::time::Stamp;
 
@@ -89,6 +89,10 @@ pub(super) struct HalfFlow {
     /// Packets of the flow since the oldest missing octet was acknowledged.
     overdue: u32,
     totals: HalfTotals,
+    /// Since when octets are on their way of which none was acknowledged.
+    on_way: Option<Stamp>,
+    /// They were sent again, and were not acknowledged yet.
+    stalled: Option<Stall>,
 }
 
 /// Octets of one segment, placed in its half's byte stream.
@@ -162,11 +166,33 @@ impl HalfFlow {
     }
 
     /// The receiver acknowledged everything before `offset`.
-    pub fn acknowledge(&mut self, offset: u64) {
+    pub fn acknowledge(&mut self, offset: u64, stamp: Stamp) {
         // An acknowledgement far ahead of anything seen is a stray or an attack.
         let highest = self.highest().saturating_add(1 << 30);
         if offset <= highest && self.acknowledged.is_none_or(|old| old < offset) {
             self.acknowledged = Some(offset);
+            self.on_way = (offset < self.highest()).then_some(stamp);
+            if let Some(stall) = self.stalled.take() {
+                let stall = Stall { until: Some(stamp), ..stall };
+                if self.totals.stall.is_none_or(|old| old.span() < stall.span()) {
+                    self.totals.stall = Some(stall);
+                }
+            }
+        }
+    }
+
+    /// Octets up to `end` were sent, from `offset` on: for the first time, or again.
+    fn is_sent(&mut self, offset: u64, end: u64, stamp: Stamp) {
+        let Some(acknowledged) = self.acknowledged.filter(|acked| *acked < end) else { return };
+        let Some(from) = self.on_way else {
+            self.on_way = Some(stamp);
+            return;
+        };
+        if offset <= acknowledged && acknowledged < self.highest() {
+            let stall =
+                self.stalled.get_or_insert(Stall { from, again: 0, last: stamp, until: None });
+            stall.again = stall.again.saturating_add(1);
+            stall.last = stamp;
         }
     }
 
@@ -219,6 +245,7 @@ impl HalfFlow {
         out: &mut Outlet<'_, D>,
     ) {
         let end = piece.offset + piece.data.len() as u64 + u64::from(piece.cut);
+        self.is_sent(piece.offset, end, piece.stamp);
         if piece.offset < self.next {
             self.compare(piece, out);
         }
@@ -389,7 +416,7 @@ impl HalfFlow {
     pub fn totals(&self) -> HalfTotals {
         let end = self.next.min(self.fin_offset());
         let unacknowledged = end.saturating_sub(self.acknowledged.unwrap_or(end));
-        HalfTotals { unacknowledged, ..self.totals }
+        HalfTotals { unacknowledged, stall: self.stalled.or(self.totals.stall), ..self.totals }
     }
 
     fn lose<D: FnMut(FlowId, FlowItem<'_>)>(

@@ -330,7 +330,7 @@ impl Flow {
             }
             *self.acks_seen.half_mut(half) = true;
             if let Some(offset) = other.offset_of(segment.ack) {
-                other.acknowledge(offset);
+                other.acknowledge(offset, segment.stamp);
                 return other.acknowledged().unwrap_or(0).min(offset);
             }
         }

@@ -1,5 +1,7 @@
 //! What TCP hands up: a flow opened, octets in order, a gap, an end.
 
+use std::time::Duration;
+
 use super::address::{FlowKey, Half};
 use super::time::Stamp;
 
@@ -142,6 +144,29 @@ pub struct HalfTotals {
     pub early: u64,
     /// Octets of this half that the receiver never acknowledged in the capture.
     pub unacknowledged: u64,
+    /// The worst time in which octets of this half were sent again and again without progress: one
+    /// that lasted to the end where there was one, otherwise the longest.
+    pub stall: Option<Stall>,
+}
+
+/// Octets that their receiver did not acknowledge though they were sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stall {
+    /// Since when octets had been on their way without any progress.
+    pub from: Stamp,
+    /// How often the first of them was sent again.
+    pub again: u32,
+    /// The last time.
+    pub last: Stamp,
+    /// The acknowledgement that ended it; `None` where none ever came.
+    pub until: Option<Stamp>,
+}
+
+impl Stall {
+    /// From the beginning to the last time that octets were sent again.
+    pub fn span(&self) -> Duration {
+        self.last.since(self.from)
+    }
 }
 
 /// What was noted of one half beside its octets.
