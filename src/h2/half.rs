@@ -195,9 +195,7 @@ impl HalfReader {
         let length = wanted.len().min(chunk.data.len());
         let (mine, rest) = split(chunk, length);
         if wanted.get(..length) != Some(mine.data) {
-            self.state = State::Dead;
-            (desk.out)(Signal::Unreadable { stamp: chunk.stamp, by: self.by, foreign: true });
-            return rest;
+            return self.give_up(rest, desk);
         }
         if matched + length < PREFACE.len() {
             self.state = State::Preface(matched + length);
@@ -227,6 +225,9 @@ impl HalfReader {
             self.head_offset = chunk.offset;
             if let Some((octets, payload)) = chunk.data.split_first_chunk::<HEAD>() {
                 let head = payload::head(octets);
+                if self.is_http1(&head) {
+                    return self.give_up(chunk, desk);
+                }
                 let length = head.length as usize;
                 if let Some(whole) = payload.get(..length) {
                     self.complete(&head, whole, chunk.offset, chunk.stamp, chunk.seen, desk);
@@ -241,12 +242,33 @@ impl HalfReader {
         if let Some(octets) = self.carry.first_chunk::<HEAD>() {
             let head = payload::head(octets);
             self.carry.clear();
+            if self.is_http1(&head) {
+                return self.give_up(rest, desk);
+            }
             self.begin_body(head, desk.limits);
             if head.length == 0 {
                 self.finish_body(Chunk { data: &[], ..mine }, desk);
             }
         }
         rest
+    }
+
+    /// Whether a server's octets go on with `HTTP/1.` where a frame should begin.
+    fn is_http1(&self, head: &FrameHead) -> bool {
+        let FrameHead { length, kind, flags, stream } = *head;
+        let text = (length, kind.0, flags.0) == (0x0048_5454, b'P', b'/');
+        self.by == Side::Server && text && stream >> 16 == 0x312e
+    }
+
+    /// What comes is not HTTP/2: nothing of this half is read any more.
+    fn give_up<'a, O: FnMut(Signal<'_>)>(
+        &mut self,
+        chunk: Chunk<'a>,
+        desk: &mut Desk<'_, O>,
+    ) -> Chunk<'a> {
+        self.state = State::Dead;
+        (desk.out)(Signal::Unreadable { stamp: chunk.stamp, by: self.by, foreign: true });
+        chunk
     }
 
     fn begin_body(&mut self, head: FrameHead, limits: &Limits) {

@@ -31,6 +31,8 @@ pub struct History {
     pub client_speaks_http2: bool,
     /// Its first octets, where they could not.
     pub foreign: Option<Stamp>,
+    /// Where the server answered in HTTP/1.x instead of frames.
+    pub server_in_http1: Option<Stamp>,
     /// First and last packet of the flow.
     pub first: Stamp,
     /// Last packet so far.
@@ -322,6 +324,9 @@ pub struct OpenStream {
     pub answer_ended: bool,
     /// Last frame on it, of either side.
     pub last: Option<Stamp>,
+    /// Whether the side that answers has used up its window, of the stream or of the connection;
+    /// only where every frame that counts was captured.
+    pub starved: bool,
 }
 
 /// A place where frames may be missing.

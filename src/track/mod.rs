@@ -84,6 +84,7 @@ impl Tracker {
                 joined_midway: true,
                 client_speaks_http2: true,
                 foreign: None,
+                server_in_http1: None,
                 first,
                 last: first,
                 syn: None,
@@ -240,6 +241,9 @@ impl Tracker {
                 if *by == Side::Client && never && *foreign {
                     self.history.client_speaks_http2 = false;
                     self.history.foreign.get_or_insert(*stamp);
+                }
+                if *by == Side::Server && *foreign {
+                    self.history.server_in_http1.get_or_insert(*stamp);
                 }
             }
         }
@@ -506,7 +510,11 @@ impl Tracker {
     }
 
     fn open_streams(&self) -> Vec<history::OpenStream> {
-        let mut open: Vec<_> = self.open.values().map(Stream::snapshot).collect();
+        let snapshot = |stream: &Stream| history::OpenStream {
+            starved: self.rules.is_starved(&self.history, stream),
+            ..stream.snapshot()
+        };
+        let mut open: Vec<_> = self.open.values().map(snapshot).collect();
         open.sort_by_key(|stream| (stream.by, stream.id));
         open.truncate(OPEN_KEPT);
         open

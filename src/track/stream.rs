@@ -93,6 +93,7 @@ impl Stream {
             responded: self.responded.is_some(),
             answer_ended: self.answer_ended(),
             last,
+            starved: false,
         }
     }
 }

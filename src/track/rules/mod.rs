@@ -224,6 +224,15 @@ impl Rules {
             let breach = Breach { rule: &rule::CLIENT_PREFACE, text: text.to_owned() };
             tell(history, limits, stamp, by, 0, breach);
         }
+        if let Some(stamp) = foreign
+            && by == Side::Server
+            && !history.joined_midway
+            && !self.sides.second.spoke
+        {
+            let text = "the server's first octets are an HTTP/1.x response, no SETTINGS";
+            let breach = Breach { rule: &rule::SERVER_SETTINGS_FIRST, text: text.to_owned() };
+            tell(history, limits, stamp, by, 0, breach);
+        }
     }
 
     /// An h2c Upgrade: stream 1 is open, and the 101 response acknowledged HTTP2-Settings

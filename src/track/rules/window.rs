@@ -7,6 +7,7 @@ use crate::vocab::frame::{Frame, Payload};
 use crate::vocab::rule;
 use crate::vocab::setting::SettingId;
 
+use super::super::history::History;
 use super::super::stream::Stream;
 use super::{Breach, Desk, Rules, grouped};
 
@@ -42,6 +43,19 @@ impl Rules {
             return Breach::of(&rule::FLOW_CONN_WINDOW, text);
         }
         on_stream
+    }
+
+    /// Whether the side that answers may send no more DATA on a stream; false where the capture
+    /// cannot tell.
+    pub fn is_starved(&self, history: &History, stream: &Stream) -> bool {
+        let (by, peer) = (stream.opener.other(), stream.opener);
+        let is_known = self.is_exact(history, by)
+            && self.is_exact(history, peer)
+            && stream.rules.born == self.losses
+            && !stream.rules.is_blurred.side(by);
+        let initial = self.sides.side(peer).announced.window();
+        let left = initial.saturating_add(*stream.rules.balance.side(by));
+        is_known && left.min(self.sides.side(by).window) <= 0
     }
 
     pub(super) fn window_update(&mut self, desk: &mut Desk<'_, '_>) -> Option<Breach> {
