@@ -8,7 +8,7 @@ use crate::vocab::verdict::Step;
 
 use super::explain::Explain;
 use super::scene::{Scene, is_setting, spoken};
-use super::{Detector, client_request_timeout, evidence, keepalive_ping_timeout};
+use super::{Detector, client_request_timeout, dead_path, evidence, keepalive_ping_timeout};
 
 /// The detector.
 pub const DETECTOR: Detector = Detector {
@@ -43,7 +43,11 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let timed = scene.quiet() >= LONG && is_setting(scene.quiet());
     let asked = scene.unanswered_pings().any(|ping| scene.at.since(ping.sent) >= LONG);
     let given_up = client_request_timeout::is_round(scene);
+    // The server may have waited for the client to open its window.
+    let stalled = scene.by == Side::Server
+        && scene.starved().is_some_and(|(_, since)| scene.at.since(since) >= LONG);
     let confidence = match (waiting > 0 || torn, scene.aborted) {
+        (true, _) if stalled => 0.5,
         (true, _) if timed => 0.65,
         // One age of all that waits: a timeout that nothing confirms looks the same.
         // The kernel of a socket that was closed earlier: the PING says why.
@@ -81,6 +85,10 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         let by = if by_client { Side::Client } else { Side::Server };
         let text = "the last octets before the end".to_string();
         step.evidence.push(evidence::on_connection(last, by, "silence", text));
+    }
+    if let Some(stall) = dead_path::at_end(scene) {
+        step.confidence = step.confidence.and(Confidence::new(0.6));
+        dead_path::tell(scene, &mut step, stall);
     }
     Some(step)
 }

@@ -85,6 +85,13 @@ fn first(verdict: &Verdict, of: &Circumstances<'_>) -> String {
     let explained = || super::explain(verdict.cause).map_or("", |about| about.what_to_do).into();
     let by = of.by.unwrap_or(Side::Server);
     match verdict.cause {
+        Cause::KeepalivePingTimeout | Cause::AbruptClose | Cause::ClientRequestTimeout
+            if verdict.blame == Blame::Network =>
+        {
+            "Look at the network between client and server: lost route, firewall, host that went \
+             away. TCP repeated octets and nothing came back."
+                .into()
+        }
         Cause::ClientRequestTimeout => client_timeout(verdict, of),
         Cause::IdleTimeout => idle(verdict, of),
         Cause::KeepalivePingTimeout => silent(verdict, by),
@@ -93,6 +100,18 @@ fn first(verdict: &Verdict, of: &Circumstances<'_>) -> String {
                 .into()
         }
         Cause::GracefulShutdown => drained(verdict, of),
+        Cause::PrefaceMissing if verdict.blame == Blame::Server => {
+            "This port of the server speaks HTTP/1.1: use HTTP/1.1, or TLS with ALPN, or enable \
+             cleartext HTTP/2 (h2c) on it."
+                .into()
+        }
+        Cause::ClientShutdown
+            if by == Side::Client && !verdict.maybe_processed_streams.is_empty() =>
+        {
+            "Read the client's log: its requests were still running. It may have given them up (a \
+             timeout, a cancel), been stopped, or crashed."
+                .into()
+        }
         Cause::AbruptClose => format!(
             "Look at the {}, which closed: exit, crash, out-of-memory kill, restart{}.",
             by.name(),

@@ -11,6 +11,7 @@ use crate::vocab::cause::{Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
 use crate::vocab::verdict::{Cancellation, Timeout};
 
+use super::dead_path;
 use super::scene::round_value;
 
 /// Younger than this, nothing waited: no timeout is that short.
@@ -72,6 +73,7 @@ pub fn groups(history: &History) -> Vec<CancelGroup> {
     let mut reading = Vec::new();
     let mut with_deadline = Vec::new();
     let mut changed_mind = Vec::new();
+    let mut blurred = Vec::new();
     let mut reacting = Vec::new();
     for (place, reset) in history.resets.iter().enumerate().filter(|(_, reset)| reset.is_cancel) {
         let Some(span) = reset.age() else { continue };
@@ -80,6 +82,8 @@ pub fn groups(history: &History) -> Vec<CancelGroup> {
             reacting.push(item);
         } else if reset.deadline.is_some_and(|deadline| is_at(span, deadline)) {
             with_deadline.push(item);
+        } else if dead_path::blurs(history, reset) {
+            blurred.push(item);
         } else if span < AT_ONCE || (reset.grpc && reset.deadline.is_none()) {
             changed_mind.push(item);
         } else if let (Some(_), Some(last)) = (reset.responded, reset.last_from_peer) {
@@ -92,6 +96,11 @@ pub fn groups(history: &History) -> Vec<CancelGroup> {
     if !changed_mind.is_empty() {
         let told_by = "they were reset at once, or carry gRPC without a deadline";
         groups.push(burst(&changed_mind, Confidence::CERTAIN, told_by));
+    }
+    if !blurred.is_empty() {
+        let told_by = "nothing of the client arrived when they were sent or reset";
+        let group = burst(&blurred, Confidence::POSSIBLE, told_by);
+        groups.push(CancelGroup { cause: Cause::ClientRequestTimeout, ..group });
     }
     by_age(history, waited, &mut groups);
     join_timers(&mut groups, reacting);

@@ -8,7 +8,7 @@ use crate::vocab::verdict::{ConfiguredIn, Step, Timeout};
 
 use super::explain::Explain;
 use super::scene::{Scene, is_setting, round_value, spoken};
-use super::{Detector, evidence};
+use super::{Detector, dead_path, evidence};
 
 /// The detector for connections that the client closes when its time is over. Cancels by timeout
 /// on a connection that lives on are told by [`super::cancels`].
@@ -64,17 +64,27 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         _ if is_round(scene) => 0.55,
         // The newest may be the one whose time was over, and the others went with it.
         _ if scene.goaway.is_none() && round_value(least).is_some() && least >= LONG => 0.4,
+        // At no age that a person sets: one reason of several.
+        _ if scene.goaway.is_none() && !scene.aborted && most >= LONG => 0.3,
         _ => return None,
     };
     let count = ages.len();
     let summary = format!(
-        "The client {} when its {} had waited for {}: its request timeout.",
+        "The client {} when its {} had waited for {}: {}.",
         scene.ending_name(),
         if count == 1 { "request".to_string() } else { format!("{count} requests") },
-        spoken(most)
+        spoken(most),
+        if confidence < 0.6 {
+            "its request timeout, or it stopped for another reason"
+        } else {
+            "its request timeout"
+        }
     );
     let confidence = scene.despite_holes(Confidence::new(confidence));
     let mut step = Step::new(Cause::ClientRequestTimeout, confidence, Blame::Client, summary);
+    if let Some(stall) = dead_path::at_end(scene) {
+        dead_path::tell(scene, &mut step, stall);
+    }
     let first = waiting().find_map(|stream| stream.opened.map(|opened| (stream.id, opened)));
     if let Some((id, opened)) = first {
         step.evidence.push(evidence::request(opened, Side::Client, id, None));
@@ -183,5 +193,32 @@ mod tests {
     fn less_sure_with_a_hole() {
         let talk = Talk::opened().get(10.0, 1).hole(100.0).c(7511.0, "FIN");
         talk.is_unsure(Cause::ClientRequestTimeout);
+    }
+
+    #[test]
+    fn a_close_at_an_age_names_both_reasons() {
+        let talk = Talk::opened().get(10.0, 1).c(1312.0, "FIN");
+        let verdict = talk.is_unsure(Cause::ClientRequestTimeout);
+        assert_eq!(verdict.cause, Cause::ClientRequestTimeout);
+        verdict.after(Cause::ClientRequestTimeout, 1.3).blames(Blame::Client);
+        assert!(verdict.alternatives.iter().any(|other| other.cause == Cause::AbruptClose));
+        // At an age that nobody sets.
+        let verdict = Talk::opened().get(10.0, 1).c(1377.0, "FIN").is_unsure(Cause::AbruptClose);
+        let timeout =
+            |a: &crate::vocab::verdict::Alternative| a.cause == Cause::ClientRequestTimeout;
+        assert!(verdict.alternatives.iter().any(timeout), "{:?}", verdict.alternatives);
+    }
+
+    #[test]
+    fn many_requests_lost_in_good_order_are_never_likely_a_shutdown() {
+        let mut talk = Talk::opened();
+        for number in 0..5_u32 {
+            talk = talk.get(10.0 + f64::from(number) * 41.0, number * 2 + 1);
+        }
+        let verdict = talk.c(1109.0, "FIN").is_unsure(Cause::ClientShutdown);
+        let causes: Vec<Cause> = verdict.alternatives.iter().map(|other| other.cause).collect();
+        assert!(causes.contains(&Cause::AbruptClose), "{causes:?}");
+        assert!(causes.contains(&Cause::ClientRequestTimeout), "{causes:?}");
+        assert!(verdict.advice.iter().any(|advice| advice.contains("log")), "{:?}", verdict.advice);
     }
 }

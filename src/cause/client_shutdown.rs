@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::track::history::Ping;
 use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
@@ -53,17 +54,18 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     }
     let waiting = scene.waiting().count() > 0;
     let torn = scene.is_torn();
+    let waited_long = |ping: &Ping| scene.at.since(ping.sent) >= LOST;
     // Who has waited for a PING is not done, but has lost its peer.
-    let lost = scene.lost_ping().is_some()
-        || scene.unanswered_pings().any(|ping| scene.at.since(ping.sent) >= LOST);
+    let lost = scene.lost_ping().is_some() || scene.unanswered_pings().any(waited_long);
     // A broken rule of the server right before is what a client leaves for.
     let offended = scene.offence_within(PROMPT).is_some_and(|f| f.rule.scope == Scope::Connection);
     let confidence = match (scene.code(), waiting) {
+        (Some(code), _) if code != ErrorCode::NO_ERROR && code != ErrorCode::CANCEL => return None,
         _ if lost || offended => 0.5,
+        _ if scene.answered_offence().is_some() => 0.6,
         (Some(ErrorCode::NO_ERROR), false) => 0.95,
         (Some(ErrorCode::NO_ERROR), true) => 0.85,
-        (Some(ErrorCode::CANCEL), _) => 0.7,
-        (Some(_), _) => return None,
+        (Some(_), _) => 0.7,
         (None, false) if torn => 0.3,
         // In TLS an orderly end begins with a close_notify.
         (None, false) if scene.aborted && scene.in_tls() => 0.4,
@@ -75,7 +77,11 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         (None, true) if !scene.aborted && scene.waiting().count() >= 3 => 0.5,
         (None, true) => 0.35,
     };
-    let with = if waiting { ", though requests were open" } else { "" };
+    let with = match scene.waiting().count() {
+        0 => String::new(),
+        1 => ", though 1 request was open".to_string(),
+        count => format!(", though {count} requests were open"),
+    };
     let summary =
         format!("The client was done with the connection and {}{with}.", scene.ending_name());
     // A hole shows when octets behind it come: one that shows later may hold the server's GOAWAY,

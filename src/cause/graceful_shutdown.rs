@@ -33,6 +33,9 @@ pub const DETECTOR: Detector = Detector {
 /// A GOAWAY this soon after the newest request was sent because of it.
 const IN_ANSWER: Duration = Duration::from_millis(3);
 
+/// Whoever ends a connection whose answers have stood still for this long may do it for that.
+const STALLED: Duration = Duration::from_secs(1);
+
 fn step(scene: &Scene<'_>) -> Option<Step> {
     let goaway = scene.goaway?;
     let orderly = matches!(goaway.code, ErrorCode::NO_ERROR | ErrorCode::CANCEL);
@@ -48,7 +51,9 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let busy = scene.open_count > 0 || scene.quiet() < Duration::from_millis(400);
     // One library writes this for whatever made it drain: idle, age, count or shutdown.
     let any_drain = debug == "graceful_shutdown";
+    let stalled = scene.starved().is_some_and(|(_, since)| scene.at.since(since) >= STALLED);
     let confidence = match (by_text, two_step, busy) {
+        (false, ..) if stalled && !by_row => 0.5,
         (true, ..) if any_drain => 0.72,
         (true, ..) => 0.9,
         _ if by_row => 0.85,

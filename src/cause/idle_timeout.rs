@@ -205,4 +205,12 @@ mod tests {
         let talk = Talk::opened().served(10.0, 1).hole(40.0).s(17_040.8, "GOAWAY 1 NO_ERROR");
         talk.is_unsure(Cause::IdleTimeout);
     }
+
+    #[test]
+    fn what_is_answered_at_once_was_no_silence() {
+        let talk = Talk::opened().served(10.0, 1).c(420.0, "DATA 1 7");
+        let verdict = talk.s(420.05, "GOAWAY 1 NO_ERROR").told();
+        assert_ne!(verdict.cause, Cause::IdleTimeout, "{}", verdict.summary);
+        verdict.blames(Blame::Client);
+    }
 }

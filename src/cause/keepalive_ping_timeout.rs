@@ -8,7 +8,7 @@ use crate::vocab::verdict::{Step, Timeout};
 
 use super::explain::Explain;
 use super::scene::{REAL_WAIT, Scene, spoken};
-use super::{Detector, evidence};
+use super::{Detector, dead_path, evidence};
 
 /// The detector.
 pub const DETECTOR: Detector = Detector {
@@ -47,9 +47,14 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         .any(|word| debug.contains(word));
     let heard = *scene.last_octets.side(scene.peer());
     let silent = scene.lost_ping();
+    // It came late, to a path that was dead: what came since is no answer either.
+    let dead = dead_path::at_end(scene);
+    let never_left =
+        dead.and_then(|stall| scene.unanswered_pings().find(|ping| !ping.sent.before(stall.from)));
     // Other frames came, but not the answer: with an error that is a lost PING as well.
     let beside = scene.is_error() || is_a_closed_socket(scene);
-    let asked = silent.or_else(|| scene.unanswered_pings().next().filter(|_| beside))?;
+    let in_vain = || scene.unanswered_pings().next().filter(|_| beside);
+    let asked = silent.or(never_left).or_else(in_vain)?;
     let wait = scene.at.since(asked.sent);
     if wait < REAL_WAIT.max(scene.round_trip() * 4) {
         return None;
@@ -57,12 +62,13 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let clean = !scene.is_error() && scene.goaway.is_some();
     let confidence = match (by_text, clean, silent.is_some()) {
         (true, ..) => 0.96,
+        _ if silent.is_none() && never_left.is_some() => 0.7,
         (false, _, false) if wait < LONG_WAIT => return None,
         (false, _, false) if scene.is_error() => 0.7,
         (false, _, false) => 0.62,
         (false, false, true) => 0.92,
         (false, true, true) if wait >= LONG_WAIT => 0.85,
-        (false, true, true) if scene.open_count > 0 => 0.85,
+        (false, true, true) if scene.open_count > 0 || scene.gave_up_just_before() => 0.85,
         (false, true, true) => 0.75,
     };
     let (by, peer) = (scene.by.name(), scene.peer().name());
@@ -87,8 +93,11 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         let text = "last octets".to_string();
         step.evidence.push(evidence::on_connection(heard, scene.peer(), "silence", text));
     }
-    // When a socket was closed that is long gone is not to be seen.
-    if !is_a_closed_socket(scene) {
+    if let Some(stall) = dead {
+        dead_path::tell(scene, &mut step, stall);
+    }
+    // When a socket was closed that is long gone is not to be seen, nor what came of a dead path.
+    if !is_a_closed_socket(scene) && (silent.is_some() || never_left.is_none()) {
         let timeout = Timeout::once(Cause::KeepalivePingTimeout, wait, scene.by.into());
         step.timeout = Some(timeout);
     }
@@ -173,5 +182,23 @@ mod tests {
             .c(6050.0, "PING")
             .c(11_052.0, "FIN");
         talk.is_unsure(Cause::KeepalivePingTimeout);
+    }
+
+    #[test]
+    fn a_client_that_gives_up_in_good_order() {
+        for wait in [200.0, 500.0, 800.0, 20_000.0] {
+            let end = 1300.0 + wait;
+            let talk = Talk::opened().get(10.0, 1).c(1300.0, "PING 0000000000000001");
+            let verdict = talk
+                .clone()
+                .cancel(end + 1.0, 1)
+                .c(end + 1.1, "GOAWAY 0 NO_ERROR")
+                .is(Cause::KeepalivePingTimeout, 0.8);
+            verdict.after(Cause::KeepalivePingTimeout, wait / 1e3).blames(Blame::Server);
+            // The server answers: the client's timeout, or its wish.
+            let answered = talk.s(1301.0, "PING ACK 0000000000000001").cancel(end + 1.0, 1);
+            let told = answered.c(end + 1.1, "GOAWAY 0 NO_ERROR").told();
+            assert_ne!(told.cause, Cause::KeepalivePingTimeout, "{}", told.summary);
+        }
     }
 }

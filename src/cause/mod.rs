@@ -18,6 +18,7 @@ mod client_request_timeout;
 mod client_shutdown;
 pub mod conflicts;
 pub mod connection_refused;
+mod dead_path;
 mod evidence;
 pub mod explain;
 mod flood_protection;

@@ -61,6 +61,9 @@ const AT_ONCE: Duration = Duration::from_millis(20);
 /// Waits shorter than this are a PING on its way.
 pub const REAL_WAIT: Duration = Duration::from_millis(150);
 
+/// How soon an endpoint reacts that was not busy.
+const SOON: Duration = Duration::from_millis(50);
+
 impl<'a> Scene<'a> {
     /// The scene of a GOAWAY.
     pub fn of_goaway(
@@ -326,6 +329,35 @@ impl<'a> Scene<'a> {
     pub fn peer_pings(&self) -> impl Iterator<Item = &'a Ping> {
         let (peer, at) = (self.by.other(), self.at);
         self.history.pings.iter().filter(move |ping| ping.by == peer && ping.sent.before(at))
+    }
+
+    /// The answer that stood still last for want of window, and since when: every request that is
+    /// open waits for window alone.
+    pub fn starved(&self) -> Option<(u32, Stamp)> {
+        let stalled = |s: &OpenStream| s.by == Side::Client && s.responded && s.starved;
+        let all = !self.open.is_empty() && self.open.iter().all(stalled);
+        let last = self.open.iter().filter_map(|stream| Some((stream.id, stream.last?)));
+        last.max_by_key(|(_, last)| last.order()).filter(|_| all)
+    }
+
+    /// Whether the end's sender had reset streams in the same go.
+    pub fn gave_up_just_before(&self) -> bool {
+        let mut resets = self.resets.iter().rev();
+        resets.any(|reset| reset.by == self.by && self.at.since(reset.stamp) <= SOON)
+    }
+
+    /// The other side's breach of a rule that an end without an error answers: it came at once,
+    /// and its sender did not go on as if nothing had been. Ends by themselves come at any moment.
+    pub fn answered_offence(&self) -> Option<&'a Finding> {
+        let went_on = *self.last_message.side(self.by);
+        let prompt = SOON.max(self.round_trip()).min(PROMPT);
+        self.findings.iter().rev().find(|finding| {
+            finding.by == self.peer()
+                && ![ErrorCode::SETTINGS_TIMEOUT, ErrorCode::NO_ERROR].contains(&finding.rule.code)
+                && !self.at.before(finding.stamp)
+                && self.at.since(finding.stamp) <= prompt
+                && went_on.is_none_or(|last| !finding.stamp.before(last))
+        })
     }
 
     /// The ending itself, as evidence.

@@ -6,6 +6,7 @@ use crate::track::history::OpenStream;
 use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
+use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{ConfiguredIn, Step, Timeout};
 
 use super::explain::Explain;
@@ -44,6 +45,9 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     if scene.by != Side::Server || !(named || plain) || !scene.debug().is_empty() {
         return None;
     }
+    if let Some((stream, since)) = scene.starved().filter(|_| plain) {
+        return starved(scene, stream, since);
+    }
     // A RST is what is left of a send that timed out, with octets unread.
     let stalled = stalled(scene);
     let confidence = match (named, &stalled) {
@@ -67,6 +71,29 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         step.evidence.push(fact);
     }
     step.timeout = Some(Timeout::once(Cause::StreamIdleTimeout, quiet, ConfiguredIn::Server));
+    Some(step)
+}
+
+/// The client granted no window for the rest of its answers.
+fn starved(scene: &Scene<'_>, stream: u32, since: Stamp) -> Option<Step> {
+    let wait = scene.at.since(since);
+    if wait < SHORTEST {
+        return None;
+    }
+    let summary = format!(
+        "The server {} after its answer on stream {stream} had been stalled for {}: the client's \
+         flow-control window was used up, and the client never opened it again.",
+        scene.ending_name(),
+        spoken(wait)
+    );
+    let confidence = Confidence::new(if is_setting(wait) { 0.79 } else { 0.76 });
+    let confidence = scene.despite_holes(confidence);
+    let mut step = Step::new(Cause::StreamIdleTimeout, confidence, Blame::Client, summary);
+    let text = "the DATA that used up the client's window".to_string();
+    let mut fact = evidence::on_connection(since, Side::Server, "DATA", text);
+    fact.stream = stream;
+    step.evidence.push(fact);
+    step.timeout = Some(Timeout::once(Cause::StreamIdleTimeout, wait, ConfiguredIn::Server));
     Some(step)
 }
 
@@ -113,5 +140,30 @@ mod tests {
     #[test]
     fn less_sure_with_a_hole() {
         begun().hole(40.0).s(20_041.0, "FIN").is_unsure(Cause::StreamIdleTimeout);
+    }
+
+    /// An answer that uses up the window of 65,535 octets, but for what is left.
+    fn filled(left: u32) -> Talk {
+        let rest = 65_535 - 3 * 16_384 - left;
+        let frame = "\n+ DATA 1 16384".repeat(3);
+        let answer = format!("HEADERS 1 :status=200{frame}\n+ DATA 1 {rest}");
+        Talk::opened().get(10.0, 1).s(25.0, &answer)
+    }
+
+    #[test]
+    fn a_client_that_opens_no_window() {
+        for (left, end) in [(0, "FIN"), (35, "RST"), (0, "GOAWAY 1 NO_ERROR")] {
+            let verdict = filled(left).s(2138.0, end).is(Cause::StreamIdleTimeout, 0.7);
+            verdict.after(Cause::StreamIdleTimeout, 2.113).blames(Blame::Client).shows(&["DATA"]);
+            assert!(verdict.summary.contains("window"), "{}", verdict.summary);
+        }
+        // At once, and on its way again, it is another thing.
+        filled(0).s(131.0, "RST").is(Cause::AbruptClose, 0.7);
+        let opened = filled(0).c(900.0, "WINDOW_UPDATE 0 65535\n+ WINDOW_UPDATE 1 65535");
+        let talk = opened.s(2138.0, "GOAWAY 1 NO_ERROR");
+        talk.is(Cause::GracefulShutdown, 0.6);
+        filled(1000).s(2138.0, "GOAWAY 1 NO_ERROR").is(Cause::GracefulShutdown, 0.6);
+        let verdict = filled(0).hole(40.0).s(2138.0, "GOAWAY 1 NO_ERROR").told();
+        assert!(verdict.confidence.value() < 0.6, "{}", verdict.summary);
     }
 }

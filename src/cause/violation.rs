@@ -135,6 +135,9 @@ fn offence<'a>(scene: &Scene<'a>) -> Option<&'a Finding> {
         .filter(|finding| scene.at.since(finding.stamp) <= REACTION)
         .filter(|finding| code.is_some() || finding.rule.scope == Scope::Connection)
         .collect();
+    if near.is_empty() && code.is_none() {
+        return scene.answered_offence();
+    }
     let same_code = near.iter().rev().find(|finding| Some(finding.rule.code) == code);
     let any = near.last().filter(|finding| {
         generic.contains(&code) || (code.is_some() && finding.rule.scope == Scope::Connection)
@@ -155,6 +158,7 @@ fn found(scene: &Scene<'_>, finding: &Finding, cause: Cause) -> Step {
                 0.62
             }
         }
+        (false, _, true) if !whole => 0.55,
         (true, true, true) => 0.96,
         (true, false, true) => 0.9,
         (true, ..) => 0.8,
@@ -292,5 +296,48 @@ mod tests {
     fn less_sure_with_a_hole() {
         let talk = Talk::opened().served(4.0, 1).hole(20.0).c(30.0, "DATA 0 3");
         talk.s(30.7, "GOAWAY 1 PROTOCOL_ERROR").is_unsure(Cause::ProtocolViolation);
+    }
+
+    /// The server breaks a rule on the client's only stream, which ends with it, or after it.
+    fn offended(what: &str) -> Talk {
+        Talk::opened().get(10.0, 1).s(150.0, what)
+    }
+
+    #[test]
+    fn a_client_that_closes_on_a_broken_frame_is_not_done() {
+        // An integer that overflows, with END_STREAM: nothing is open any more.
+        let block = "FRAME 0x1 0x5 1 ffffffffffffffffffffff";
+        let verdict = offended(block).c(150.4, "FIN").is(Cause::CompressionError, 0.8);
+        verdict.blames(Blame::Server).shows(&["violation", "FIN"]);
+        let reset = offended("FRAME 0x4 0 0 0000000000").c(151.0, "RST_STREAM 1 CANCEL");
+        reset.c(151.2, "FIN").is(Cause::FrameSizeViolation, 0.8).blames(Blame::Server);
+    }
+
+    #[test]
+    fn a_client_that_did_not_mind_is_done() {
+        let served = |talk: Talk| talk.served(180.0, 3).c(204.0, "FIN");
+        served(offended("WINDOW_UPDATE 0 0\n+ HEADERS 1 END_STREAM :status=200"))
+            .is(Cause::ClientShutdown, 0.9);
+        let late = offended("FRAME 0x1 0x5 1 ffffffffffffffffffffff").c(1700.0, "FIN");
+        late.is(Cause::ClientShutdown, 0.9);
+    }
+
+    #[test]
+    fn an_offence_on_a_stream_leaves_it_open() {
+        let talk = offended("HEADERS 1 END_STREAM content-type=text/plain").c(150.9, "FIN");
+        let verdict = talk.is_unsure(Cause::ClientShutdown);
+        let named = |a: &crate::vocab::verdict::Alternative| a.cause == Cause::ProtocolViolation;
+        assert!(verdict.alternatives.iter().any(named), "{:?}", verdict.alternatives);
+    }
+
+    #[test]
+    fn an_orderly_goaway_that_answers_a_breach() {
+        let talk = Talk::opened().served(10.0, 1).c(420.0, "DATA 0 9");
+        let verdict = talk.clone().s(420.6, "GOAWAY 1 NO_ERROR").is(Cause::ProtocolViolation, 0.8);
+        verdict.blames(Blame::Client).shows(&["violation", "GOAWAY"]);
+        talk.hole(300.0).s(420.6, "GOAWAY 1 NO_ERROR").is_unsure(Cause::ProtocolViolation);
+        // Long after it, an idle timer.
+        let idle = Talk::opened().served(10.0, 1).c(420.0, "WINDOW_UPDATE 0 0");
+        idle.s(12_421.0, "GOAWAY 1 NO_ERROR").is(Cause::IdleTimeout, 0.7);
     }
 }

@@ -326,3 +326,40 @@ fn a_late_copy_that_differs_is_told() {
     let log = wire.finish();
     assert!(!log.contains("differs:c0") && log.contains("differs:c19999:1 c20000:?"));
 }
+
+/// The stall of the client's half as the end of the flow tells it: times sent again, packets of
+/// its beginning, its last copy and its end.
+fn stall_of(wire: &mut Wire) -> Option<(u32, u64, u64, Option<u64>)> {
+    let mut told = None;
+    wire.table.finish(&mut |_, item| {
+        if let FlowItem::Closed { totals, .. } = item {
+            told = totals.a.stall;
+        }
+    });
+    told.map(|s| (s.again, s.from.packet(), s.last.packet(), s.until.map(|at| at.packet())))
+}
+
+#[test]
+fn octets_sent_again_without_an_acknowledgement_are_a_stall() {
+    let mut wire = greeted();
+    wire.send('c', ACK, 100, 500, "abc").send('s', ACK, 500, 103, "");
+    wire.send('c', ACK, 103, 500, "def");
+    for _ in 0..3 {
+        wire.send('c', ACK, 103, 500, "def");
+    }
+    assert_eq!(stall_of(&mut wire), Some((3, 6, 9, None)));
+}
+
+#[test]
+fn an_acknowledgement_ends_a_stall_and_progress_is_none() {
+    let mut wire = greeted();
+    wire.send('c', ACK, 100, 500, "abc").send('c', ACK, 100, 500, "abc");
+    wire.send('c', ACK, 100, 500, "abcdef").send('s', ACK, 500, 106, "");
+    // Keep-alives repeat an octet that was acknowledged.
+    wire.send('c', ACK, 105, 500, "f").send('c', ACK, 105, 500, "f");
+    wire.send('c', ACK, 106, 500, "ghi").send('s', ACK, 500, 109, "");
+    assert_eq!(stall_of(&mut wire), Some((2, 4, 6, Some(7))));
+    let mut wire = greeted();
+    wire.send('c', ACK, 100, 500, "abc").send('s', ACK, 500, 103, "");
+    assert_eq!(stall_of(&mut wire), None);
+}

@@ -14,6 +14,9 @@ use super::{Breach, Desk, Rules, grouped};
 /// Window of the connection, and of streams unless SETTINGS change it (RFC 9113 section 6.9.2).
 pub(super) const DEFAULT: i64 = 65_535;
 
+/// Servers that write whole blocks keep back what is left of a window behind the last one.
+const WORTH_SENDING: i64 = 256;
+
 /// No window is ever larger (section 6.9.1).
 pub(super) const MOST: i64 = (1 << 31) - 1;
 
@@ -45,7 +48,7 @@ impl Rules {
         on_stream
     }
 
-    /// Whether the side that answers may send no more DATA on a stream; false where the capture
+    /// Whether the side that answers may send no more DATA worth a frame on a stream; false where the capture
     /// cannot tell.
     pub fn is_starved(&self, history: &History, stream: &Stream) -> bool {
         let (by, peer) = (stream.opener.other(), stream.opener);
@@ -55,7 +58,7 @@ impl Rules {
             && !stream.rules.is_blurred.side(by);
         let initial = self.sides.side(peer).announced.window();
         let left = initial.saturating_add(*stream.rules.balance.side(by));
-        is_known && left.min(self.sides.side(by).window) <= 0
+        is_known && left.min(self.sides.side(by).window) < WORTH_SENDING
     }
 
     pub(super) fn window_update(&mut self, desk: &mut Desk<'_, '_>) -> Option<Breach> {

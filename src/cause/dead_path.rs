@@ -1,0 +1,62 @@
+//! Octets that TCP sent again and again without an acknowledgement: the path, or the other host, was
+//! dead. What left its sender in that time did not arrive, and says nothing of its moment.
+
+use std::time::Duration;
+
+use crate::track::history::{History, Reset};
+use crate::vocab::address::Side;
+use crate::vocab::cause::Blame;
+use crate::vocab::flow::Stall;
+use crate::vocab::verdict::Step;
+
+use super::evidence;
+use super::scene::{Scene, spoken};
+
+/// One octet is lost now and then, and its first copy; not each of them.
+const OFTEN: u32 = 3;
+
+/// A path that stands still for less is no path that is dead.
+const LONG: Duration = Duration::from_millis(500);
+
+/// How long after its first acknowledgement a sender still empties its buffer.
+const CATCHING_UP: Duration = Duration::from_millis(100);
+
+fn of(history: &History, side: Side) -> Option<&Stall> {
+    let stall = history.tcp.side(side).stall.as_ref()?;
+    (stall.again >= OFTEN && stall.span() >= LONG).then_some(stall)
+}
+
+/// Octets of the end's sender that were never acknowledged to the end, though sent again often.
+pub fn at_end<'a>(scene: &Scene<'a>) -> Option<&'a Stall> {
+    let stall = of(scene.history, scene.by)?;
+    (stall.until.is_none() && stall.from.before(scene.at)).then_some(stall)
+}
+
+/// What a stall is, as a clause.
+fn told(side: Side, stall: &Stall) -> String {
+    let (again, span) = (stall.again, spoken(stall.span()));
+    let side = side.name();
+    format!(
+        "TCP sent the {side}'s octets again {again} times within {span} and had no acknowledgement"
+    )
+}
+
+/// The end's sender spoke to a path that was dead: nobody else is to blame.
+pub fn tell(scene: &Scene<'_>, step: &mut Step, stall: &Stall) {
+    let (side, peer) = (scene.by, scene.peer().name());
+    let told = told(side, stall);
+    step.blame = Blame::Network;
+    step.summary.push_str(&format!(" {told}: the path, or the {peer}'s host, was dead."));
+    step.evidence.push(evidence::on_connection(stall.from, side, "retransmission", told));
+}
+
+/// Whether a reset, or its request, left while nothing of its sender arrived, or right after: what
+/// lies between the two on the wire is not how long the request waited.
+pub fn blurs(history: &History, reset: &Reset) -> bool {
+    let Some(stall) = of(history, reset.by) else { return false };
+    let over = stall.until.unwrap_or(stall.last);
+    let within = |at: crate::vocab::time::Stamp| {
+        !at.before(stall.from) && (at.before(over) || at.since(over) <= CATCHING_UP)
+    };
+    within(reset.stamp) || reset.opened.is_some_and(within)
+}
