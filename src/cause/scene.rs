@@ -292,12 +292,20 @@ impl<'a> Scene<'a> {
     pub fn offence_within(&self, span: Duration) -> Option<&'a Finding> {
         let near = |finding: &&Finding| {
             let before = !self.at.before(finding.stamp);
-            finding.by == self.peer() && before && self.at.since(finding.stamp) <= span
+            let soon = before && self.at.since(finding.stamp) <= span;
+            finding.by == self.peer() && soon && !self.went_on_after(finding)
         };
         let mut found = self.findings.iter().rev().filter(near);
         let first = found.next()?;
         let whole = |finding: &&Finding| finding.rule.scope == Scope::Connection;
         Some(std::iter::once(first).chain(found).find(whole).unwrap_or(first))
+    }
+
+    /// Whether the end's sender went on with its messages as if a rule had not been broken: not
+    /// only with what it had sent before it could know.
+    pub fn went_on_after(&self, finding: &Finding) -> bool {
+        let last = *self.last_message.side(self.by);
+        last.is_some_and(|last| last.since(finding.stamp) > AT_ONCE)
     }
 
     /// Whether the other side said something right before the end: then no silence ended.
@@ -349,14 +357,13 @@ impl<'a> Scene<'a> {
     /// The other side's breach of a rule that an end without an error answers: it came at once,
     /// and its sender did not go on as if nothing had been. Ends by themselves come at any moment.
     pub fn answered_offence(&self) -> Option<&'a Finding> {
-        let went_on = *self.last_message.side(self.by);
         let prompt = SOON.max(self.round_trip()).min(PROMPT);
         self.findings.iter().rev().find(|finding| {
             finding.by == self.peer()
                 && ![ErrorCode::SETTINGS_TIMEOUT, ErrorCode::NO_ERROR].contains(&finding.rule.code)
                 && !self.at.before(finding.stamp)
                 && self.at.since(finding.stamp) <= prompt
-                && went_on.is_none_or(|last| !finding.stamp.before(last))
+                && !self.went_on_after(finding)
         })
     }
 

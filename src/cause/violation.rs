@@ -133,7 +133,10 @@ fn offence<'a>(scene: &Scene<'a>) -> Option<&'a Finding> {
         .iter()
         .filter(|finding| finding.by == scene.peer() && !scene.at.before(finding.stamp))
         .filter(|finding| scene.at.since(finding.stamp) <= REACTION)
-        .filter(|finding| code.is_some() || finding.rule.scope == Scope::Connection)
+        .filter(|finding| {
+            let whole = finding.rule.scope == Scope::Connection;
+            code.is_some() || (whole && !scene.went_on_after(finding))
+        })
         .collect();
     if near.is_empty() && code.is_none() {
         return scene.answered_offence();
