@@ -80,7 +80,7 @@ struct Held {
 
 enum HeldItem {
     Bytes { half: Half, from: usize, to: usize, stamp: Stamp, offset: u64, seen: u64 },
-    Other(FlowItem<'static>),
+    Other(Box<FlowItem<'static>>),
 }
 
 impl Session {
@@ -280,28 +280,30 @@ impl Held {
             FlowItem::Gap { stamp, half, offset, bytes } => {
                 *self.torn.half_mut(half) |= self.octets.half(half).is_empty();
                 let item = FlowItem::Gap { stamp, half, offset, bytes };
-                self.items.push(HeldItem::Other(item));
+                self.items.push(HeldItem::Other(Box::new(item)));
             }
             FlowItem::Fin { stamp, by } => {
-                self.items.push(HeldItem::Other(FlowItem::Fin { stamp, by }));
+                self.items.push(HeldItem::Other(Box::new(FlowItem::Fin { stamp, by })));
             }
             FlowItem::Rst { stamp, by, refused } => {
-                self.items.push(HeldItem::Other(FlowItem::Rst { stamp, by, refused }));
+                let item = FlowItem::Rst { stamp, by, refused };
+                self.items.push(HeldItem::Other(Box::new(item)));
             }
             FlowItem::Closed { stamp, how, totals } => {
-                self.items.push(HeldItem::Other(FlowItem::Closed { stamp, how, totals }));
+                let item = FlowItem::Closed { stamp, how, totals };
+                self.items.push(HeldItem::Other(Box::new(item)));
             }
         }
     }
 
     fn replay(&self, deliver: &mut impl FnMut(FlowItem<'_>)) {
         for item in &self.items {
-            match *item {
-                HeldItem::Bytes { half, from, to, stamp, offset, seen } => {
+            match item {
+                &HeldItem::Bytes { half, from, to, stamp, offset, seen } => {
                     let data = self.octets.half(half).get(from..to).unwrap_or_default();
                     deliver(FlowItem::Bytes { stamp, half, offset, seen, data });
                 }
-                HeldItem::Other(item) => deliver(item),
+                HeldItem::Other(item) => deliver(**item),
             }
         }
     }
