@@ -1,5 +1,5 @@
-//! Octets that TCP sent again and again without an acknowledgement: the path, or the other host, was
-//! dead. What left its sender in that time did not arrive, and says nothing of its moment.
+//! Octets that TCP sent again and again without an acknowledgement: the path, or the other host,
+//! was dead. What left its sender in that time did not arrive, and says nothing of its moment.
 
 use std::time::Duration;
 

@@ -48,8 +48,8 @@ impl Rules {
         on_stream
     }
 
-    /// Whether the side that answers may send no more DATA worth a frame on a stream; false where the capture
-    /// cannot tell.
+    /// Whether the side that answers may send no more DATA worth a frame on a stream; false where
+    /// the capture cannot tell.
     pub fn is_starved(&self, history: &History, stream: &Stream) -> bool {
         let (by, peer) = (stream.opener.other(), stream.opener);
         let is_known = self.is_exact(history, by)

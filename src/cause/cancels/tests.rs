@@ -1,0 +1,98 @@
+//! Which resets belong together, and why.
+
+use super::super::tests::Talk;
+use super::*;
+
+fn sets(talk: &Talk) -> Vec<Cancellation> {
+    talk.row().cancellations
+}
+
+/// Requests every `apart` ms, each reset by the server at the age that `age` gives, in ms.
+fn cut_off(code: &str, count: u32, apart: f64, age: impl Fn(u32) -> f64) -> Talk {
+    (0..count).fold(Talk::opened(), |talk, n| {
+        let (at, stream) = (10.0 + f64::from(n) * apart, 2 * n + 1);
+        talk.get(at, stream).s(at + age(n), &format!("RST_STREAM {stream} {code}"))
+    })
+}
+
+#[test]
+fn a_timer_of_the_server_that_fires_late() {
+    let found = sets(&cut_off("CANCEL", 5, 125.0, |n| 921.0 + f64::from(n) * 9.0));
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].cause, found[0].by), (Cause::ServerRequestTimeout, Side::Server));
+    let timeout = found[0].timeout.as_ref().unwrap();
+    assert!((timeout.seconds - 0.921).abs() < 0.002, "{timeout:?}");
+    assert_eq!(timeout.samples, 5);
+}
+
+#[test]
+fn handlers_that_fail_are_no_timer() {
+    assert!(sets(&cut_off("INTERNAL_ERROR", 2, 50.0, |_| 200.5)).is_empty());
+    let found = sets(&cut_off("INTERNAL_ERROR", 4, 150.0, |_| 1100.5));
+    assert_eq!(found[0].cause, Cause::ServerRequestTimeout);
+}
+
+#[test]
+fn resets_of_many_codes_are_no_timer() {
+    let codes = ["NO_ERROR", "PROTOCOL_ERROR", "INTERNAL_ERROR", "STREAM_CLOSED", "CANCEL"];
+    let talk = codes.iter().zip(0u32..).fold(Talk::opened(), |talk, (code, n)| {
+        let (at, stream) = (10.0 + f64::from(n) * 300.0, 2 * n + 1);
+        talk.get(at, stream).s(at + 300.5, &format!("RST_STREAM {stream} {code}"))
+    });
+    assert!(sets(&talk).is_empty());
+}
+
+#[test]
+fn resets_that_answer_a_goaway_have_no_cause_of_their_own() {
+    let talk = Talk::opened().get(10.0, 1).get(20.0, 3).s(500.0, "GOAWAY 0 NO_ERROR");
+    assert!(sets(&talk.clone().cancel(502.0, 1).cancel(502.1, 3)).is_empty());
+    // The client had begun to give up before.
+    let talk = talk.get(30.0, 5).cancel(480.0, 5);
+    let found = sets(&talk.cancel(502.0, 1).cancel(502.1, 3));
+    assert_eq!(found.iter().map(|set| set.streams.len()).sum::<usize>(), 3, "{found:?}");
+}
+
+#[test]
+fn requests_refused_or_cut_off_together_are_no_timer() {
+    assert!(sets(&cut_off("REFUSED_STREAM", 3, 100.0, |_| 2000.0)).is_empty());
+    // Opened within 60 ms, reset in one moment.
+    let one_moment = |n: u32| 3700.0 - f64::from(n) * 30.0;
+    assert!(sets(&cut_off("CANCEL", 3, 30.0, one_moment)).is_empty());
+}
+
+#[test]
+fn one_decision_over_requests_of_many_ages() {
+    // Opened 70 ms apart; the busy client's resets leave within 110 ms. Some ages are round.
+    let talk = (0..12).fold(Talk::opened(), |talk, n| {
+        let (at, stream) = (10.0 + f64::from(n) * 70.0, 2 * n + 1);
+        talk.get(at, stream).cancel(1400.0 + f64::from(n) * 10.0, stream)
+    });
+    let found = sets(&talk);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((found[0].cause, found[0].streams.len()), (Cause::ClientCancelBurst, 12));
+}
+
+#[test]
+fn lone_resets_at_round_ages_far_apart_stay_timeouts() {
+    let talk = Talk::opened().get(10.0, 1).cancel(1010.5, 1).get(3000.0, 3).cancel(5001.0, 3);
+    let found = sets(&talk);
+    let causes: Vec<Cause> = found.iter().map(|set| set.cause).collect();
+    assert_eq!(causes, [Cause::ClientRequestTimeout; 2]);
+}
+
+#[test]
+fn the_longest_deadline_is_the_configured_one() {
+    let fields = ":method=POST :scheme=http :authority=a :path=/a.B/C \
+                  content-type=application/grpc te=trailers";
+    // The first waited for its connection.
+    let deadlines = ["630543u", "699801u", "699755u"];
+    let talk = deadlines.iter().zip(0u32..).fold(Talk::opened(), |talk, (left, n)| {
+        let (at, stream) = (10.0 + f64::from(n) * 100.0, 2 * n + 1);
+        let headers = format!("HEADERS {stream} END_STREAM {fields} grpc-timeout={left}");
+        let left = left.trim_end_matches('u').parse::<f64>().unwrap() / 1e3;
+        talk.c(at, &headers).cancel(at + left, stream)
+    });
+    let found = sets(&talk);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!((found[0].timeout.as_ref().unwrap().seconds - 0.7).abs() < 1e-9);
+}
