@@ -90,10 +90,7 @@ impl FlowTable {
                 Some(syn) => Flow::from_syn(id, key, syn, deliver),
                 None => Flow::open(id, key, half, segment, deliver),
             };
-            if self.remembering < self.limits.remembered_flows {
-                self.remembering += 1;
-                flow.remember();
-            }
+            remember(flow, &mut self.remembering, &self.limits);
             self.queue.push_back((slot, id));
         }
         let Some(flow) = self.flows.get_mut(slot).and_then(Option::as_mut) else { return };
@@ -131,33 +128,37 @@ impl FlowTable {
     /// It is `now`, though no packet says so: flows that wait in vain for one go on without it,
     /// and closed ones are forgotten in time.
     pub fn tick(&mut self, now: Timestamp, deliver: &mut impl FnMut(FlowId, FlowItem<'_>)) {
-        for (slot, place) in self.flows.iter_mut().enumerate() {
-            let Some(flow) = place else { continue };
+        for slot in 0..self.flows.len() {
+            let Some(flow) = self.flows.get_mut(slot).and_then(Option::as_mut) else { continue };
             let quiet = now.since(flow.last_stamp().at);
             if flow.is_closed() && quiet >= TOMBSTONE {
-                self.index.remove(&flow.key());
-                self.free.push(slot);
-                self.last = None;
-                *place = None;
+                self.release(slot, deliver);
             } else if quiet >= IN_VAIN && flow.is_waiting() {
                 let before = flow.early_bytes();
                 flow.wait_no_more(deliver);
                 self.early_bytes = (self.early_bytes + flow.early_bytes()).saturating_sub(before);
+                self.remembering -= usize::from(flow.has_forgotten());
             }
         }
     }
 
     /// Lets a flow go to save memory.
     pub fn evict(&mut self, key: FlowKey, deliver: &mut impl FnMut(FlowId, FlowItem<'_>)) {
-        let Some(slot) = self.find(key) else { return };
-        let Some(place) = self.flows.get_mut(slot) else { return };
-        let Some(mut flow) = place.take() else { return };
+        if let Some(slot) = self.find(key) {
+            self.release(slot, deliver);
+        }
+    }
+
+    /// Forgets a flow; one that is open is closed for it.
+    fn release(&mut self, slot: usize, deliver: &mut impl FnMut(FlowId, FlowItem<'_>)) {
+        let Some(mut flow) = self.flows.get_mut(slot).and_then(Option::take) else { return };
         self.early_bytes = self.early_bytes.saturating_sub(flow.early_bytes());
         if !flow.is_closed() {
             flow.close(FlowEnd::Evicted, deliver);
             self.evicted += 1;
         }
-        self.index.remove(&key);
+        self.remembering -= usize::from(flow.has_forgotten());
+        self.index.remove(&flow.key());
         self.free.push(slot);
         self.last = None;
     }
@@ -189,10 +190,7 @@ impl FlowTable {
         self.sweep(segment, deliver);
         let id = self.fresh_id();
         let mut flow = Flow::open(id, key, half, segment, deliver);
-        if self.remembering < self.limits.remembered_flows {
-            self.remembering += 1;
-            flow.remember();
-        }
+        remember(&mut flow, &mut self.remembering, &self.limits);
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None => {
@@ -228,22 +226,19 @@ impl FlowTable {
                 self.queue.push_back((slot, id));
                 continue;
             }
-            if !flow.is_closed() {
-                flow.close(FlowEnd::Evicted, deliver);
-                self.evicted += 1;
-            }
-            self.remembering -= usize::from(flow.has_forgotten());
-            self.early_bytes = self.early_bytes.saturating_sub(flow.early_bytes());
-            self.index.remove(&flow.key());
-            if let Some(place) = self.flows.get_mut(slot) {
-                *place = None;
-            }
-            self.free.push(slot);
-            self.last = None;
+            self.release(slot, deliver);
             if full {
                 return;
             }
         }
+    }
+}
+
+/// Its latest octets are remembered while not too many flows' are.
+fn remember(flow: &mut Flow, remembering: &mut usize, limits: &Limits) {
+    if *remembering < limits.remembered_flows {
+        *remembering += 1;
+        flow.remember();
     }
 }
 

@@ -363,3 +363,24 @@ fn an_acknowledgement_ends_a_stall_and_progress_is_none() {
     wire.send('c', ACK, 100, 500, "abc").send('s', ACK, 500, 103, "");
     assert_eq!(stall_of(&mut wire), None);
 }
+
+#[test]
+fn whatever_ends_a_flow_its_octets_are_no_longer_remembered() {
+    let opened = || {
+        let mut wire = greeted();
+        wire.send('c', ACK, 100, 500, "ab");
+        assert_eq!(wire.table.remembering, 1);
+        wire
+    };
+    let mut quiet = opened();
+    // A RST that its receiver might not take, and then nothing.
+    quiet.send('c', 4, 150, 0, "");
+    quiet.table.tick(Timestamp(10_000_000_000), &mut |_, _| ());
+    assert_eq!(quiet.table.remembering, 0);
+    quiet.table.tick(Timestamp(100_000_000_000), &mut |_, _| ());
+    assert!(quiet.table.index.is_empty());
+    let mut evicted = opened();
+    let key = *evicted.table.index.keys().next().unwrap();
+    evicted.table.evict(key, &mut |_, _| ());
+    assert_eq!((evicted.table.remembering, evicted.table.evicted), (0, 1));
+}
