@@ -85,6 +85,10 @@ pub struct Revision {
 /// Neighbours that a verdict names.
 const NAMED: usize = 3;
 
+/// Endings of a server that are looked at before and after one, nearest in time: a server that
+/// ends thousands of connections is judged in linear time.
+const NEAR: usize = 128;
+
 /// Endings this close are one moment.
 const MOMENT: Duration = Duration::from_millis(50);
 
@@ -109,9 +113,11 @@ pub fn revise(endings: &[Ending], refused: &[(Endpoint, Stamp)]) -> Vec<Revision
         group.sort_by_key(|ending| (ending.at.order(), ending.place));
         let refusals: Vec<Stamp> =
             refused.iter().filter(|(of, _)| *of == server).map(|(_, stamp)| *stamp).collect();
-        for ending in &group {
+        for (place, ending) in group.iter().enumerate() {
             if ending.confidence.value() < 0.92 && !ending.offended {
-                revisions.extend(judge(ending, &group, &refusals));
+                let near = place.saturating_sub(NEAR)..(place + NEAR + 1).min(group.len());
+                let near = group.get(near).unwrap_or_default();
+                revisions.extend(judge(ending, near, &refusals));
             }
         }
     }
@@ -134,10 +140,8 @@ fn judge(ending: &Ending, group: &[&Ending], refusals: &[Stamp]) -> Option<Revis
         same(other.age, ending.age) && other.is_aged() && !same(since(other), since(ending))
     };
     let age_alike = found(&|other| elsewhere(other) && by_age(other));
-    let at_limit = |e: &Ending| {
-        let since = e.newest.map(|(_, newest)| e.at.since(newest));
-        e.orderly && since.is_some_and(|since| since <= Duration::from_millis(30))
-    };
+    let at_limit =
+        |e: &Ending| e.orderly && since(e).is_some_and(|since| since <= Duration::from_millis(30));
     let count_alike = found(&|other| other.requests == ending.requests && at_limit(other));
     let long_idle = ending.idle.is_some_and(|idle| idle >= Duration::from_millis(400));
     if !count_alike.is_empty() && at_limit(ending) && ending.requests > 1 {
@@ -256,7 +260,7 @@ fn idle(ending: &Ending, others: &[&Ending]) -> Revision {
         others.len()
     );
     let mut revision = revision(ending, Cause::IdleTimeout, confidence, summary, others);
-    revision.timeout = Some(timer(Cause::IdleTimeout, span, others.len()));
+    revision.timeout = Some(timer(Cause::IdleTimeout, span, others.iter().map(|e| e.idle)));
     let text = "the silence begins".to_string();
     let silence = evidence::on_connection(ending.idle_since, Side::Server, "silence", text);
     revision.evidence.push(silence);
@@ -273,7 +277,7 @@ fn age(ending: &Ending, others: &[&Ending]) -> Revision {
         others.len()
     );
     let mut revision = revision(ending, Cause::MaxConnectionAge, confidence, summary, others);
-    revision.timeout = Some(timer(Cause::MaxConnectionAge, span, others.len()));
+    revision.timeout = Some(timer(Cause::MaxConnectionAge, span, others.iter().map(|e| e.age)));
     let text = "first packet of the connection".to_string();
     revision.evidence.push(evidence::on_connection(ending.first, Side::Client, "SYN", text));
     revision
@@ -297,13 +301,19 @@ fn requests(ending: &Ending, others: &[&Ending]) -> Revision {
     revision
 }
 
-fn timer(kind: Cause, span: Duration, others: usize) -> Timeout {
+/// A timer that one ending ran into after `span`, and its neighbours after theirs.
+fn timer(kind: Cause, span: Duration, others: impl Iterator<Item = Option<Duration>>) -> Timeout {
+    let (mut least, mut most, mut samples) = (span, span, 1);
+    for other in others.flatten() {
+        (least, most) = (least.min(other), most.max(other));
+        samples += 1;
+    }
     Timeout {
         kind,
         seconds: span.as_secs_f64(),
         at_least: false,
-        spread_seconds: 0.0,
-        samples: others as u32 + 1,
+        spread_seconds: (most - least).as_secs_f64() / 2.0,
+        samples,
         configured_in: ConfiguredIn::Server,
     }
 }
@@ -409,6 +419,25 @@ mod tests {
         let old = Talk::opened().get(3010.0, 1).s(3170.0, "GOAWAY 1 NO_ERROR");
         let talk = old.clone().again(2, 5311.0, &old).again(3, 11_789.0, &old);
         assert_ne!(talk.told().cause, Cause::MaxConnectionAge);
+    }
+
+    #[test]
+    fn the_spread_is_that_of_all_and_many_are_judged_by_their_nearest() {
+        // Each ended at one age, the newest request at another time before.
+        let aged = |age: f64, since: f64| {
+            Talk::opened().served(age - since, 1).s(age, "GOAWAY 1 NO_ERROR")
+        };
+        let talk = aged(2337.0, 90.0).again(2, 700.0, &aged(2349.0, 310.0));
+        let talk = talk.again(3, 1900.0, &aged(2343.0, 200.0));
+        let timeout = talk.is(Cause::MaxConnectionAge, 0.85).timeout.unwrap();
+        assert_eq!(timeout.samples, 3);
+        assert!((timeout.spread_seconds - 0.006).abs() < 0.0005, "{timeout:?}");
+        let many = (2..3 * NEAR as u16).fold(aged(2337.0, 90.0), |talk, number| {
+            let since = 90.0 + f64::from(number % 5) * 60.0;
+            talk.again(number, f64::from(number) * 700.0, &aged(2337.0, since))
+        });
+        let timeout = many.is(Cause::MaxConnectionAge, 0.85).timeout.unwrap();
+        assert!((2..=NEAR + 1).contains(&(timeout.samples as usize)), "{timeout:?}");
     }
 
     #[test]
