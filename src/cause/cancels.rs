@@ -9,6 +9,7 @@ use crate::track::history::{History, Reset};
 use crate::vocab::address::Side;
 use crate::vocab::cause::{Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
+use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{Cancellation, Timeout};
 
 use super::dead_path;
@@ -75,10 +76,11 @@ pub fn groups(history: &History) -> Vec<CancelGroup> {
     let mut changed_mind = Vec::new();
     let mut blurred = Vec::new();
     let mut reacting = Vec::new();
+    let blows = blows(history);
     for (place, reset) in history.resets.iter().enumerate().filter(|(_, reset)| reset.is_cancel) {
         let Some(span) = reset.age() else { continue };
         let item = Waited { place, span };
-        if is_reaction(history, reset) && reset.deadline.is_none_or(|limit| !is_at(span, limit)) {
+        if is_reaction(&blows, reset) && reset.deadline.is_none_or(|limit| !is_at(span, limit)) {
             reacting.push(item);
         } else if reset.deadline.is_some_and(|deadline| is_at(span, deadline)) {
             with_deadline.push(item);
@@ -116,23 +118,31 @@ pub fn groups(history: &History) -> Vec<CancelGroup> {
     groups
 }
 
-/// Whether the client only cleaned up: its reset follows the server's GOAWAY, FIN or broken rule
-/// at once, and it had given up on nothing in the moment before. Such a reset has no cause of its
-/// own: it is a consequence of the ending.
-fn is_reaction(history: &History, reset: &Reset) -> bool {
+/// Moments at which the server ended the connection or broke a rule, while the client had given up
+/// on nothing in the moment before. A reset right after one only cleans up: it has no cause of its
+/// own, it is a consequence of the ending.
+fn blows(history: &History) -> Vec<Stamp> {
     let goaways = history.goaways.iter().filter(|goaway| goaway.by == Side::Server);
     let findings = history.findings.iter().filter(|finding| finding.by == Side::Server);
-    let blows = goaways
+    let all = goaways
         .map(|goaway| goaway.stamp)
         .chain(findings.map(|finding| finding.stamp))
         .chain(history.fin.second);
-    blows.filter(|blow| blow.before(reset.stamp) && reset.stamp.since(*blow) <= REACTION).any(
-        |blow| {
-            !history
-                .cancels()
-                .any(|other| other.stamp.before(blow) && blow.since(other.stamp) <= REACTION)
-        },
-    )
+    let cancels: Vec<Stamp> = history.cancels().map(|reset| reset.stamp).collect();
+    let surprising = |blow: &Stamp| {
+        let before = cancels.partition_point(|cancel| cancel.before(*blow));
+        let last = before.checked_sub(1).and_then(|place| cancels.get(place));
+        last.is_none_or(|last| blow.since(*last) > REACTION)
+    };
+    let mut blows: Vec<Stamp> = all.filter(surprising).collect();
+    blows.sort_by_key(|blow| blow.order());
+    blows
+}
+
+fn is_reaction(blows: &[Stamp], reset: &Reset) -> bool {
+    let before = blows.partition_point(|blow| blow.before(reset.stamp));
+    let last = before.checked_sub(1).and_then(|place| blows.get(place));
+    last.is_some_and(|blow| reset.stamp.since(*blow) <= REACTION)
 }
 
 /// A peer answers an ending that it has just read within this time, also on a busy machine.
@@ -174,12 +184,13 @@ fn by_deadline(history: &History, mut items: Vec<Waited>, groups: &mut Vec<Cance
 const MILLI: Duration = Duration::from_millis(1);
 
 /// Ages that cluster are timers; ages that do not are somebody's decisions.
-fn by_age(history: &History, mut items: Vec<Waited>, groups: &mut Vec<CancelGroup>) {
+fn by_age(history: &History, items: Vec<Waited>, groups: &mut Vec<CancelGroup>) {
+    let mut items = at_one_moment(history, items, groups);
     items.sort_by_key(|item| (item.span, item.place));
     let mut lone = Vec::new();
+    let all = history.cancels().count();
     for cluster in clusters(&items) {
         // A few of one age among many of others are chance, the more so the younger they are.
-        let all = history.resets.iter().filter(|reset| reset.is_cancel).count();
         let young = cluster.last().is_some_and(|item| item.span < AT_ONCE * 5);
         if cluster.len() < 3 || cluster.len() * 20 < all || (young && cluster.len() < 10) {
             lone.extend_from_slice(cluster);
@@ -188,7 +199,6 @@ fn by_age(history: &History, mut items: Vec<Waited>, groups: &mut Vec<CancelGrou
         groups.push(judge_cluster(history, cluster));
     }
     let lone = join_timers(groups, lone);
-    let lone = at_one_moment(history, lone, groups);
     let (round, other): (Vec<_>, Vec<_>) =
         lone.into_iter().partition(|item| round_value(item.span).is_some());
     for item in round {
@@ -222,28 +232,34 @@ fn join_timers(groups: &mut [CancelGroup], items: Vec<Waited>) -> Vec<Waited> {
 }
 
 /// Takes out resets of unlike ages that follow each other within far less time than their
-/// requests were opened in: one decision, even where single ages happen to be round.
+/// requests were opened in: one decision. Its ages may agree with those of another moment, or be
+/// round, by chance.
 fn at_one_moment(
     history: &History,
-    mut lone: Vec<Waited>,
+    mut items: Vec<Waited>,
     groups: &mut Vec<CancelGroup>,
 ) -> Vec<Waited> {
     let moment = |item: &Waited| history.resets.get(item.place).map_or(0, |r| r.stamp.at.0);
-    lone.sort_by_key(|item| (moment(item), item.place));
-    let apart = 50_000_000; // nanoseconds between two resets of one decision, on a busy client
+    items.sort_by_key(|item| (moment(item), item.place));
     let mut rest = Vec::new();
-    for run in lone.chunk_by(|a, b| moment(b) - moment(a) <= apart) {
+    for run in items.chunk_by(|a, b| moment(b) - moment(a) <= APART) {
+        let spans = || run.iter().map(|item| item.span);
+        let (least, most) = (spans().min().unwrap_or_default(), spans().max().unwrap_or_default());
         let opened_over = extent(run.iter().filter_map(|item| opened(history, item)));
-        if run.len() >= 3 && opened_over > reset_over(history, run).mul_f64(3.0) + MILLI * 20 {
+        let at_once = opened_over > reset_over(history, run).mul_f64(3.0) + MILLI * 20;
+        // Alike, they may be one batch that a coarse timer ended.
+        if run.len() >= 3 && at_once && most > least.mul_f64(1.25) {
             let told_by = "requests of different ages were reset in one moment";
             groups.push(burst(run, Confidence::new(0.75), told_by));
         } else {
             rest.extend_from_slice(run);
         }
     }
-    rest.sort_by_key(|item| (item.span, item.place));
     rest
 }
+
+/// Nanoseconds between two resets of one decision at most, on a busy client.
+const APART: i64 = 50_000_000;
 
 /// Runs of ages without a jump between neighbours.
 fn clusters(items: &[Waited]) -> impl Iterator<Item = &[Waited]> {

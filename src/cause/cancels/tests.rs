@@ -96,3 +96,17 @@ fn the_longest_deadline_is_the_configured_one() {
     assert_eq!(found.len(), 1, "{found:?}");
     assert!((found[0].timeout.as_ref().unwrap().seconds - 0.7).abs() < 1e-9);
 }
+
+#[test]
+fn pages_that_were_left_are_decisions_though_ages_of_several_moments_agree() {
+    // Three pages: eight requests within 0.4 s, five of them given up in one moment each.
+    let talk = (0..3).fold(Talk::opened(), |talk, page| {
+        let (at, first) = (10.0 + f64::from(page) * 3000.0, page as u32 * 16 + 1);
+        let talk = (0..8).fold(talk, |talk, n| talk.get(at + f64::from(n) * 50.0, first + 2 * n));
+        let talk = (0..3).fold(talk, |talk, n| talk.ok(at + 450.0 + f64::from(n), first + 2 * n));
+        (3..8).fold(talk, |talk, n| talk.cancel(at + 700.0 + f64::from(n), first + 2 * n))
+    });
+    let found = sets(&talk);
+    assert!(found.iter().all(|set| set.cause == Cause::ClientCancelBurst), "{found:?}");
+    assert_eq!(found.iter().map(|set| set.streams.len()).sum::<usize>(), 15);
+}
