@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::verdict::{Step, Timeout};
 
@@ -78,11 +77,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         spoken(wait),
         silent.map_or_else(String::new, |_| format!("; the {peer} had been silent since"))
     );
-    let blame = match scene.peer() {
-        _ if is_a_closed_socket(scene) => Blame::Network,
-        Side::Client => Blame::Client,
-        Side::Server => Blame::Server,
-    };
+    let blame = if is_a_closed_socket(scene) { Blame::Network } else { Blame::from(scene.peer()) };
     let mut confidence = Confidence::new(confidence);
     if scene.peer_is_hidden() {
         confidence = confidence.lowered(); // it may have answered in what is missing

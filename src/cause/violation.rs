@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
 use crate::vocab::rule::{self, Rule, Scope};
@@ -176,7 +175,7 @@ fn found(scene: &Scene<'_>, finding: &Finding, cause: Cause) -> Step {
         finding.rule.section
     );
     let confidence = scene.despite_holes(Confidence::new(confidence));
-    let mut step = Step::new(cause, confidence, blame(finding.by), summary);
+    let mut step = Step::new(cause, confidence, finding.by.into(), summary);
     step.evidence.push(evidence::broken(finding));
     step.offending = Some(finding.stamp);
     step.rule = Some(finding.rule);
@@ -202,13 +201,6 @@ fn accused(scene: &Scene<'_>, cause: Cause) -> Option<Step> {
         scene.ending_name()
     );
     Some(Step::new(cause, Confidence::new(confidence), Blame::Unknown, summary))
-}
-
-fn blame(side: Side) -> Blame {
-    match side {
-        Side::Client => Blame::Client,
-        Side::Server => Blame::Server,
-    }
 }
 
 #[cfg(test)]

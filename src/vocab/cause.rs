@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::address::Side;
+
 macro_rules! causes {
     ($($variant:ident = $name:literal: $meaning:literal;)*) => {
         /// Why a connection went away, or a set of streams was cancelled.
@@ -100,6 +102,15 @@ pub enum Blame {
     None,
     /// The capture cannot tell.
     Unknown,
+}
+
+impl From<Side> for Blame {
+    fn from(side: Side) -> Self {
+        match side {
+            Side::Client => Self::Client,
+            Side::Server => Self::Server,
+        }
+    }
 }
 
 impl Blame {
