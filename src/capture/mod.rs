@@ -136,25 +136,30 @@ impl Source {
         self.sorting = Some((ByTime::new(octets), None));
     }
 
-    /// Whether the packets of files are out of order: reads them, up to where that is sure. Never
-    /// of a pipe, which cannot be read again.
+    /// Opens files as [`Source::open`] does, to be read in order of time: they are read through
+    /// before, up to where it is sure that their records are not in that order. A pipe cannot be
+    /// read twice, and is taken as it comes.
     ///
     /// # Errors
     ///
     /// As [`Source::open`].
-    pub fn is_out_of_order(paths: &[PathBuf]) -> Result<bool, Error> {
+    pub fn open_in_order(paths: &[PathBuf], octets: usize) -> Result<Self, Error> {
+        let mut first = Self::open(paths)?;
+        if first.total_bytes().is_none() {
+            return Ok(first);
+        }
         let mut disorder = Disorder::default();
-        let is_file = |path: &PathBuf| path.metadata().is_ok_and(|file| file.is_file());
-        if !paths.iter().all(is_file) {
-            return Ok(false);
+        let mut sorted = true;
+        while let Some(packet) = first.next()
+            && sorted
+        {
+            sorted = !disorder.sees(packet.stamp.at);
         }
         let mut source = Self::open(paths)?;
-        while let Some(packet) = source.next() {
-            if disorder.sees(packet.stamp.at) {
-                return Ok(true);
-            }
+        if !sorted {
+            source.sort_by_time(octets);
         }
-        Ok(false)
+        Ok(source)
     }
 
     /// Counters of each capture in the order of the paths, as far as it has been read. `skipped`

@@ -10,7 +10,8 @@ use crate::vocab::time::{Stamp, Timestamp};
 /// Tells a capture out of order from one whose clock was set back.
 #[derive(Debug, Default)]
 pub struct Disorder {
-    last: Option<Timestamp>,
+    /// The latest time since the last step back.
+    latest: Option<Timestamp>,
     steps: u32,
 }
 
@@ -18,10 +19,12 @@ impl Disorder {
     /// Whether the packets up to this one are out of order.
     #[inline]
     pub fn sees(&mut self, at: Timestamp) -> bool {
-        if self.last.is_some_and(|last| at.0.saturating_add(STEP) < last.0) {
+        if self.latest.is_some_and(|latest| at.0.saturating_add(STEP) < latest.0) {
             self.steps += 1;
+            self.latest = Some(at);
+        } else {
+            self.latest = self.latest.max(Some(at));
         }
-        self.last = Some(at);
         self.steps >= STEPS
     }
 }
@@ -135,6 +138,9 @@ mod tests {
         let mut disorder = Disorder::default();
         let shuffled = [3, 1, 4, 1, 5, 9, 2, 6];
         assert!(shuffled.iter().any(|s| disorder.sees(Timestamp(s * 1_000_000_000))));
+        // The last record first, each step a small one.
+        let mut disorder = Disorder::default();
+        assert!((0..100).rev().any(|ms| disorder.sees(Timestamp(ms * 5_000_000))));
     }
 
     #[test]

@@ -25,10 +25,7 @@ fn fill(job: &Job, collector: &mut Collector, stop: &AtomicBool) -> Result<(), E
     #[cfg(feature = "live")]
     let mut filter = job.filter.as_deref().map(Filter::new).transpose()?;
     let secrets = secrets::gather(job)?;
-    let mut source = Source::open(&job.files)?;
-    if Source::is_out_of_order(&job.files)? {
-        source.sort_by_time(job.limits.sorting_bytes);
-    }
+    let mut source = Source::open_in_order(&job.files, job.limits.sorting_bytes)?;
     let mut pipeline = Pipeline::new(&job.limits, &secrets, true);
     pipeline.follow_only(collector.key());
     while let Some(packet) = source.next() {

@@ -62,18 +62,28 @@ pub fn probe(file: &Path) -> Result<(), Error> {
 /// Where an input cannot be read at all.
 pub fn report(job: &Job) -> Result<Board, Error> {
     let secrets = secrets::gather(job)?;
-    // Files are nearly always in order of time; one that turns out not to be is read again.
-    if let Some(board) = board(job, &secrets, Order::Records)? {
+    // Files are nearly always in order of time; what turns out not to be is read again. A pipe
+    // cannot be.
+    let source = Source::open(&job.files)?;
+    let doubt = source.total_bytes().map(|_| Disorder::default());
+    if let Some(board) = board(job, &secrets, source, doubt)? {
         return Ok(board);
     }
-    Ok(board(job, &secrets, Order::Time)?.unwrap_or_default())
+    let mut source = Source::open(&job.files)?;
+    source.sort_by_time(job.limits.sorting_bytes);
+    Ok(board(job, &secrets, source, None)?.unwrap_or_default())
 }
 
-fn board(job: &Job, secrets: &[secrets::Lines], order: Order) -> Result<Option<Board>, Error> {
+fn board(
+    job: &Job,
+    secrets: &[secrets::Lines],
+    source: Source,
+    doubt: Option<Disorder>,
+) -> Result<Option<Board>, Error> {
     let mut decoder = Decoder::new(&job.limits);
     let threads = job.threads.map_or_else(shard::default_threads, NonZeroUsize::get);
     let (read, shards) = shard::run(shards(job, secrets), threads, |feeder| {
-        read(job, order, |packet| {
+        read(job, source, doubt, |packet| {
             decoder.decode(packet).map(|segment| feeder.push(&segment))?;
             Ok(ControlFlow::Continue(()))
         })
@@ -100,17 +110,6 @@ fn board(job: &Job, secrets: &[secrets::Lines], order: Order) -> Result<Option<B
     Ok(Some(board))
 }
 
-/// In which order packets are taken.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Order {
-    /// As the files have them; ends early where files are found to be out of order.
-    Records,
-    /// As the files have them, to the end.
-    RecordsToTheEnd,
-    /// By their times.
-    Time,
-}
-
 fn shards(job: &Job, secrets: &[secrets::Lines]) -> Vec<Shard<Rows>> {
     let count = shard::count(&job.limits, secrets.iter().map(|text| text.len()).sum());
     let limits = job.limits.shared_by(count);
@@ -134,9 +133,8 @@ pub fn frames<E>(
     let mut lister = Lister { numbers: FxHashMap::default(), each, failure: None };
     let mut pipeline = Pipeline::new(&job.limits, &secrets::gather(job)?, false);
     // Lines that were written cannot be taken back: this looks first.
-    let is_sorted = !Source::is_out_of_order(&job.files)?;
-    let order = if is_sorted { Order::RecordsToTheEnd } else { Order::Time };
-    let captures = read(job, order, |packet| {
+    let source = Source::open_in_order(&job.files, job.limits.sorting_bytes)?;
+    let captures = read(job, source, None, |packet| {
         pipeline.push(packet, &mut lister)?;
         Ok(match lister.failure {
             Some(_) => ControlFlow::Break(()),
@@ -168,26 +166,22 @@ impl<E, F: FnMut(u64, &Frame<'_>) -> Result<(), E>> Sink for Lister<F, E> {
 }
 
 /// Hands every packet that passes the filter to `each`, which says why it is of no use, or
-/// whether to go on; gives what was counted. `None` where the files are not in order.
+/// whether to go on; gives what was counted. `None` where a `doubt` about the order of time proved
+/// right.
 fn read(
     job: &Job,
-    order: Order,
+    mut source: Source,
+    mut doubt: Option<Disorder>,
     mut each: impl FnMut(&Packet<'_>) -> Result<ControlFlow<()>, Skip>,
 ) -> Result<Option<Vec<CaptureFacts>>, Error> {
     #[cfg(feature = "live")]
     let mut filter = job.filter.as_deref().map(Filter::new).transpose()?;
-    let mut source = Source::open(&job.files)?;
-    if order == Order::Time {
-        source.sort_by_time(job.limits.sorting_bytes);
-    }
-    let may_end_early = order == Order::Records && source.total_bytes().is_some();
-    let mut disorder = Disorder::default();
     let mut progress = Progress::new(source.total_bytes());
     let mut skips: Vec<BTreeMap<Skip, u64>> = vec![BTreeMap::new(); job.files.len()];
     loop {
         progress.packet(|| source.bytes_read());
         let Some(packet) = source.next() else { break };
-        if may_end_early && disorder.sees(packet.stamp.at) {
+        if doubt.as_mut().is_some_and(|doubt| doubt.sees(packet.stamp.at)) {
             return Ok(None);
         }
         #[cfg(feature = "live")]

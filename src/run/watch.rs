@@ -164,9 +164,10 @@ impl Reading {
         let secrets = secrets.unwrap_or_default();
         let mut pipeline = Pipeline::new(&self.job.limits, &secrets, self.job.streams);
         pipeline.note_touched();
-        // What was shown cannot be taken back: this looks first.
-        if Source::is_out_of_order(&self.job.files).unwrap_or(false) {
-            self.source.sort_by_time(self.job.limits.sorting_bytes);
+        // What was shown cannot be taken back, so the order is looked at first. Files that are
+        // gone by now were open a moment ago.
+        if let Ok(source) = Source::open_in_order(&self.job.files, self.job.limits.sorting_bytes) {
+            self.source = source;
         }
         let mut packets = 0_u64;
         loop {
