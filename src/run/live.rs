@@ -1,5 +1,6 @@
 //! `goawhy live`: verdicts as they fall, without a screen.
 
+use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
@@ -117,6 +118,10 @@ pub fn run(
     notice(&format!("listening on {}; Ctrl-C ends", job.interfaces.join(", ")), true);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(fails)?;
+    let format = match format {
+        Format::Text(style) => Form::Text(LiveText::new(style)),
+        Format::Jsonl => Form::Jsonl,
+    };
     let mut telling = Telling { watch, printer, teller: Teller::default(), format, seen: 0 };
     let ended = runtime.block_on(telling.run(notice)).map_err(fails);
     if !matches!(ended, Ok(Ended::Interrupted)) {
@@ -129,8 +134,14 @@ struct Telling {
     watch: Watch,
     printer: Printer,
     teller: Teller,
-    format: Format,
+    format: Form,
     seen: u64,
+}
+
+/// What makes the lines.
+enum Form {
+    Text(LiveText),
+    Jsonl,
 }
 
 impl Telling {
@@ -187,9 +198,9 @@ impl Telling {
         let mut text = Vec::new();
         for told in &told {
             // Memory does not fail.
-            let _ = match self.format {
-                Format::Text(style) => LiveText::new(style).told(&mut text, told),
-                Format::Jsonl => json::live::told(&mut text, told),
+            let _ = match &self.format {
+                Form::Text(lines) => lines.told(&mut text, told),
+                Form::Jsonl => json::live::told(&mut text, told),
             };
         }
         self.printer.print(text);
@@ -197,9 +208,9 @@ impl Telling {
 
     fn end(&mut self, snapshot: &Snapshot) -> Ended {
         let mut text = Vec::new();
-        let _ = match self.format {
-            Format::Text(style) => LiveText::new(style).summary(&mut text, snapshot),
-            Format::Jsonl => json::live::summary(&mut text, snapshot),
+        let _ = match &self.format {
+            Form::Text(lines) => lines.summary(&mut text, snapshot),
+            Form::Jsonl => json::live::summary(&mut text, snapshot),
         };
         self.printer.print(text);
         self.printer.finish();
@@ -216,7 +227,9 @@ struct Printer {
     pieces: Option<SyncSender<Piece>>,
     failure: Failure,
     thread: Option<JoinHandle<()>>,
-    waiting: Option<Piece>,
+    /// What the writer had no room for, oldest first: a few pieces, for nothing is told while
+    /// something waits.
+    waiting: VecDeque<Piece>,
 }
 
 /// Why nothing more is written.
@@ -241,7 +254,7 @@ impl Printer {
                 *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended);
             }
         });
-        Self { pieces: Some(pieces), failure, thread: Some(thread), waiting: None }
+        Self { pieces: Some(pieces), failure, thread: Some(thread), waiting: VecDeque::new() }
     }
 
     fn failure(&self) -> Option<Ended> {
@@ -250,25 +263,26 @@ impl Printer {
 
     /// Whether everything until now was taken.
     fn has_room(&mut self) -> bool {
-        if let Some(piece) = self.waiting.take() {
-            self.send(piece);
+        while let (Some(pieces), Some(piece)) = (&self.pieces, self.waiting.pop_front()) {
+            if let Err(TrySendError::Full(piece)) = pieces.try_send(piece) {
+                self.waiting.push_front(piece);
+                return false;
+            }
         }
-        self.waiting.is_none()
+        true
     }
 
     fn print(&mut self, text: Vec<u8>) {
-        self.send(Piece::Text(text));
+        self.waiting.push_back(Piece::Text(text));
+        self.has_room();
     }
 
     fn reopen(&mut self) {
-        self.send(Piece::Reopen);
-    }
-
-    fn send(&mut self, piece: Piece) {
-        let Some(pieces) = &self.pieces else { return };
-        if let Err(TrySendError::Full(piece)) = pieces.try_send(piece) {
-            self.waiting = Some(piece);
+        // Once is enough, however often it was asked for.
+        if !matches!(self.waiting.back(), Some(Piece::Reopen)) {
+            self.waiting.push_back(Piece::Reopen);
         }
+        self.has_room();
     }
 
     /// Waits a moment for what is not written yet.
@@ -329,3 +343,43 @@ const TICK: Duration = Duration::from_millis(100);
 const PIECES: usize = 256;
 /// Looks for a writer that is not done at the end.
 const LAST_LOOKS: u32 = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A writer that begins to write when it is told to.
+    struct Slow(std::sync::mpsc::Receiver<()>, Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Slow {
+        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+            let _ = self.0.recv();
+            self.1.lock().unwrap().extend_from_slice(octets);
+            Ok(octets.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_writer_that_is_behind_loses_nothing() {
+        let (go, wait) = std::sync::mpsc::channel();
+        let written = Arc::default();
+        let mut printer = Printer::begin(Box::new(Slow(wait, Arc::clone(&written))), None);
+        let lines = PIECES + 5;
+        for line in 0..lines {
+            printer.print(format!("{line}\n").into_bytes());
+            printer.reopen();
+        }
+        assert!(!printer.has_room());
+        drop(go);
+        while !printer.has_room() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        printer.finish();
+        let expected: String = (0..lines).map(|line| format!("{line}\n")).collect();
+        assert_eq!(String::from_utf8(written.lock().unwrap().clone()).unwrap(), expected);
+    }
+}
