@@ -35,12 +35,34 @@ const LONG: Duration = Duration::from_millis(500);
 /// Whether the client closed the connection when all that waited had one age that a person may
 /// have set; some count from before they connect.
 pub fn is_round(scene: &Scene<'_>) -> bool {
-    let ages = || scene.waiting().filter_map(|stream| Some(scene.at.since(stream.opened?)));
-    let (Some(least), Some(most)) = (ages().min(), ages().max()) else { return false };
-    let one_age = most.saturating_sub(least) <= most.mul_f64(0.02) + Duration::from_millis(10);
+    let Some(ages) = Ages::of(scene) else { return false };
     let first = scene.opened.first == 1 && round_value(scene.age()).is_some();
-    let round = round_value(most).is_some() || first;
-    scene.by == Side::Client && scene.goaway.is_none() && one_age && most >= LONG && round
+    let round = round_value(ages.most).is_some() || first;
+    scene.by == Side::Client
+        && scene.goaway.is_none()
+        && ages.are_one()
+        && ages.most >= LONG
+        && round
+}
+
+/// Ages of the requests that wait.
+struct Ages {
+    least: Duration,
+    most: Duration,
+    count: u32,
+}
+
+impl Ages {
+    fn of(scene: &Scene<'_>) -> Option<Self> {
+        let ages = || scene.waiting().filter_map(|stream| Some(scene.at.since(stream.opened?)));
+        let (least, most) = (ages().min()?, ages().max()?);
+        Some(Self { least, most, count: ages().count() as u32 })
+    }
+
+    fn are_one(&self) -> bool {
+        let width = self.most.mul_f64(0.02) + Duration::from_millis(10);
+        self.most.saturating_sub(self.least) <= width
+    }
 }
 
 /// Younger requests are no victims of a timeout.
@@ -50,15 +72,12 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     if scene.by != Side::Client || (scene.goaway.is_some() && scene.is_error()) {
         return None;
     }
-    let waiting = || scene.waiting();
-    let ages: Vec<Duration> =
-        waiting().filter_map(|stream| stream.opened.map(|opened| scene.at.since(opened))).collect();
-    let (least, most) = (*ages.iter().min()?, *ages.iter().max()?);
+    let ages = Ages::of(scene)?;
+    let Ages { least, most, count } = ages;
     let known = scene.cancels.iter().filter_map(|group| group.timeout.as_ref()).find(|timeout| {
         (most.as_secs_f64() - timeout.seconds).abs() <= 0.03 * timeout.seconds + 0.02
     });
-    let one_age = most.saturating_sub(least) <= most.mul_f64(0.02) + Duration::from_millis(10);
-    let confidence = match (known.is_some(), one_age, is_setting(most)) {
+    let confidence = match (known.is_some(), ages.are_one(), is_setting(most)) {
         (true, true, _) => 0.9,
         (_, true, true) if most >= SHORTEST && scene.goaway.is_none() => 0.75,
         _ if is_round(scene) => 0.55,
@@ -68,7 +87,6 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         _ if scene.goaway.is_none() && !scene.aborted && most >= LONG => 0.3,
         _ => return None,
     };
-    let count = ages.len();
     let summary = format!(
         "The client {} when its {} had waited for {}: {}.",
         scene.ending_name(),
@@ -85,17 +103,17 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     if let Some(stall) = dead_path::at_end(scene) {
         dead_path::tell(scene, &mut step, stall);
     }
-    let first = waiting().find_map(|stream| stream.opened.map(|opened| (stream.id, opened)));
+    let first = scene.waiting().find_map(|stream| stream.opened.map(|opened| (stream.id, opened)));
     if let Some((id, opened)) = first {
         step.evidence.push(evidence::request(opened, Side::Client, id, None));
     }
-    step.cancelled = waiting().map(|stream| stream.id).collect();
+    step.cancelled = scene.waiting().map(|stream| stream.id).collect();
     step.timeout = Some(Timeout {
         kind: Cause::ClientRequestTimeout,
         seconds: most.as_secs_f64(),
         at_least: false,
         spread_seconds: (most - least).as_secs_f64() / 2.0,
-        samples: count as u32,
+        samples: count,
         configured_in: ConfiguredIn::Client,
     });
     Some(step)

@@ -52,14 +52,14 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     if scene.by != Side::Client || !scene.history.client_speaks_http2 {
         return None;
     }
-    let waiting = scene.waiting().count() > 0;
+    let waiting = scene.waiting().count();
     let torn = scene.is_torn();
     let waited_long = |ping: &Ping| scene.at.since(ping.sent) >= LOST;
     // Who has waited for a PING is not done, but has lost its peer.
     let lost = scene.lost_ping().is_some() || scene.unanswered_pings().any(waited_long);
     // A broken rule of the server right before is what a client leaves for.
     let offended = scene.offence_within(PROMPT).is_some_and(|f| f.rule.scope == Scope::Connection);
-    let confidence = match (scene.code(), waiting) {
+    let confidence = match (scene.code(), waiting > 0) {
         (Some(code), _) if code != ErrorCode::NO_ERROR && code != ErrorCode::CANCEL => return None,
         _ if lost || offended => 0.5,
         _ if scene.answered_offence().is_some() => 0.6,
@@ -74,10 +74,10 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         (None, false) => 0.93,
         // Requests of many ages cut off in good order: the program ended, its pool was closed, or
         // the last of them had timed out.
-        (None, true) if !scene.aborted && scene.waiting().count() >= 3 => 0.5,
+        (None, true) if !scene.aborted && waiting >= 3 => 0.5,
         (None, true) => 0.35,
     };
-    let with = match scene.waiting().count() {
+    let with = match waiting {
         0 => String::new(),
         1 => ", though 1 request was open".to_string(),
         count => format!(", though {count} requests were open"),
