@@ -554,9 +554,6 @@ fn is_larger((size, seen, _): (u64, Stamp, u32), new: u64, stamp: Stamp) -> bool
     new > size || (new == size && stamp.since(seen) > AS_LARGE_AGAIN)
 }
 
-#[cfg(test)]
-mod tests;
-
 /// Last octets of each side before a frame of `by`; its own first octets may have come before its
 /// last ones, and are none of them.
 fn octets_before(history: &History, by: Side) -> Both<Option<Stamp>> {
@@ -568,3 +565,6 @@ fn octets_before(history: &History, by: Side) -> Both<Option<Stamp>> {
     }
     last
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,382 @@
+//! One flow on its way through the rooms, and all flows of a shard.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::Sink;
+use crate::h2::{Interest, Reader, Scratch};
+use crate::tls::{KeyLog, Kind, Session};
+use crate::track::Tracker;
+use crate::vocab::address::{Both, Endpoint, FlowKey, Half};
+use crate::vocab::flow::{Differing, FlowEnd, FlowId, FlowItem, FlowTotals, HalfNotes, Missing};
+use crate::vocab::frame::Signal;
+use crate::vocab::limits::Limits;
+use crate::vocab::time::Stamp;
+use crate::vocab::tls::{Alert, TlsFacts, TlsSide};
+
+/// First octets kept of a flow that is not HTTP/2, to tell what it is.
+const FIRST_OCTETS: usize = 512;
+
+/// Octets that TCP keeps of a flow, with its places in the tables.
+const FLOW: usize = 1_024;
+
+/// Octets that readers keep of a connection: mostly HPACK tables (RFC 7541 section 4.2: 4,096
+/// octets each by default) and what surrounds them.
+const LANE: usize = 12 * 1_024;
+
+/// A flow that did not become HTTP/2.
+#[derive(Clone, Debug)]
+pub struct OtherFlow {
+    /// Its id.
+    pub id: FlowId,
+    /// Its endpoints.
+    pub key: FlowKey,
+    /// First and last packet.
+    pub first: Stamp,
+    /// Last packet.
+    pub last: Stamp,
+    /// Who sent the SYN, where it was captured.
+    pub initiator: Option<Half>,
+    /// The SYN,ACK.
+    pub accepted: Option<Stamp>,
+    /// First FIN of each half.
+    pub fin: Both<Option<Stamp>>,
+    /// RST of each half.
+    pub rst: Both<Option<Stamp>>,
+    /// Whether a RST answered the SYN.
+    pub refused: bool,
+    /// First octets of each half.
+    pub first_octets: Both<Vec<u8>>,
+    /// First packet with octets of each half.
+    pub spoke: Both<Option<Stamp>>,
+    /// Why no more comes.
+    pub end: Option<FlowEnd>,
+    /// What was counted.
+    pub totals: FlowTotals,
+    /// Octets that the capture lacks, and copies that differ.
+    pub notes: Both<HalfNotes>,
+    /// TLS, where there is any.
+    pub tls: Option<TlsFacts>,
+}
+
+impl OtherFlow {
+    pub(super) fn new(id: FlowId, key: FlowKey, first: Stamp, initiator: Option<Half>) -> Self {
+        Self {
+            id,
+            key,
+            first,
+            last: first,
+            initiator,
+            accepted: None,
+            fin: Both::default(),
+            rst: Both::default(),
+            refused: false,
+            first_octets: Both::default(),
+            spoke: Both::default(),
+            end: None,
+            totals: FlowTotals::default(),
+            notes: Both::default(),
+            tls: None,
+        }
+    }
+
+    /// Whoever accepted, or would have: the receiver of the SYN.
+    pub fn server(&self) -> Option<Endpoint> {
+        self.initiator.map(|half| self.key.sender(half.other()))
+    }
+
+    fn note(&mut self, item: &FlowItem<'_>) {
+        match *item {
+            FlowItem::Accepted { stamp, .. } => {
+                self.accepted = Some(stamp);
+                self.last = stamp;
+            }
+            FlowItem::Bytes { stamp, half, data, .. } => {
+                self.last = stamp;
+                self.spoke.half_mut(half).get_or_insert(stamp);
+                let kept = self.first_octets.half_mut(half);
+                let room = FIRST_OCTETS.saturating_sub(kept.len()).min(data.len());
+                kept.extend_from_slice(data.get(..room).unwrap_or_default());
+            }
+            FlowItem::Fin { stamp, by } => {
+                self.last = stamp;
+                self.fin.half_mut(by).get_or_insert(stamp);
+            }
+            FlowItem::Rst { stamp, by, refused } => {
+                self.last = stamp;
+                self.rst.half_mut(by).get_or_insert(stamp);
+                self.refused |= refused;
+            }
+            FlowItem::Closed { stamp, how, totals } => {
+                self.last = stamp;
+                self.end = Some(how);
+                self.totals = totals;
+            }
+            FlowItem::Opened { .. } | FlowItem::Gap { .. } | FlowItem::Differs { .. } => {}
+        }
+    }
+}
+
+/// One flow on its way through the rooms.
+pub(super) struct Lane {
+    pub(super) key: FlowKey,
+    /// TLS, until it is known that there is none.
+    pub(super) session: Option<Session>,
+    pub(super) reader: Reader,
+    pub(super) tracker: Option<Box<Tracker>>,
+    /// What is known until HTTP/2 is.
+    pub(super) other: Option<Box<OtherFlow>>,
+    /// Whether it waits in [`Lanes::touched`].
+    pub(super) touched: bool,
+    /// The packet of each half's latest octets.
+    pub(super) latest: Both<Option<Stamp>>,
+    /// What TCP lacks or has twice; hardly ever anything.
+    pub(super) notes: Option<Box<Both<HalfNotes>>>,
+}
+
+pub(super) struct Lanes {
+    pub(super) limits: Limits,
+    pub(super) by_flow: FxHashMap<FlowId, Lane>,
+    pub(super) scratch: Scratch,
+    pub(super) keys: KeyLog,
+    /// Flows with records that wait for keys, while the key log grows.
+    pub(super) waiting: FxHashSet<FlowId>,
+    pub(super) keep_rows: bool,
+    /// Flows on which something happened since they were last looked at, where that is asked for.
+    pub(super) touched: Option<Vec<FlowId>>,
+}
+
+impl Lanes {
+    /// Whoever takes what comes out decides which header fields are kept.
+    #[inline]
+    pub(super) fn works_for<S: Sink>(&mut self) {
+        self.scratch.leaves_plain = !S::READS_FIELDS && !self.keep_rows;
+    }
+
+    pub(super) fn take(
+        &mut self,
+        id: FlowId,
+        item: &FlowItem<'_>,
+        ignored: &mut Vec<FlowKey>,
+        sink: &mut impl Sink,
+    ) {
+        if let FlowItem::Opened { stamp, key, initiator, .. } = *item {
+            let other = OtherFlow::new(id, key, stamp, initiator);
+            let reader = Reader::new(key, initiator);
+            let other = Some(Box::new(other));
+            let session = Some(Session::new());
+            let lane = Lane {
+                key,
+                session,
+                reader,
+                tracker: None,
+                other,
+                latest: Both::default(),
+                notes: None,
+                touched: false,
+            };
+            self.by_flow.insert(id, lane);
+        }
+        let Some(lane) = self.by_flow.get_mut(&id) else { return };
+        if let Some(touched) = &mut self.touched
+            && !std::mem::replace(&mut lane.touched, true)
+        {
+            touched.push(id);
+        }
+        lane.note(item, &self.limits);
+        let (limits, scratch, keys) = (&self.limits, &mut self.scratch, &self.keys);
+        let interest = lane.open(id, item, keys, limits, scratch, self.keep_rows, sink);
+        if keys.is_growing() && lane.session.as_ref().is_some_and(Session::is_waiting) {
+            self.waiting.insert(id);
+        }
+        if interest == Interest::Drop && !matches!(item, FlowItem::Closed { .. }) {
+            ignored.push(lane.key);
+        }
+        if matches!(item, FlowItem::Closed { .. })
+            && let Some(lane) = self.by_flow.remove(&id)
+        {
+            self.waiting.remove(&id);
+            let tls = lane.session.and_then(|session| session.facts());
+            let notes = lane.notes.map(|notes| *notes).unwrap_or_default();
+            match (lane.tracker, lane.other) {
+                (Some(mut tracker), _) => {
+                    tracker.noted(notes);
+                    sink.connection(tracker.into_history(), tls);
+                }
+                (None, Some(other)) => sink.other_flow(OtherFlow { tls, notes, ..*other }),
+                (None, None) => {}
+            }
+        }
+    }
+
+    /// Opens what has waited for keys that have come.
+    pub(super) fn wake(&mut self, sink: &mut impl Sink) {
+        // By number, that is by time: the order of a hash table is nobody's.
+        let mut waiting: Vec<FlowId> = self.waiting.drain().collect();
+        waiting.sort_unstable();
+        for id in waiting {
+            let Some(lane) = self.by_flow.get_mut(&id) else { continue };
+            let Some(mut session) = lane.session.take() else { continue };
+            let (limits, scratch) = (&self.limits, &mut self.scratch);
+            session.wake(&self.keys, &mut |plain| {
+                lane.read(id, &plain, limits, scratch, self.keep_rows, sink);
+            });
+            if session.is_waiting() {
+                self.waiting.insert(id);
+            }
+            lane.session = Some(session);
+        }
+    }
+}
+
+impl Lane {
+    /// Notes what TCP itself tells, before anything is read.
+    fn note(&mut self, item: &FlowItem<'_>, limits: &Limits) {
+        if let Some(other) = &mut self.other {
+            other.note(item);
+        }
+        match *item {
+            FlowItem::Bytes { stamp, half, .. } => *self.latest.half_mut(half) = Some(stamp),
+            FlowItem::Gap { stamp, half, offset, bytes } => {
+                let notes = self.notes.get_or_insert_default().half_mut(half);
+                if notes.missing.len() < limits.missing_places {
+                    let after = *self.latest.half(half);
+                    notes.missing.push(Missing { after, before: stamp, offset, octets: bytes });
+                } else {
+                    notes.missing_beyond.0 += 1;
+                    notes.missing_beyond.1 += bytes;
+                }
+            }
+            FlowItem::Differs { stamp, half, offset, octets } => {
+                let notes = self.notes.get_or_insert_default().half_mut(half);
+                if notes.differing.len() < limits.differing_copies {
+                    notes.differing.push(Differing { stamp, offset, octets });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Last packet of its history.
+    pub(super) fn last(&self) -> Stamp {
+        let other = self.other.as_ref().map(|other| other.last);
+        self.tracker.as_ref().map(|tracker| tracker.history().last).or(other).unwrap_or_default()
+    }
+
+    /// Approximate octets in memory.
+    pub(super) fn weight(&self) -> usize {
+        let tracker = self.tracker.as_ref().map_or(0, |tracker| LANE + tracker.weight());
+        let other = self.other.as_ref().map_or(0, |other| {
+            size_of::<OtherFlow>()
+                + other.first_octets.first.len()
+                + other.first_octets.second.len()
+        });
+        size_of::<Self>() + FLOW + tracker + other
+    }
+
+    /// Takes TLS off, where there is any, and reads what is behind it.
+    #[allow(clippy::too_many_arguments)] // the shard's shared parts, one by one
+    fn open(
+        &mut self,
+        id: FlowId,
+        item: &FlowItem<'_>,
+        keys: &KeyLog,
+        limits: &Limits,
+        scratch: &mut Scratch,
+        keep_rows: bool,
+        sink: &mut impl Sink,
+    ) -> Interest {
+        let Some(mut session) = self.session.take() else {
+            return self.read(id, item, limits, scratch, keep_rows, sink);
+        };
+        let mut interest = Interest::Keep;
+        let kind = session.push(item, keys, &mut |plain| {
+            interest = self.read(id, &plain, limits, scratch, keep_rows, sink);
+        });
+        match kind {
+            Kind::Plain => return interest,
+            // The records go on telling of orderly ends, whatever is in them.
+            Kind::Tls => interest = Interest::Keep,
+            Kind::Undecided => {}
+        }
+        let closes = matches!(item, FlowItem::Closed { .. });
+        if kind == Kind::Tls
+            && closes
+            && let Some(tracker) = &mut self.tracker
+        {
+            tracker.within_tls(session.facts().map(|facts| notices(&facts)).unwrap_or_default());
+        }
+        self.session = Some(session);
+        interest
+    }
+
+    fn read(
+        &mut self,
+        id: FlowId,
+        item: &FlowItem<'_>,
+        limits: &Limits,
+        scratch: &mut Scratch,
+        keep_rows: bool,
+        sink: &mut impl Sink,
+    ) -> Interest {
+        if let Some(tracker) = &mut self.tracker {
+            // Octets are noted after they were read: a GOAWAY shows what came before it.
+            if !is_read_first(item) {
+                tracker.flow(item, limits);
+            }
+        }
+        let (tracker, other, key) = (&mut self.tracker, &mut self.other, self.key);
+        let interest = self.reader.push(item, limits, scratch, &mut |signal| {
+            if let (Signal::Started { client, .. }, None) = (&signal, &*tracker)
+                && let Some(known) = other.take()
+            {
+                let mut fresh = Tracker::new(id, key, *client, known.first, keep_rows);
+                fresh.known_before(&known_items(&known), limits);
+                *tracker = Some(Box::new(fresh));
+            }
+            if let Signal::Frame(frame) = &signal {
+                sink.frame(id, frame);
+            }
+            if let Some(tracker) = tracker {
+                tracker.apply(&signal, limits);
+            }
+        });
+        if let Some(tracker) = &mut self.tracker
+            && is_read_first(item)
+        {
+            tracker.flow(item, limits);
+        }
+        interest
+    }
+}
+
+/// The close_notify of each side.
+fn notices(facts: &TlsFacts) -> Both<Option<Stamp>> {
+    let notice = |side: &TlsSide| {
+        side.farewell.filter(|farewell| farewell.alert == Alert::CloseNotify).map(|f| f.stamp)
+    };
+    Both { first: notice(&facts.sides.first), second: notice(&facts.sides.second) }
+}
+
+/// Items whose octets, or last look at held octets, come before their own note.
+fn is_read_first(item: &FlowItem<'_>) -> bool {
+    matches!(item, FlowItem::Bytes { .. } | FlowItem::Gap { .. } | FlowItem::Closed { .. })
+}
+
+/// What happened on a flow before it was known to be HTTP/2.
+fn known_items(known: &OtherFlow) -> Vec<FlowItem<'static>> {
+    let opened = FlowItem::Opened {
+        stamp: known.first,
+        key: known.key,
+        initiator: known.initiator,
+        first: Half::A,
+    };
+    let mut items = vec![opened];
+    let server = known.initiator.map_or(Half::B, Half::other);
+    items.extend(known.accepted.map(|stamp| FlowItem::Accepted { stamp, by: server }));
+    for half in [Half::A, Half::B] {
+        items.extend(known.fin.half(half).map(|stamp| FlowItem::Fin { stamp, by: half }));
+        let rst = known.rst.half(half);
+        items.extend(rst.map(|stamp| FlowItem::Rst { stamp, by: half, refused: false }));
+    }
+    items
+}
