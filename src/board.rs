@@ -4,9 +4,12 @@
 //! and counts; never alters a verdict.
 
 pub mod detail;
+pub mod filter;
 pub mod group;
+pub mod headline;
 pub mod snapshot;
 pub mod told;
+pub mod words;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +22,7 @@ use crate::vocab::flow::{FlowId, HalfNotes};
 use crate::vocab::frame::Transport;
 use crate::vocab::limits::Hit;
 pub use crate::vocab::pair::{
-    Conflict, InferredTimeout, RequestAnswers, ServerAnswers, ServerTimes, Timer,
+    AgeCount, Ages, Conflict, InferredTimeout, RequestAnswers, ServerAnswers, ServerTimes, Timer,
 };
 use crate::vocab::process::Process;
 pub use crate::vocab::stream::{AnswerTimes, Grpc, StreamCounts, StreamEnd, StreamRow};
@@ -43,6 +46,8 @@ pub struct Board {
     pub inferred_timeouts: Vec<InferredTimeout>,
     /// How long each server takes to answer.
     pub server_answers: Vec<ServerAnswers>,
+    /// How long requests waited, over all servers.
+    pub ages: Ages,
     /// Settings of both ends that do not fit together.
     pub conflicts: Vec<Conflict>,
     /// Limits that were reached, and how often.
@@ -204,6 +209,12 @@ impl ConnectionRow {
 }
 
 impl Board {
+    /// Nothing but some of its connections, by their indices.
+    pub fn only(&self, places: impl Iterator<Item = usize>) -> Self {
+        let rows = places.filter_map(|place| self.connections.get(place).cloned());
+        Self { connections: rows.collect(), ..Self::default() }
+    }
+
     /// Its connections with their indices.
     pub fn rows(&self) -> impl Iterator<Item = (usize, &ConnectionRow)> {
         self.connections.iter().map(Arc::as_ref).enumerate()

@@ -15,6 +15,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use self::output::Output;
 use crate::board::Board;
+use crate::board::filter::{self, Filter};
 use crate::report::frames::{Format as FramesFormat, FrameWriter};
 use crate::report::{Pick, Style, TimeStyle, explain, json, text};
 use crate::vocab::capture::CaptureFacts;
@@ -25,7 +26,7 @@ use crate::vocab::text::printable;
 #[derive(Debug, Parser)]
 #[command(name = "goawhy", version, arg_required_else_help = true)]
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, after_long_help = long_help())]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -35,11 +36,29 @@ struct Cli {
     #[cfg(feature = "live")]
     #[arg(short = 'i', value_name = "IFACE", conflicts_with = "files")]
     interfaces: Vec<String>,
+    #[command(flatten)]
+    screen: ScreenArgs,
+}
+
+/// How the dashboard behaves.
+#[derive(Debug, Default, Args)]
+struct ScreenArgs {
+    /// Print the report even where standard output is a terminal
+    #[arg(long)]
+    no_tui: bool,
+    /// Hide authorities, paths, header values and debug data in the dashboard, for screenshots
+    /// (addresses stay)
+    #[arg(long, conflicts_with = "no_tui")]
+    mask: bool,
+    /// Leave the mouse to the terminal
+    #[arg(long)]
+    no_mouse: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Why each connection ended, with the evidence packet by packet [default]
+    /// Why each connection ended, with the evidence packet by packet; without a command the same
+    /// in a dashboard, where standard output is a terminal
     Report(ReportArgs),
     /// Every HTTP/2 frame in capture order
     Frames(FramesArgs),
@@ -65,6 +84,9 @@ struct InputArgs {
     #[cfg(feature = "live")]
     #[arg(short = 'f', value_name = "BPF")]
     filter: Option<String>,
+    /// Only what passes this filter, as in 'cause:idle_timeout age>4s'; fields below
+    #[arg(short = 'Y', long = "only", value_name = "FILTER", value_parser = filter)]
+    only: Option<Filter>,
     /// TLS secrets in the format of SSLKEYLOGFILE; that variable is heeded too
     #[arg(long, value_name = "FILE")]
     keylog: Vec<PathBuf>,
@@ -101,6 +123,9 @@ struct ReportArgs {
     /// Leave what is known of an implementation's texts out ('all': of every one)
     #[arg(long, value_name = "IMPLEMENTATION", hide = true)]
     without_fingerprints: Vec<String>,
+    /// When to use colours; NO_COLOR is heeded
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Colour::Auto)]
+    color: Colour,
 }
 
 #[derive(Debug, Args)]
@@ -131,6 +156,16 @@ enum ReportFormat {
     Text,
     /// One object for programs
     Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Colour {
+    /// Where a terminal shows them
+    Auto,
+    /// Also where that is not known
+    Always,
+    /// None
+    Never,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -169,6 +204,34 @@ pub struct Inputs {
     pub without_fingerprints: Vec<String>,
     /// Threads to work with, where the user says.
     pub threads: Option<NonZeroUsize>,
+    /// Which frames are listed.
+    pub only: Option<Filter>,
+}
+
+/// How the dashboard is asked to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Colours: none, the sixteen of every terminal, or 256.
+    pub colours: Colours,
+    /// Whether to keep to ASCII.
+    pub ascii: bool,
+    /// Whether to hide what strangers should not see.
+    pub mask: bool,
+    /// Whether to take the mouse.
+    pub mouse: bool,
+    /// How to show times.
+    pub time: TimeStyle,
+}
+
+/// How many colours the terminal has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Colours {
+    /// None.
+    None,
+    /// Sixteen.
+    Sixteen,
+    /// 256.
+    Many,
 }
 
 /// What reads captures: the floor below, as the command line needs it.
@@ -197,6 +260,9 @@ pub trait Runner {
         inputs: &Inputs,
         writer: &mut FrameWriter<W>,
     ) -> Result<Vec<CaptureFacts>, FramesError<Self::Error>>;
+
+    /// Shows everything in a dashboard, until the user leaves it.
+    fn dashboard(&self, inputs: &Inputs, look: Look) -> Result<Exit, Self::Error>;
 
     /// Explains a cause, a rule or an error line; else says in one line what to type instead.
     fn explain(&self, topic: &str) -> Result<Explanation, String>;
@@ -243,8 +309,8 @@ impl From<Exit> for std::process::ExitCode {
 
 /// Does what the command line asks for.
 pub fn run(arguments: impl Iterator<Item = OsString>, runner: &impl Runner) -> Exit {
-    let command = match parse(arguments) {
-        Ok(command) => command,
+    let (command, screen) = match parse(arguments) {
+        Ok(parsed) => parsed,
         Err(error) => {
             // Help and version are answers, everything else is a mistake.
             let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
@@ -253,7 +319,13 @@ pub fn run(arguments: impl Iterator<Item = OsString>, runner: &impl Runner) -> E
         }
     };
     match command {
-        Command::Report(arguments) => report(&arguments, runner),
+        Command::Report(arguments) => match screen {
+            Some(screen) if io::stdout().is_terminal() => dashboard(&arguments, &screen, runner),
+            Some(ScreenArgs { mask: true, .. }) => {
+                complain(Exit::Usage, &"--mask is for the dashboard, which needs a terminal")
+            }
+            _ => report(&arguments, runner),
+        },
         Command::Frames(arguments) => frames(&arguments, runner),
         Command::Explain(arguments) => explained(&arguments, runner),
         #[cfg(feature = "live")]
@@ -263,7 +335,10 @@ pub fn run(arguments: impl Iterator<Item = OsString>, runner: &impl Runner) -> E
     }
 }
 
-fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, clap::Error> {
+/// The command, and how the dashboard behaves where one was asked for.
+fn parse(
+    arguments: impl Iterator<Item = OsString>,
+) -> Result<(Command, Option<ScreenArgs>), clap::Error> {
     let cli = Cli::try_parse_from(arguments)?;
     #[cfg(feature = "live")]
     if !cli.interfaces.is_empty() {
@@ -271,11 +346,13 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, clap::Err
         return parse(live::bare(&cli.interfaces, filter).into_iter());
     }
     let named = cli.command.is_some();
+    let plain = cli.report.wants_paper() || cli.screen.no_tui;
+    let screen = (!named && !plain).then_some(cli.screen);
     let command = cli.command.unwrap_or(Command::Report(cli.report));
     let input = match &command {
         Command::Report(arguments) => &arguments.input,
         Command::Frames(arguments) => &arguments.input,
-        _ => return Ok(command),
+        _ => return Ok((command, None)),
     };
     if input.files.is_empty() && input.read.is_empty() {
         let text = "which capture? Name a pcap or pcapng file, or - for standard input";
@@ -285,7 +362,7 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, clap::Err
         let text = format!("there is neither a command nor a file '{}'", word.display());
         return Err(Cli::command().error(ErrorKind::InvalidSubcommand, text));
     }
-    Ok(command)
+    Ok((command, screen))
 }
 
 /// A bare word that names nothing here is a mistyped command rather than a missing file.
@@ -295,10 +372,50 @@ fn is_no_file(word: &Path) -> bool {
     bare && !word.exists()
 }
 
+impl ReportArgs {
+    /// Whether something was asked for that only paper has.
+    fn wants_paper(&self) -> bool {
+        let picked = self.connection.is_some() || self.stream.is_some() || self.streams;
+        picked || self.output.is_some() || self.format != ReportFormat::Text
+    }
+}
+
+fn dashboard(arguments: &ReportArgs, screen: &ScreenArgs, runner: &impl Runner) -> Exit {
+    let mut inputs = inputs(&arguments.input);
+    let unreadable = drop_unreadable(&mut inputs, runner);
+    let look = Look {
+        colours: colours(arguments.color),
+        ascii: arguments.ascii,
+        mask: screen.mask,
+        mouse: !screen.no_mouse,
+        time: arguments.time(),
+    };
+    match runner.dashboard(&inputs, look) {
+        Ok(Exit::Done) if unreadable => Exit::Input,
+        Ok(exit) => exit,
+        Err(error) => complain(runner.exit(&error), &error),
+    }
+}
+
+/// What the terminal can show, as far as its name tells.
+fn colours(wanted: Colour) -> Colours {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let terminal = set("TERM").unwrap_or_default();
+    let many = terminal.contains("256") || set("COLORTERM").is_some();
+    let plain = set("NO_COLOR").is_some() || terminal == "dumb";
+    match wanted {
+        Colour::Never => Colours::None,
+        Colour::Auto if plain => Colours::None,
+        Colour::Auto | Colour::Always if many => Colours::Many,
+        Colour::Auto | Colour::Always => Colours::Sixteen,
+    }
+}
+
 fn report(arguments: &ReportArgs, runner: &impl Runner) -> Exit {
     let mut inputs = inputs(&arguments.input);
     inputs.without_fingerprints.clone_from(&arguments.without_fingerprints);
-    inputs.streams = arguments.streams || arguments.stream.is_some();
+    let asks = inputs.only.as_ref().is_some_and(Filter::wants_streams);
+    inputs.streams = arguments.streams || arguments.stream.is_some() || asks;
     inputs.threads = arguments.threads;
     let output = match Output::open(arguments.output.as_deref(), &inputs.files) {
         Ok(output) => output,
@@ -311,7 +428,9 @@ fn report(arguments: &ReportArgs, runner: &impl Runner) -> Exit {
     };
     warn(&board.captures);
     let connection = arguments.connection.map(NonZeroUsize::get);
-    let pick = Pick { connection, stream: arguments.stream };
+    // One for the life of the program.
+    let filter = inputs.only.take().map(|filter| &*Box::leak(Box::new(filter)));
+    let pick = Pick { connection, stream: arguments.stream, filter };
     if let Some(miss) = pick.miss(&board) {
         return complain(Exit::Usage, &miss);
     }
@@ -348,13 +467,24 @@ fn drop_unreadable(inputs: &mut Inputs, runner: &impl Runner) -> bool {
     some
 }
 
+impl ReportArgs {
+    fn time(&self) -> TimeStyle {
+        match self.time {
+            Times::Relative => TimeStyle::Relative,
+            Times::Local => TimeStyle::Local,
+            Times::Utc => TimeStyle::Utc,
+        }
+    }
+}
+
 fn text_options(arguments: &ReportArgs, pick: Pick) -> text::Options {
-    let style = style(arguments.output.is_none(), arguments.ascii);
-    let time = match arguments.time {
-        Times::Relative => TimeStyle::Relative,
-        Times::Local => TimeStyle::Local,
-        Times::Utc => TimeStyle::Utc,
-    };
+    let mut style = style(arguments.output.is_none(), arguments.ascii);
+    match arguments.color {
+        Colour::Auto => {}
+        Colour::Always => style.colour = true,
+        Colour::Never => style.colour = false,
+    }
+    let time = arguments.time();
     text::Options { style, time, streams: arguments.streams, pick }
 }
 
@@ -386,9 +516,6 @@ fn frames(arguments: &FramesArgs, runner: &impl Runner) -> Exit {
     let out = io::BufWriter::with_capacity(BUFFER, io::stdout().lock());
     let several = inputs.files.len() > 1;
     let mut writer = FrameWriter::new(out, format, arguments.headers, several);
-    if inputs.files.iter().any(|file| file.as_os_str() == "-") {
-        writer = writer.at_once();
-    }
     match runner.frames(&inputs, &mut writer) {
         Ok(captures) => {
             warn(&captures);
@@ -410,7 +537,15 @@ fn inputs(arguments: &InputArgs) -> Inputs {
         streams: false,
         without_fingerprints: Vec::new(),
         threads: None,
+        only: arguments.only.clone(),
     }
+}
+
+fn filter(text: &str) -> Result<Filter, String> {
+    Filter::new(text).map_err(|fault| {
+        let place = " ".repeat(fault.at);
+        format!("{}\n\n  {text}\n  {place}^", fault.what)
+    })
 }
 
 /// One line for each capture that could not be read to its end.
@@ -445,15 +580,22 @@ const BUFFER: usize = 64 * 1024;
 
 const EXAMPLES: &str = "\
 Examples:
-  goawhy trace.pcap                           why each connection went away
+  goawhy trace.pcap                           why each connection went away: a dashboard
+  goawhy report trace.pcap                    the same as text (also: goawhy trace.pcap | less)
   goawhy report trace.pcap --connection 3     one connection, in full
   goawhy report trace.pcap --stream 17        the story of one stream
   goawhy report --format json trace.pcap      the same for programs
   goawhy frames --headers trace.pcap          every frame with its header fields
+  goawhy frames -Y 'stream:17' trace.pcap     only some frames (goawhy --help has the fields)
   goawhy explain 'GOAWAY error code = 1'      what an error line means
   tcpdump -U -w - tcp port 8080 | goawhy -    a capture from a pipe
 
 Exit status: 0 done, 2 wrong usage, 3 an input could not be read, 130 interrupted";
+
+/// Examples, and the language of filters.
+fn long_help() -> String {
+    format!("{EXAMPLES}\n\nFilters (-Y):\n{}", filter::help())
+}
 
 #[cfg(test)]
 mod tests;

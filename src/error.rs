@@ -108,6 +108,15 @@ pub enum Error {
         /// Name of the interface.
         name: String,
     },
+    /// A filter that asks for what is known only after all packets have been read.
+    #[error("standard input cannot be read twice, as '-Y {text}' needs; save it to a file first")]
+    Twice {
+        /// The filter as the user gave it.
+        text: String,
+    },
+    /// The terminal cannot be taken over.
+    #[error("the terminal cannot be used: {0}; goawhy report FILE needs none")]
+    Terminal(io::Error),
     /// The operating system, or the decompressor, refused before anything could be read.
     #[error("{file}: cannot {operation}: {source}; check the file and the disk it is on")]
     Io {

@@ -55,4 +55,5 @@ pub mod run;
 pub mod tcp;
 pub mod tls;
 pub mod track;
+pub mod tui;
 pub mod vocab;

@@ -6,10 +6,14 @@ use std::process::ExitCode;
 
 use goawhy::board::Board;
 use goawhy::cause::{known_text, pages};
-use goawhy::cli::{self, Exit, FramesError, Inputs, Runner};
+use goawhy::cli::{self, Exit, FramesError, Inputs, Look, Runner};
 use goawhy::error::Error;
+use goawhy::report;
 use goawhy::report::frames::FrameWriter;
 use goawhy::run::offline::{self, Job};
+use goawhy::run::screen::{self, Left};
+use goawhy::run::watch::Watch;
+use goawhy::tui::{Colours, Settings, Theme, TimeStyle};
 use goawhy::vocab::capture::CaptureFacts;
 use goawhy::vocab::explanation::Explanation;
 
@@ -19,7 +23,11 @@ impl Runner for Offline {
     type Error = Error;
 
     fn exit(&self, error: &Error) -> Exit {
-        if matches!(error, Error::Filter { .. }) { Exit::Usage } else { Exit::Input }
+        if matches!(error, Error::Filter { .. } | Error::Twice { .. }) {
+            Exit::Usage
+        } else {
+            Exit::Input
+        }
     }
 
     fn probe(&self, file: &Path) -> Result<(), Error> {
@@ -40,6 +48,26 @@ impl Runner for Offline {
         read.map_err(FramesError::Input)?.map_err(FramesError::Output)
     }
 
+    fn dashboard(&self, inputs: &Inputs, look: Look) -> Result<Exit, Error> {
+        let colours = match look.colours {
+            cli::Colours::None => Colours::None,
+            cli::Colours::Sixteen => Colours::Sixteen,
+            cli::Colours::Many => Colours::Many,
+        };
+        let time = match look.time {
+            report::TimeStyle::Relative => TimeStyle::Relative,
+            report::TimeStyle::Local => TimeStyle::Local,
+            report::TimeStyle::Utc => TimeStyle::Utc,
+        };
+        let theme = Theme { colours, ascii: look.ascii };
+        let settings = Settings { theme, mask: look.mask, filter: inputs.only.clone(), time };
+        let watch = Watch::files(job(inputs))?;
+        Ok(match screen::show(&watch, settings, look.mouse)? {
+            Left::ByUser => Exit::Done,
+            Left::BySignal => Exit::Interrupted,
+        })
+    }
+
     fn explain(&self, topic: &str) -> Result<Explanation, String> {
         pages::look_up(topic)
     }
@@ -54,6 +82,7 @@ fn job(inputs: &Inputs) -> Job {
         keylog_of_environment: inputs.keylog_of_environment.clone(),
         streams: inputs.streams,
         threads: inputs.threads,
+        only: inputs.only.clone(),
         ..Job::default()
     }
 }

@@ -37,6 +37,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("procfs::", &["run"]),
     ("ratatui::", &["tui"]),
     ("tokio::", &["run"]),
+    ("winnow::", &["board"]),
 ];
 
 const LINE: usize = 100;

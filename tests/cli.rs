@@ -43,3 +43,39 @@ fn help_and_version_are_answers() {
         assert_eq!(status(line), Some(0), "{line}");
     }
 }
+
+const SAMPLE: &str = "captures/stacks/vertx-client-timeout-goaway1-10s.pcap";
+
+fn text(line: &str) -> String {
+    let done = goawhy(line);
+    assert!(done.status.success(), "{line}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap()
+}
+
+#[test]
+fn one_filter_serves_every_command() {
+    let lines = |line: String| text(&line).lines().count();
+    assert_eq!(lines(format!("frames {SAMPLE} -Y type:GOAWAY")), 1);
+    // What a frame cannot tell comes from a first reading of its connection and stream.
+    let resets = lines(format!("frames {SAMPLE} -Y type:RST_STREAM"));
+    let of_verdict = format!("frames {SAMPLE} -Y type:RST_STREAM,GOAWAY");
+    assert_eq!(lines(of_verdict), resets + 1);
+    let slow = ["frames", SAMPLE, "-Y", "type:RST_STREAM path:/slow"];
+    let slow = Command::new(env!("CARGO_BIN_EXE_goawhy")).args(slow).output().unwrap().stdout;
+    let slow = String::from_utf8(slow).unwrap().lines().count();
+    assert!(slow > 0 && slow <= resets, "{slow} of {resets}");
+    let one = text(&format!("report {SAMPLE} -Y cause:late,client_request"));
+    assert!(one.starts_with("1 of 2 connections passes cause:late,client_request"), "{one}");
+    let json = text(&format!("report --format json {SAMPLE} -Y path:/slow"));
+    assert!(json.contains("\"path\":\"/slow") || json.contains("\"connections\":[{"), "{json}");
+}
+
+#[test]
+fn a_bad_filter_is_shown_with_its_place() {
+    let done = goawhy(&format!("report {SAMPLE} -Y age>4x"));
+    assert_eq!(done.status.code(), Some(2));
+    let told = String::from_utf8(done.stderr).unwrap();
+    assert!(told.contains("'4x' is no value of 'age'"), "{told}");
+    assert!(told.contains("\n  age>4x\n      ^"), "{told}");
+    assert_eq!(status("frames - -Y cause:idle_timeout"), Some(2));
+}

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use goawhy::board::filter::{FIELDS, Field};
 use goawhy::vocab::cause::Cause;
 
 mod stored;
@@ -17,6 +18,7 @@ mod stored;
 #[test]
 fn the_readme_is_true() {
     stored::stored("causes", &causes());
+    stored::stored("filters", &filters());
     let done = Command::new(env!("CARGO_BIN_EXE_goawhy"))
         .arg("captures/stacks/vertx-client-timeout-goaway1-10s.pcap")
         .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -25,6 +27,13 @@ fn the_readme_is_true() {
         .unwrap();
     assert!(done.status.success());
     stored::stored("sample", &format!("```\n{}```\n", String::from_utf8(done.stdout).unwrap()));
+}
+
+/// Every field of filters.
+fn filters() -> String {
+    let row = |field: &Field| format!("| `{}` | {} |\n", field.name, field.meaning);
+    let rows: String = FIELDS.iter().map(row).collect();
+    format!("| field | what it is, and an example |\n| --- | --- |\n{rows}")
 }
 
 /// Every cause with its meaning, and how many labelled endings of how many captures prove it.

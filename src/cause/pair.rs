@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::track::history::{ByClass, History, Reset};
+use crate::track::history::{Answers, ByClass, History, Reset};
 use crate::vocab::address::{Both, Endpoint, Side};
 use crate::vocab::cause::{Cause, Confidence};
 use crate::vocab::frame::FrameType;
@@ -166,6 +166,8 @@ pub struct Answered {
     pub answers: ByClass,
     /// Answers too late.
     pub late: ByClass,
+    /// Requests that the client gave up, at that age.
+    pub cancels: Answers,
 }
 
 impl Answered {
@@ -173,11 +175,14 @@ impl Answered {
     pub fn merge(&mut self, other: &Self) {
         self.answers.merge(&other.answers);
         self.late.merge(&other.late);
+        self.cancels.merge(&other.cancels);
     }
 
     /// Adds those of a connection.
     pub fn add(&mut self, history: &History, judged: &Judged) {
         self.answers.merge(&history.answers);
+        let cancels = history.resets.iter().filter(|reset| reset.is_cancel);
+        cancels.filter_map(Reset::age).for_each(|age| self.cancels.add(age));
         let frames = history.late.iter().filter(|late| {
             let answer = late.kind == FrameType::HEADERS || late.kind == FrameType::DATA;
             late.by == Side::Server && answer

@@ -10,7 +10,9 @@ use std::time::Duration;
 use crate::track::history::Answers;
 use crate::vocab::address::Endpoint;
 use crate::vocab::cause::{Blame, Cause, Confidence};
-use crate::vocab::pair::{InferredTimeout, RequestAnswers, ServerAnswers, ServerTimes, Timer};
+use crate::vocab::pair::{
+    Ages, InferredTimeout, RequestAnswers, ServerAnswers, ServerTimes, Timer,
+};
 use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{Alternative, Cancellation, ConfiguredIn, Timeout, Verdict};
 
@@ -165,6 +167,18 @@ fn times(answers: &Answers, late: &Answers) -> ServerTimes {
         late_median: seconds(late, 0.5),
         late_max: late.max().as_secs_f64(),
     }
+}
+
+/// How long requests waited, over all servers.
+pub fn ages<'a>(servers: impl Iterator<Item = &'a Answered>) -> Ages {
+    let (mut answers, mut late, mut cancels) =
+        (Answers::default(), Answers::default(), Answers::default());
+    for of in servers {
+        answers.merge(&of.answers.total());
+        late.merge(&of.late.total());
+        cancels.merge(&of.cancels);
+    }
+    Ages { answers: answers.ages(), late: late.ages(), cancels: cancels.ages() }
 }
 
 /// A doubt that the pair's other connections settle: a client's request timeout.

@@ -37,6 +37,10 @@ impl Runner for Fake {
         self.answer(inputs).map_err(FramesError::Input).map(|()| Vec::new())
     }
 
+    fn dashboard(&self, inputs: &Inputs, _: Look) -> Result<Exit, String> {
+        self.answer(inputs).map(|()| Exit::Done)
+    }
+
     fn explain(&self, topic: &str) -> Result<Explanation, String> {
         match topic {
             "idle_timeout" => Ok(Explanation::new(topic, "Idle.")),
@@ -52,7 +56,31 @@ fn exit(line: &str) -> Exit {
 
 fn parsed(line: &str) -> Command {
     let words = line.split_whitespace().map(OsString::from);
-    parse(std::iter::once("goawhy".into()).chain(words)).unwrap()
+    parse(std::iter::once("goawhy".into()).chain(words)).unwrap().0
+}
+
+/// Whether a line asks for the dashboard, where there is a terminal.
+fn is_screen(line: &str) -> bool {
+    let words = line.split_whitespace().map(OsString::from);
+    parse(std::iter::once("goawhy".into()).chain(words)).unwrap().1.is_some()
+}
+
+#[test]
+fn a_bare_file_is_a_dashboard_unless_paper_is_meant() {
+    for yes in ["./a.pcap", "-r a.pcap --mask --no-mouse", "./a.pcap --ascii -Y by:client"] {
+        assert!(is_screen(yes), "{yes}");
+    }
+    for no in [
+        "report ./a.pcap",
+        "./a.pcap --no-tui",
+        "./a.pcap --format json",
+        "./a.pcap -o out",
+        "./a.pcap --connection 1",
+        "frames ./a.pcap",
+    ] {
+        assert!(!is_screen(no), "{no}");
+    }
+    assert_eq!(exit("./a.pcap --mask"), Exit::Usage, "not without a terminal");
 }
 
 #[test]

@@ -159,6 +159,7 @@ pub(super) fn second_pass(
     Board {
         conflicts: conflicts::find(&facts, &inferred_timeouts, answered),
         server_answers: timeouts::answers(answered),
+        ages: timeouts::ages(answered.values()),
         inferred_timeouts,
         connections,
         ..Board::default()

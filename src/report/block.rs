@@ -1,9 +1,9 @@
 //! One connection, told: who ended it and why, the chain, the victims, what to change.
 
-use super::headline::chain;
 use super::style::{Ink, Page, count, cut_short, packet, shortened, span};
 use super::time::Clock;
 use super::{hit_meaning, timeline};
+use crate::board::headline::chain;
 use crate::board::{ConnectionRow, EndHow, GoawayRow, StreamCounts};
 use crate::vocab::address::Side;
 use crate::vocab::cause::Blame;

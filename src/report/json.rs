@@ -416,9 +416,8 @@ struct Streams<'a> {
 
 impl Serialize for Streams<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let wanted = self.shape.pick.stream;
         let streams = self.row.stream_list.iter();
-        let streams = streams.filter(|stream| wanted.is_none_or(|wanted| wanted == stream.id));
+        let streams = streams.filter(|stream| self.shape.pick.has_stream(self.row, stream));
         serializer.collect_seq(streams.map(|stream| self.shape.view(stream)))
     }
 }

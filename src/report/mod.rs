@@ -9,7 +9,6 @@ pub mod live;
 pub mod text;
 
 mod block;
-mod headline;
 #[cfg(test)]
 mod sample;
 mod stream;
@@ -17,7 +16,8 @@ mod style;
 mod time;
 mod timeline;
 
-use crate::board::{Board, ConnectionRow};
+use crate::board::filter::Filter;
+use crate::board::{Board, ConnectionRow, StreamRow};
 use crate::vocab::limits::Hit;
 use crate::vocab::packet::{Skip, Tunnel};
 
@@ -31,6 +31,8 @@ pub struct Pick {
     pub connection: Option<usize>,
     /// Only this stream.
     pub stream: Option<u32>,
+    /// Only what passes; the command line's, so it lives as long as the program.
+    pub filter: Option<&'static Filter>,
 }
 
 impl Pick {
@@ -40,13 +42,28 @@ impl Pick {
         board.rows().filter(move |(index, row)| {
             let number = index.saturating_add(1);
             let has = |stream| row.stream_list.iter().any(|known| known.id == stream);
-            pick.connection.is_none_or(|wanted| wanted == number) && pick.stream.is_none_or(has)
+            pick.connection.is_none_or(|wanted| wanted == number)
+                && pick.stream.is_none_or(has)
+                && pick.filter.is_none_or(|filter| filter.connection(row))
         })
+    }
+
+    /// Whether a stream of a row that was asked for was asked for itself.
+    pub fn has_stream(&self, row: &ConnectionRow, stream: &StreamRow) -> bool {
+        self.stream.is_none_or(|wanted| wanted == stream.id)
+            && self
+                .filter
+                .is_none_or(|filter| !filter.wants_streams() || filter.connection_with(row, stream))
+    }
+
+    /// Whether connections or streams were named one by one.
+    fn is_named(&self) -> bool {
+        self.connection.is_some() || self.stream.is_some()
     }
 
     /// Why nothing was found, where nothing was: one line for the user.
     pub fn miss(&self, board: &Board) -> Option<String> {
-        if *self == Self::default() || self.rows(board).next().is_some() {
+        if !self.is_named() || self.rows(board).next().is_some() {
             return None;
         }
         let count = board.connections.len();
@@ -54,8 +71,15 @@ impl Pick {
             (Some(number), _) if number == 0 || number > count => {
                 format!("there is no connection {number}: the capture has {count}")
             }
+            (Some(number), _) if self.filter.is_some() => {
+                format!("connection {number} does not pass the filter")
+            }
             (Some(number), Some(stream)) => {
                 format!("connection {number} has no stream {stream} in this capture")
+            }
+            (_, stream) if self.filter.is_some() => {
+                let stream = stream.map_or(String::new(), |id| format!(" with a stream {id}"));
+                format!("no connection{stream} passes the filter")
             }
             (_, stream) => format!("no connection has a stream {}", stream.unwrap_or_default()),
         })

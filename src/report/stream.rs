@@ -1,5 +1,6 @@
 //! Streams, told: a line each, or the whole story of one.
 
+use super::Pick;
 use super::block::Teller;
 use super::style::{Ink, Page, packet, shortened, span};
 use crate::board::{ConnectionRow, StreamEnd, StreamRow};
@@ -8,12 +9,12 @@ use crate::vocab::verdict::{Evidence, Verdict};
 
 impl Teller<'_> {
     /// A line for every stream of a connection.
-    pub(super) fn stream_table(&self, page: &mut Page, row: &ConnectionRow) {
+    pub(super) fn stream_table(&self, page: &mut Page, row: &ConnectionRow, pick: Pick) {
         if row.stream_list.is_empty() {
             return;
         }
         page.blank();
-        for stream in &row.stream_list {
+        for stream in row.stream_list.iter().filter(|stream| pick.has_stream(row, stream)) {
             let opened = stream.opened.map_or(String::new(), |stamp| {
                 format!("{:>7} {:>11}", packet(stamp, self.several), self.clock.at(stamp.at))
             });

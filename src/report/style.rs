@@ -1,7 +1,7 @@
 //! How text is laid out: ink, width, wrapping, spans of time, lists cut short.
 
 use crate::vocab::text::printable;
-use crate::vocab::time::Stamp;
+pub(super) use crate::vocab::text::{count, cut_short, packet, shortened, span};
 
 /// What the terminal can show; decided once, by the command line.
 #[derive(Clone, Copy, Debug)]
@@ -179,67 +179,6 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
         lines.push(line);
     }
     lines
-}
-
-/// A span of time as people say it: `6.07 s`, `930 ms`, `12 min 3 s`.
-pub(super) fn span(seconds: f64) -> String {
-    if !seconds.is_finite() || seconds < 0.0 {
-        "?".into()
-    } else if seconds >= 600.0 {
-        let whole = seconds.round();
-        let (minutes, rest) = ((whole / 60.0).floor(), whole % 60.0);
-        if rest == 0.0 { format!("{minutes} min") } else { format!("{minutes} min {rest} s") }
-    } else if seconds >= 100.0 {
-        format!("{seconds:.1} s")
-    } else if seconds >= 0.9995 {
-        format!("{seconds:.2} s")
-    } else if seconds >= 0.01 {
-        format!("{:.0} ms", seconds * 1e3)
-    } else if seconds >= 0.001 {
-        format!("{:.1} ms", seconds * 1e3)
-    } else if seconds > 0.0 {
-        format!("{:.0} µs", seconds * 1e6)
-    } else {
-        "0 s".into()
-    }
-}
-
-/// `3, 5, 7, 9, … (+41)`: the first few of many.
-pub(super) fn cut_short<T: ToString>(
-    items: impl ExactSizeIterator<Item = T>,
-    show: usize,
-) -> String {
-    let count = items.len();
-    let shown: Vec<String> = items.take(show).map(|item| item.to_string()).collect();
-    let mut text = shown.join(", ");
-    if count > show {
-        text.push_str(&format!(", … (+{})", count.saturating_sub(show)));
-    }
-    text
-}
-
-/// `1 stream`, `2 streams`.
-pub(super) fn count(number: usize, one: &str) -> String {
-    let many = if number == 1 { "" } else { "s" };
-    format!("{number} {one}{many}")
-}
-
-/// `399`, or `2:399` where there are several captures.
-pub(super) fn packet(stamp: Stamp, several: bool) -> String {
-    if several {
-        format!("{}:{}", stamp.capture().saturating_add(1), stamp.packet())
-    } else {
-        stamp.packet().to_string()
-    }
-}
-
-/// Text of the wire, not longer than a line can bear.
-pub(super) fn shortened(text: &str, characters: usize) -> String {
-    if text.chars().count() <= characters {
-        return text.to_owned();
-    }
-    let kept: String = text.chars().take(characters).collect();
-    format!("{kept}…")
 }
 
 /// Columns in front of labelled text.

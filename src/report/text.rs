@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::block::{Likes, Teller, because, cancellation, facts, streams};
-use super::headline::headline;
 use super::style::{Ink, Page, Style, count, cut_short, shortened, span};
 use super::time::{Clock, TimeStyle};
 use super::{Pick, hit_meaning, skip_reason};
 use crate::board::group::{Group, Standing, groups};
+use crate::board::headline::headline;
 use crate::board::{Board, InferredTimeout, ServerTimes};
 use crate::vocab::address::Side;
 use crate::vocab::verdict::ConfiguredIn;
@@ -31,13 +31,16 @@ pub fn write(out: &mut impl Write, board: &Board, options: &Options) -> io::Resu
     let clock = Clock::of(board, options.time);
     let teller = Teller { clock: &clock, several: board.captures.len() > 1 };
     let mut report = Report { out, board, options, teller, page: Page::new(options.style) };
-    if options.pick != Pick::default() || options.streams {
+    if options.pick.is_named() || options.streams {
         return report.picked();
     }
     report.head();
     report.captures();
     report.flush()?;
     report.connections()?;
+    if options.pick.filter.is_some() {
+        return Ok(()); // what follows is about all connections
+    }
     report.timeouts();
     report.conflicts();
     report.speakers();
@@ -61,7 +64,7 @@ impl<W: Write> Report<'_, W> {
 
     /// Each connection that was asked for on its own.
     fn picked(&mut self) -> io::Result<()> {
-        if self.options.pick == Pick::default() {
+        if !self.options.pick.is_named() {
             self.head();
         }
         self.captures();
@@ -75,7 +78,7 @@ impl<W: Write> Report<'_, W> {
             } else {
                 self.teller.block(&mut self.page, id, row, None);
                 if self.options.streams {
-                    self.teller.stream_table(&mut self.page, row);
+                    self.teller.stream_table(&mut self.page, row, self.options.pick);
                 }
             }
             self.flush()?;
@@ -95,8 +98,19 @@ impl<W: Write> Report<'_, W> {
             self.page.paragraph(0, Ink::Bold, &text);
             return;
         }
-        let text = headline(self.board);
-        self.page.paragraph(0, Ink::Bold, &text);
+        let Some(filter) = self.options.pick.filter else {
+            let text = headline(self.board);
+            return self.page.paragraph(0, Ink::Bold, &text);
+        };
+        let places: Vec<usize> = self.options.pick.rows(self.board).map(|(at, _)| at).collect();
+        let picked = self.board.only(places.iter().copied());
+        let (some, text) = (places.len(), filter.text());
+        let passes = if some == 1 { "passes" } else { "pass" };
+        let text = format!("{some} of {} {passes} {text}", count(all, "connection"));
+        self.page.paragraph(0, Ink::Plain, &text);
+        if some > 0 {
+            self.page.paragraph(0, Ink::Bold, &headline(&picked));
+        }
     }
 
     /// The captures, and what they lack.
@@ -147,7 +161,7 @@ impl<W: Write> Report<'_, W> {
 
     fn connections(&mut self) -> io::Result<()> {
         let board = self.board;
-        let all = groups(board.rows());
+        let all = groups(self.options.pick.rows(board));
         let troubled = all.iter().filter(|group| group.standing != Standing::Orderly).count();
         // Where nothing is wrong, the few that there are may be told in full.
         let blocks =

@@ -15,6 +15,7 @@ mod publish;
 mod queue;
 #[cfg(feature = "live")]
 mod save;
+pub mod screen;
 pub mod secrets;
 mod shard;
 #[cfg(feature = "live")]

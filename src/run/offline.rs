@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::board::Board;
+use crate::board::filter::{Filter, FrameFacts};
+use crate::board::{Board, ConnectionRow, StreamRow};
 use crate::capture::Source;
 #[cfg(feature = "live")]
-use crate::capture::filter::Filter;
+use crate::capture::filter::Filter as PacketFilter;
 use crate::capture::order::Disorder;
 use crate::error::Error;
 use crate::pipeline::rows::Rows;
@@ -41,6 +43,8 @@ pub struct Job {
     pub streams: bool,
     /// Threads that work; as many as help where nobody says.
     pub threads: Option<NonZeroUsize>,
+    /// Which frames are listed; a report has all connections.
+    pub only: Option<Filter>,
     /// Bounds.
     pub limits: Limits,
 }
@@ -130,7 +134,12 @@ pub fn frames<E>(
     job: &Job,
     each: impl FnMut(u64, &Frame<'_>) -> Result<(), E>,
 ) -> Result<Result<Vec<CaptureFacts>, E>, Error> {
-    let mut lister = Lister { numbers: FxHashMap::default(), each, failure: None };
+    let only = job.only.as_ref();
+    let rows = match only.filter(|only| !only.is_of_frames()) {
+        Some(only) => Known::of(job, only)?,
+        None => Known::default(),
+    };
+    let mut lister = Lister { numbers: FxHashMap::default(), only, rows, each, failure: None };
     let mut pipeline = Pipeline::new(&job.limits, &secrets::gather(job)?, false);
     // Lines that were written cannot be taken back: this looks first.
     let source = Source::open_in_order(&job.files, job.limits.sorting_bytes)?;
@@ -148,20 +157,52 @@ pub fn frames<E>(
     })
 }
 
-struct Lister<F, E> {
+/// What a first reading tells, for filters that ask for more than a frame has.
+#[derive(Default)]
+struct Known {
+    rows: FxHashMap<FlowId, (Arc<ConnectionRow>, FxHashMap<u32, StreamRow>)>,
+}
+
+impl Known {
+    fn of(job: &Job, only: &Filter) -> Result<Self, Error> {
+        if job.files.iter().any(|file| file.as_os_str() == "-") {
+            return Err(Error::Twice { text: only.text().to_owned() });
+        }
+        let board = report(&Job { streams: only.wants_streams(), ..job.clone() })?;
+        let rows = board.connections.into_iter().map(|mut row| {
+            let streams = std::mem::take(&mut Arc::make_mut(&mut row).stream_list).into_iter();
+            (row.flow, (row, streams.map(|stream| (stream.id, stream)).collect()))
+        });
+        Ok(Self { rows: rows.collect() })
+    }
+
+    fn passes(&self, only: &Filter, flow: FlowId, frame: &Frame<'_>) -> bool {
+        let kind = frame.type_name();
+        let facts = FrameFacts::of(frame, &kind);
+        let known = self.rows.get(&flow);
+        let stream = known.and_then(|(_, streams)| streams.get(&frame.head.stream));
+        only.frame(facts, known.map(|(row, _)| row.as_ref()), stream)
+    }
+}
+
+struct Lister<'a, F, E> {
     numbers: FxHashMap<FlowId, u64>,
+    only: Option<&'a Filter>,
+    rows: Known,
     each: F,
     failure: Option<E>,
 }
 
-impl<E, F: FnMut(u64, &Frame<'_>) -> Result<(), E>> Sink for Lister<F, E> {
+impl<E, F: FnMut(u64, &Frame<'_>) -> Result<(), E>> Sink for Lister<'_, F, E> {
     fn frame(&mut self, flow: FlowId, frame: &Frame<'_>) {
         if self.failure.is_some() {
             return;
         }
         let next = self.numbers.len() as u64 + 1;
         let number = *self.numbers.entry(flow).or_insert(next);
-        self.failure = (self.each)(number, frame).err();
+        if self.only.is_none_or(|only| self.rows.passes(only, flow, frame)) {
+            self.failure = (self.each)(number, frame).err();
+        }
     }
 }
 
@@ -175,7 +216,7 @@ fn read(
     mut each: impl FnMut(&Packet<'_>) -> Result<ControlFlow<()>, Skip>,
 ) -> Result<Option<Vec<CaptureFacts>>, Error> {
     #[cfg(feature = "live")]
-    let mut filter = job.filter.as_deref().map(Filter::new).transpose()?;
+    let mut filter = job.filter.as_deref().map(PacketFilter::new).transpose()?;
     let mut progress = Progress::new(source.total_bytes());
     let mut skips: Vec<BTreeMap<Skip, u64>> = vec![BTreeMap::new(); job.files.len()];
     loop {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::vocab::pair::AgeCount;
 use crate::vocab::stream::AnswerTimes;
 
 /// Each bucket is 5 % wider than the one before.
@@ -88,6 +89,16 @@ impl Answers {
             |bucket: u16| Duration::from_secs_f64(GROWTH.powf(f64::from(bucket) + 0.5) / 1e6);
         let slower = self.buckets.iter().filter(|(bucket, _)| middle(*bucket) > limit);
         slower.map(|(_, count)| u64::from(*count)).sum()
+    }
+
+    /// The distribution, ascending.
+    pub fn ages(&self) -> Vec<AgeCount> {
+        let middle = |bucket: u16| GROWTH.powf(f64::from(bucket) + 0.5) / 1e6;
+        let age = |(bucket, count): &(u16, u32)| AgeCount {
+            seconds: middle(*bucket).clamp(self.min.as_secs_f64(), self.max.as_secs_f64()),
+            count: u64::from(*count),
+        };
+        self.buckets.iter().map(age).collect()
     }
 
     /// What the report shows.

@@ -112,6 +112,26 @@ pub struct ServerTimes {
     pub late_max: f64,
 }
 
+/// How long requests waited, until what; ascending.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ages {
+    /// Until their answer began.
+    pub answers: Vec<AgeCount>,
+    /// Until an answer that came when the stream was gone.
+    pub late: Vec<AgeCount>,
+    /// Until the client reset them.
+    pub cancels: Vec<AgeCount>,
+}
+
+/// How many requests waited about so long.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AgeCount {
+    /// Seconds, to about 5 %.
+    pub seconds: f64,
+    /// How many.
+    pub count: u64,
+}
+
 /// Two settings that do not fit together.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Conflict {

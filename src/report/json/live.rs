@@ -13,8 +13,11 @@ use crate::report::time::Rfc3339;
 use crate::vocab::address::Both;
 use crate::vocab::time::Timestamp;
 
-const SHAPE: Shape =
-    Shape { several: false, streams: false, pick: Pick { connection: None, stream: None } };
+const SHAPE: Shape = Shape {
+    several: false,
+    streams: false,
+    pick: Pick { connection: None, stream: None, filter: None },
+};
 
 /// Writes one line.
 pub fn told(out: &mut impl Write, told: &Told) -> io::Result<()> {

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use super::style::{count, cut_short, span};
-use crate::board::Board;
-use crate::board::group::Standing;
+use super::Board;
+use super::group::Standing;
 use crate::vocab::cause::{Blame, Cause};
+use crate::vocab::text::{count, cut_short, span};
 use crate::vocab::verdict::Verdict;
 
 /// Connections by how they went away.
@@ -21,7 +21,7 @@ struct Tally {
 }
 
 /// The sentence.
-pub(super) fn headline(board: &Board) -> String {
+pub fn headline(board: &Board) -> String {
     let tally = tally(board);
     let all = count(board.connections.len(), "connection");
     let troubled: usize = tally.trouble.values().sum();
@@ -78,7 +78,7 @@ fn tally(board: &Board) -> Tally {
 }
 
 /// `client_request_timeout → late_response`.
-pub(super) fn chain(verdict: &Verdict) -> String {
+pub fn chain(verdict: &Verdict) -> String {
     match verdict.trigger == verdict.cause {
         true => verdict.cause.name().to_owned(),
         false => format!("{} → {}", verdict.cause, verdict.trigger),

@@ -1,0 +1,142 @@
+//! The loop of the dashboard: keys, ticks and signals; drawing on a timer, never per packet.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::panic;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use crossterm::event::EventStream;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_stream::StreamExt as _;
+
+use crate::board::Board;
+use crate::board::snapshot::Feed;
+use crate::error::Error;
+use crate::report::text;
+use crate::tui::{self, App, Effect, Screen, Settings};
+
+/// Why the dashboard ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// The user left it.
+    ByUser,
+    /// SIGINT, SIGTERM or SIGHUP.
+    BySignal,
+}
+
+/// Shows what the feed has until the user leaves. The terminal is given back whatever happens.
+///
+/// # Errors
+/// Where the terminal cannot be used.
+pub fn show(feed: &dyn Feed, settings: Settings, mouse: bool) -> Result<Left, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(Error::Terminal)?;
+    restore_on_panic();
+    let left = runtime.block_on(async {
+        let mut screen = Screen::open(mouse)?;
+        run(&mut screen, feed, App::new(settings)).await
+    });
+    left.map_err(Error::Terminal)
+}
+
+async fn run(screen: &mut Screen, feed: &dyn Feed, mut app: App) -> io::Result<Left> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut keys = EventStream::new();
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    app.refresh(feed);
+    screen.draw(&mut app)?;
+    loop {
+        let dirty = tokio::select! {
+            _ = terminate.recv() => return Ok(Left::BySignal),
+            _ = hangup.recv() => return Ok(Left::BySignal),
+            _ = interrupt.recv() => return Ok(Left::BySignal),
+            event = keys.next() => match event {
+                Some(event) => {
+                    app.event(&event?);
+                    // What a key asks for may be there already.
+                    app.refresh(feed);
+                    true
+                }
+                // The terminal went away.
+                None => return Ok(Left::BySignal),
+            },
+            _ = ticks.tick() => app.refresh(feed),
+        };
+        let effects = app.effects();
+        let dirty = dirty || !effects.is_empty();
+        for effect in effects {
+            match effect {
+                Effect::Quit => return Ok(Left::ByUser),
+                Effect::Redraw => screen.clear()?,
+                Effect::Copy(text) => screen.copy(&text)?,
+                Effect::Write => {
+                    let told = written(&feed.latest().board);
+                    app.say(told.unwrap_or_else(|error| format!("nothing written: {error}")));
+                }
+            }
+        }
+        if dirty {
+            screen.draw(&mut app)?;
+            #[cfg(debug_assertions)]
+            assert!(std::env::var_os("GOAWHY_TEST_PANIC").is_none(), "asked to panic");
+        }
+    }
+}
+
+/// A panic in this thread gives the terminal back before it is told; one elsewhere is not told on
+/// the screen, whose reader would have to guess what is left of it.
+fn restore_on_panic() {
+    let here = thread::current().id();
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if thread::current().id() == here {
+            tui::restore();
+            before(info);
+        }
+    }));
+}
+
+/// Writes the report to a file of its own: whole or not at all, never over another.
+fn written(board: &Board) -> io::Result<String> {
+    let now = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S");
+    let beside = PathBuf::from(format!(".goawhy-{}.part", std::process::id()));
+    let done = fill(&beside, board).and_then(|()| {
+        let names = (1..=NAMES).map(|number| match number {
+            1 => format!("goawhy-{now}.txt"),
+            _ => format!("goawhy-{now}-{number}.txt"),
+        });
+        place(&beside, names)
+    });
+    let _ = fs::remove_file(&beside);
+    done.map(|name| format!("report written to {name}"))
+}
+
+fn fill(path: &Path, board: &Board) -> io::Result<()> {
+    let file = fs::File::options().write(true).create_new(true).open(path)?;
+    let mut out = io::BufWriter::new(file);
+    text::write(&mut out, board, &text::Options::default())?;
+    out.flush()
+}
+
+/// Puts the file under the first name that is free: a link fails where something stands already.
+fn place(beside: &Path, names: impl Iterator<Item = String>) -> io::Result<String> {
+    for name in names {
+        match fs::hard_link(beside, &name) {
+            Ok(()) => return Ok(name),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::Error::other("too many reports of this second"))
+}
+
+/// Between two looks at what is new: about ten pictures a second at most.
+const TICK: Duration = Duration::from_millis(100);
+/// Names tried for a report.
+const NAMES: u32 = 99;

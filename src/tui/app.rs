@@ -1,0 +1,574 @@
+//! What the dashboard shows and what is picked; how keys change it. Pure: no terminal, no clock.
+
+mod derive;
+mod list;
+mod prompt;
+
+use std::sync::Arc;
+
+use ratatui::crossterm::event::{Event, KeyEventKind, MouseButton, MouseEvent, MouseEventKind};
+use ratatui::layout::{Position, Rect};
+
+use super::clock::TimeStyle;
+use super::keys;
+use super::theme::Theme;
+use crate::board::ConnectionRow;
+use crate::board::detail::Detail;
+use crate::board::filter::Filter;
+use crate::board::snapshot::{Feed, Snapshot};
+use crate::vocab::flow::FlowId;
+use crate::vocab::time::Stamp;
+
+pub(super) use derive::{Ending, ORDERS, STREAM_ORDERS, endings};
+pub(super) use list::List;
+pub(super) use prompt::Prompt;
+
+macro_rules! views {
+    ($($variant:ident = $name:literal: $meaning:literal;)*) => {
+        /// The views.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum View { $(#[doc = $meaning] $variant,)* }
+
+        impl View {
+            /// Every view, in the order of their digits.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// Its title.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// What it shows.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning,)* }
+            }
+        }
+    };
+}
+
+views! {
+    Overview = "Overview": "what went away, why, and who has to act";
+    Chain = "Chain": "how one connection came to its end, packet by packet";
+    Streams = "Streams": "every stream of a connection over time";
+    Timeouts = "Timeouts": "the timers that show, beside the times that answers take";
+    Frames = "Frames": "every frame of a connection or stream, decoded";
+}
+
+impl View {
+    pub(super) fn numbered(digit: char) -> Option<Self> {
+        let place = usize::try_from(digit.to_digit(10)?).ok()?.checked_sub(1)?;
+        Self::ALL.get(place).copied()
+    }
+
+    fn place(self) -> usize {
+        Self::ALL.iter().position(|view| *view == self).unwrap_or(0)
+    }
+}
+
+/// What a key or a click does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // the table of keys says what each does
+pub enum Action {
+    Go(View),
+    NextView,
+    PreviousView,
+    Down,
+    Up,
+    PageDown,
+    PageUp,
+    First,
+    Last,
+    Pick(usize),
+    Enter,
+    Back,
+    NextGoaway,
+    PreviousGoaway,
+    Filter,
+    Sort,
+    Reverse,
+    Left,
+    Right,
+    ZoomIn,
+    ZoomOut,
+    ZoomFit,
+    Scope,
+    PaneDown,
+    PaneUp,
+    Freeze,
+    Time,
+    Copy,
+    Write,
+    Mask,
+    Help,
+    Redraw,
+    Quit,
+}
+
+/// What the loop has to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Leave.
+    Quit,
+    /// Put this into the clipboard.
+    Copy(String),
+    /// Write the report to a new file.
+    Write,
+    /// Draw everything anew.
+    Redraw,
+}
+
+/// How the dashboard begins.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// What the terminal can show.
+    pub theme: Theme,
+    /// Whether paths, authorities and header values are hidden.
+    pub mask: bool,
+    /// The filter to begin with.
+    pub filter: Option<Filter>,
+    /// How times are shown.
+    pub time: TimeStyle,
+}
+
+/// The streams of the connection that is looked at.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    pub list: List,
+    /// Places in the detail's list.
+    pub shown: Vec<usize>,
+    pub order: usize,
+    pub reverse: bool,
+    /// Seconds since the connection's first packet that are in sight; the whole where `None`.
+    pub window: Option<(f64, f64)>,
+}
+
+/// The frames of the connection that is looked at.
+#[derive(Debug, Default)]
+pub(super) struct Frames {
+    pub list: List,
+    /// Places in the detail's list.
+    pub shown: Vec<usize>,
+    /// The only stream that is shown.
+    pub only: Option<u32>,
+    /// First line of the pane.
+    pub pane: usize,
+    /// A frame to be found once the frames are there.
+    wanted: Option<(Stamp, String)>,
+}
+
+/// A place to go back to.
+#[derive(Clone, Debug)]
+struct Place {
+    view: View,
+    flow: Option<FlowId>,
+    ending: usize,
+    only: Option<u32>,
+    frame: usize,
+}
+
+/// The dashboard.
+pub struct App {
+    pub(super) view: View,
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) held: bool,
+    pub(super) theme: Theme,
+    pub(super) mask: bool,
+    pub(super) time: TimeStyle,
+    pub(super) filter: Option<Filter>,
+    pub(super) prompt: Option<Prompt>,
+    pub(super) help: Option<usize>,
+    pub(super) toast: Option<(String, u32)>,
+    /// Connections that pass the filter, in their order on the screen.
+    pub(super) rows: Vec<usize>,
+    pub(super) list: List,
+    pub(super) order: usize,
+    pub(super) reverse: bool,
+    /// The connection that is looked at.
+    pub(super) flow: Option<FlowId>,
+    /// Which of its endings.
+    pub(super) ending: usize,
+    pub(super) steps: List,
+    pub(super) detail: Arc<Detail>,
+    detail_of: Option<FlowId>,
+    pub(super) streams: Streams,
+    pub(super) frames: Frames,
+    pub(super) timeouts: List,
+    /// What the last drawing put where.
+    pub(super) hits: Vec<(Rect, Action)>,
+    past: Vec<Place>,
+    effects: Vec<Effect>,
+}
+
+impl App {
+    /// A dashboard with nothing in it yet.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            view: View::Overview,
+            snapshot: Arc::default(),
+            held: false,
+            theme: settings.theme,
+            mask: settings.mask,
+            time: settings.time,
+            filter: settings.filter,
+            prompt: None,
+            help: None,
+            toast: None,
+            rows: Vec::new(),
+            list: List::default(),
+            order: 0,
+            reverse: false,
+            flow: None,
+            ending: 0,
+            steps: List::default(),
+            detail: Arc::default(),
+            detail_of: None,
+            streams: Streams::default(),
+            frames: Frames::default(),
+            timeouts: List::default(),
+            hits: Vec::new(),
+            past: Vec::new(),
+            effects: Vec::new(),
+        }
+    }
+
+    /// Takes what is new from the feed. Whether something has to be drawn.
+    pub fn refresh(&mut self, feed: &dyn Feed) -> bool {
+        let mut dirty = self.tick();
+        let latest = feed.latest();
+        if !self.held && (latest.revision != self.snapshot.revision || self.flow.is_none()) {
+            let fresh = !Arc::ptr_eq(&latest, &self.snapshot);
+            self.snapshot = latest;
+            self.arrange();
+            dirty |= fresh;
+        }
+        if matches!(self.view, View::Streams | View::Frames)
+            && let Some((_, row)) = self.row()
+        {
+            let flow = Some(row.flow);
+            let detail = feed.detail(row);
+            if self.detail_of != flow || !Arc::ptr_eq(&detail, &self.detail) {
+                self.detail_of = flow;
+                self.detail = detail;
+                self.arrange_detail();
+                dirty = true;
+            }
+        }
+        dirty
+    }
+
+    /// Whether a message went away.
+    fn tick(&mut self) -> bool {
+        let Some((_, ticks)) = &mut self.toast else { return false };
+        *ticks = ticks.saturating_sub(1);
+        let over = *ticks == 0;
+        if over {
+            self.toast = None;
+        }
+        over
+    }
+
+    /// Tells something for a few seconds.
+    pub fn say(&mut self, text: impl Into<String>) {
+        self.toast = Some((text.into(), TOAST_TICKS));
+    }
+
+    /// What the loop has to do now.
+    pub fn effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Takes what the terminal sends.
+    pub fn event(&mut self, event: &Event) {
+        match event {
+            Event::Key(key) if key.kind != KeyEventKind::Release => {
+                if let Some(prompt) = &mut self.prompt {
+                    let done = prompt.key(*key);
+                    self.prompted(done);
+                } else if let Some(action) = keys::action(*key, self.view) {
+                    self.update(action);
+                }
+            }
+            Event::Mouse(mouse) => self.mouse(*mouse),
+            Event::Paste(text) => {
+                if let Some(prompt) = &mut self.prompt {
+                    prompt.paste(text);
+                    self.prompted(prompt::Done::No);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn prompted(&mut self, done: prompt::Done) {
+        let Some(prompt) = &self.prompt else { return };
+        match (done, prompt.parsed()) {
+            (prompt::Done::Leave, _) => {
+                self.filter.clone_from(&prompt.before);
+                self.prompt = None;
+            }
+            (prompt::Done::Take, Err(_)) => return,
+            (prompt::Done::Quit, _) => self.effects.push(Effect::Quit),
+            (prompt::Done::No, Err(_)) => return,
+            (done, Ok(filter)) => {
+                self.filter = filter;
+                if done == prompt::Done::Take {
+                    self.prompt = None;
+                }
+            }
+        }
+        self.arrange();
+        self.arrange_detail();
+    }
+
+    fn mouse(&mut self, mouse: MouseEvent) {
+        match mouse.kind {
+            MouseEventKind::ScrollDown => (0..WHEEL).for_each(|_| self.update(Action::Down)),
+            MouseEventKind::ScrollUp => (0..WHEEL).for_each(|_| self.update(Action::Up)),
+            MouseEventKind::Down(MouseButton::Left) => {
+                let place = Position { x: mouse.column, y: mouse.row };
+                // What was drawn last lies on top.
+                let hit = self.hits.iter().rev().find(|(area, _)| area.contains(place));
+                match hit.map(|(_, action)| *action) {
+                    // A second click on the same row opens it.
+                    Some(Action::Pick(row)) if self.picked() == Some(row) => {
+                        self.update(Action::Enter);
+                    }
+                    Some(action) => self.update(action),
+                    None => {}
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Does what a key stands for.
+    pub fn update(&mut self, action: Action) {
+        if self.help.is_some() && self.update_help(action) {
+            return;
+        }
+        match action {
+            Action::Quit => self.effects.push(Effect::Quit),
+            Action::Redraw => self.effects.push(Effect::Redraw),
+            Action::Help => self.help = Some(0),
+            Action::Go(view) => self.go(view),
+            Action::NextView => self.turn(1),
+            Action::PreviousView => self.turn(View::ALL.len() - 1),
+            Action::Down | Action::Up | Action::PageDown | Action::PageUp => self.scroll(action),
+            Action::First | Action::Last | Action::Pick(_) => self.scroll(action),
+            Action::Enter => self.enter(),
+            Action::Back => self.back(),
+            Action::NextGoaway => self.jump(true),
+            Action::PreviousGoaway => self.jump(false),
+            Action::Filter => self.prompt = Some(Prompt::new(self.filter.clone())),
+            Action::Sort => self.sort(true),
+            Action::Reverse => self.sort(false),
+            Action::Left | Action::Right | Action::ZoomIn | Action::ZoomOut | Action::ZoomFit => {
+                self.zoom(action);
+            }
+            Action::Scope => self.scope(),
+            Action::PaneDown => self.frames.pane = self.frames.pane.saturating_add(1),
+            Action::PaneUp => self.frames.pane = self.frames.pane.saturating_sub(1),
+            Action::Freeze => self.held = !self.held,
+            Action::Time => {
+                self.time = self.time.next();
+                self.say(format!("times: {}", self.time.name()));
+            }
+            Action::Copy => self.copy(),
+            Action::Write => self.effects.push(Effect::Write),
+            Action::Mask => self.mask = !self.mask,
+        }
+    }
+
+    /// Whether the help took it.
+    fn update_help(&mut self, action: Action) -> bool {
+        let Some(first) = &mut self.help else { return false };
+        match action {
+            Action::Down => *first += 1,
+            Action::Up => *first = first.saturating_sub(1),
+            Action::PageDown => *first += 10,
+            Action::PageUp => *first = first.saturating_sub(10),
+            Action::Quit => return false,
+            _ => self.help = None,
+        }
+        true
+    }
+
+    fn turn(&mut self, by: usize) {
+        let next = (self.view.place() + by) % View::ALL.len();
+        if let Some(view) = View::ALL.get(next) {
+            self.go(*view);
+        }
+    }
+
+    fn go(&mut self, view: View) {
+        if view != self.view {
+            self.keep();
+            self.view = view;
+        }
+        if view == View::Frames {
+            self.frames.only = None;
+            self.arrange_detail();
+        }
+    }
+
+    /// Remembers where it is, to come back.
+    fn keep(&mut self) {
+        let (view, flow, ending) = (self.view, self.flow, self.ending);
+        let (only, frame) = (self.frames.only, self.frames.list.picked);
+        self.past.push(Place { view, flow, ending, only, frame });
+        if self.past.len() > PAST_KEPT {
+            self.past.remove(0);
+        }
+    }
+
+    fn back(&mut self) {
+        let Some(place) = self.past.pop() else {
+            if self.view != View::Overview {
+                self.view = View::Overview;
+            } else if self.filter.take().is_some() {
+                self.arrange();
+                self.say("filter cleared");
+            }
+            return;
+        };
+        (self.view, self.ending) = (place.view, place.ending);
+        self.look_at(place.flow);
+        self.frames.only = place.only;
+        self.frames.wanted = None;
+        self.arrange_detail();
+        self.frames.list.picked = place.frame;
+    }
+
+    fn enter(&mut self) {
+        match self.view {
+            View::Overview if !self.rows.is_empty() => {
+                self.keep();
+                self.steps = List::default();
+                self.view = View::Chain;
+            }
+            View::Chain => {
+                let step = self.verdict().and_then(|verdict| verdict.chain.get(self.steps.picked));
+                if let Some(step) = step {
+                    let wanted = (step.stamp, step.what.to_owned());
+                    self.keep();
+                    self.view = View::Frames;
+                    self.frames.only = None;
+                    self.frames.wanted = Some(wanted);
+                    self.arrange_detail();
+                }
+            }
+            View::Streams => {
+                if let Some(id) = self.stream().map(|stream| stream.id) {
+                    self.show_only(Some(id));
+                }
+            }
+            View::Frames if self.frames.only.is_none() => {
+                let stream = self.frame().map(|frame| frame.head.stream);
+                if let Some(id) = stream.filter(|id| *id > 0) {
+                    self.show_only(Some(id));
+                }
+            }
+            View::Overview | View::Timeouts | View::Frames => {}
+        }
+    }
+
+    fn scope(&mut self) {
+        let only = match self.frames.only {
+            Some(_) => None,
+            None => self.frame().map(|frame| frame.head.stream).filter(|id| *id > 0),
+        };
+        self.show_only(only);
+    }
+
+    /// The frames of one stream, or of all; the picked one stays picked.
+    fn show_only(&mut self, only: Option<u32>) {
+        let here = self.frame().filter(|_| self.view == View::Frames);
+        let here = here.map(|frame| (frame.stamp, frame.type_name().into_owned()));
+        self.keep();
+        self.view = View::Frames;
+        self.frames.only = only;
+        self.frames.wanted = here;
+        if self.frames.wanted.is_none() {
+            self.frames.list = List::default();
+        }
+        self.arrange_detail();
+    }
+
+    /// Turns to a connection.
+    pub(super) fn look_at(&mut self, flow: Option<FlowId>) {
+        if self.flow != flow {
+            self.flow = flow;
+            self.streams = Streams { order: self.streams.order, ..Streams::default() };
+            self.frames = Frames::default();
+            self.steps = List::default();
+            self.detail = Arc::default();
+            self.detail_of = None;
+        }
+        let place = self.row().map(|(index, _)| index);
+        if let Some(place) = self.rows.iter().position(|index| Some(*index) == place) {
+            self.list.picked = place;
+        }
+    }
+
+    /// The connection that is looked at, and its index.
+    pub(super) fn row(&self) -> Option<(usize, &ConnectionRow)> {
+        self.snapshot.board.rows().find(|(_, row)| Some(row.flow) == self.flow)
+    }
+
+    fn copy(&mut self) {
+        if let Some(text) = self.picked_text() {
+            self.say(format!("copied: {}", super::paint::cut(&text, 50)));
+            self.effects.push(Effect::Copy(text));
+        }
+    }
+
+    fn sort(&mut self, next: bool) {
+        let (order, reverse, orders) = match self.view {
+            View::Streams => {
+                (&mut self.streams.order, &mut self.streams.reverse, derive::STREAM_ORDERS.len())
+            }
+            _ => (&mut self.order, &mut self.reverse, derive::ORDERS.len()),
+        };
+        if next {
+            (*order, *reverse) = ((*order + 1) % orders.max(1), false);
+        } else {
+            *reverse = !*reverse;
+        }
+        match self.view {
+            View::Streams => self.arrange_detail(),
+            _ => self.arrange(),
+        }
+    }
+
+    fn zoom(&mut self, action: Action) {
+        let Some((_, row)) = self.row() else { return };
+        let whole = row.last.since(row.first).as_secs_f64().max(0.001);
+        let centre = self.stream().and_then(|stream| stream.opened.zip(Some(stream)));
+        let centre = centre.map(|(opened, _)| opened.since(row.first).as_secs_f64());
+        let (from, to) = self.streams.window.unwrap_or((0.0, whole));
+        let span = to - from;
+        let (from, span) = match action {
+            Action::Left => (from - span / 4.0, span),
+            Action::Right => (from + span / 4.0, span),
+            Action::ZoomIn => {
+                let at = centre.filter(|at| (from..to).contains(at)).unwrap_or(from + span / 2.0);
+                (at - (at - from) / 2.0, (span / 2.0).max(SPAN_LEAST))
+            }
+            Action::ZoomOut => (from - span / 2.0, span * 2.0),
+            _ => (0.0, whole),
+        };
+        let span = span.min(whole);
+        let from = from.clamp(0.0, whole - span);
+        let all = span >= whole;
+        self.streams.window = (!all).then_some((from, from + span));
+    }
+}
+
+/// Ticks of 100 ms that a message stays.
+const TOAST_TICKS: u32 = 30;
+/// Rows of a turn of the wheel.
+const WHEEL: usize = 3;
+/// Places to go back to.
+const PAST_KEPT: usize = 64;
+/// Seconds that the waterfall shows at least.
+const SPAN_LEAST: f64 = 0.000_1;

@@ -1,0 +1,333 @@
+//! What follows from the snapshot: which rows are shown, in which order, and what is picked.
+
+use std::cmp::Reverse;
+
+use super::{App, View};
+use crate::board::detail::FrameRow;
+use crate::board::filter::FrameFacts;
+use crate::board::group::Standing;
+use crate::board::{ConnectionRow, GoawayRow, StreamRow};
+use crate::tui::view;
+use crate::vocab::error_code::ErrorCode;
+use crate::vocab::flow::FlowId;
+use crate::vocab::stream::StreamEnd;
+use crate::vocab::time::Stamp;
+use crate::vocab::verdict::Verdict;
+
+/// An ending of a connection, with its verdict.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::tui) struct Ending<'a> {
+    pub goaway: Option<&'a GoawayRow>,
+    pub verdict: &'a Verdict,
+    pub stamp: Stamp,
+}
+
+/// The endings of a connection in order: GOAWAYs that follow no other, and the end without one.
+pub(in crate::tui) fn endings(row: &ConnectionRow) -> Vec<Ending<'_>> {
+    let own = row.goaways.iter().filter(|goaway| goaway.follows.is_none());
+    let goaways = own.map(|goaway| Ending {
+        goaway: Some(goaway),
+        verdict: &goaway.verdict,
+        stamp: goaway.stamp,
+    });
+    let stamp = row.end.stamp.unwrap_or(row.last);
+    let end = row.end_verdict.iter().map(|verdict| Ending { goaway: None, verdict, stamp });
+    goaways.chain(end).collect()
+}
+
+/// Index of the ending that tells most.
+fn leader(row: &ConnectionRow) -> usize {
+    let Some(lead) = row.lead() else { return 0 };
+    endings(row).iter().position(|ending| std::ptr::eq(ending.verdict, lead)).unwrap_or(0)
+}
+
+/// Orders of the connections: their names are titles of columns.
+pub(in crate::tui) const ORDERS: &[&str] = &["trouble", "#", "victims", "streams", "lasted"];
+
+/// Orders of the streams.
+pub(in crate::tui) const STREAM_ORDERS: &[&str] = &["stream", "age", "end", "request"];
+
+impl App {
+    /// Picks and orders the connections anew; what is looked at stays.
+    pub(super) fn arrange(&mut self) {
+        let board = &self.snapshot.board;
+        let passes =
+            |row: &ConnectionRow| self.filter.as_ref().is_none_or(|filter| filter.may_pass(row));
+        let mut rows: Vec<usize> =
+            board.rows().filter(|(_, row)| passes(row)).map(|(index, _)| index).collect();
+        let row = |index: &usize| board.connections.get(*index);
+        match self.order {
+            0 => rows.sort_by_cached_key(|index| {
+                row(index).map(|row| (row.standing(), Reverse(row.victims())))
+            }),
+            2 => rows.sort_by_cached_key(|index| Reverse(row(index).map(|row| row.victims()))),
+            3 => rows.sort_by_key(|index| Reverse(row(index).map(|row| row.streams.opened))),
+            4 => rows.sort_by_key(|index| Reverse(row(index).map(|row| row.last.since(row.first)))),
+            _ => {}
+        }
+        if self.reverse {
+            rows.reverse();
+        }
+        let here = self.flow.and_then(|flow| {
+            rows.iter().position(|index| row(index).is_some_and(|row| row.flow == flow))
+        });
+        // Before anything was picked, the first row is: trouble comes first.
+        let untouched = self.list.picked == 0 && self.past.is_empty();
+        let first = rows.first().and_then(|index| row(index)).map(|row| (row.flow, leader(row)));
+        self.rows = rows;
+        match here {
+            Some(place) if !(untouched && self.view == View::Overview) => self.list.picked = place,
+            _ if self.view == View::Overview || self.flow.is_none() => {
+                self.list.picked = 0;
+                self.look_at(first.map(|(flow, _)| flow));
+                self.ending = first.map_or(0, |(_, ending)| ending);
+            }
+            _ => {}
+        }
+    }
+
+    /// Picks and orders streams and frames of the detail anew.
+    pub(super) fn arrange_detail(&mut self) {
+        let detail = self.detail.clone();
+        let Some((_, row)) = self.row() else {
+            (self.streams.shown, self.frames.shown) = (Vec::new(), Vec::new());
+            return;
+        };
+        let filter = self.filter.as_ref();
+        let of_streams = filter.filter(|filter| filter.wants_streams());
+        let passes = |stream: &StreamRow| {
+            of_streams.is_none_or(|filter| filter.connection_with(row, stream))
+        };
+        let streams = detail.streams.iter().enumerate();
+        let mut shown: Vec<usize> =
+            streams.filter(|(_, stream)| passes(stream)).map(|(place, _)| place).collect();
+        let stream = |place: &usize| detail.streams.get(*place);
+        match self.streams.order {
+            1 => shown.sort_by_key(|place| Reverse(stream(place).map(age))),
+            2 => shown.sort_by_key(|place| stream(place).map(|stream| rank(stream.end))),
+            3 => shown.sort_by(|a, b| {
+                let path = |place| stream(place).map(|stream| (&stream.path, &stream.method));
+                path(a).cmp(&path(b))
+            }),
+            _ => {}
+        }
+        if self.streams.reverse {
+            shown.reverse();
+        }
+        let frames = detail.frames.iter().enumerate();
+        let only = self.frames.only;
+        // Connection-wide conditions hold for all frames of it, or for none that could be asked.
+        let asks = filter.filter(|filter| filter.is_of_frames() || filter.wants_streams());
+        let passes = |frame: &FrameRow| {
+            let of = |filter: &crate::board::filter::Filter| {
+                let kind = frame.type_name();
+                let at = detail.streams.binary_search_by_key(&frame.head.stream, |of| of.id);
+                let stream = at.ok().and_then(|at| detail.streams.get(at));
+                filter.frame(facts(frame, &kind), Some(row), stream)
+            };
+            only.is_none_or(|only| only == frame.head.stream) && asks.is_none_or(of)
+        };
+        let frames = frames.filter(|(_, frame)| passes(frame)).map(|(place, _)| place).collect();
+        self.streams.shown = shown;
+        self.frames.shown = frames;
+        self.streams.list.bound(self.streams.shown.len());
+        self.frames.list.bound(self.frames.shown.len());
+        self.find_frame();
+    }
+
+    /// Goes to the frame that was asked for, once it is there.
+    fn find_frame(&mut self) {
+        let Some((stamp, what)) = self.frames.wanted.clone() else { return };
+        let detail = self.detail.clone();
+        let frame = |place: &usize| detail.frames.get(*place);
+        let shown = &self.frames.shown;
+        let same = |place: &usize, exact: bool| {
+            frame(place).is_some_and(|frame| {
+                frame.stamp.order() == stamp.order() && (!exact || frame.type_name() == what)
+            })
+        };
+        let exact = shown.iter().position(|place| same(place, true));
+        let found = exact.or_else(|| shown.iter().position(|place| same(place, false)));
+        if let Some(place) = found {
+            self.frames.list.picked = place;
+            self.frames.wanted = None;
+            return;
+        }
+        if detail.state == crate::board::detail::DetailState::Reading {
+            return;
+        }
+        // A FIN is no frame, and a filter may hide one: the nearest one before it is shown.
+        let later = shown
+            .iter()
+            .position(|place| frame(place).is_some_and(|frame| stamp.before(frame.stamp)));
+        let nearest = later.unwrap_or(shown.len()).saturating_sub(1);
+        self.frames.list.picked = nearest;
+        self.frames.wanted = None;
+        self.say(format!("packet {} has no frame here; the one before it", stamp.packet()));
+    }
+
+    /// The verdict that is looked at.
+    pub(in crate::tui) fn verdict(&self) -> Option<&Verdict> {
+        let (_, row) = self.row()?;
+        endings(row).get(self.ending).map(|ending| ending.verdict)
+    }
+
+    /// The stream under the cursor.
+    pub(in crate::tui) fn stream(&self) -> Option<&StreamRow> {
+        let place = self.streams.shown.get(self.streams.list.picked)?;
+        self.detail.streams.get(*place)
+    }
+
+    /// The frame under the cursor.
+    pub(in crate::tui) fn frame(&self) -> Option<&FrameRow> {
+        let place = self.frames.shown.get(self.frames.list.picked)?;
+        self.detail.frames.get(*place)
+    }
+
+    /// The row under the cursor of this view.
+    pub(super) fn picked(&self) -> Option<usize> {
+        Some(match self.view {
+            View::Overview => self.list.picked,
+            View::Chain => self.steps.picked,
+            View::Streams => self.streams.list.picked,
+            View::Frames => self.frames.list.picked,
+            View::Timeouts => return None,
+        })
+    }
+
+    /// Moves the cursor of this view.
+    pub(super) fn scroll(&mut self, action: super::Action) {
+        use super::Action;
+        let length = match self.view {
+            View::Overview => self.rows.len(),
+            View::Chain => self.verdict().map_or(0, |verdict| verdict.chain.len()),
+            View::Streams => self.streams.shown.len(),
+            View::Frames => self.frames.shown.len(),
+            View::Timeouts => usize::MAX,
+        };
+        let list = match self.view {
+            View::Overview => &mut self.list,
+            View::Chain => &mut self.steps,
+            View::Streams => &mut self.streams.list,
+            View::Frames => &mut self.frames.list,
+            View::Timeouts => &mut self.timeouts,
+        };
+        let page = list.page.saturating_sub(1).max(1);
+        list.picked = match action {
+            Action::Down => list.picked.saturating_add(1),
+            Action::Up => list.picked.saturating_sub(1),
+            Action::PageDown => list.picked.saturating_add(page),
+            Action::PageUp => list.picked.saturating_sub(page),
+            Action::First => 0,
+            Action::Pick(row) => row,
+            _ => length,
+        };
+        list.bound(length);
+        match self.view {
+            View::Overview => self.look_at_picked(),
+            View::Frames => self.frames.pane = 0,
+            _ => {}
+        }
+    }
+
+    fn look_at_picked(&mut self) {
+        let row = self.rows.get(self.list.picked).and_then(|index| {
+            self.snapshot.board.connections.get(*index).map(|row| (row.flow, leader(row)))
+        });
+        if let Some((flow, ending)) = row {
+            self.look_at(Some(flow));
+            self.ending = ending;
+        }
+    }
+
+    /// Goes to the next GOAWAY, or end in trouble, of all connections that are shown; in time.
+    pub(super) fn jump(&mut self, forward: bool) {
+        let board = &self.snapshot.board;
+        let mut all: Vec<((i64, u64), FlowId, usize)> = Vec::new();
+        for row in self.rows.iter().filter_map(|index| board.connections.get(*index)) {
+            for (place, ending) in endings(row).iter().enumerate() {
+                if ending.goaway.is_some() || row.standing() == Standing::Trouble {
+                    all.push((ending.stamp.order(), row.flow, place));
+                }
+            }
+        }
+        all.sort_unstable_by_key(|(order, ..)| *order);
+        let here = all
+            .iter()
+            .position(|(_, flow, place)| Some(*flow) == self.flow && *place == self.ending);
+        let here = here.filter(|_| self.view == View::Chain);
+        let next = match (here, forward) {
+            (None, _) => all.iter().position(|(_, flow, _)| Some(*flow) == self.flow).or(Some(0)),
+            (Some(place), true) => Some(place + 1),
+            (Some(place), false) => place.checked_sub(1),
+        };
+        match next.and_then(|place| all.get(place).map(|found| (place, *found))) {
+            Some((place, (_, flow, ending))) => {
+                if self.view != View::Chain {
+                    self.keep();
+                    self.view = View::Chain;
+                }
+                self.look_at(Some(flow));
+                self.ending = ending;
+                self.steps = super::List::default();
+                self.say(format!("ending {} of {}", place + 1, all.len()));
+            }
+            None if all.is_empty() => self.say("no GOAWAY and no end in trouble"),
+            None => self.say(if forward { "that was the last" } else { "that was the first" }),
+        }
+    }
+
+    /// What `c` copies.
+    pub(super) fn picked_text(&self) -> Option<String> {
+        let (index, row) = self.row()?;
+        match self.view {
+            View::Overview | View::Timeouts => {
+                let why = row.lead().map_or(String::new(), |verdict| verdict.summary.clone());
+                Some(format!("#{} {} → {} {why}", index + 1, row.client, row.server))
+            }
+            View::Chain => self.verdict().map(|verdict| {
+                let advice = verdict.advice.iter().map(|advice| format!("\n- {advice}"));
+                format!("{}{}", verdict.summary, advice.collect::<String>())
+            }),
+            View::Streams => self.stream().map(|stream| view::streams::told(stream, self.mask)),
+            View::Frames => self.frame().map(|frame| {
+                let lines = view::frames::told(frame, self.mask);
+                lines.into_iter().map(|(name, value)| format!("{name}: {value}\n")).collect()
+            }),
+        }
+    }
+}
+
+/// What a filter can ask of a frame.
+fn facts<'a>(frame: &FrameRow, kind: &'a str) -> FrameFacts<'a> {
+    FrameFacts {
+        by: frame.by,
+        stream: frame.head.stream,
+        kind,
+        packet: frame.stamp.packet(),
+        code: code(frame),
+    }
+}
+
+fn code(frame: &FrameRow) -> Option<ErrorCode> {
+    use crate::board::detail::FrameSays;
+    match &frame.says {
+        FrameSays::RstStream(code) | FrameSays::GoAway { code, .. } => Some(*code),
+        _ => None,
+    }
+}
+
+fn age(stream: &StreamRow) -> std::time::Duration {
+    let span = stream.opened.zip(stream.ended);
+    span.map_or(std::time::Duration::MAX, |(opened, ended)| ended.since(opened))
+}
+
+fn rank(end: StreamEnd) -> u8 {
+    match end {
+        StreamEnd::Reset(..) => 0,
+        StreamEnd::Goaway(_) => 1,
+        StreamEnd::ConnectionEnd(_) => 2,
+        StreamEnd::Open => 3,
+        StreamEnd::Completed => 4,
+    }
+}

@@ -1,0 +1,51 @@
+//! A list on the screen: what is picked, and which part is in sight.
+
+use std::ops::Range;
+
+/// A list's state; its length is told by whoever has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::tui) struct List {
+    pub picked: usize,
+    /// First row in sight.
+    pub first: usize,
+    /// Rows in sight at the last drawing.
+    pub page: usize,
+}
+
+impl List {
+    /// Keeps the picked row among `length`.
+    pub fn bound(&mut self, length: usize) {
+        self.picked = self.picked.min(length.saturating_sub(1));
+    }
+
+    /// The rows to draw in `page` lines: the picked one among them.
+    pub fn in_sight(&mut self, length: usize, page: usize) -> Range<usize> {
+        self.bound(length);
+        self.page = page;
+        let page = page.max(1);
+        if self.picked < self.first {
+            self.first = self.picked;
+        } else if self.picked >= self.first + page {
+            self.first = self.picked + 1 - page;
+        }
+        self.first = self.first.min(length.saturating_sub(page));
+        self.first..length.min(self.first + page)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_picked_row_is_in_sight() {
+        let mut list = List { picked: 50, ..List::default() };
+        assert_eq!(list.in_sight(100, 10), 41..51);
+        list.picked = 45;
+        assert_eq!(list.in_sight(100, 10), 41..51);
+        list.picked = 3;
+        assert_eq!(list.in_sight(100, 10), 3..13);
+        assert_eq!(list.in_sight(2, 10), 0..2);
+        assert_eq!(list.in_sight(0, 10), 0..0);
+    }
+}

@@ -1,0 +1,363 @@
+//! How a connection came to its end: client to the left, server to the right, time downwards and
+//! to scale.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+
+use super::{clickable, empty};
+use crate::board::words::{self, LAST_STREAM_MAX};
+use crate::board::{ConnectionRow, EndHow};
+use crate::tui::app::{App, Ending, endings};
+use crate::tui::clock::Clock;
+use crate::tui::paint::{self, fit, wrap};
+use crate::tui::theme::Ink;
+use crate::vocab::address::Side;
+use crate::vocab::text::{count, cut_short, span};
+use crate::vocab::verdict::{Evidence, Verdict};
+
+/// A line, and the step of the chain that it belongs to.
+type Row = (Option<usize>, Line<'static>);
+
+pub(super) fn render(frame: &mut Frame<'_>, app: &mut App, area: Rect) {
+    let snapshot = app.snapshot.clone();
+    let Some((_, row)) = snapshot.board.rows().find(|(_, row)| Some(row.flow) == app.flow) else {
+        let lines = ["No connection is picked.".into(), "1 goes back to the list.".into()];
+        return empty(frame, app, area, &lines);
+    };
+    let all = endings(row);
+    let Some(ending) = all.get(app.ending) else { return unended(frame, app, area, row) };
+    let aside = if area.width >= ASIDE_FROM { area.width * 3 / 10 } else { 0 };
+    let main = Rect { width: area.width - aside, ..area };
+    let mut rows = above(app, ending, all.len(), main.width);
+    let side = beside(app, ending, if aside > 0 { aside - 3 } else { main.width - 2 });
+    let advice = below(app, ending.verdict, main.width);
+    let others = if aside > 0 { advice.len() } else { advice.len() + side.len() };
+    let room = usize::from(area.height).saturating_sub(rows.len() + others + 1);
+    rows.extend(diagram(app, &ending.verdict.chain, ending.verdict, main.width, room));
+    if aside > 0 {
+        let place = Rect { x: area.x + main.width, width: aside, ..area };
+        for (offset, line) in side.iter().take(usize::from(area.height)).enumerate() {
+            let y = place.y + offset as u16;
+            let edge = app.theme.ink(Ink::Dim);
+            frame.buffer_mut().set_string(place.x, y, "│", edge);
+            frame.buffer_mut().set_line(place.x + 2, y, line, aside - 3);
+        }
+    } else {
+        rows.extend(side.into_iter().map(|line| (None, line)));
+    }
+    rows.extend(advice);
+    draw(frame, app, main, &rows);
+}
+
+/// Draws the part of the rows in which the picked step is.
+fn draw(frame: &mut Frame<'_>, app: &mut App, area: Rect, rows: &[Row]) {
+    let steps = rows.iter().filter_map(|(step, _)| *step).max().map_or(0, |last| last + 1);
+    app.steps.bound(steps);
+    app.steps.page = 6;
+    let of_picked = |(step, _): &Row| *step == Some(app.steps.picked);
+    let start = rows.iter().position(of_picked).unwrap_or(0);
+    let end = rows.iter().rposition(of_picked).unwrap_or(0);
+    let page = usize::from(area.height);
+    // The last step shows what stands below it; the first one what stands above.
+    let last = app.steps.picked + 1 == steps;
+    let start = if app.steps.picked == 0 { 0 } else { start };
+    let end = if last && app.steps.picked > 0 { rows.len().saturating_sub(1) } else { end };
+    let mut first = app.steps.first.min(rows.len().saturating_sub(page));
+    if end >= first + page {
+        first = end + 1 - page;
+    }
+    if start < first {
+        first = start;
+    }
+    app.steps.first = first;
+    for (offset, (step, line)) in rows.iter().skip(first).take(page).enumerate() {
+        let y = area.y + offset as u16;
+        frame.buffer_mut().set_line(area.x, y, line, area.width);
+        let Some(step) = *step else { continue };
+        let place = Rect { y, height: 1, ..area };
+        clickable(app, place, step, 1);
+        if step == app.steps.picked {
+            paint::pick(frame.buffer_mut(), area, y, app.theme.picked());
+        }
+    }
+}
+
+/// A connection that has no ending with a verdict.
+fn unended(frame: &mut Frame<'_>, app: &App, area: Rect, row: &ConnectionRow) {
+    let mut lines = vec![match row.end.how {
+        EndHow::Open => "This connection is still open: there is no ending to explain.".to_owned(),
+        _ => "Nothing has to be explained about this connection's end.".to_owned(),
+    }];
+    lines.push(words::streams(&row.streams));
+    lines.extend(row.cancellations.iter().map(words::cancellation));
+    lines.push("3 shows its streams, 5 its frames.".into());
+    empty(frame, app, area, &lines);
+}
+
+/// The sentence, and how sure it is.
+fn above(app: &App, ending: &Ending<'_>, all: usize, wide: u16) -> Vec<Row> {
+    let verdict = ending.verdict;
+    let ink = app.theme.of_blame(verdict.blame);
+    let sign = if verdict.blame == crate::vocab::cause::Blame::None { "●" } else { "▲" };
+    let which = if all > 1 { format!("  ({} of {all})", app.ending + 1) } else { String::new() };
+    let because = format!(" {sign} {}{which}", words::because(verdict));
+    let room = usize::from(wide) - 3;
+    let mut rows = vec![(None, Line::default())];
+    let because = wrap(&because, room).into_iter();
+    rows.extend(because.map(|text| (None, Line::styled(format!(" {text}"), ink))));
+    let summary = wrap(&app.veiled(&verdict.summary), room).into_iter();
+    let bold = app.theme.ink(Ink::Bold);
+    rows.extend(summary.map(|text| (None, Line::styled(format!(" {text}"), bold))));
+    rows.push((None, Line::default()));
+    rows
+}
+
+/// Who died, who may be sent again.
+fn beside(app: &App, ending: &Ending<'_>, wide: u16) -> Vec<Line<'static>> {
+    let verdict = ending.verdict;
+    let mut lines = vec![Line::default()];
+    let mut part = |title: &str, ink: Ink, text: String| {
+        lines.push(Line::styled(format!(" {title}"), app.theme.ink(ink)));
+        let text = wrap(&text, usize::from(wide).saturating_sub(3));
+        lines.extend(text.into_iter().map(|text| Line::raw(format!("   {text}"))));
+        lines.push(Line::default());
+    };
+    let list = |streams: &[u32]| cut_short(streams.iter(), usize::from(wide).max(24) / 3);
+    let maybe = &verdict.maybe_processed_streams;
+    if let Some(timeout) = &verdict.timeout {
+        part("Timeout", Ink::Label, words::timeout(timeout));
+    }
+    if !verdict.cancelled_streams.is_empty() {
+        let streams = &verdict.cancelled_streams;
+        let text = format!("{}: {}", count(streams.len(), "stream"), list(streams));
+        part("× Cancelled before", Ink::Bad, text);
+    }
+    if !maybe.is_empty() {
+        let text = format!(
+            "{}, may have been processed, retry only what is idempotent: {}",
+            count(maybe.len(), "request"),
+            list(maybe)
+        );
+        part("◆ Died with it", Ink::Warn, text);
+    }
+    let safe = &verdict.safe_to_retry_streams;
+    if !safe.is_empty() {
+        let text = format!("{}, never processed: {}", count(safe.len(), "request"), list(safe));
+        part("● Safe to send again", Ink::Good, text);
+    } else if !maybe.is_empty() {
+        let silent = ending.goaway.is_some_and(|goaway| goaway.last_stream_id == LAST_STREAM_MAX);
+        let why = if silent { "none: last stream 2^31-1 does not say" } else { "none" };
+        part("● Safe to send again", Ink::Good, why.into());
+    }
+    if let Some(rule) = verdict.rule {
+        let text = format!("{} ({}): {}", rule.id, rule.section, rule.statement);
+        part("Rule", Ink::Label, text);
+    }
+    if let Some(known) = &verdict.implementation {
+        part("Sender", Ink::Label, known.name.clone());
+    }
+    lines
+}
+
+/// What to change, and what else was weighed.
+fn below(app: &App, verdict: &Verdict, wide: u16) -> Vec<Row> {
+    let room = usize::from(wide) - 6;
+    let mut rows = vec![(None, Line::default())];
+    if !verdict.advice.is_empty() {
+        rows.push((None, Line::styled(" What to change", app.theme.ink(Ink::Label))));
+    }
+    for advice in &verdict.advice {
+        for (place, text) in wrap(&app.veiled(advice), room).into_iter().enumerate() {
+            let sign = if place == 0 { "·" } else { " " };
+            rows.push((None, Line::raw(format!("   {sign} {text}"))));
+        }
+    }
+    if !verdict.alternatives.is_empty() {
+        rows.push((None, Line::styled(" Rather than", app.theme.ink(Ink::Label))));
+    }
+    for other in verdict.alternatives.iter().take(ALTERNATIVES_SHOWN) {
+        let text = format!("{} ({}): {}", other.cause, other.confidence.word(), other.against);
+        for (place, text) in wrap(&app.veiled(&text), room).into_iter().enumerate() {
+            let sign = if place == 0 { "·" } else { " " };
+            rows.push((None, Line::styled(format!("   {sign} {text}"), app.theme.ink(Ink::Dim))));
+        }
+    }
+    rows
+}
+
+/// What the parts of the diagram share.
+struct Lanes<'a> {
+    app: &'a App,
+    clock: Clock,
+    times: usize,
+    packets: usize,
+    lane: usize,
+    text: usize,
+}
+
+/// The chain, drawn in about `room` lines.
+fn diagram(app: &App, chain: &[Evidence], verdict: &Verdict, wide: u16, room: usize) -> Vec<Row> {
+    if chain.is_empty() {
+        return Vec::new();
+    }
+    let clock = app.clock();
+    let several = app.snapshot.board.captures.len() > 1;
+    let times = chain.iter().map(|step| paint::width(&clock.at(step.stamp.at))).max().unwrap_or(0);
+    let packets = chain.iter().map(|step| number(step, several).len()).max().unwrap_or(0).max(6);
+    let fixed = times + packets + 8;
+    let left = usize::from(wide).saturating_sub(fixed);
+    let lane = (left / 2).clamp(26, 44);
+    let lanes = Lanes { app, clock, times, packets, lane, text: left.saturating_sub(lane) };
+    let mut rows = vec![lanes.head()];
+    let events: Vec<Vec<Row>> =
+        chain.iter().enumerate().map(|(place, step)| lanes.event(place, step, several)).collect();
+    let gaps = chain.iter().zip(chain.iter().skip(1));
+    let gaps: Vec<f64> =
+        gaps.map(|(before, after)| after.stamp.since(before.stamp).as_secs_f64()).collect();
+    let taken = 1 + events.iter().map(Vec::len).sum::<usize>();
+    let lines = shares(&gaps, room.saturating_sub(taken));
+    let total: usize = lines.iter().sum();
+    let whole: f64 = gaps.iter().zip(&lines).filter(|(_, n)| **n > 0).map(|(gap, _)| gap).sum();
+    let row = whole / total.max(1) as f64;
+    for (place, event) in events.into_iter().enumerate() {
+        rows.extend(event);
+        let between = chain.get(place).zip(chain.get(place + 1));
+        if let (Some(lines), Some((before, after))) = (lines.get(place), between) {
+            let label = label(before, after, verdict);
+            rows.extend((0..*lines).map(|line| {
+                let text = if line == lines / 2 { label.as_str() } else { "" };
+                lanes.gap(text)
+            }));
+        }
+    }
+    if total > 1 {
+        rows.push(lanes.scale(row));
+    }
+    rows
+}
+
+/// How many lines each gap gets: in proportion to its length, at least one where there is a gap
+/// to speak of, at most twelve.
+fn shares(gaps: &[f64], spare: usize) -> Vec<usize> {
+    let told = |gap: &f64| *gap >= GAP_SECONDS;
+    let whole: f64 = gaps.iter().filter(|gap| told(gap)).sum();
+    let count = gaps.iter().filter(|gap| told(gap)).count();
+    let spare = spare.min(count * GAP_LINES).max(count);
+    let share = |gap: &f64| match told(gap) {
+        true => ((gap / whole * spare as f64).round() as usize).clamp(1, GAP_LINES),
+        false => 0,
+    };
+    gaps.iter().map(share).collect()
+}
+
+/// How long nothing happened, and what that was.
+fn label(before: &Evidence, after: &Evidence, verdict: &Verdict) -> String {
+    let gap = after.stamp.since(before.stamp).as_secs_f64();
+    let near = |seconds: f64| (gap - seconds).abs() <= 0.06 * seconds;
+    let timed = verdict.timeout.as_ref().filter(|timeout| {
+        near(timeout.seconds) && before.stream == after.stream && !timeout.at_least
+    });
+    let reset = verdict.late_answer.as_ref().and_then(|late| late.reset);
+    match timed {
+        Some(timeout) => format!("{}: {}", span(gap), timeout.kind),
+        None if reset == Some(before.stamp) => format!("{} too late", span(gap)),
+        None => span(gap),
+    }
+}
+
+fn number(step: &Evidence, several: bool) -> String {
+    crate::vocab::text::packet(step.stamp, several)
+}
+
+impl Lanes<'_> {
+    fn margin(&self, time: &str, packet: &str) -> Span<'static> {
+        let (time, packet) = (fit(time, self.times, true), fit(packet, self.packets, true));
+        Span::raw(format!(" {time} {packet}  "))
+    }
+
+    fn head(&self) -> Row {
+        let (style, lane) = (self.app.theme.ink(Ink::Dim), self.lane);
+        let margin = self.margin("time", "packet");
+        let ends = format!("client{:>lane$}", "server", lane = lane - 1);
+        (None, Line::from(vec![margin, Span::raw("  "), Span::styled(ends, style)]))
+    }
+
+    /// Both lifelines, with text between and beside them.
+    fn lane(&self, between: (String, Style), beside: String) -> Vec<Span<'static>> {
+        let line = self.app.theme.ink(Ink::Dim);
+        vec![
+            Span::styled("    │", line),
+            Span::styled(between.0, between.1),
+            Span::styled("│ ", line),
+            Span::raw(beside),
+        ]
+    }
+
+    fn gap(&self, text: &str) -> Row {
+        let lane = self.lane;
+        let dots = if text.is_empty() { "┊".to_owned() } else { format!("┊ {text} ┊") };
+        let style = self.app.theme.ink(if text.is_empty() { Ink::Dim } else { Ink::Label });
+        let mut spans = vec![self.margin("", "")];
+        spans.extend(self.lane((format!("{dots:^lane$}"), style), String::new()));
+        (None, Line::from(spans))
+    }
+
+    fn scale(&self, seconds: f64) -> Row {
+        let text = format!("one row of ┊ is about {}", span(seconds));
+        let spans = vec![
+            self.margin("", ""),
+            Span::raw("     "),
+            Span::styled(text, self.app.theme.ink(Ink::Dim)),
+        ];
+        (None, Line::from(spans))
+    }
+
+    fn event(&self, place: usize, step: &Evidence, several: bool) -> Vec<Row> {
+        let label = match step.stream {
+            0 => step.what.to_owned(),
+            stream => format!("{} {stream}", step.what),
+        };
+        let shaft = "─".repeat(self.lane.saturating_sub(paint::width(&label) + 4));
+        let arrow = match step.by {
+            Some(Side::Client) => (format!("── {label} {shaft}▶"), Side::Client),
+            Some(Side::Server) => (format!("◀{shaft} {label} ──"), Side::Server),
+            None => (format!("{label:^lane$}", lane = self.lane), Side::Client),
+        };
+        let arrow = (arrow.0, self.app.theme.of_side(arrow.1));
+        let mut texts = wrap(&self.app.veiled(&step.text), self.text).into_iter();
+        let time = self.clock.at(step.stamp.at);
+        let mut spans = vec![self.margin(&time, &number(step, several))];
+        spans.extend(self.lane(arrow, texts.next().unwrap_or_default()));
+        let mut rows = vec![(Some(place), Line::from(spans))];
+        for text in texts {
+            let mut spans = vec![self.margin("", "")];
+            let blank = (" ".repeat(self.lane), Style::new());
+            spans.extend(self.lane(blank, text));
+            rows.push((Some(place), Line::from(spans)));
+        }
+        rows
+    }
+}
+
+/// The list beside stands from this width on.
+const ASIDE_FROM: u16 = 112;
+/// Gaps shorter than this are not drawn.
+const GAP_SECONDS: f64 = 0.001;
+/// Lines of one gap at most.
+const GAP_LINES: usize = 12;
+const ALTERNATIVES_SHOWN: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_are_to_scale_and_bounded() {
+        assert_eq!(shares(&[4.0, 6.0], 10), [4, 6]);
+        assert_eq!(shares(&[0.0, 0.01, 1000.0], 20), [0, 1, 12]);
+        assert_eq!(shares(&[1.0, 1.0, 1.0], 0), [1, 1, 1]);
+        assert_eq!(shares(&[], 5), [] as [usize; 0]);
+    }
+}

@@ -1,0 +1,279 @@
+//! The first screen: what went away, why, who has to act; then every connection, trouble first.
+
+use std::collections::BTreeMap;
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+
+use super::{clickable, empty, rule};
+use crate::board::group::Standing;
+use crate::board::headline::{chain, headline};
+use crate::board::snapshot::State;
+use crate::board::{ConnectionRow, EndHow};
+use crate::tui::app::App;
+use crate::tui::app::ORDERS;
+use crate::tui::paint::{self, Column, EIGHTHS, below, cut, grouped, put, titles, widths, wrap};
+use crate::tui::theme::{self, Ink};
+use crate::vocab::cause::{Blame, Cause};
+use crate::vocab::text::span;
+use crate::vocab::time::Timestamp;
+
+pub(super) fn render(frame: &mut Frame<'_>, app: &mut App, area: Rect) {
+    let mut room = below(area, 1);
+    if app.snapshot.board.connections.is_empty() {
+        return nothing(frame, app, room);
+    }
+    let rows = app.rows.iter().filter_map(|index| app.snapshot.board.connections.get(*index));
+    let rows: Vec<&ConnectionRow> = rows.map(std::convert::AsRef::as_ref).collect();
+    let troubled = rows.iter().any(|row| row.standing() == Standing::Trouble);
+    let (sign, ink) = if troubled { ("▲", Ink::Bad) } else { ("●", Ink::Good) };
+    let answer = match rows.is_empty() {
+        true => "No connection passes the filter.".to_owned(),
+        false => headline(&app.snapshot.board.only(app.rows.iter().copied())),
+    };
+    for (place, text) in wrap(&answer, usize::from(area.width) - 4).into_iter().take(3).enumerate()
+    {
+        let line = Line::from(vec![
+            Span::styled(format!(" {} ", if place == 0 { sign } else { " " }), app.theme.ink(ink)),
+            Span::styled(text, app.theme.ink(Ink::Bold)),
+        ]);
+        put(frame.buffer_mut(), &mut room, &line);
+    }
+    if let Some(error) = &app.snapshot.error {
+        let text = cut(&format!(" ▲ {error}"), usize::from(area.width));
+        put(frame.buffer_mut(), &mut room, &Line::styled(text, app.theme.ink(Ink::Bad)));
+    }
+    room = below(room, 1);
+    let causes = causes(&rows);
+    room = draw_causes(frame, app, room, &causes);
+    draw_connections(frame, app, room);
+}
+
+/// No HTTP/2 connection, or not yet.
+fn nothing(frame: &mut Frame<'_>, app: &App, area: Rect) {
+    let flows = app.snapshot.board.other_flows;
+    let lines = match (&app.snapshot.error, app.snapshot.state) {
+        (Some(error), _) => vec!["The capture cannot be read.".into(), error.clone()],
+        (None, State::Reading) => vec!["Reading …".to_owned()],
+        (None, State::Live) => vec![
+            "Listening. No HTTP/2 connection yet.".to_owned(),
+            format!("{} TCP flows of other kinds", grouped(flows)),
+        ],
+        (None, State::Ended) => vec![
+            "No HTTP/2 connection in this capture.".to_owned(),
+            format!("{} TCP flows of other kinds", grouped(flows)),
+            "Was the right port captured? With TLS, --keylog lets goawhy read inside.".to_owned(),
+        ],
+    };
+    empty(frame, app, area, &lines);
+}
+
+/// Endings that have the same reason.
+struct Told {
+    chain: String,
+    blame: Blame,
+    /// Whether connections ended by it; streams were cancelled by it otherwise.
+    ended: bool,
+    count: u64,
+    victims: u64,
+    times: Vec<Timestamp>,
+}
+
+/// What went away and why, those who have to act first.
+fn causes(rows: &[&ConnectionRow]) -> Vec<Told> {
+    let mut all: BTreeMap<(bool, String, Blame), Told> = BTreeMap::new();
+    let mut add = |chain: String, blame: Blame, ended: bool, victims: usize, at: Timestamp| {
+        let key = (!ended, chain.clone(), blame);
+        let (count, times) = (0, Vec::new());
+        let told = all.entry(key);
+        let told = told.or_insert(Told { chain, blame, ended, count, victims: 0, times });
+        told.count += 1;
+        told.victims += victims as u64;
+        told.times.push(at);
+    };
+    for row in rows {
+        let lead = row.lead().map(std::ptr::from_ref);
+        for ending in crate::tui::app::endings(row) {
+            let verdict = ending.verdict;
+            let leads = lead == Some(std::ptr::from_ref(verdict));
+            let died = if leads { row.victims() } else { 0 };
+            add(chain(verdict), verdict.blame, true, died, ending.stamp.at);
+        }
+        let cause = row.lead().map(|verdict| verdict.cause);
+        for set in row.cancellations.iter().filter(|set| cause != Some(set.cause)) {
+            let blame = match set.cause {
+                Cause::ClientRequestTimeout | Cause::ClientCancelBurst => Blame::Client,
+                _ => Blame::Unknown,
+            };
+            add(set.cause.name().to_owned(), blame, false, set.streams.len(), set.first.at);
+        }
+    }
+    let mut all: Vec<Told> = all.into_values().collect();
+    let orderly = |told: &Told| told.blame == Blame::None;
+    all.sort_by_key(|told| (orderly(told), !told.ended, std::cmp::Reverse(told.count)));
+    all
+}
+
+fn draw_causes(frame: &mut Frame<'_>, app: &App, area: Rect, causes: &[Told]) -> Rect {
+    let mut room = area;
+    let most = match usize::from(area.height) {
+        high @ 0..24 => high / 3,
+        high => high / 3 + 2,
+    };
+    let shown = causes.len().min(most.saturating_sub(2));
+    if shown == 0 {
+        return room;
+    }
+    let title = format!("Why · who has to act · {} to {}", span(0.0), lasted(app));
+    put(frame.buffer_mut(), &mut room, &rule(app, &title, area.width));
+    let columns = [
+        Column { title: "", least: 6, grow: 0, right: true, drop: 0 },
+        Column { title: "cause", least: 30, grow: 2, right: false, drop: 0 },
+        Column { title: "who acts", least: 8, grow: 0, right: false, drop: 0 },
+        Column { title: "victims", least: 7, grow: 0, right: true, drop: 0 },
+        Column { title: "over time", least: 16, grow: 3, right: false, drop: 1 },
+        Column { title: "last", least: 12, grow: 0, right: true, drop: 3 },
+    ];
+    let wide = widths(&columns, area.width.saturating_sub(1));
+    let dim = app.theme.ink(Ink::Dim);
+    put(frame.buffer_mut(), &mut room, &titles(&columns, &wide, None, dim));
+    let clock = app.clock();
+    let trend = usize::from(wide.get(4).copied().unwrap_or(0));
+    for told in causes.iter().take(shown) {
+        let lives = if told.ended { "" } else { " (streams only)" };
+        let last = told.times.iter().max().map_or(String::new(), |at| clock.at(*at));
+        let ink = app.theme.of_blame(told.blame);
+        let cells = [
+            (grouped(told.count), app.theme.ink(Ink::Bold)),
+            (format!("{}{lives}", told.chain), ink),
+            (acts(told.blame).to_owned(), ink),
+            (if told.victims > 0 { grouped(told.victims) } else { "-".into() }, Style::new()),
+            (sparkline(app, &told.times, trend), ink),
+            (last, dim),
+        ];
+        put(frame.buffer_mut(), &mut room, &paint::row(&columns, &wide, cells.into_iter()));
+    }
+    if causes.len() > shown {
+        let text = format!("       (+{} more)", causes.len() - shown);
+        put(frame.buffer_mut(), &mut room, &Line::styled(text, dim));
+    }
+    below(room, 1)
+}
+
+fn lasted(app: &App) -> String {
+    span(app.latest().since(app.begin()).as_secs_f64())
+}
+
+/// Who has to change something.
+fn acts(blame: Blame) -> &'static str {
+    match blame {
+        Blame::Client => "client",
+        Blame::Server => "server",
+        Blame::Network => "between",
+        Blame::None => "nobody",
+        Blame::Unknown => "unknown",
+    }
+}
+
+/// How many in each part of the capture's time.
+fn sparkline(app: &App, times: &[Timestamp], cells: usize) -> String {
+    let begin = app.begin();
+    let whole = app.latest().since(begin).as_secs_f64().max(1e-9);
+    let mut counts = vec![0_u64; cells];
+    for at in times {
+        let place = (at.since(begin).as_secs_f64() / whole * cells as f64) as usize;
+        counts.iter_mut().skip(place.min(cells.saturating_sub(1))).take(1).for_each(|n| *n += 1);
+    }
+    let most = counts.iter().copied().max().unwrap_or(0).max(1);
+    let sign = |count: &u64| match *count {
+        0 => "·",
+        count => EIGHTHS.get((count * 8 / most).clamp(1, 8) as usize).copied().unwrap_or("█"),
+    };
+    counts.iter().map(sign).collect()
+}
+
+fn draw_connections(frame: &mut Frame<'_>, app: &mut App, area: Rect) {
+    let mut room = area;
+    let order = ORDERS.get(app.order).copied().unwrap_or_default();
+    let by = if app.order == 0 { "trouble first".to_owned() } else { format!("by {order}") };
+    let turned = if app.reverse { ", the other way round" } else { "" };
+    let title = format!("Connections · {by}{turned}");
+    put(frame.buffer_mut(), &mut room, &rule(app, &title, area.width));
+    let columns = [
+        Column { title: "", least: 1, grow: 0, right: false, drop: 0 },
+        Column { title: "#", least: 5, grow: 0, right: true, drop: 0 },
+        Column { title: "client", least: 15, grow: 1, right: false, drop: 0 },
+        Column { title: "server", least: 15, grow: 1, right: false, drop: 0 },
+        Column { title: "lasted", least: 9, grow: 0, right: true, drop: 3 },
+        Column { title: "streams", least: 8, grow: 0, right: true, drop: 4 },
+        Column { title: "victims", least: 8, grow: 0, right: true, drop: 1 },
+        Column { title: "ended by", least: 22, grow: 0, right: false, drop: 2 },
+        Column { title: "why", least: 24, grow: 3, right: false, drop: 0 },
+        Column { title: "sure", least: 8, grow: 0, right: false, drop: 5 },
+    ];
+    let wide = widths(&columns, area.width.saturating_sub(2));
+    let dim = app.theme.ink(Ink::Dim);
+    let mut head = titles(&columns, &wide, Some((order, !app.reverse)), dim);
+    head.spans.insert(0, Span::raw(" "));
+    put(frame.buffer_mut(), &mut room, &head);
+    let length = app.rows.len();
+    let sight = app.list.in_sight(length, usize::from(room.height));
+    clickable(app, room, sight.start, sight.len());
+    for place in sight {
+        let Some(index) = app.rows.get(place) else { continue };
+        let Some(row) = app.snapshot.board.connections.get(*index) else { continue };
+        let mut line = paint::row(&columns, &wide, cells(app, *index, row).into_iter());
+        line.spans.insert(0, Span::raw(" "));
+        let y = room.y;
+        put(frame.buffer_mut(), &mut room, &line);
+        if place == app.list.picked {
+            paint::pick(frame.buffer_mut(), area, y, app.theme.picked());
+        }
+    }
+}
+
+fn cells(app: &App, index: usize, row: &ConnectionRow) -> [(String, Style); 10] {
+    let plain = Style::new();
+    let (sign, ink) = theme::standing(row.standing(), row.end.how == EndHow::Open);
+    let ink = app.theme.ink(ink);
+    let lead = row.lead();
+    let why = match (lead, row.cancellations.first()) {
+        (Some(verdict), _) => chain(verdict),
+        (None, Some(set)) => format!("{} (streams only)", set.cause),
+        (None, None) if !row.findings.is_empty() => "rules broken".into(),
+        (None, None) if row.end.how == EndHow::Open => "open".into(),
+        (None, None) => "-".into(),
+    };
+    let sure = match lead {
+        Some(_) if !row.settled => "so far",
+        Some(verdict) => verdict.confidence.word(),
+        None => "",
+    };
+    let number = |count: u64| if count == 0 { "-".into() } else { grouped(count) };
+    [
+        (sign.into(), ink),
+        (format!("{}", index + 1), plain),
+        (row.client.to_string(), plain),
+        (row.server.to_string(), plain),
+        (span(row.last.since(row.first).as_secs_f64()), plain),
+        (number(row.streams.opened), plain),
+        (number(row.victims() as u64), plain),
+        (ended(row), plain),
+        (why, ink),
+        (sure.into(), app.theme.ink(Ink::Dim)),
+    ]
+}
+
+/// `server GOAWAY 1`, `client FIN`.
+fn ended(row: &ConnectionRow) -> String {
+    let by = row.end.by.map_or("", |side| side.name());
+    match (row.end.how, row.goaways.first()) {
+        (EndHow::Goaway, Some(goaway)) => format!("{by} {}", goaway.code),
+        (EndHow::Goaway, None) => format!("{by} GOAWAY"),
+        (EndHow::Fin, _) => format!("{by} FIN"),
+        (EndHow::Rst, _) => format!("{by} RST"),
+        (EndHow::Open, _) => "open".into(),
+    }
+}
