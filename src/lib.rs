@@ -6,8 +6,8 @@
 //! ```text
 //!               main  cli
 //!                 |
-//!    floor 5      run  (files, threads)                             report   <- readers
-//!                 |                                                    |
+//!    floor 5      run  (threads, progress, screen)            report   tui  <- readers
+//!                 |                                                 \   /
 //!    floor 4      pipeline (one shard: rooms 2 to 7, rows)          board    <- what readers see
 //!                 |
 //!    floor 3                                             7 cause
@@ -28,7 +28,8 @@
 //!   missing.
 //! - [`track`]: frames become the history of a connection, and rules broken become findings.
 //! - [`cause`]: a history becomes verdicts: the chain from an ending to its root.
-//! - [`board`] and [`report`]: what readers see, and how it is written down.
+//! - [`board`], [`report`] and [`tui`]: what readers see, how it is written down, and the
+//!   dashboard.
 //! - [`exchange`]: conversations as text, for tests and examples.
 //!
 //! Invariants, mostly absences: rooms 2 to 7 do no IO, read no clock and start nothing; the same

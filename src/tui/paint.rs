@@ -118,7 +118,8 @@ pub(super) fn titles(
 ) -> Line<'static> {
     let cells = columns.iter().map(|column| {
         let mark = match sorted {
-            Some((title, down)) if title == column.title => ["↑", "↓"][usize::from(down)],
+            Some((title, true)) if title == column.title => "↓",
+            Some((title, false)) if title == column.title => "↑",
             _ => "",
         };
         (format!("{}{mark}", column.title), style)
