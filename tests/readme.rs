@@ -19,6 +19,7 @@ mod stored;
 fn the_readme_is_true() {
     stored::stored("causes", &causes());
     stored::stored("filters", &filters());
+    stored::stored("keys", &goawhy::tui::keys::markdown());
     let done = Command::new(env!("CARGO_BIN_EXE_goawhy"))
         .arg("captures/stacks/vertx-client-timeout-goaway1-10s.pcap")
         .current_dir(env!("CARGO_MANIFEST_DIR"))

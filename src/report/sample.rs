@@ -288,6 +288,7 @@ pub(super) fn trouble() -> Board {
     damaged.kernel_dropped = Some(7);
     damaged.skipped = [(Skip::NotTcp(17), 4), (Skip::Fragment, 2)].into();
     Board {
+        ages: crate::board::Ages::default(),
         captures: vec![damaged, facts()],
         connections: vec![Arc::new(row)],
         key_log: Some(KeyLogFacts { connections: 2, lines: 11, useless_lines: 1, left_out: 0 }),

@@ -286,6 +286,8 @@ impl App {
                     self.prompted(done);
                 } else if let Some(action) = keys::action(*key, self.view) {
                     self.update(action);
+                } else {
+                    self.help = None;
                 }
             }
             Event::Mouse(mouse) => self.mouse(*mouse),

@@ -73,7 +73,7 @@ impl App {
         });
         // Before anything was picked, the first row is: trouble comes first.
         let untouched = self.list.picked == 0 && self.past.is_empty();
-        let first = rows.first().and_then(|index| row(index)).map(|row| (row.flow, leader(row)));
+        let first = rows.first().and_then(row).map(|row| (row.flow, leader(row)));
         self.rows = rows;
         match here {
             Some(place) if !(untouched && self.view == View::Overview) => self.list.picked = place,

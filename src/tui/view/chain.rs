@@ -82,6 +82,10 @@ fn draw(frame: &mut Frame<'_>, app: &mut App, area: Rect, rows: &[Row]) {
             paint::pick(frame.buffer_mut(), area, y, app.theme.picked());
         }
     }
+    if first + page < rows.len() {
+        let place = (area.right().saturating_sub(9), area.bottom().saturating_sub(1));
+        frame.buffer_mut().set_string(place.0, place.1, " ↓ j more", app.theme.ink(Ink::Label));
+    }
 }
 
 /// A connection that has no ending with a verdict.
@@ -206,7 +210,8 @@ fn diagram(app: &App, chain: &[Evidence], verdict: &Verdict, wide: u16, room: us
     let several = app.snapshot.board.captures.len() > 1;
     let times = chain.iter().map(|step| paint::width(&clock.at(step.stamp.at))).max().unwrap_or(0);
     let packets = chain.iter().map(|step| number(step, several).len()).max().unwrap_or(0).max(6);
-    let fixed = times + packets + 8;
+    // Spaces, lifelines and a margin to the right.
+    let fixed = times + packets + 12;
     let left = usize::from(wide).saturating_sub(fixed);
     let lane = (left / 2).clamp(26, 44);
     let lanes = Lanes { app, clock, times, packets, lane, text: left.saturating_sub(lane) };
@@ -297,7 +302,12 @@ impl Lanes<'_> {
 
     fn gap(&self, text: &str) -> Row {
         let lane = self.lane;
-        let dots = if text.is_empty() { "┊".to_owned() } else { format!("┊ {text} ┊") };
+        let dots = match text {
+            "" => "┊".to_owned(),
+            // What is too wide stands alone.
+            text if paint::width(text) + 4 > lane => paint::cut(text, lane),
+            text => format!("┊ {text} ┊"),
+        };
         let style = self.app.theme.ink(if text.is_empty() { Ink::Dim } else { Ink::Label });
         let mut spans = vec![self.margin("", "")];
         spans.extend(self.lane((format!("{dots:^lane$}"), style), String::new()));

@@ -24,10 +24,10 @@ pub(super) fn line(app: &App, wide: u16) -> Line<'static> {
     let lasted = app.latest().since(app.begin()).as_secs_f64();
     let connections = snapshot.board.connections.len() as u64 + snapshot.board.earlier.connections;
     let plural = if connections == 1 { "" } else { "s" };
+    let over = if wide < ROOMY { String::new() } else { format!(" · {}", span(lasted)) };
     let numbers = format!(
-        "  {} packets · {} · {} connection{plural} · ",
+        "  {} packets{over} · {} connection{plural} · ",
         grouped(packets),
-        span(lasted),
         grouped(connections)
     );
     let (lost, ink) = loss(app);
@@ -45,6 +45,9 @@ pub(super) fn line(app: &App, wide: u16) -> Line<'static> {
     parts.extend(state);
     Line::from(parts)
 }
+
+/// Less wide screens keep to what matters most.
+const ROOMY: u16 = 110;
 
 /// Where the packets come from.
 fn source(app: &App) -> String {

@@ -11,6 +11,7 @@ use super::{clickable, empty, rule};
 use crate::board::group::Standing;
 use crate::board::headline::{chain, headline};
 use crate::board::snapshot::State;
+use crate::board::words;
 use crate::board::{ConnectionRow, EndHow};
 use crate::tui::app::App;
 use crate::tui::app::ORDERS;
@@ -219,8 +220,16 @@ fn draw_connections(frame: &mut Frame<'_>, app: &mut App, area: Rect) {
     head.spans.insert(0, Span::raw(" "));
     put(frame.buffer_mut(), &mut room, &head);
     let length = app.rows.len();
-    let sight = app.list.in_sight(length, usize::from(room.height));
-    clickable(app, room, sight.start, sight.len());
+    let about = about_picked(app, area.width);
+    let spare = usize::from(room.height).saturating_sub(length.max(LIST_LEAST));
+    let about = if spare > about.len() { about } else { Vec::new() };
+    let list = Rect { height: room.height - about.len() as u16, ..room };
+    let mut foot = below(room, list.height);
+    for line in &about {
+        put(frame.buffer_mut(), &mut foot, line);
+    }
+    let sight = app.list.in_sight(length, usize::from(list.height));
+    clickable(app, list, sight.start, sight.len());
     for place in sight {
         let Some(index) = app.rows.get(place) else { continue };
         let Some(row) = app.snapshot.board.connections.get(*index) else { continue };
@@ -233,6 +242,26 @@ fn draw_connections(frame: &mut Frame<'_>, app: &mut App, area: Rect) {
         }
     }
 }
+
+/// What is to be said of the picked connection, where there is room for it.
+fn about_picked(app: &App, wide: u16) -> Vec<Line<'static>> {
+    let Some((index, row)) = app.row() else { return Vec::new() };
+    let Some(verdict) = row.lead() else { return Vec::new() };
+    let mut lines = vec![rule(app, &super::named(index, row), wide)];
+    let room = usize::from(wide).saturating_sub(4);
+    let ink = app.theme.of_blame(verdict.blame);
+    lines.push(Line::styled(format!("  {}", cut(&words::because(verdict), room)), ink));
+    let summary = wrap(&app.veiled(&verdict.summary), room).into_iter().take(4);
+    lines.extend(summary.map(|text| Line::raw(format!("  {text}"))));
+    if let Some(advice) = verdict.advice.first() {
+        let advice = wrap(&format!("· {}", app.veiled(advice)), room).into_iter().take(3);
+        lines.extend(advice.map(|text| Line::styled(format!("  {text}"), app.theme.ink(Ink::Dim))));
+    }
+    lines
+}
+
+/// Rows of the list that come before anything is said of the picked one.
+const LIST_LEAST: usize = 4;
 
 fn cells(app: &App, index: usize, row: &ConnectionRow) -> [(String, Style); 10] {
     let plain = Style::new();

@@ -127,18 +127,33 @@ fn about(app: &App, row: &ConnectionRow, detail: &Detail, wide: u16) -> Line<'st
     Line::styled(cut(&text, usize::from(wide)), app.theme.ink(Ink::Plain))
 }
 
-/// Times above the bars.
+/// Round times above the bars.
 fn axis(buffer: &mut Buffer, app: &App, window: Window, x: u16, y: u16) {
-    let ticks = (window.cells / TICK_CELLS).max(1);
     let style = app.theme.ink(Ink::Dim);
     buffer.set_string(x, y, " ".repeat(usize::from(window.cells)), Style::new());
-    for tick in 0..ticks {
-        let cell = tick * window.cells / ticks;
-        let share = f64::from(cell) / f64::from(window.cells.max(1));
-        let at = window.from + share * (window.to - window.from);
-        let text = format!("│{}", cut(&span(at), usize::from(TICK_CELLS) - 2));
-        buffer.set_string(x + cell, y, text, style);
+    let wide = window.to - window.from;
+    let step = round_step(wide * f64::from(TICK_CELLS) / f64::from(window.cells.max(1)));
+    let first = (window.from / step).ceil();
+    for tick in 0..i32::from(window.cells / TICK_CELLS + 1) {
+        let at = (first + f64::from(tick)) * step;
+        let Some(cell) = window.cell(at) else { continue };
+        let text = format!("│{}", tick_text(at, step));
+        let room = usize::from(window.cells - cell);
+        buffer.set_stringn(x + cell, y, text, room, style);
     }
+}
+
+/// The next larger of 1, 2 and 5 times a power of ten.
+fn round_step(least: f64) -> f64 {
+    let power = 10_f64.powf(least.max(1e-9).log10().floor());
+    let factor = [1.0, 2.0, 5.0].into_iter().find(|factor| factor * power >= least);
+    factor.unwrap_or(10.0) * power
+}
+
+/// As many digits as tell two ticks apart.
+fn tick_text(at: f64, step: f64) -> String {
+    let digits = usize::try_from(-(step.log10().floor() as i32)).unwrap_or(0);
+    format!("{at:.digits$} s")
 }
 
 fn cells_of(app: &App, stream: &StreamRow) -> [(String, Style); 6] {
@@ -259,6 +274,12 @@ const FRAMES_SEARCHED: usize = 4096;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ticks_are_round() {
+        assert_eq!([0.3, 0.5, 1.3, 7.0].map(round_step), [0.5, 0.5, 2.0, 10.0]);
+        assert_eq!([(4.0, 2.0), (0.25, 0.05)].map(|(at, by)| tick_text(at, by)), ["4 s", "0.25 s"]);
+    }
 
     #[test]
     fn times_have_their_cells() {

@@ -1,0 +1,328 @@
+//! The dashboard's screens on real captures. `INSTA_UPDATE=always cargo test --test screens`
+//! rewrites them; read the diff. `cargo test --test screens -- --ignored pictures` makes the
+//! pictures of the README.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::buffer::Buffer;
+use ratatui::crossterm::event::{
+    Event, KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
+};
+use ratatui::style::Color;
+
+use goawhy::board::detail::{Detail, DetailState};
+use goawhy::board::snapshot::{Feed, Snapshot, State};
+use goawhy::board::{ConnectionRow, StreamEnd, StreamRow};
+use goawhy::run::offline::Job;
+use goawhy::run::watch::Watch;
+use goawhy::tui::{App, Colours, Effect, Settings, Theme, render};
+
+mod picture;
+
+const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
+const SAMPLE: &str = "stacks/vertx-client-timeout-goaway1-10s.pcap";
+
+/// A feed that waits where a screen would ask again.
+struct Patient(Watch);
+
+fn patiently<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(120), "nothing came");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+impl Feed for Patient {
+    fn latest(&self) -> Arc<Snapshot> {
+        patiently(|| Some(self.0.latest()).filter(|snapshot| snapshot.state == State::Ended))
+    }
+
+    fn detail(&self, row: &ConnectionRow) -> Arc<Detail> {
+        let found = || Some(self.0.detail(row)).filter(|d| d.state != DetailState::Reading);
+        patiently(found)
+    }
+}
+
+/// A dashboard on a capture that has been read to its end.
+struct Desk {
+    feed: Box<dyn Feed>,
+    app: App,
+}
+
+impl Desk {
+    fn on(capture: &str, settings: Settings) -> Self {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures").join(capture);
+        let watch = Watch::files(Job { files: vec![file], ..Job::default() }).unwrap();
+        Self::of(Box::new(Patient(watch)), settings)
+    }
+
+    fn of(feed: Box<dyn Feed>, settings: Settings) -> Self {
+        let mut desk = Self { feed, app: App::new(settings) };
+        desk.app.refresh(desk.feed.as_ref());
+        desk
+    }
+
+    fn event(&mut self, event: &Event) {
+        self.app.event(event);
+        self.app.refresh(self.feed.as_ref());
+    }
+
+    /// Types: a letter is itself, `⏎` Enter, `⎋` Escape, `⇥` Tab.
+    fn keys(&mut self, keys: &str) -> &mut Self {
+        for key in keys.chars() {
+            let code = match key {
+                '⏎' => KeyCode::Enter,
+                '⎋' => KeyCode::Esc,
+                '⇥' => KeyCode::Tab,
+                letter => KeyCode::Char(letter),
+            };
+            self.event(&Event::Key(KeyEvent::new(code, KeyModifiers::NONE)));
+        }
+        self
+    }
+
+    fn draw(&mut self, (wide, high): (u16, u16)) -> Buffer {
+        let mut terminal = Terminal::new(TestBackend::new(wide, high)).unwrap();
+        terminal.draw(|frame| render(frame, &mut self.app)).unwrap();
+        terminal.backend().buffer().clone()
+    }
+
+    fn text(&mut self, size: (u16, u16)) -> String {
+        text(&self.draw(size))
+    }
+}
+
+/// The letters of a screen.
+fn text(buffer: &Buffer) -> String {
+    let wide = usize::from(buffer.area.width);
+    let lines = buffer.content.chunks(wide).map(|cells| {
+        let line: String = cells.iter().map(|cell| cell.symbol()).collect();
+        format!("{}\n", line.trim_end())
+    });
+    lines.collect()
+}
+
+/// Every view at every size.
+fn views(name: &str, capture: &str) {
+    let mut desk = Desk::on(capture, Settings::default());
+    for (view, keys) in
+        [("overview", "1"), ("chain", "2"), ("streams", "3"), ("timeouts", "4"), ("frames", "5")]
+    {
+        desk.keys(keys);
+        for size in SIZES {
+            let name = format!("{name}-{view}-{}x{}", size.0, size.1);
+            insta::assert_snapshot!(name, desk.text(size));
+        }
+    }
+}
+
+#[test]
+fn a_timeout_that_killed_a_connection() {
+    views("timeout", SAMPLE);
+}
+
+#[test]
+fn a_network_without_trouble() {
+    let mut desk = Desk::on("stacks/go127-healthy-busy.pcap", Settings::default());
+    let screen = desk.text((80, 24));
+    assert!(screen.contains("none went away in trouble"), "{screen}");
+    insta::assert_snapshot!("healthy", screen);
+    insta::assert_snapshot!("healthy-chain", desk.keys("2").text((80, 24)));
+}
+
+#[test]
+fn many_endings_of_several_kinds() {
+    let mut desk = Desk::on("servers/nginx-reload.pcap", Settings::default());
+    insta::assert_snapshot!("reload", desk.text((120, 40)));
+}
+
+#[test]
+fn a_small_terminal_is_told() {
+    let mut desk = Desk::on(SAMPLE, Settings::default());
+    insta::assert_snapshot!("small", desk.text((40, 10)));
+    for size in [(1, 1), (79, 24), (80, 23), (3, 60), (500, 2)] {
+        desk.draw(size);
+    }
+}
+
+#[test]
+fn ascii_and_no_colour_mean_what_they_say() {
+    let theme = Theme { colours: Colours::None, ascii: true };
+    let mut desk = Desk::on(SAMPLE, Settings { theme, ..Settings::default() });
+    for view in ["1", "2", "3", "4", "5", "?"] {
+        let buffer = desk.keys(view).draw((100, 30));
+        let screen = text(&buffer);
+        assert!(screen.is_ascii(), "{screen}");
+        let plain = |colour: Color| colour == Color::Reset;
+        assert!(buffer.content.iter().all(|cell| plain(cell.fg) && plain(cell.bg)));
+    }
+    insta::assert_snapshot!("ascii", desk.keys("x2").text((80, 24)));
+}
+
+#[test]
+fn the_cause_is_two_keys_away_and_leads_to_its_frame_and_back() {
+    let mut desk = Desk::on(SAMPLE, Settings::default());
+    let first = desk.text((100, 30));
+    assert!(first.contains("client_request_timeout → late_response"), "{first}");
+    let chain = desk.keys("⏎").text((100, 30));
+    assert!(chain.contains("GOAWAY") && chain.contains("RST_STREAM 3"), "{chain}");
+    let frame = desk.keys("j⏎").text((100, 40));
+    assert!(frame.contains("RST_STREAM in packet 134"), "{frame}");
+    let back = desk.keys("⎋").text((100, 30));
+    assert_eq!(back, desk.keys("g").keys("j").text((100, 30)));
+    let home = desk.keys("⎋").text((100, 30));
+    assert_eq!(home, first);
+}
+
+#[test]
+fn goaways_follow_each_other() {
+    let mut desk = Desk::on("servers/nginx-reload.pcap", Settings::default());
+    let first = desk.keys("n").text((100, 30));
+    let second = desk.keys("n").text((100, 30));
+    assert_ne!(first, second);
+    assert!(second.contains("ending 2 of "), "{second}");
+    assert!(desk.keys("N").text((100, 30)).contains("ending 1 of "));
+}
+
+#[test]
+fn filters_are_checked_while_they_are_typed() {
+    let mut desk = Desk::on(SAMPLE, Settings::default());
+    let open = desk.keys("/cause:client_sh").text((100, 30));
+    assert!(open.contains("1 of 2 connections pass"), "{open}");
+    insta::assert_snapshot!("prompt", desk.text((80, 24)));
+    let bad = desk.keys("x").text((100, 30));
+    assert!(bad.contains("is no value of 'cause'"), "{bad}");
+    let left = desk.keys("⎋").text((100, 30));
+    assert!(!left.contains("filter:"), "{left}");
+    let taken = desk.keys("/cause:client_sh⏎").text((100, 30));
+    assert!(taken.contains("filter: cause:client_sh (1 of 2)"), "{taken}");
+    assert!(!desk.keys("⎋").text((100, 30)).contains("filter: "));
+    // Of streams and frames, the same.
+    let streams = desk.keys("3/age>3s⏎").text((100, 30));
+    assert!(streams.contains("shown of 131 streams"), "{streams}");
+    let frames = desk.keys("5⎋⎋/type:GOAWAY⏎5").text((100, 30));
+    assert!(frames.contains("1 of "), "{frames}");
+}
+
+#[test]
+fn help_is_made_of_the_keys() {
+    let mut desk = Desk::on(SAMPLE, Settings::default());
+    insta::assert_snapshot!("help-streams", desk.keys("3?").text((80, 40)));
+    assert!(!desk.keys("x").text((80, 40)).contains("any other key closes"));
+}
+
+#[test]
+fn masks_hide_what_strangers_should_not_see() {
+    let mut desk = Desk::on(SAMPLE, Settings { mask: true, ..Settings::default() });
+    for view in ["1", "2", "3", "4", "5"] {
+        let screen = desk.keys(view).text((200, 60));
+        assert!(!screen.contains("/slow"), "{screen}");
+        assert!(!screen.contains("Request stream 3 is not correct"), "{screen}");
+    }
+    let open = desk.keys("m3").text((200, 60));
+    assert!(open.contains("/slow"), "{open}");
+}
+
+#[test]
+fn clicks_pick_and_open() {
+    let mut desk = Desk::on(SAMPLE, Settings::default());
+    let screen = desk.text((100, 30));
+    let row = screen.lines().position(|line| line.contains("44222")).unwrap() as u16;
+    let click = |column, row| {
+        let kind = MouseEventKind::Down(MouseButton::Left);
+        Event::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE })
+    };
+    desk.event(&click(10, row));
+    desk.draw((100, 30));
+    desk.event(&click(10, row));
+    let chain = desk.text((100, 30));
+    assert!(chain.contains("client_shutdown"), "{chain}");
+    let tab = chain.lines().nth(1).unwrap().find("5 Frames").unwrap() as u16;
+    desk.event(&click(tab, 1));
+    assert!(desk.text((100, 30)).contains("frames"), "{}", desk.text((100, 30)));
+}
+
+#[test]
+fn what_keys_ask_of_the_loop() {
+    let mut desk = Desk::on(SAMPLE, Settings::default());
+    desk.keys("2c");
+    assert!(
+        matches!(desk.app.effects().as_slice(), [Effect::Copy(text)] if text.contains("GOAWAY"))
+    );
+    desk.keys("w");
+    assert_eq!(desk.app.effects(), [Effect::Write]);
+    desk.keys("q");
+    assert_eq!(desk.app.effects(), [Effect::Quit]);
+    assert!(desk.keys(" ").text((100, 30)).contains("HELD"));
+}
+
+/// One connection with very many streams.
+struct Crowd {
+    snapshot: Arc<Snapshot>,
+    detail: Arc<Detail>,
+}
+
+impl Feed for Crowd {
+    fn latest(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot)
+    }
+
+    fn detail(&self, _: &ConnectionRow) -> Arc<Detail> {
+        Arc::clone(&self.detail)
+    }
+}
+
+#[test]
+fn a_hundred_thousand_streams_scroll() {
+    let desk = Desk::on(SAMPLE, Settings::default());
+    let snapshot = desk.feed.latest();
+    let known = desk.feed.detail(&snapshot.board.connections[0]);
+    let opened = known.streams[0].opened;
+    let stream = |id: u32| StreamRow {
+        id: id * 2 + 1,
+        opened,
+        end: StreamEnd::Open,
+        path: Some(format!("/{id}")),
+        ..StreamRow::default()
+    };
+    let streams = (0..100_000).map(stream).collect();
+    let detail = Detail { state: DetailState::Whole, streams, ..Detail::default() };
+    let crowd = Crowd { snapshot, detail: Arc::new(detail) };
+    let mut desk = Desk::of(Box::new(crowd), Settings::default());
+    desk.keys("3");
+    let begun = Instant::now();
+    for _ in 0..200 {
+        desk.keys("j");
+        desk.draw((200, 60));
+    }
+    let each = begun.elapsed() / 200;
+    println!("a key and its picture over 100,000 streams: {each:?}");
+    let last = desk.keys("G").text((120, 40));
+    assert!(last.contains("199999"), "{last}");
+}
+
+/// Every screen that the README shows, as SVG.
+#[test]
+#[ignore = "writes pictures: cargo test --test screens -- --ignored pictures"]
+fn pictures() {
+    let folder: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots/screens");
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut desk = Desk::on(SAMPLE, Settings::default());
+    for (name, keys) in
+        [("overview", "1"), ("chain", "⏎"), ("streams", "3"), ("timeouts", "4"), ("frames", "5")]
+    {
+        let buffer = desk.keys(keys).draw((120, 36));
+        let svg = picture::svg(&buffer);
+        std::fs::write(folder.join(format!("{name}.svg")), svg).unwrap();
+    }
+}
