@@ -3,6 +3,7 @@
 #[cfg(feature = "live")]
 mod live;
 pub mod output;
+mod screen;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -14,6 +15,8 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use self::output::Output;
+pub use self::screen::{Colours, Look};
+use self::screen::{ScreenArgs, dashboard};
 use crate::board::Board;
 use crate::board::filter::{self, Filter};
 use crate::report::frames::{Format as FramesFormat, FrameWriter};
@@ -38,21 +41,6 @@ struct Cli {
     interfaces: Vec<String>,
     #[command(flatten)]
     screen: ScreenArgs,
-}
-
-/// How the dashboard behaves.
-#[derive(Debug, Default, Args)]
-struct ScreenArgs {
-    /// Print the report even where standard output is a terminal
-    #[arg(long)]
-    no_tui: bool,
-    /// Hide authorities, paths, header values and debug data in the dashboard, for screenshots
-    /// (addresses stay)
-    #[arg(long, conflicts_with = "no_tui")]
-    mask: bool,
-    /// Leave the mouse to the terminal
-    #[arg(long)]
-    no_mouse: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -208,32 +196,6 @@ pub struct Inputs {
     pub only: Option<Filter>,
 }
 
-/// How the dashboard is asked to look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Look {
-    /// Colours: none, the sixteen of every terminal, or 256.
-    pub colours: Colours,
-    /// Whether to keep to ASCII.
-    pub ascii: bool,
-    /// Whether to hide what strangers should not see.
-    pub mask: bool,
-    /// Whether to take the mouse.
-    pub mouse: bool,
-    /// How to show times.
-    pub time: TimeStyle,
-}
-
-/// How many colours the terminal has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Colours {
-    /// None.
-    None,
-    /// Sixteen.
-    Sixteen,
-    /// 256.
-    Many,
-}
-
 /// What reads captures: the floor below, as the command line needs it.
 pub trait Runner {
     /// Why nothing could be read: one line for the user.
@@ -377,37 +339,6 @@ impl ReportArgs {
     fn wants_paper(&self) -> bool {
         let picked = self.connection.is_some() || self.stream.is_some() || self.streams;
         picked || self.output.is_some() || self.format != ReportFormat::Text
-    }
-}
-
-fn dashboard(arguments: &ReportArgs, screen: &ScreenArgs, runner: &impl Runner) -> Exit {
-    let mut inputs = inputs(&arguments.input);
-    let unreadable = drop_unreadable(&mut inputs, runner);
-    let look = Look {
-        colours: colours(arguments.color),
-        ascii: arguments.ascii,
-        mask: screen.mask,
-        mouse: !screen.no_mouse,
-        time: arguments.time(),
-    };
-    match runner.dashboard(&inputs, look) {
-        Ok(Exit::Done) if unreadable => Exit::Input,
-        Ok(exit) => exit,
-        Err(error) => complain(runner.exit(&error), &error),
-    }
-}
-
-/// What the terminal can show, as far as its name tells.
-fn colours(wanted: Colour) -> Colours {
-    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let terminal = set("TERM").unwrap_or_default();
-    let many = terminal.contains("256") || set("COLORTERM").is_some();
-    let plain = set("NO_COLOR").is_some() || terminal == "dumb";
-    match wanted {
-        Colour::Never => Colours::None,
-        Colour::Auto if plain => Colours::None,
-        Colour::Auto | Colour::Always if many => Colours::Many,
-        Colour::Auto | Colour::Always => Colours::Sixteen,
     }
 }
 

@@ -34,6 +34,9 @@ pub(super) fn render(frame: &mut Frame<'_>, app: &mut App, area: Rect) {
         true => "No connection passes the filter.".to_owned(),
         false => headline(&app.snapshot.board.only(app.rows.iter().copied())),
     };
+    // What is still read may bring more.
+    let so_far = if app.snapshot.state == State::Reading { "So far: " } else { "" };
+    let answer = format!("{so_far}{answer}");
     for (place, text) in wrap(&answer, usize::from(area.width) - 4).into_iter().take(3).enumerate()
     {
         let line = Line::from(vec![
