@@ -10,6 +10,8 @@ use crate::vocab::time::{Stamp, Timestamp};
 /// Tells a capture out of order from one whose clock was set back.
 #[derive(Debug, Default)]
 pub struct Disorder {
+    /// The time of the first packet.
+    first: Option<Timestamp>,
     /// The latest time since the last step back.
     latest: Option<Timestamp>,
     steps: u32,
@@ -19,8 +21,13 @@ impl Disorder {
     /// Whether the packets up to this one are out of order.
     #[inline]
     pub fn sees(&mut self, at: Timestamp) -> bool {
-        if self.latest.is_some_and(|latest| at.0.saturating_add(STEP) < latest.0) {
-            self.steps += 1;
+        let first = *self.first.get_or_insert(at);
+        let latest = self.latest.filter(|latest| at.0.saturating_add(STEP) < latest.0);
+        if let Some(latest) = latest {
+            let (to, covered) = (at.0.abs_diff(first.0), latest.0.abs_diff(first.0));
+            // What was captured beside it is appended to it: one interface, or one direction,
+            // behind the other.
+            self.steps += if to <= covered / AGAIN { STEPS } else { 1 };
             self.latest = Some(at);
         } else {
             self.latest = self.latest.max(Some(at));
@@ -111,6 +118,9 @@ impl Ord for Held {
 const STEP: i64 = 50_000_000;
 /// How often: a clock is set back once, or twice.
 const STEPS: u32 = 3;
+/// One step back is enough where it leads to the beginning: as near as this part of the time gone
+/// by since.
+const AGAIN: u64 = 16;
 /// What holding a packet costs beside its octets.
 const OVERHEAD: usize = size_of::<Held>();
 
@@ -138,6 +148,15 @@ mod tests {
         let mut disorder = Disorder::default();
         let shuffled = [3, 1, 4, 1, 5, 9, 2, 6];
         assert!(shuffled.iter().any(|s| disorder.sees(Timestamp(s * 1_000_000_000))));
+        // All of one direction, then all of the other, which begins a little earlier or later.
+        for begin in [-2, 3] {
+            let mut disorder = Disorder::default();
+            let halves = [0, 100, 300, 400, begin, 110, 310];
+            assert!(halves.iter().any(|ms| disorder.sees(Timestamp(ms * 1_000_000))));
+        }
+        let mut disorder = Disorder::default();
+        let back_by_an_hour = [0, 100, 300, 400, -3_600_000, -3_599_900];
+        assert!(!back_by_an_hour.iter().any(|ms| disorder.sees(Timestamp(ms * 1_000_000))));
         // The last record first, each step a small one.
         let mut disorder = Disorder::default();
         assert!((0..100).rev().any(|ms| disorder.sees(Timestamp(ms * 5_000_000))));
