@@ -35,9 +35,9 @@ struct Cli {
     command: Option<Command>,
     #[command(flatten)]
     report: ReportArgs,
-    /// Capture on this interface: the same as goawhy live -i IFACE
+    /// Capture on this interface, into a dashboard; more options: goawhy -i IFACE --help
     #[cfg(feature = "live")]
-    #[arg(short = 'i', value_name = "IFACE", conflicts_with = "files")]
+    #[arg(short = 'i', long = "interface", value_name = "IFACE", conflicts_with = "files")]
     interfaces: Vec<String>,
     #[command(flatten)]
     screen: ScreenArgs,
@@ -174,6 +174,16 @@ enum Times {
     Utc,
 }
 
+impl From<Times> for TimeStyle {
+    fn from(times: Times) -> Self {
+        match times {
+            Times::Relative => Self::Relative,
+            Times::Local => Self::Local,
+            Times::Utc => Self::Utc,
+        }
+    }
+}
+
 /// What has to be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inputs {
@@ -226,6 +236,16 @@ pub trait Runner {
     /// Shows everything in a dashboard, until the user leaves it.
     fn dashboard(&self, inputs: &Inputs, look: Look) -> Result<Exit, Self::Error>;
 
+    /// Captures into a dashboard, until the user leaves it; `notice` is told what is given up.
+    #[cfg(feature = "live")]
+    fn dashboard_live(
+        &self,
+        job: &crate::run::live::Job,
+        only: Option<Filter>,
+        look: Look,
+        notice: crate::run::live::Notice<'_>,
+    ) -> Result<Exit, Self::Error>;
+
     /// Explains a cause, a rule or an error line; else says in one line what to type instead.
     fn explain(&self, topic: &str) -> Result<Explanation, String>;
 }
@@ -271,20 +291,23 @@ impl From<Exit> for std::process::ExitCode {
 
 /// Does what the command line asks for.
 pub fn run(arguments: impl Iterator<Item = OsString>, runner: &impl Runner) -> Exit {
-    let (command, screen) = match parse(arguments) {
+    let words: Vec<OsString> = arguments.collect();
+    #[cfg(feature = "live")]
+    if live::is_bare(&words) {
+        return match live::WatchArgs::try_parse_from(words) {
+            Ok(arguments) => live::watch(arguments, runner),
+            Err(error) => told(&error),
+        };
+    }
+    let (command, screen) = match parse(words.into_iter()) {
         Ok(parsed) => parsed,
-        Err(error) => {
-            // Help and version are answers, everything else is a mistake.
-            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
-            let _ = error.print();
-            return exit;
-        }
+        Err(error) => return told(&error),
     };
     match command {
         Command::Report(arguments) => match screen {
             Some(screen) if io::stdout().is_terminal() => dashboard(&arguments, &screen, runner),
             Some(ScreenArgs { mask: true, .. }) => {
-                complain(Exit::Usage, &"--mask is for the dashboard, which needs a terminal")
+                complain(Exit::Usage, &screen::MASK_NEEDS_TERMINAL)
             }
             _ => report(&arguments, runner),
         },
@@ -297,16 +320,17 @@ pub fn run(arguments: impl Iterator<Item = OsString>, runner: &impl Runner) -> E
     }
 }
 
+/// Help and version are answers, everything else is a mistake.
+fn told(error: &clap::Error) -> Exit {
+    let _ = error.print();
+    if error.use_stderr() { Exit::Usage } else { Exit::Done }
+}
+
 /// The command, and how the dashboard behaves where one was asked for.
 fn parse(
     arguments: impl Iterator<Item = OsString>,
 ) -> Result<(Command, Option<ScreenArgs>), clap::Error> {
     let cli = Cli::try_parse_from(arguments)?;
-    #[cfg(feature = "live")]
-    if !cli.interfaces.is_empty() {
-        let filter = cli.report.input.filter.as_deref();
-        return parse(live::bare(&cli.interfaces, filter).into_iter());
-    }
     let named = cli.command.is_some();
     let plain = cli.report.wants_paper() || cli.screen.no_tui;
     let screen = (!named && !plain).then_some(cli.screen);
@@ -400,11 +424,7 @@ fn drop_unreadable(inputs: &mut Inputs, runner: &impl Runner) -> bool {
 
 impl ReportArgs {
     fn time(&self) -> TimeStyle {
-        match self.time {
-            Times::Relative => TimeStyle::Relative,
-            Times::Local => TimeStyle::Local,
-            Times::Utc => TimeStyle::Utc,
-        }
+        self.time.into()
     }
 }
 
@@ -520,6 +540,7 @@ Examples:
   goawhy frames -Y 'stream:17' trace.pcap     only some frames (goawhy --help has the fields)
   goawhy explain 'GOAWAY error code = 1'      what an error line means
   tcpdump -U -w - tcp port 8080 | goawhy -    a capture from a pipe
+  sudo goawhy -i eth0                         what happens on an interface
 
 Exit status: 0 done, 2 wrong usage, 3 an input could not be read, 130 interrupted";
 

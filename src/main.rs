@@ -5,11 +5,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use goawhy::board::Board;
+use goawhy::board::filter::Filter;
 use goawhy::cause::{known_text, pages};
 use goawhy::cli::{self, Exit, FramesError, Inputs, Look, Runner};
 use goawhy::error::Error;
 use goawhy::report;
 use goawhy::report::frames::FrameWriter;
+#[cfg(feature = "live")]
+use goawhy::run::live;
 use goawhy::run::offline::{self, Job};
 use goawhy::run::screen::{self, Left};
 use goawhy::run::watch::Watch;
@@ -49,28 +52,46 @@ impl Runner for Offline {
     }
 
     fn dashboard(&self, inputs: &Inputs, look: Look) -> Result<Exit, Error> {
-        let colours = match look.colours {
-            cli::Colours::None => Colours::None,
-            cli::Colours::Sixteen => Colours::Sixteen,
-            cli::Colours::Many => Colours::Many,
-        };
-        let time = match look.time {
-            report::TimeStyle::Relative => TimeStyle::Relative,
-            report::TimeStyle::Local => TimeStyle::Local,
-            report::TimeStyle::Utc => TimeStyle::Utc,
-        };
-        let theme = Theme { colours, ascii: look.ascii };
-        let settings = Settings { theme, mask: look.mask, filter: inputs.only.clone(), time };
         let watch = Watch::files(job(inputs))?;
-        Ok(match screen::show(&watch, settings, look.mouse)? {
-            Left::ByUser => Exit::Done,
-            Left::BySignal => Exit::Interrupted,
-        })
+        show(&watch, inputs.only.clone(), look)
+    }
+
+    #[cfg(feature = "live")]
+    fn dashboard_live(
+        &self,
+        job: &live::Job,
+        only: Option<Filter>,
+        look: Look,
+        notice: live::Notice<'_>,
+    ) -> Result<Exit, Error> {
+        let mut watch = Watch::live(job, notice)?;
+        let left = show(&watch, only, look);
+        watch.stop(); // what is saved comes to its end
+        left
     }
 
     fn explain(&self, topic: &str) -> Result<Explanation, String> {
         pages::look_up(topic)
     }
+}
+
+fn show(watch: &Watch, filter: Option<Filter>, look: Look) -> Result<Exit, Error> {
+    let colours = match look.colours {
+        cli::Colours::None => Colours::None,
+        cli::Colours::Sixteen => Colours::Sixteen,
+        cli::Colours::Many => Colours::Many,
+    };
+    let time = match look.time {
+        report::TimeStyle::Relative => TimeStyle::Relative,
+        report::TimeStyle::Local => TimeStyle::Local,
+        report::TimeStyle::Utc => TimeStyle::Utc,
+    };
+    let theme = Theme { colours, ascii: look.ascii };
+    let settings = Settings { theme, mask: look.mask, filter, time };
+    Ok(match screen::show(watch, settings, look.mouse)? {
+        Left::ByUser => Exit::Done,
+        Left::BySignal => Exit::Interrupted,
+    })
 }
 
 fn job(inputs: &Inputs) -> Job {

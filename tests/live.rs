@@ -150,6 +150,14 @@ struct Live {
     seen: Vec<(Value, SystemTime)>,
 }
 
+impl Drop for Live {
+    fn drop(&mut self) {
+        // Also where a test fails: nothing is left behind.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 impl Live {
     fn start(arguments: &[&str]) -> Self {
         let mut command = goawhy();
@@ -190,7 +198,7 @@ impl Live {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
-        let rest = self.lines.into_iter();
+        let rest = self.lines.iter();
         rest.map(|(line, _)| line).find(|line| line["kind"] == "summary").unwrap()
     }
 }

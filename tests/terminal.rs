@@ -25,8 +25,12 @@ struct Seat {
 
 impl Seat {
     fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::start_program(env!("CARGO_BIN_EXE_goawhy"), arguments, environment)
+    }
+
+    fn start_program(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let pair = native_pty_system().openpty(size(100, 30)).unwrap();
-        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_goawhy"));
+        let mut command = CommandBuilder::new(program);
         command.args(arguments);
         command.cwd(env!("CARGO_MANIFEST_DIR"));
         command.env("TERM", "xterm-256color");
@@ -99,6 +103,47 @@ impl Seat {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+/// A capture that comes slowly through standard input, while the keys come from the terminal.
+#[test]
+fn a_pipe_is_drawn_as_it_comes() {
+    let gate = std::env::temp_dir().join(format!("goawhy-gate-{}", std::process::id()));
+    let script = format!(
+        "(head -c 4000 {SAMPLE}; until test -e {gate}; do sleep 0.1; done
+          tail -c +4001 {SAMPLE}; while test -e {gate}; do sleep 0.1; done) | {program} -",
+        gate = gate.display(),
+        program = env!("CARGO_BIN_EXE_goawhy"),
+    );
+    let mut seat = Seat::start_program("sh", &["-c", &script], &[]);
+    seat.shows(|screen| screen.contains("● live") && screen.contains("none went away in trouble"));
+    std::fs::write(&gate, "").unwrap();
+    seat.shows(|screen| screen.contains("1 of 2 connections went away in trouble"));
+    seat.types("5");
+    seat.shows(|screen| screen.contains("254 frames") && screen.contains("PREFACE"));
+    seat.types("q");
+    std::fs::remove_file(&gate).unwrap();
+    assert_eq!(seat.ends(), 0);
+    seat.is_given_back();
+}
+
+#[cfg(all(feature = "live", target_os = "linux"))]
+#[test]
+fn an_interface_is_watched() {
+    let mut interfaces = std::process::Command::new(env!("CARGO_BIN_EXE_goawhy"));
+    let listed = interfaces.arg("interfaces").output().unwrap().stdout;
+    let listed = String::from_utf8(listed).unwrap();
+    let lo = listed.lines().find(|line| line.starts_with("lo "));
+    if !lo.is_some_and(|line| line.contains("can be captured")) {
+        eprintln!("skipped: the right to capture on lo is missing");
+        return;
+    }
+    let mut seat = Seat::start(&["-i", "lo", "-f", "tcp port 1", "-Y", "code:1"], &[]);
+    seat.shows(|screen| screen.contains(" lo ") && screen.contains("● live"));
+    seat.shows(|screen| screen.contains("filter: code:1"));
+    seat.types("q");
+    assert_eq!(seat.ends(), 0);
+    seat.is_given_back();
 }
 
 #[test]

@@ -1,13 +1,15 @@
 //! `goawhy live` and `goawhy interfaces`.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, CommandFactory, Parser, ValueEnum};
 
-use super::{Exit, complain, style};
+use super::screen::{self, Look, ScreenArgs};
+use super::{Cli, Colour, Command, Exit, Runner, Times, complain, style};
+use crate::board::filter::Filter;
 use crate::error::Error;
 #[cfg(target_os = "linux")]
 use crate::run::live::Wish;
@@ -15,24 +17,15 @@ use crate::run::live::{self, Ended, Format, Interface, Job, Options, Target};
 use crate::vocab::limits::Limits;
 use crate::vocab::text::printable;
 
+/// What is captured, and how.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
-pub(super) struct LiveArgs {
-    /// - reads a capture that arrives on standard input
-    #[arg(value_name = "-", value_parser = pipe)]
-    input: Option<String>,
+struct CaptureArgs {
     /// Interface to capture on; several may be given, any is all of them
     #[arg(short = 'i', long = "interface", value_name = "IFACE")]
     interfaces: Vec<String>,
     /// Only packets that pass this filter (pcap-filter(7)), as in 'tcp port 8080'
     #[arg(short = 'f', value_name = "BPF")]
     filter: Option<String>,
-    /// How to write what happens
-    #[arg(long, value_enum, default_value_t = LiveFormat::Text)]
-    format: LiveFormat,
-    /// Append lines to this file instead of writing to standard output
-    #[arg(short = 'o', long, value_name = "OUT")]
-    output: Option<PathBuf>,
     /// Save packets too, as pcapng
     #[arg(short = 'w', long = "write", value_name = "FILE")]
     write: Option<PathBuf>,
@@ -61,7 +54,7 @@ pub(super) struct LiveArgs {
     #[arg(long)]
     promiscuous: bool,
     /// What the program may take, about; the quietest connections are forgotten first
-    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "512MB")]
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = MEMORY)]
     memory: u64,
     /// TLS secrets in the format of SSLKEYLOGFILE; that variable is heeded too
     #[arg(long, value_name = "FILE")]
@@ -81,6 +74,42 @@ pub(super) struct LiveArgs {
     /// Tell what is given up and what is excluded
     #[arg(short = 'v', long)]
     verbose: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct LiveArgs {
+    /// - reads a capture that arrives on standard input
+    #[arg(value_name = "-", value_parser = pipe)]
+    input: Option<String>,
+    #[command(flatten)]
+    capture: CaptureArgs,
+    /// How to write what happens
+    #[arg(long, value_enum, default_value_t = LiveFormat::Text)]
+    format: LiveFormat,
+    /// Append lines to this file instead of writing to standard output
+    #[arg(short = 'o', long, value_name = "OUT")]
+    output: Option<PathBuf>,
+}
+
+/// Says why HTTP/2 connections go away, while they do: a dashboard where standard output is a
+/// terminal, else what goawhy live tells.
+#[derive(Debug, Parser)]
+#[command(name = "goawhy", override_usage = "goawhy -i <IFACE> [OPTIONS]")]
+pub(super) struct WatchArgs {
+    #[command(flatten)]
+    capture: CaptureArgs,
+    /// Begin with this filter, as in 'cause:idle_timeout age>4s' (fields: goawhy --help)
+    #[arg(short = 'Y', long = "only", value_name = "FILTER", value_parser = super::filter)]
+    only: Option<Filter>,
+    /// How to show times
+    #[arg(long, value_enum, default_value_t = Times::Relative)]
+    time: Times,
+    /// When to use colours; NO_COLOR is heeded
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Colour::Auto)]
+    color: Colour,
+    #[command(flatten)]
+    screen: ScreenArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -122,14 +151,15 @@ fn time(text: &str) -> Result<Duration, String> {
     Duration::try_from(span).map_err(|_| "a time is not negative".to_owned())
 }
 
-/// What is captured where nothing but interfaces is named.
-pub(super) fn bare(interfaces: &[String], filter: Option<&str>) -> Vec<OsString> {
-    let mut words: Vec<OsString> = vec!["goawhy".into(), "live".into()];
-    for interface in interfaces {
-        words.extend(["-i".into(), interface.into()]);
-    }
-    words.extend(filter.into_iter().flat_map(|filter| ["-f".into(), filter.into()]));
+/// Whether the words ask for a capture on an interface without naming a command.
+pub(super) fn is_bare(words: &[OsString]) -> bool {
+    let commands: Vec<String> =
+        Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    let mut words = words.iter().skip(1).map(|word| word.to_string_lossy());
     words
+        .by_ref()
+        .take_while(|word| word != "--" && !commands.iter().any(|command| command == word))
+        .any(|word| word.starts_with("-i") || word.starts_with("--interface"))
 }
 
 /// Captures until something ends it.
@@ -138,22 +168,12 @@ pub(super) fn live(arguments: &LiveArgs) -> Exit {
         Ok(job) => job,
         Err(text) => return complain(Exit::Usage, &text),
     };
-    let verbose = arguments.verbose;
-    let notice = |text: &str| {
-        let _ = writeln!(io::stderr(), "goawhy: {}", printable(text));
-    };
-    let watched = job.interfaces.iter().all(|name| name != "lo" && name != "-");
-    if let Some(own) = own_connection().filter(|_| watched) {
-        if verbose {
-            notice(&format!("this terminal's own connection is left out: {own}"));
-        }
-        job.options.filter = Some(match &job.options.filter {
-            Some(filter) => format!("({filter}) and {own}"),
-            None => own,
-        });
-    }
+    let verbose = arguments.capture.verbose;
+    leave_out_own(&mut job, verbose);
     let format = match arguments.format {
-        LiveFormat::Text => Format::Text(style(arguments.output.is_none(), arguments.ascii)),
+        LiveFormat::Text => {
+            Format::Text(style(arguments.output.is_none(), arguments.capture.ascii))
+        }
         LiveFormat::Jsonl => Format::Jsonl,
     };
     let mut heard = |text: &str, important: bool| {
@@ -178,12 +198,90 @@ pub(super) fn live(arguments: &LiveArgs) -> Exit {
     }
 }
 
+/// Captures into a dashboard, or as `goawhy live` does where there is no terminal for one.
+pub(super) fn watch(arguments: WatchArgs, runner: &impl Runner) -> Exit {
+    let WatchArgs { capture, only, time, color, screen } = arguments;
+    if screen.no_tui || !io::stdout().is_terminal() {
+        if screen.mask {
+            return complain(Exit::Usage, &screen::MASK_NEEDS_TERMINAL);
+        }
+        let input = None;
+        return live(&LiveArgs { input, capture, format: LiveFormat::Text, output: None });
+    }
+    let look = screen.look(color, capture.ascii, time.into());
+    let verbose = capture.verbose;
+    let arguments = LiveArgs { input: None, capture, format: LiveFormat::Text, output: None };
+    match job(&arguments) {
+        Ok(mut job) => {
+            leave_out_own(&mut job, verbose);
+            shown(job, only, look, verbose, runner)
+        }
+        Err(text) => complain(Exit::Usage, &text),
+    }
+}
+
+/// A capture that arrives on standard input, in a dashboard.
+pub(super) fn watch_pipe(
+    keylogs: &[PathBuf],
+    only: Option<Filter>,
+    look: Look,
+    runner: &impl Runner,
+) -> Exit {
+    let words = ["goawhy", "live", "-"].map(OsString::from).into_iter();
+    let words = words.chain(keylogs.iter().flat_map(|log| ["--keylog".into(), log.into()]));
+    let parsed = Cli::try_parse_from(words).map(|cli| cli.command);
+    let Ok(Some(Command::Live(arguments))) = parsed else {
+        return complain(Exit::Usage, &"standard input cannot be watched");
+    };
+    match job(&arguments) {
+        Ok(job) => shown(job, only, look, false, runner),
+        Err(text) => complain(Exit::Usage, &text),
+    }
+}
+
+fn shown(
+    mut job: Job,
+    only: Option<Filter>,
+    look: Look,
+    verbose: bool,
+    runner: &impl Runner,
+) -> Exit {
+    job.details = true;
+    let mut heard = |text: &str, _: bool| {
+        if verbose {
+            notice(text);
+        }
+    };
+    match runner.dashboard_live(&job, only, look, &mut heard) {
+        Ok(exit) => exit,
+        Err(error) => complain(runner.exit(&error), &error),
+    }
+}
+
+fn notice(text: &str) {
+    let _ = writeln!(io::stderr(), "goawhy: {}", printable(text));
+}
+
+/// Whoever looks at this over a network would have it capture what it writes to him.
+fn leave_out_own(job: &mut Job, verbose: bool) {
+    let watched = job.interfaces.iter().all(|name| name != "lo" && name != "-");
+    let Some(own) = own_connection().filter(|_| watched) else { return };
+    if verbose {
+        notice(&format!("this terminal's own connection is left out: {own}"));
+    }
+    job.options.filter = Some(match &job.options.filter {
+        Some(filter) => format!("({filter}) and {own}"),
+        None => own,
+    });
+}
+
 fn exit(error: &Error) -> Exit {
     if matches!(error, Error::Filter { .. }) { Exit::Usage } else { Exit::Input }
 }
 
 fn job(arguments: &LiveArgs) -> Result<Job, String> {
-    let mut interfaces = arguments.interfaces.clone();
+    let capture = &arguments.capture;
+    let mut interfaces = capture.interfaces.clone();
     match (&arguments.input, interfaces.is_empty()) {
         (Some(_), false) => return Err("either interfaces or a pipe, not both".to_owned()),
         (Some(pipe), true) => interfaces.push(pipe.clone()),
@@ -192,35 +290,36 @@ fn job(arguments: &LiveArgs) -> Result<Job, String> {
         }
         (None, false) => {}
     }
-    if arguments.input.is_some() && arguments.write.is_some() {
+    if arguments.input.is_some() && capture.write.is_some() {
         return Err("what comes in a pipe is saved by tee: ... | tee FILE | goawhy live -".into());
     }
-    if arguments.input.is_some() && arguments.filter.is_some() {
-        return Err("filter where the capture is made: tcpdump -U -w - FILTER | ...".into());
+    if arguments.input.is_some() && capture.filter.is_some() {
+        return Err(FILTER_OF_PIPE.into());
     }
-    let save = arguments.write.clone().map(|file| Target {
+    let save = capture.write.clone().map(|file| Target {
         file,
-        size: arguments.rotate_size.map(|millions| millions.saturating_mul(1_000_000)),
-        time: arguments.rotate_time.map(Duration::from_secs),
-        files: arguments.rotate_files,
+        size: capture.rotate_size.map(|millions| millions.saturating_mul(1_000_000)),
+        time: capture.rotate_time.map(Duration::from_secs),
+        files: capture.rotate_files,
     });
     let environment = std::env::var_os("SSLKEYLOGFILE").filter(|name| !name.is_empty());
     Ok(Job {
         interfaces,
         options: Options {
-            filter: arguments.filter.clone(),
-            buffer: u32::try_from(arguments.buffer_size).unwrap_or(u32::MAX),
-            snap_length: arguments.snaplen,
-            promiscuous: arguments.promiscuous,
+            filter: capture.filter.clone(),
+            buffer: u32::try_from(capture.buffer_size).unwrap_or(u32::MAX),
+            snap_length: capture.snaplen,
+            promiscuous: capture.promiscuous,
         },
         save,
-        count: arguments.count,
-        duration: arguments.duration,
-        memory: arguments.memory,
-        processes: !arguments.no_process,
+        count: capture.count,
+        duration: capture.duration,
+        memory: capture.memory,
+        details: false,
+        processes: !capture.no_process,
         #[cfg(target_os = "linux")]
-        wish: Wish { drop_user: !arguments.no_drop, sandbox: !arguments.no_sandbox },
-        keylogs: arguments.keylog.clone(),
+        wish: Wish { drop_user: !capture.no_drop, sandbox: !capture.no_sandbox },
+        keylogs: capture.keylog.clone(),
         keylog_of_environment: environment.map(PathBuf::from),
         outputs: arguments.output.clone().into_iter().collect(),
         limits: Limits::default(),
@@ -284,6 +383,13 @@ fn line(interface: &Interface, state: &str) -> String {
         .trim_end()
         .to_owned()
 }
+
+/// Why `-f` is refused for a pipe.
+pub(super) const FILTER_OF_PIPE: &str =
+    "filter where the capture is made: tcpdump -U -w - FILTER | ...";
+
+/// What the program may take if nothing is said.
+const MEMORY: &str = "512MB";
 
 const EXAMPLES: &str = "\
 Examples:

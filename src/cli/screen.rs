@@ -20,6 +20,14 @@ pub(super) struct ScreenArgs {
     pub(super) no_mouse: bool,
 }
 
+impl ScreenArgs {
+    /// With what else was asked for.
+    pub(super) fn look(&self, colour: Colour, ascii: bool, time: TimeStyle) -> Look {
+        let (mask, mouse) = (self.mask, !self.no_mouse);
+        Look { colours: colours(colour), ascii, mask, mouse, time }
+    }
+}
+
 /// How the dashboard is asked to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Look {
@@ -46,17 +54,23 @@ pub enum Colours {
     Many,
 }
 
+/// Why `--mask` is refused.
+pub(super) const MASK_NEEDS_TERMINAL: &str = "--mask is for the dashboard, which needs a terminal";
+
 /// Opens the dashboard.
 pub(super) fn dashboard(arguments: &ReportArgs, screen: &ScreenArgs, runner: &impl Runner) -> Exit {
     let mut inputs = inputs(&arguments.input);
     let unreadable = drop_unreadable(&mut inputs, runner);
-    let look = Look {
-        colours: colours(arguments.color),
-        ascii: arguments.ascii,
-        mask: screen.mask,
-        mouse: !screen.no_mouse,
-        time: arguments.time(),
-    };
+    let look = screen.look(arguments.color, arguments.ascii, arguments.time());
+    #[cfg(feature = "live")]
+    if let [only] = inputs.files.as_slice()
+        && only.as_os_str() == "-"
+    {
+        if inputs.filter.is_some() {
+            return complain(Exit::Usage, &super::live::FILTER_OF_PIPE);
+        }
+        return super::live::watch_pipe(&inputs.keylogs, inputs.only, look, runner);
+    }
     match runner.dashboard(&inputs, look) {
         Ok(Exit::Done) if unreadable => Exit::Input,
         Ok(exit) => exit,

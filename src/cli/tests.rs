@@ -41,6 +41,17 @@ impl Runner for Fake {
         self.answer(inputs).map(|()| Exit::Done)
     }
 
+    #[cfg(feature = "live")]
+    fn dashboard_live(
+        &self,
+        _job: &crate::run::live::Job,
+        _only: Option<Filter>,
+        _look: Look,
+        _notice: crate::run::live::Notice<'_>,
+    ) -> Result<Exit, Self::Error> {
+        Ok(Exit::Done)
+    }
+
     fn explain(&self, topic: &str) -> Result<Explanation, String> {
         match topic {
             "idle_timeout" => Ok(Explanation::new(topic, "Idle.")),

@@ -27,6 +27,11 @@ impl Wanted {
         Self { key, first: row.first, last: row.last }
     }
 
+    /// Its first packet.
+    pub fn first(&self) -> Stamp {
+        self.first
+    }
+
     /// Whether it is the same connection, be it longer by now.
     pub fn is_of(&self, other: &Self) -> bool {
         (self.key, self.first) == (other.key, other.first)
@@ -36,6 +41,8 @@ impl Wanted {
 /// Collects frames and streams of one connection; whatever else comes is let go.
 pub struct Collector {
     wanted: Wanted,
+    /// Whether its first packets may be missing.
+    late: bool,
     detail: Detail,
     /// Octets that `detail` holds.
     weight: usize,
@@ -51,6 +58,7 @@ impl Collector {
     pub fn new(wanted: Wanted, limits: &Limits) -> Self {
         Self {
             wanted,
+            late: false,
             detail: Detail::default(),
             weight: 0,
             most: limits.detail_bytes,
@@ -58,6 +66,16 @@ impl Collector {
             current: None,
             found: false,
         }
+    }
+
+    /// The same for packets of which the first may have been let go.
+    pub fn recent(wanted: Wanted, limits: &Limits) -> Self {
+        Self { late: true, ..Self::new(wanted, limits) }
+    }
+
+    fn is_wanted(&self, first: Stamp) -> bool {
+        let (from, to) = (self.wanted.first.order(), self.wanted.last.order());
+        first == self.wanted.first || (self.late && (from..=to).contains(&first.order()))
     }
 
     /// The endpoints that have to be followed.
@@ -72,7 +90,8 @@ impl Collector {
 
     /// What was found.
     pub fn into_detail(self) -> Detail {
-        let mut detail = self.detail;
+        // What another connection of the same endpoints left is none of it.
+        let mut detail = if self.found { self.detail } else { Detail::default() };
         detail.frames.sort_by_key(|frame| frame.stamp.order());
         detail
     }
@@ -103,7 +122,7 @@ impl Sink for Collector {
     }
 
     fn connection(&mut self, history: History, _tls: Option<TlsFacts>) {
-        if self.found || history.first != self.wanted.first {
+        if self.found || !self.is_wanted(history.first) {
             return;
         }
         self.begin(history.flow);

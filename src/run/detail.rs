@@ -1,6 +1,10 @@
-//! One connection in detail: captures are read again for its frames and streams alone.
+//! One connection in detail: packets are read again for its frames and streams alone.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::board::detail::{Detail, DetailState};
 use crate::capture::Source;
@@ -11,10 +15,113 @@ use crate::pipeline::Pipeline;
 use crate::pipeline::detail::{Collector, Wanted};
 
 use super::offline::Job;
+#[cfg(feature = "live")]
+use super::recent::Recent;
 use super::secrets;
 
+/// Where packets can be read again.
+#[derive(Clone)]
+pub(super) enum Again {
+    /// Files.
+    Files(Arc<Job>),
+    /// What a live capture keeps.
+    #[cfg(feature = "live")]
+    Recent(Arc<Recent>),
+}
+
+impl Again {
+    fn read(&self, wanted: Wanted, stop: &AtomicBool) -> Detail {
+        match self {
+            Self::Files(job) => read(job, wanted, stop),
+            #[cfg(feature = "live")]
+            Self::Recent(recent) => recent.read(wanted, stop),
+        }
+    }
+}
+
+/// Details that were asked for lately. Each is read in a thread of its own, and read again while
+/// its connection grows, but never all the time.
+pub(super) struct Details {
+    again: Again,
+    known: Mutex<VecDeque<Known>>,
+    /// Set when nobody is left to ask.
+    gone: Arc<AtomicBool>,
+}
+
+/// A connection that was asked for.
+struct Known {
+    wanted: Wanted,
+    shown: Arc<Mutex<Shown>>,
+}
+
+/// What there is of it.
+struct Shown {
+    detail: Arc<Detail>,
+    /// As long as it was when it was read last.
+    read_as: Wanted,
+    is_being_read: bool,
+    /// Not to be read again before.
+    rests_until: Instant,
+}
+
+impl Details {
+    pub(super) fn new(again: Again) -> Self {
+        Self { again, known: Mutex::default(), gone: Arc::default() }
+    }
+
+    /// What is known of a connection by now; what is missing is looked for meanwhile.
+    pub(super) fn get(&self, wanted: Wanted) -> Arc<Detail> {
+        let mut known = lock(&self.known);
+        if let Some(found) = known.iter().find(|known| known.wanted.is_of(&wanted)) {
+            let mut shown = lock(&found.shown);
+            let rests = shown.is_being_read || Instant::now() < shown.rests_until;
+            if shown.read_as != wanted && !rests {
+                shown.is_being_read = true;
+                shown.read_as = wanted;
+                self.begin(wanted, Arc::clone(&found.shown));
+            }
+            return Arc::clone(&shown.detail);
+        }
+        let shown = Arc::new(Mutex::new(Shown {
+            detail: Arc::default(),
+            read_as: wanted,
+            is_being_read: true,
+            rests_until: Instant::now(),
+        }));
+        if known.len() >= DETAILS {
+            known.pop_front();
+        }
+        known.push_back(Known { wanted, shown: Arc::clone(&shown) });
+        let detail = Arc::clone(&lock(&shown).detail);
+        self.begin(wanted, shown);
+        detail
+    }
+
+    fn begin(&self, wanted: Wanted, shown: Arc<Mutex<Shown>>) {
+        let (again, gone) = (self.again.clone(), Arc::clone(&self.gone));
+        thread::spawn(move || {
+            let begun = Instant::now();
+            let detail = Arc::new(again.read(wanted, &gone));
+            let mut shown = lock(&shown);
+            shown.detail = detail;
+            shown.is_being_read = false;
+            shown.rests_until = Instant::now() + REST.max(begun.elapsed() * SHARE);
+        });
+    }
+}
+
+impl Drop for Details {
+    fn drop(&mut self) {
+        self.gone.store(true, Ordering::Relaxed);
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Reads frames and streams of a connection; ends early where `stop` is set.
-pub(super) fn read(job: &Job, wanted: Wanted, stop: &AtomicBool) -> Detail {
+fn read(job: &Job, wanted: Wanted, stop: &AtomicBool) -> Detail {
     let mut collector = Collector::new(wanted, &job.limits);
     let error = fill(job, &mut collector, stop).err().map(|error| error.to_string());
     let detail = collector.into_detail();
@@ -42,3 +149,10 @@ fn fill(job: &Job, collector: &mut Collector, stop: &AtomicBool) -> Result<(), E
     pipeline.finish(collector);
     Ok(())
 }
+
+/// Connections whose details are remembered.
+const DETAILS: usize = 8;
+/// Shortest time between two readings of the same connection.
+const REST: Duration = Duration::from_millis(500);
+/// Reading takes one part in so many of the time.
+const SHARE: u32 = 4;

@@ -41,6 +41,8 @@ pub struct Job {
     pub duration: Option<Duration>,
     /// Octets that the program may take, about.
     pub memory: u64,
+    /// Whether the latest packets are kept for a closer look.
+    pub details: bool,
     /// Whether local programs are named.
     pub processes: bool,
     /// What is given up once the capture is open.

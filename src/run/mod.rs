@@ -14,6 +14,8 @@ mod publish;
 #[cfg(feature = "live")]
 mod queue;
 #[cfg(feature = "live")]
+mod recent;
+#[cfg(feature = "live")]
 mod save;
 pub mod screen;
 pub mod secrets;

@@ -8,7 +8,7 @@ use crate::vocab::packet::{LinkType, Packet};
 use crate::vocab::time::{Stamp, Timestamp};
 
 /// Packets in one piece of memory.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Batch {
     octets: Vec<u8>,
     records: Vec<Record>,
@@ -45,6 +45,11 @@ impl Batch {
 
     pub(super) fn len(&self) -> usize {
         self.records.len()
+    }
+
+    /// Octets that it holds.
+    pub(super) fn weight(&self) -> usize {
+        self.octets.len() + self.records.len() * size_of::<Record>()
     }
 
     /// Keeps the first `packets` only.

@@ -17,6 +17,7 @@ use crate::vocab::time::Timestamp;
 use super::process::Namer;
 use super::publish::{Now, Publisher};
 use super::queue::{Batch, Queue};
+use super::recent::Recent;
 use super::save::{Counted, Recorder};
 use super::secrets::Follow;
 use super::tap::Facts;
@@ -29,6 +30,8 @@ pub(super) struct Stage {
     pub(super) follow: Follow,
     pub(super) rows: Moving,
     pub(super) publisher: Publisher,
+    /// Packets for whoever looks closer, where anybody may.
+    pub(super) recent: Option<Arc<Recent>>,
     pub(super) recorder: Option<Recorder>,
     /// Memory that the recorder is done with.
     pub(super) spares: Receiver<Batch>,
@@ -114,6 +117,9 @@ impl Stage {
         }
         for lines in self.follow.poll() {
             self.pipeline.add_secrets(&lines, &mut self.rows);
+            if let Some(recent) = &self.recent {
+                recent.learn(&lines);
+            }
         }
         let first = self.facts.packets + 1;
         for (_, packet) in batch.packets(first) {
@@ -130,6 +136,9 @@ impl Stage {
         }
         let kept = usize::try_from(self.facts.packets + 1 - first).unwrap_or(usize::MAX);
         batch.truncate(kept);
+        if let Some(recent) = &self.recent {
+            recent.keep(&batch, first);
+        }
         if let Some(recorder) = &mut self.recorder {
             match recorder.save(batch, first) {
                 Some(back) => batch = back,

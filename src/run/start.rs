@@ -18,6 +18,7 @@ use crate::vocab::packet::LinkType;
 use super::live::{Job, Notice};
 use super::publish::Publisher;
 use super::queue::Queue;
+use super::recent::Recent;
 use super::save::Recorder;
 use super::secrets::Follow;
 use super::stage::{Counters, Stage};
@@ -27,6 +28,7 @@ use super::tap;
 pub(super) fn stage(
     job: &Job,
     publisher: Publisher,
+    recent: Option<Arc<Recent>>,
     stop: Arc<AtomicBool>,
     reopen: Arc<AtomicBool>,
     notice: Notice<'_>,
@@ -55,7 +57,11 @@ pub(super) fn stage(
         let (queue, facts) = (Arc::clone(&queue), Arc::clone(&interfaces));
         tap::pipe(PathBuf::from("-"), queue, facts, Arc::clone(&stop))?;
     }
-    let mut pipeline = Pipeline::new(&job.limits, &follow.poll(), false);
+    let secrets = follow.poll();
+    if let Some(recent) = &recent {
+        secrets.iter().for_each(|lines| recent.learn(lines));
+    }
+    let mut pipeline = Pipeline::new(&job.limits, &secrets, false);
     if !follow.is_empty() {
         pipeline.expect_secrets();
     }
@@ -67,6 +73,7 @@ pub(super) fn stage(
         follow,
         rows: Moving::new(memory / ROW),
         publisher,
+        recent,
         recorder: begun.map(|opened| opened.begin(returned)),
         spares,
         #[cfg(target_os = "linux")]
@@ -136,6 +143,9 @@ fn give_up(
     if job.wish.sandbox {
         let logs = job.keylogs.iter().chain(&job.keylog_of_environment);
         let reads: Vec<PathBuf> = logs.map(|file| folder(file)).collect();
+        // Whoever looks closer at a screen types, and may write the report where he stands.
+        let screen = job.details.then_some(["/dev/tty", "."]).into_iter().flatten();
+        let writes: Vec<PathBuf> = writes.into_iter().chain(screen.map(PathBuf::from)).collect();
         notice(&privilege::sandbox(&reads, &writes), false);
     }
     Ok(namer)

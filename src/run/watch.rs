@@ -1,12 +1,12 @@
 //! Reads in the background and shows the moving board meanwhile.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 
 use crate::board::ConnectionRow;
-use crate::board::detail::{Detail, DetailState};
+use crate::board::detail::Detail;
 use crate::board::snapshot::{Feed, Progress, Snapshot, State};
 use crate::capture::Source;
 #[cfg(feature = "live")]
@@ -17,25 +17,20 @@ use crate::pipeline::detail::Wanted;
 use crate::pipeline::moving::Moving;
 use crate::vocab::packet::Skip;
 
-use super::detail;
+use super::detail::{Again, Details};
 use super::offline::Job;
 use super::publish::{Latest, Now, Publisher};
 use super::secrets;
 #[cfg(feature = "live")]
-use super::{live, start};
-
-/// Where a detail will be.
-type Slot = Arc<RwLock<Arc<Detail>>>;
+use super::{live, recent::Recent, start};
 
 /// A reading that goes on in the background until it ends, is stopped, or is dropped.
 pub struct Watch {
-    /// Files that can be read again; none where the capture is live.
-    job: Option<Arc<Job>>,
     latest: Arc<Latest>,
     stop: Arc<AtomicBool>,
     /// Set to have saved packets go to a new file.
     reopen: Arc<AtomicBool>,
-    details: Mutex<VecDeque<(Wanted, Slot)>>,
+    details: Details,
     reader: Option<JoinHandle<()>>,
 }
 
@@ -63,9 +58,8 @@ impl Watch {
             stop: Arc::clone(&stop),
         };
         let reader = thread::spawn(move || reading.run());
-        let details = Mutex::default();
-        let (job, reopen) = (Some(job), Arc::default());
-        Ok(Self { job, latest, stop, reopen, details, reader: Some(reader) })
+        let (details, reopen) = (Details::new(Again::Files(job)), Arc::default());
+        Ok(Self { latest, stop, reopen, details, reader: Some(reader) })
     }
 
     /// Begins to capture. Root and all else that is no longer needed are given up on the way;
@@ -79,10 +73,14 @@ impl Watch {
         let stop = Arc::new(AtomicBool::new(false));
         let reopen = Arc::new(AtomicBool::new(false));
         let publisher = Publisher::new(Arc::clone(&latest));
-        let stage = start::stage(job, publisher, Arc::clone(&stop), Arc::clone(&reopen), notice)?;
+        let most = usize::try_from(job.memory / RECENT).unwrap_or(usize::MAX);
+        let recent = Arc::new(Recent::new(if job.details { most } else { 0 }, &job.limits));
+        let details = Details::new(Again::Recent(Arc::clone(&recent)));
+        let kept = job.details.then_some(recent);
+        let (ends, anew) = (Arc::clone(&stop), Arc::clone(&reopen));
+        let stage = start::stage(job, publisher, kept, ends, anew, notice)?;
         let reader = thread::spawn(move || stage.run());
-        let details = Mutex::default();
-        Ok(Self { job: None, latest, stop, reopen, details, reader: Some(reader) })
+        Ok(Self { latest, stop, reopen, details, reader: Some(reader) })
     }
 
     /// Tells the reader to end, without waiting for it.
@@ -117,31 +115,7 @@ impl Feed for Watch {
     }
 
     fn detail(&self, row: &ConnectionRow) -> Arc<Detail> {
-        let wanted = Wanted::of(row);
-        let Some(job) = self.job.clone() else {
-            let error = "a live capture keeps no frames: save it (-w) and open the file".to_owned();
-            let state = DetailState::Recent;
-            return Arc::new(Detail { state, error: Some(error), ..Detail::default() });
-        };
-        let mut details = self.details.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, known)) = details.iter().find(|(of, _)| *of == wanted) {
-            return Arc::clone(&known.read().unwrap_or_else(PoisonError::into_inner));
-        }
-        // One that has grown shows what is known of it until it was read again.
-        let before = details.iter().position(|(of, _)| of.is_of(&wanted));
-        let before = before.and_then(|place| details.remove(place));
-        let shown = before.map(|(_, known)| known).unwrap_or_default();
-        if details.len() >= DETAILS {
-            details.pop_front();
-        }
-        details.push_back((wanted, Arc::clone(&shown)));
-        let found = Arc::clone(&shown.read().unwrap_or_else(PoisonError::into_inner));
-        let stop = Arc::clone(&self.stop);
-        thread::spawn(move || {
-            let detail = Arc::new(detail::read(&job, wanted, &stop));
-            *shown.write().unwrap_or_else(PoisonError::into_inner) = detail;
-        });
-        found
+        self.details.get(Wanted::of(row))
     }
 }
 
@@ -166,7 +140,10 @@ impl Reading {
         pipeline.note_touched();
         // What was shown cannot be taken back, so the order is looked at first. Files that are
         // gone by now were open a moment ago.
-        if let Ok(source) = Source::open_in_order(&self.job.files, self.job.limits.sorting_bytes) {
+        if self.source.total_bytes().is_some()
+            && let Ok(source) =
+                Source::open_in_order(&self.job.files, self.job.limits.sorting_bytes)
+        {
             self.source = source;
         }
         let mut packets = 0_u64;
@@ -210,16 +187,18 @@ impl Reading {
     }
 }
 
+/// Packets for a closer look take one part in so many of the memory.
+#[cfg(feature = "live")]
+const RECENT: u64 = 8;
 /// Packets between two looks at the clock: about a millisecond.
 const LOOK_EVERY: u64 = 1_024;
-/// Connections whose details are remembered.
-const DETAILS: usize = 8;
 
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
+    use crate::board::detail::DetailState;
     use crate::run::offline;
 
     fn job(name: &str) -> Job {

@@ -162,6 +162,9 @@ fn beside(app: &App, ending: &Ending<'_>, wide: u16) -> Vec<Line<'static>> {
     if let Some(known) = &verdict.implementation {
         part("Sender", Ink::Label, known.name.clone());
     }
+    if let Some(programs) = app.row().and_then(|(_, row)| super::programs(row)) {
+        part("On this host", Ink::Label, programs);
+    }
     lines
 }
 

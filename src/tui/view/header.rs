@@ -78,6 +78,9 @@ fn loss(app: &App) -> (String, Ink) {
     if dropped > 0 {
         parts.push(format!("{} dropped", grouped(dropped)));
     }
+    if let Some(live) = app.snapshot.live.as_ref().filter(|live| live.shed > 0) {
+        parts.push(format!("{} connections forgotten for memory", grouped(live.shed)));
+    }
     if lost > 0 {
         parts.push(format!("{} octets lost", grouped(lost)));
     }

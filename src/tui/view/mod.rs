@@ -153,6 +153,15 @@ fn named(index: usize, row: &ConnectionRow) -> String {
     format!("#{}  {} → {}", index + 1, row.client, row.server)
 }
 
+/// `curl[4711]` and `nginx[15]`, as far as they are of this host.
+fn programs(row: &ConnectionRow) -> Option<String> {
+    let ends = [("client", &row.processes.first), ("server", &row.processes.second)];
+    let named =
+        ends.into_iter().filter_map(|(side, end)| Some(format!("{side} {}", end.as_ref()?)));
+    let named: Vec<String> = named.collect();
+    (!named.is_empty()).then(|| named.join(", "))
+}
+
 /// A few lines in the middle of an empty view.
 fn empty(frame: &mut Frame<'_>, app: &App, area: Rect, lines: &[String]) {
     let mut room = below(area, area.height.saturating_sub(lines.len() as u16) / 3);

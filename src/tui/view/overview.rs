@@ -254,6 +254,10 @@ fn about_picked(app: &App, wide: u16) -> Vec<Line<'static>> {
     let room = usize::from(wide).saturating_sub(4);
     let ink = app.theme.of_blame(verdict.blame);
     lines.push(Line::styled(format!("  {}", cut(&words::because(verdict), room)), ink));
+    if let Some(programs) = super::programs(row) {
+        let text = cut(&format!("on this host: {programs}"), room);
+        lines.push(Line::raw(format!("  {text}")));
+    }
     let summary = wrap(&app.veiled(&verdict.summary), room).into_iter().take(4);
     lines.extend(summary.map(|text| Line::raw(format!("  {text}"))));
     if let Some(advice) = verdict.advice.first() {
