@@ -21,11 +21,13 @@ impl Buffer {
     }
 
     /// What was read and not consumed.
+    #[inline]
     pub(super) fn data(&self) -> &[u8] {
         self.memory.get(self.start..self.end).unwrap_or_default()
     }
 
     /// Forgets the first `octets`.
+    #[inline]
     pub(super) fn consume(&mut self, octets: usize) {
         self.start = self.start.saturating_add(octets).min(self.end);
     }

@@ -106,6 +106,7 @@ impl Reader {
     }
 
     /// Time of the packet it stands on.
+    #[inline]
     pub(super) fn at(&self) -> Timestamp {
         self.record.at
     }
@@ -131,8 +132,13 @@ impl Reader {
         CaptureFacts { kernel_dropped, ..self.facts.clone() }
     }
 
-    /// TLS key logs found since the last call.
+    /// Whether there are TLS key logs to be taken.
     #[inline]
+    pub(super) fn has_secrets(&self) -> bool {
+        matches!(&self.format, Format::Pcapng(pcapng) if pcapng.has_secrets())
+    }
+
+    /// TLS key logs found since the last call.
     pub(super) fn take_secrets(&mut self) -> Vec<Zeroizing<Vec<u8>>> {
         match &mut self.format {
             Format::Pcap(_) => Vec::new(),
@@ -150,6 +156,7 @@ impl Reader {
         self.size
     }
 
+    #[inline]
     fn count(&mut self, record: &Record) {
         let captured = record.place.len();
         self.facts.packets += 1;

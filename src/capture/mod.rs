@@ -206,8 +206,10 @@ impl Source {
             };
             let more = reader.advance();
             let time = reader.at();
-            let found = reader.take_secrets();
-            self.keep(found);
+            if reader.has_secrets() {
+                let found = reader.take_secrets();
+                self.keep(found);
+            }
             if !more {
                 self.current = None;
                 self.end(at);

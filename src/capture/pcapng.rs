@@ -72,6 +72,11 @@ impl Pcapng {
         sum(self.drops_before.into_iter().chain(here)).or(self.drops_by_packet)
     }
 
+    /// Whether [`Pcapng::take_secrets`] has any.
+    pub(super) fn has_secrets(&self) -> bool {
+        !self.secrets.is_empty()
+    }
+
     /// TLS key logs found since the last call.
     pub(super) fn take_secrets(&mut self) -> Vec<Zeroizing<Vec<u8>>> {
         std::mem::take(&mut self.secrets)

@@ -9,11 +9,50 @@ use etherparse::{
 };
 
 use super::fragment::{Fragment, Key};
-use super::short;
+use super::{link, short};
 use crate::vocab::address::Endpoint;
-use crate::vocab::packet::Skip;
+use crate::vocab::packet::{Packet, Skip};
 use crate::vocab::segment::{Segment, Seq, TcpFlags};
 use crate::vocab::time::Stamp;
+
+/// The segment of what most packets are: Ethernet, IPv4 without options, TCP, nothing fragmented.
+/// `None` for all others, also where a header is not all there.
+#[inline]
+pub(super) fn plain<'a>(packet: &Packet<'a>) -> Option<Segment<'a>> {
+    let (link, behind) = packet.data.split_first_chunk::<{ link::ETHERNET_LENGTH }>()?;
+    let (ip, behind) = behind.split_first_chunk::<20>()?;
+    let [.., kind, kind_low] = *link;
+    let [first, _, total, total_low, _, _, fragment, fragment_low, _, protocol, ..] = *ip;
+    let is_plain = u16::from_be_bytes([kind, kind_low]) == link::IPV4
+        && first == IPV4_PLAIN
+        && u16::from_be_bytes([fragment, fragment_low]) & MORE_OR_OFFSET == 0
+        && protocol == TCP;
+    if !is_plain {
+        return None;
+    }
+    let total = usize::from(u16::from_be_bytes([total, total_low]));
+    let mut missing = 0;
+    let data = trim(behind, total.checked_sub(ip.len())?, &mut missing);
+    let header = data.first_chunk::<20>()?;
+    let [s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, words, flags, w0, w1, ..] = *header;
+    let octets = usize::from(words >> 4) * 4;
+    if octets < header.len() {
+        return None;
+    }
+    let [.., i0, i1, i2, i3, j0, j1, j2, j3] = *ip;
+    let end = |ip: [u8; 4], port| Endpoint { ip: IpAddr::from(ip), port: u16::from_be_bytes(port) };
+    Some(Segment {
+        stamp: packet.stamp,
+        source: end([i0, i1, i2, i3], [s0, s1]),
+        destination: end([j0, j1, j2, j3], [d0, d1]),
+        seq: Seq(u32::from_be_bytes([q0, q1, q2, q3])),
+        ack: Seq(u32::from_be_bytes([a0, a1, a2, a3])),
+        flags: TcpFlags(flags),
+        window: u16::from_be_bytes([w0, w1]),
+        payload: data.get(octets..)?,
+        cut: missing,
+    })
+}
 
 /// What an IP header announced, with the addresses that TCP needs.
 #[derive(Clone, Copy, Debug)]
@@ -184,6 +223,10 @@ pub(super) const AUTHENTICATION: u8 = 51;
 /// IPv6 extension headers of the common layout (RFC 6564): hop-by-hop options, routing,
 /// destination options, mobility, host identity, shim6.
 const EXTENSIONS: [u8; 6] = [0, 43, 60, 135, 139, 140];
+/// First octet of an IPv4 header without options.
+const IPV4_PLAIN: u8 = 0x45;
+/// Of the IPv4 field with flags and offset: more fragments, or not the first one.
+const MORE_OR_OFFSET: u16 = 0x3fff;
 /// Octets that fragment offsets count.
 const FRAGMENT_UNIT: usize = 8;
 /// Where the control bits stand in a TCP header.
