@@ -4,7 +4,7 @@
 use crate::vocab::header::{Field, FieldSpan, HeaderFault, HeaderList};
 use crate::vocab::setting::SettingId;
 
-use super::hpack::Decoder;
+use super::hpack::{Decoder, Take};
 
 /// Octets that a field costs beyond its name and value (RFC 9113 section 6.5.2).
 const FIELD_OVERHEAD: u64 = 32;
@@ -38,10 +38,12 @@ impl Scratch {
         limit: usize,
     ) {
         self.clear();
-        let outcome = if whole {
-            decoder.decode(block, &mut |field| self.add(field, limit))
-        } else {
-            decoder.decode_partial(block, &mut |field| self.add(field, limit))
+        let outcome = match (whole, self.leaves_plain) {
+            (true, true) => decoder.decode(block, &mut Sparse { scratch: self, limit }),
+            (true, false) => decoder.decode(block, &mut |field: Field<'_>| self.add(field, limit)),
+            (false, _) => {
+                decoder.decode_partial(block, &mut |field: Field<'_>| self.add(field, limit))
+            }
         };
         self.fault = outcome.first();
     }
@@ -60,15 +62,9 @@ impl Scratch {
     /// Adds a field that came from elsewhere (an HTTP/1.1 request that was upgraded).
     pub(super) fn add(&mut self, field: Field<'_>, limit: usize) {
         let length = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
-        let octets = length(field.name) + length(field.value);
-        self.size += octets as u64 + FIELD_OVERHEAD;
-        // Each field counts for its span too: a bomb of empty fields is a bomb.
-        let held = self.held + octets + FIELD_COST;
-        if held > limit {
-            self.truncated = true;
+        if !self.count(length(field.name) + length(field.value), limit) {
             return;
         }
-        self.held = held;
         if self.first_regular.is_none() && field.name.is_some() && !field.tag.name.is_pseudo() {
             self.first_regular = Some(self.spans.len() as u32);
         }
@@ -76,14 +72,30 @@ impl Scratch {
             return;
         }
         let known = |part: Option<&[u8]>| part.map_or(FieldSpan::UNKNOWN, |p| p.len() as u32);
+        // The tag says it.
+        let name = if field.tag.name.octets().is_some() { Some(&b""[..]) } else { field.name };
         self.spans.push(FieldSpan {
             start: self.text.len() as u32,
-            name: known(field.name),
+            name: known(name),
             value: known(field.value),
             tag: field.tag,
         });
-        self.text.extend_from_slice(field.name.unwrap_or_default());
+        self.text.extend_from_slice(name.unwrap_or_default());
         self.text.extend_from_slice(field.value.unwrap_or_default());
+    }
+
+    /// Counts a field whose parts have so many octets; false where there is no room for it.
+    #[inline]
+    fn count(&mut self, octets: usize, limit: usize) -> bool {
+        self.size += octets as u64 + FIELD_OVERHEAD;
+        // Each field counts for its span too: a bomb of empty fields is a bomb.
+        let held = self.held + octets + FIELD_COST;
+        let fits = held <= limit;
+        if fits {
+            self.held = held;
+        }
+        self.truncated |= !fits;
+        fits
     }
 
     /// The list.
@@ -96,6 +108,28 @@ impl Scratch {
             fault: self.fault,
             truncated: self.truncated,
             partial,
+        }
+    }
+}
+
+/// Takes all fields but the plain ones.
+struct Sparse<'s> {
+    scratch: &'s mut Scratch,
+    limit: usize,
+}
+
+impl Take for Sparse<'_> {
+    const COUNTS_PLAIN: bool = true;
+
+    fn field(&mut self, field: Field<'_>) {
+        self.scratch.add(field, self.limit);
+    }
+
+    #[inline]
+    fn plain(&mut self, octets: usize) {
+        let scratch = &mut *self.scratch;
+        if scratch.count(octets, self.limit) && scratch.first_regular.is_none() {
+            scratch.first_regular = Some(scratch.spans.len() as u32);
         }
     }
 }

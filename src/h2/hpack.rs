@@ -10,8 +10,8 @@ mod huffman;
 mod table;
 
 use crate::vocab::header::{Field, HeaderFault, HeaderFaultKind as Kind, Name, Tag};
-use crate::vocab::header::{is_legal_name, is_legal_value};
-use table::{Lookup, Part, Table};
+use crate::vocab::header::{is_legal_name, is_legal_value, is_trimmed};
+use table::{Entry, Lookup, Part, Table};
 
 /// The decoder for one direction of a connection.
 #[derive(Debug)]
@@ -26,6 +26,28 @@ pub struct Decoder {
     outstanding: u32,
     /// The lowest limit below the table's maximum since the last block: a size update is due.
     due: Option<u32>,
+}
+
+/// Takes the fields of a block in order.
+pub trait Take {
+    /// Whether of plain fields ([`Tag::is_plain`]) nothing is wanted but how long they are.
+    const COUNTS_PLAIN: bool;
+
+    /// A field.
+    fn field(&mut self, field: Field<'_>);
+
+    /// A plain field whose name and value have so many octets together.
+    fn plain(&mut self, octets: usize);
+}
+
+impl<F: FnMut(Field<'_>)> Take for F {
+    const COUNTS_PLAIN: bool = false;
+
+    fn field(&mut self, field: Field<'_>) {
+        self(field);
+    }
+
+    fn plain(&mut self, _: usize) {}
 }
 
 /// How a block ended.
@@ -121,16 +143,16 @@ impl Decoder {
         self.table.size()
     }
 
-    /// Decodes one complete header block and calls `on_field` for each field in order. After a
-    /// fault the rest of the block is not read, and the table is unknown.
-    pub fn decode(&mut self, block: &[u8], on_field: &mut impl FnMut(Field<'_>)) -> Outcome {
+    /// Decodes one complete header block and hands each field to `taker` in order. After a fault
+    /// the rest of the block is not read, and the table is unknown.
+    pub fn decode(&mut self, block: &[u8], taker: &mut impl Take) -> Outcome {
         let mut reader = Reader { rest: block, length: block.len() };
         let note = match self.size_updates(&mut reader) {
             Ok(note) => note,
             Err(fault) => return self.broken(fault, None),
         };
         while let Some((&first, rest)) = reader.rest.split_first() {
-            if let Err(fault) = self.field(first, rest, &mut reader, on_field) {
+            if let Err(fault) = self.field(first, rest, &mut reader, taker) {
                 return self.broken(fault, note);
             }
         }
@@ -140,12 +162,8 @@ impl Decoder {
 
     /// Decodes a block whose end the capture lacks, as far as whole fields go, and forgets the
     /// table. That the block ends inside a field is no fault here.
-    pub fn decode_partial(
-        &mut self,
-        block: &[u8],
-        on_field: &mut impl FnMut(Field<'_>),
-    ) -> Outcome {
-        let mut outcome = self.decode(block, on_field);
+    pub fn decode_partial(&mut self, block: &[u8], taker: &mut impl Take) -> Outcome {
+        let mut outcome = self.decode(block, taker);
         outcome.fault = outcome.fault.filter(|fault| fault.kind != Kind::Truncated);
         self.forget();
         outcome
@@ -189,83 +207,86 @@ impl Decoder {
         first: u8,
         rest: &'b [u8],
         reader: &mut Reader<'b>,
-        on_field: &mut impl FnMut(Field<'_>),
+        taker: &mut impl Take,
     ) -> Result<(), HeaderFault> {
         let at = reader.offset();
         if first & INDEXED != 0 {
             let index = reader.integer(first & 0x7f, 0x7f, rest, at)?;
-            on_field(self.indexed(index, at)?);
-            return Ok(());
+            return self.indexed(index, at, taker);
         }
         if first & INCREMENTAL != 0 {
             self.table.tidy();
             let index = reader.integer(first & 0x3f, 0x3f, rest, at)?;
-            return self.literal(index, at, true, reader, on_field);
+            return self.literal(index, at, true, reader, taker);
         }
         if first & SIZE_UPDATE != 0 {
             return Err(fault(Kind::LateSizeUpdate, at));
         }
         // Without indexing, or never indexed.
         let index = reader.integer(first & 0x0f, 0x0f, rest, at)?;
-        self.literal(index, at, false, reader, on_field)
+        self.literal(index, at, false, reader, taker)
     }
 
     /// An indexed field (RFC 7541 section 6.1).
     #[inline]
-    fn indexed(&self, index: u32, at: u32) -> Result<Field<'_>, HeaderFault> {
+    fn indexed<T: Take>(&self, index: u32, at: u32, taker: &mut T) -> Result<(), HeaderFault> {
         match self.table.lookup(index) {
-            Lookup::Static(name, value, of) => Ok(Field {
+            Lookup::Dynamic(entry) if T::COUNTS_PLAIN && entry.tag.is_plain() => {
+                taker.plain(entry.octets());
+            }
+            Lookup::Dynamic(entry) => taker.field(Field {
+                name: entry.name().map(|name| self.table.octets(name)),
+                value: Some(self.table.octets(entry.value)),
+                tag: entry.tag,
+            }),
+            Lookup::Static(name, value, of) => taker.field(Field {
                 name: Some(name),
                 value: Some(value),
                 tag: Tag { name: of, is_sound: true },
             }),
-            Lookup::Dynamic(name, value, tag) => Ok(Field {
-                name: name.map(|name| self.table.octets(name)),
-                value: Some(self.table.octets(value)),
-                tag,
-            }),
-            Lookup::Unknown => Ok(Field { name: None, value: None, tag: Tag::default() }),
-            Lookup::Zero => Err(fault(Kind::IndexZero, at)),
-            Lookup::Beyond => Err(fault(Kind::IndexBeyondTable, at)),
+            Lookup::Unknown => {
+                taker.field(Field { name: None, value: None, tag: Tag::default() });
+            }
+            Lookup::Zero => return Err(fault(Kind::IndexZero, at)),
+            Lookup::Beyond => return Err(fault(Kind::IndexBeyondTable, at)),
         }
+        Ok(())
     }
 
     /// A literal field behind its first integer (RFC 7541 section 6.2).
     #[inline]
-    fn literal<'b>(
+    fn literal<'b, T: Take>(
         &mut self,
         index: u32,
         at: u32,
         insert: bool,
         reader: &mut Reader<'b>,
-        on_field: &mut impl FnMut(Field<'_>),
+        taker: &mut T,
     ) -> Result<(), HeaderFault> {
         let mark = self.table.mark();
         let (name, of) = if index == 0 {
-            let name = self.string(at, reader)?;
+            let (name, _) = self.string(at, reader)?;
             let octets = self.table.part(name).unwrap_or_default();
             let of = Name::of(octets);
             (name, Tag { name: of, is_sound: of.is_legal(octets) })
         } else {
             match self.table.lookup(index) {
-                Lookup::Static(name, _, of) => {
-                    (Part::Plain(name), Tag { name: of, is_sound: true })
-                }
-                Lookup::Dynamic(Some(name), _, tag) => {
-                    // Its value may be what is wrong.
-                    let is_other = tag.name == Name::Other;
-                    let legal = !is_other || tag.is_sound || is_legal_name(self.table.octets(name));
-                    (Part::Stored(name), Tag { is_sound: legal, ..tag })
-                }
-                Lookup::Dynamic(None, ..) | Lookup::Unknown => (Part::Unknown, Tag::default()),
+                Lookup::Static(_, _, of) => (Part::Static(index), Tag { name: of, is_sound: true }),
+                Lookup::Dynamic(entry) => self.named_as(*entry),
+                Lookup::Unknown => (Part::Unknown, Tag::default()),
                 Lookup::Zero => return Err(fault(Kind::IndexZero, at)),
                 Lookup::Beyond => return Err(fault(Kind::IndexBeyondTable, at)),
             }
         };
-        let value = self.string(at, reader)?;
+        let (value, is_clean) = self.string(at, reader)?;
         let octets = self.table.part(value).unwrap_or_default();
-        let tag = Tag { is_sound: of.is_sound && is_legal_value(octets), ..of };
-        on_field(Field { name: self.table.part(name), value: Some(octets), tag });
+        let is_legal = if is_clean { is_trimmed(octets) } else { is_legal_value(octets) };
+        let tag = Tag { is_sound: of.is_sound && is_legal, ..of };
+        if T::COUNTS_PLAIN && tag.is_plain() {
+            taker.plain(table::length(name) + octets.len());
+        } else {
+            taker.field(Field { name: self.table.part(name), value: Some(octets), tag });
+        }
         if insert {
             self.table.insert(name, value, tag);
         } else {
@@ -274,20 +295,35 @@ impl Decoder {
         Ok(())
     }
 
-    /// A string (RFC 7541 section 5.2) of the field at `at`; Huffman-coded ones are decoded to
-    /// the end of the table's text.
+    /// The name of an entry for a field with another value.
     #[inline]
-    fn string<'b>(&mut self, at: u32, reader: &mut Reader<'b>) -> Result<Part<'b>, HeaderFault> {
+    fn named_as(&self, entry: Entry) -> (Part<'static>, Tag) {
+        let Some(name) = entry.name() else { return (Part::Unknown, Tag::default()) };
+        let tag = entry.tag;
+        // The entry's value may be what is wrong.
+        let legal =
+            tag.is_sound || tag.name != Name::Other || is_legal_name(self.table.octets(name));
+        (Part::Stored(name), Tag { is_sound: legal, ..tag })
+    }
+
+    /// A string (RFC 7541 section 5.2) of the field at `at`; Huffman-coded ones are decoded to
+    /// the end of the table's text. Tells also whether it surely has no octet that no value has.
+    #[inline]
+    fn string<'b>(
+        &mut self,
+        at: u32,
+        reader: &mut Reader<'b>,
+    ) -> Result<(Part<'b>, bool), HeaderFault> {
         let start = reader.offset();
         let (&first, rest) = reader.rest.split_first().ok_or(fault(Kind::Truncated, at))?;
         let length = reader.integer(first & 0x7f, 0x7f, rest, at)?;
         let octets = reader.take(length as usize).ok_or(fault(Kind::Truncated, at))?;
         if first & HUFFMAN == 0 {
-            return Ok(Part::Plain(octets));
+            return Ok((Part::Plain(octets), false));
         }
         let mark = self.table.mark();
         match huffman::decode(octets, self.table.stage()) {
-            Ok(()) => Ok(self.table.stage_end(mark)),
+            Ok(has_long) => Ok((self.table.stage_end(mark), !has_long)),
             Err(huffman::Fault::Eos) => Err(fault(Kind::HuffmanEos, start)),
             Err(huffman::Fault::Padding) => Err(fault(Kind::HuffmanPadding, start)),
         }

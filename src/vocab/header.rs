@@ -109,6 +109,29 @@ impl Name {
         }
     }
 
+    /// The name itself, where it is one of them all.
+    pub fn octets(self) -> Option<&'static [u8]> {
+        Some(match self {
+            Self::Other | Self::Pseudo | Self::OfHop => return None,
+            Self::Method => b":method",
+            Self::Scheme => b":scheme",
+            Self::Path => b":path",
+            Self::Authority => b":authority",
+            Self::Protocol => b":protocol",
+            Self::Status => b":status",
+            Self::ContentLength => b"content-length",
+            Self::ContentType => b"content-type",
+            Self::Host => b"host",
+            Self::Te => b"te",
+            Self::GrpcStatus => b"grpc-status",
+            Self::GrpcMessage => b"grpc-message",
+            Self::GrpcTimeout => b"grpc-timeout",
+            Self::EnvoyTimeout => b"x-envoy-expected-rq-timeout-ms",
+            Self::UserAgent => b"user-agent",
+            Self::Server => b"server",
+        })
+    }
+
     /// Whether it begins with a colon.
     pub fn is_pseudo(self) -> bool {
         use Name::{Authority, Method, Path, Protocol, Pseudo, Scheme, Status};
@@ -135,11 +158,15 @@ pub fn is_no_name(octet: u8) -> bool {
 /// Whether a value has only octets that values have, and no blank at either end (RFC 9113
 /// section 8.2.1).
 pub fn is_legal_value(value: &[u8]) -> bool {
-    let is_blank = |octet: Option<&u8>| matches!(octet, Some(b' ' | b'\t'));
     let is_no_value = |octet: u8| (octet == 0) | (octet == b'\r') | (octet == b'\n');
-    !is_blank(value.first())
-        && !is_blank(value.last())
-        && !value.iter().fold(false, |found, octet| found | is_no_value(*octet))
+    is_trimmed(value) && !value.iter().fold(false, |found, octet| found | is_no_value(*octet))
+}
+
+/// Whether a value has no blank at either end.
+#[inline]
+pub fn is_trimmed(value: &[u8]) -> bool {
+    let is_blank = |octet: Option<&u8>| matches!(octet, Some(b' ' | b'\t'));
+    !is_blank(value.first()) && !is_blank(value.last())
 }
 
 /// Where a field lies in [`HeaderList`]'s text: offset and length, or unknown.
@@ -147,7 +174,8 @@ pub fn is_legal_value(value: &[u8]) -> bool {
 pub struct FieldSpan {
     /// Offset of the name; the value follows the name.
     pub start: u32,
-    /// Length of the name; `u32::MAX` for unknown.
+    /// Length of the name; `u32::MAX` for unknown, and nothing where the tag says the name
+    /// ([`Name::octets`]).
     pub name: u32,
     /// Length of the value; `u32::MAX` for unknown.
     pub value: u32,
@@ -191,9 +219,9 @@ impl<'a> HeaderList<'a> {
         self.fields.iter().map(move |span| {
             let known_name = if span.name == FieldSpan::UNKNOWN { 0 } else { span.name };
             Field {
-                name: (span.name != FieldSpan::UNKNOWN)
-                    .then(|| part(span.start, span.name))
-                    .flatten(),
+                name: span.tag.name.octets().or_else(|| {
+                    (span.name != FieldSpan::UNKNOWN).then(|| part(span.start, span.name)).flatten()
+                }),
                 value: (span.value != FieldSpan::UNKNOWN)
                     .then(|| part(span.start.saturating_add(known_name), span.value))
                     .flatten(),

@@ -13,36 +13,50 @@ pub(super) enum Fault {
     Padding,
 }
 
-/// Appends the octets that `input` stands for to `out`. On a fault `out` holds undefined octets
+/// Appends the octets that `input` stands for to `out`, and tells whether symbols with long codes
+/// are among them: without, no octet is NUL, CR or LF. On a fault `out` holds undefined octets
 /// behind its former end.
-pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
+#[inline]
+pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> Result<bool, Fault> {
     // The shortest code has 5 bits; symbols are written eight octets at a time.
     out.reserve((input.len().saturating_mul(8) / 5).saturating_add(STORE));
-    let mut bits = Bits { word: 0, have: 0, rest: input };
+    let bits = Bits::of(input);
+    let mut place = 0;
+    let mut has_long = false;
     loop {
-        bits.refill();
-        if bits.have < 4 * INDEX_BITS {
-            return tail(bits, out);
-        }
-        // Four look-ups need at most 48 bits and give at most eight symbols: one store.
+        // Four look-ups need at most 48 bits and give at most eight symbols: one store. A longer
+        // code takes no bits and gives no symbol, and neither do the look-ups behind it. Nor do
+        // the ones behind the end: no code of up to 12 bits begins with so many.
+        let mut word = bits.at(place);
         let mut packed = 0_u64;
-        let mut symbols = 0;
-        let mut is_long = false;
+        let mut shift = 0;
+        let mut last = 0;
         for _ in 0..4 {
-            let pair = pair(bits.word);
-            if pair == 0 {
-                is_long = true;
-                break;
-            }
-            packed |= u64::from(pair & 0xffff) << (8 * symbols);
-            symbols += (pair >> COUNT) & 0x3;
-            bits.skip((pair >> LENGTH) & 0xf);
+            last = pair(word);
+            packed |= u64::from(last & 0xffff) << shift;
+            shift += last >> SHIFT;
+            let length = (last >> LENGTH) & 0xf;
+            word <<= length;
+            place += length as usize;
         }
-        store(out, packed, symbols as usize);
-        if is_long {
-            bits.refill();
-            let Some(symbol) = bits.one()? else { return Ok(()) };
-            out.push(symbol);
+        store(out, packed, (shift / 8) as usize);
+        if last != 0 && place < bits.count {
+            continue;
+        }
+        let word = bits.at(place);
+        match bits.count.checked_sub(place) {
+            // The last code is not all there, or what pads it is not the beginning of EOS.
+            None => return Err(Fault::Padding),
+            Some(left) if left < 8 && word == u64::MAX => return Ok(has_long),
+            Some(left) => {
+                let (symbol, length) = symbol(word);
+                if length as usize > left {
+                    return Err(Fault::Padding);
+                }
+                out.push(u8::try_from(symbol).map_err(|_| Fault::Eos)?);
+                place += length as usize;
+                has_long = true;
+            }
         }
     }
 }
@@ -55,87 +69,33 @@ fn store(out: &mut Vec<u8>, packed: u64, symbols: usize) {
     out.truncate(length + symbols);
 }
 
-/// The last octets, when there are too few bits for a full look at them.
-fn tail(mut bits: Bits<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
-    loop {
-        // Padding is the beginning of EOS: ones.
-        let padded = bits.padded();
-        if bits.have < 8 && padded == u64::MAX && bits.rest.is_empty() {
-            return Ok(());
-        }
-        let pair = pair(padded);
-        let length = (pair >> LENGTH) & 0xf;
-        let first = (pair >> FIRST_LENGTH) & 0xf;
-        if pair != 0 && length <= bits.have {
-            store(out, u64::from(pair & 0xffff), ((pair >> COUNT) & 0x3) as usize);
-            bits.skip(length);
-        } else if pair != 0 && first <= bits.have {
-            out.push((pair & 0xff) as u8);
-            bits.skip(first);
-        } else {
-            bits.refill();
-            let Some(symbol) = bits.one()? else { return Ok(()) };
-            out.push(symbol);
-        }
-    }
-}
-
-/// The next bits of a string, the first one as the most significant bit of `word`.
+/// The bits of a string, with ones behind them.
 struct Bits<'a> {
-    word: u64,
-    /// Bits of `word` that count, 0 to 64. What follows them is zero or the bits that come next.
-    have: u32,
-    rest: &'a [u8],
+    octets: &'a [u8],
+    count: usize,
+    /// The last eight octets, or all that there are, the last one as the least significant.
+    last: u64,
 }
 
-impl Bits<'_> {
-    /// Fills `word` to more than 56 bits, or with all that is left.
-    #[inline(always)]
-    fn refill(&mut self) {
-        if self.have > 56 {
-            return;
-        }
-        if let Some(next) = self.rest.first_chunk::<8>() {
-            self.word |= u64::from_be_bytes(*next) >> self.have;
-            let octets = (63 - self.have) >> 3;
-            self.rest = self.rest.get(octets as usize..).unwrap_or_default();
-            self.have += octets * 8;
-            return;
-        }
-        while self.have <= 56
-            && let Some((&octet, rest)) = self.rest.split_first()
-        {
-            self.word |= u64::from(octet) << (56 - self.have);
-            self.have += 8;
-            self.rest = rest;
-        }
+impl<'a> Bits<'a> {
+    fn of(octets: &'a [u8]) -> Self {
+        let last = match octets.last_chunk::<8>() {
+            Some(last) => u64::from_be_bytes(*last),
+            None => octets.iter().fold(0, |word, octet| word << 8 | u64::from(*octet)),
+        };
+        Self { octets, count: octets.len() * 8, last }
     }
 
+    /// At least 57 bits from `place` on, the first one as the most significant.
     #[inline(always)]
-    fn skip(&mut self, length: u32) {
-        self.word <<= length;
-        self.have -= length;
-    }
-
-    /// The bits left, with ones behind them.
-    #[inline(always)]
-    fn padded(&self) -> u64 {
-        self.word | u64::MAX.checked_shr(self.have).unwrap_or(0)
-    }
-
-    /// The next symbol whatever its length; `None` at a proper end. Called after `refill`.
-    fn one(&mut self) -> Result<Option<u8>, Fault> {
-        let padded = self.padded();
-        let (symbol, length) = symbol(padded);
-        if length > self.have {
-            let proper = self.have < 8 && padded == u64::MAX;
-            return if proper { Ok(None) } else { Err(Fault::Padding) };
+    fn at(&self, place: usize) -> u64 {
+        let rest = self.octets.get(place / 8..).unwrap_or_default();
+        if let Some(next) = rest.first_chunk::<8>() {
+            return u64::from_be_bytes(*next) << (place % 8);
         }
-        self.skip(length);
-        match u8::try_from(symbol) {
-            Ok(octet) => Ok(Some(octet)),
-            Err(_) => Err(Fault::Eos),
-        }
+        let missing = 64 - (self.count.max(place) - place);
+        let ones = (1_u64 << (missing % 64)) - 1;
+        if missing == 64 { u64::MAX } else { self.last << missing | ones }
     }
 }
 
@@ -145,12 +105,10 @@ fn pair(word: u64) -> u32 {
     PAIRS.get((word >> (64 - INDEX_BITS)) as usize).copied().unwrap_or(0)
 }
 
-/// The first symbol of `word`, which has at least 30 bits, and its length.
+/// The first symbol of `word`, which has at least 30 bits and begins with a code of more than 12,
+/// and its length.
+#[cold]
 fn symbol(word: u64) -> (u16, u32) {
-    let pair = pair(word);
-    if pair != 0 {
-        return ((pair & 0xff) as u16, (pair >> FIRST_LENGTH) & 0xf);
-    }
     let code = word >> 32;
     for (row, length) in CODES.rows.iter().zip(0_u32..) {
         if code < row.end && length > 0 {
@@ -189,13 +147,12 @@ const MAX_LENGTH: u32 = 30;
 const INDEX_BITS: u32 = 12;
 // Bit positions in an entry of PAIRS: the symbols stand in bits 0 to 15.
 const LENGTH: u32 = 16;
-const COUNT: u32 = 20;
-const FIRST_LENGTH: u32 = 24;
+const SHIFT: u32 = 20;
 
 static CODES: Codes = codes();
 
-/// One or two symbols, their length together, their count and the length of the first; 0 where
-/// the first symbol has a code longer than 12 bits.
+/// One or two symbols, the length of their codes together, and the bits that they take decoded; 0
+/// where the first symbol has a code longer than 12 bits.
 static PAIRS: [u32; 1 << INDEX_BITS] = pairs();
 
 #[allow(clippy::indexing_slicing, reason = "runs in the compiler: a miss would not build")]
@@ -251,11 +208,11 @@ const fn pairs() -> [u32; 1 << INDEX_BITS] {
         if length > 0 {
             let next = single[(index << length) & (single.len() - 1)];
             let both = length + (next >> 8);
-            pairs[index] = (first & 0xff) | length << FIRST_LENGTH;
+            pairs[index] = first & 0xff;
             pairs[index] |= if next > 0 && both <= INDEX_BITS {
-                (next & 0xff) << 8 | both << LENGTH | 2 << COUNT
+                (next & 0xff) << 8 | both << LENGTH | 16 << SHIFT
             } else {
-                length << LENGTH | 1 << COUNT
+                length << LENGTH | 8 << SHIFT
             };
         }
         index += 1;
@@ -301,6 +258,12 @@ mod tests {
         assert_eq!(text(&host).unwrap(), b"www.example.com");
         assert_eq!(text(&[0xa8, 0xeb, 0x10, 0x64, 0x9c, 0xbf]).unwrap(), b"no-cache");
         assert_eq!(text(&[]).unwrap(), b"");
+    }
+
+    #[test]
+    fn octets_that_values_must_not_have_have_long_codes() {
+        let is_short = |octet: u8| u32::from(LENGTHS[usize::from(octet)]) <= INDEX_BITS;
+        assert!([b'\0', b'\r', b'\n'].iter().all(|octet| !is_short(*octet)));
     }
 
     #[test]

@@ -12,9 +12,10 @@ use std::collections::VecDeque;
 
 use crate::vocab::header::{Name, Tag};
 
-/// Where octets of a name or value lie in [`Table::text`].
+/// Where octets of a name or value lie: in [`Table::text`], or in the static table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span {
+    /// Offset in the text; [`IN_STATIC`] and an index for a name of the static table.
     start: u32,
     length: u32,
 }
@@ -24,35 +25,48 @@ pub(super) struct Span {
 pub(super) enum Part<'b> {
     /// The capture cannot tell.
     Unknown,
-    /// Octets of the block itself or of the static table.
+    /// Octets of the block itself.
     Plain(&'b [u8]),
+    /// The name with this index in the static table.
+    Static(u32),
     /// Octets in the table's text.
     Stored(Span),
 }
 
+/// An entry of the dynamic table.
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+pub(super) struct Entry {
     /// Length is [`UNKNOWN`] where the name is not known.
     name: Span,
-    value: Span,
-    tag: Tag,
+    pub(super) value: Span,
+    pub(super) tag: Tag,
 }
 
 impl Entry {
+    /// `None` where it is not known.
+    pub(super) fn name(&self) -> Option<Span> {
+        (self.name.length != UNKNOWN).then_some(self.name)
+    }
+
+    /// Octets of its name, as far as it is known, and of its value.
+    pub(super) fn octets(&self) -> usize {
+        let name = self.name().map_or(0, |name| name.length as usize);
+        name.saturating_add(self.value.length as usize)
+    }
+
     /// RFC 7541 section 4.1; a lower bound where the name is unknown.
-    fn size(self) -> usize {
-        let name = if self.name.length == UNKNOWN { 0 } else { self.name.length as usize };
-        name.saturating_add(self.value.length as usize).saturating_add(OVERHEAD)
+    fn size(&self) -> usize {
+        self.octets().saturating_add(OVERHEAD)
     }
 }
 
 /// What an index refers to.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Lookup {
+pub(super) enum Lookup<'t> {
     /// An entry of the static table.
     Static(&'static [u8], &'static [u8], Name),
-    /// An entry of the dynamic table: name (`None` where unknown) and value.
-    Dynamic(Option<Span>, Span, Tag),
+    /// An entry of the dynamic table.
+    Dynamic(&'t Entry),
     /// An entry the capture did not show.
     Unknown,
     /// Index 0.
@@ -141,7 +155,7 @@ impl Table {
     }
 
     #[inline]
-    pub(super) fn lookup(&self, index: u32) -> Lookup {
+    pub(super) fn lookup(&self, index: u32) -> Lookup<'_> {
         let index = index as usize;
         if let Some(&(name, value)) = STATIC.get(index.wrapping_sub(1)) {
             return Lookup::Static(name, value, static_name(index));
@@ -151,10 +165,7 @@ impl Table {
         }
         let behind = index - STATIC.len();
         match self.entries.len().checked_sub(behind).and_then(|place| self.entries.get(place)) {
-            Some(entry) => {
-                let name = (entry.name.length != UNKNOWN).then_some(entry.name);
-                Lookup::Dynamic(name, entry.value, entry.tag)
-            }
+            Some(entry) => Lookup::Dynamic(entry),
             None if self.hidden => Lookup::Unknown,
             None => Lookup::Beyond,
         }
@@ -163,6 +174,9 @@ impl Table {
     /// Octets of a span.
     #[inline]
     pub(super) fn octets(&self, span: Span) -> &[u8] {
+        if span.start & IN_STATIC != 0 {
+            return static_octets(span.start & !IN_STATIC);
+        }
         let start = span.start as usize;
         self.text.get(start..start.wrapping_add(span.length as usize)).unwrap_or_default()
     }
@@ -173,6 +187,7 @@ impl Table {
         match part {
             Part::Unknown => None,
             Part::Plain(octets) => Some(octets),
+            Part::Static(index) => Some(static_octets(index)),
             Part::Stored(span) => Some(self.octets(span)),
         }
     }
@@ -233,7 +248,7 @@ impl Table {
         self.spare.clear();
         for entry in &mut self.entries {
             for span in [&mut entry.name, &mut entry.value] {
-                if span.length == UNKNOWN {
+                if span.length == UNKNOWN || span.start & IN_STATIC != 0 {
                     continue;
                 }
                 let start = span.start as usize;
@@ -300,6 +315,7 @@ impl Table {
         match part {
             Part::Unknown => Span { start: 0, length: UNKNOWN },
             Part::Stored(span) => span,
+            Part::Static(index) => Span { start: IN_STATIC | index, length: length(part) as u32 },
             Part::Plain(octets) => {
                 let start = u32::try_from(self.text.len()).unwrap_or(UNKNOWN);
                 self.text.extend_from_slice(octets);
@@ -329,10 +345,19 @@ fn static_name(index: usize) -> Name {
     }
 }
 
-fn length(part: Part<'_>) -> usize {
+/// A name of the static table.
+#[inline]
+fn static_octets(index: u32) -> &'static [u8] {
+    STATIC.get((index as usize).wrapping_sub(1)).map_or(&[], |(name, _)| *name)
+}
+
+/// Octets of a part; 0 where they are unknown.
+#[inline]
+pub(super) fn length(part: Part<'_>) -> usize {
     match part {
         Part::Unknown => 0,
         Part::Plain(octets) => octets.len(),
+        Part::Static(index) => static_octets(index).len(),
         Part::Stored(span) => span.length as usize,
     }
 }
@@ -340,6 +365,8 @@ fn length(part: Part<'_>) -> usize {
 /// Octets that RFC 7541 section 4.1 adds to each entry.
 const OVERHEAD: usize = 32;
 const UNKNOWN: u32 = u32::MAX;
+/// Marks names of the static table; text never comes near this length.
+const IN_STATIC: u32 = 1 << 31;
 /// Most octets of entries kept, by their RFC size. Browsers announce tables of 65,536 octets, and
 /// hardly anybody more; older entries of larger tables count as unknown. With the slack of `tidy`
 /// one direction stays below 512 KiB whatever the settings say.

@@ -286,10 +286,11 @@ fn what_was_not_seen_leaves_in_the_end() {
 fn a_block_without_its_end() {
     let mut decoder = Decoder::new();
     let mut fields = 0;
-    let outcome = decoder.decode_partial(&hex("82 40 01 61 01 62 40 05 61"), &mut |_| fields += 1);
+    let outcome =
+        decoder.decode_partial(&hex("82 40 01 61 01 62 40 05 61"), &mut |_: Field<'_>| fields += 1);
     assert_eq!((fields, outcome), (2, Outcome::default()));
     assert_eq!(lines(&mut decoder, "be"), ["?: ?"]);
-    let outcome = decoder.decode_partial(&hex("80"), &mut |_| {});
+    let outcome = decoder.decode_partial(&hex("80"), &mut |_: Field<'_>| {});
     assert_eq!(outcome.fault.unwrap().kind, Kind::IndexZero);
 }
 
