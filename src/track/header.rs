@@ -8,9 +8,6 @@ use crate::vocab::text::utf8_or_escaped;
 
 use super::stream::grpc_timeout;
 
-/// Octets of a request's name (`GET /orders/#`) that are kept.
-const NAME_KEPT: usize = 80;
-
 /// Octets of `user-agent` and `server` that are kept.
 const SOFTWARE_KEPT: usize = 64;
 
@@ -65,7 +62,13 @@ impl<'a> Kept<'a> {
 
     /// `:status` as a number.
     pub fn status(&self) -> Option<u16> {
-        std::str::from_utf8(self.status?).ok()?.parse().ok()
+        match self.status? {
+            [first @ b'0'..=b'9', second @ b'0'..=b'9', third @ b'0'..=b'9'] => {
+                let digits = [first, second, third].map(|octet| u16::from(octet - b'0'));
+                Some(digits.iter().fold(0, |number, digit| number * 10 + digit))
+            }
+            odd => std::str::from_utf8(odd).ok()?.parse().ok(),
+        }
     }
 
     /// Whether the message is gRPC's.
@@ -89,29 +92,62 @@ impl<'a> Kept<'a> {
         Some(utf8_or_escaped(name.get(..SOFTWARE_KEPT).unwrap_or(name)))
     }
 
-    /// A number that requests of one kind share. Their name goes into `name`: the method and the
-    /// path without query, digits as `#` (`/orders/17` and `/orders/18` are one kind); nothing
-    /// where the path is not known.
-    pub fn class(&self, name: &mut Vec<u8>) -> u32 {
-        name.clear();
-        let Some(path) = self.path else { return 0 };
-        let path = path.split(|octet| *octet == b'?').next().unwrap_or_default();
-        name.reserve(NAME_KEPT);
-        name.extend_from_slice(self.method.unwrap_or(b"?"));
-        name.push(b' ');
-        let mut in_number = false;
-        for octet in path {
-            let digit = octet.is_ascii_digit();
-            if !(digit && in_number) {
-                name.push(if digit { b'#' } else { *octet });
-            }
-            in_number = digit;
-            if name.len() >= NAME_KEPT {
-                break;
-            }
-        }
-        let mut hasher = rustc_hash::FxHasher::default();
-        hasher.write(name);
-        hasher.finish() as u32
+    /// What kind of request this is; [`Kind::NONE`] where the path is not known.
+    pub fn kind(&self) -> Kind {
+        self.path.map_or(Kind::NONE, |path| Kind::of(self.method.unwrap_or(b"?"), path))
     }
 }
+
+/// The name of requests of one kind, `GET /orders/#`: the method and the path without query,
+/// digits as `#` (`/orders/17` and `/orders/18` are one kind), its first octets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kind {
+    octets: [u8; KIND_KEPT],
+    length: u8,
+}
+
+impl Kind {
+    /// Not known.
+    pub const NONE: Self = Self { octets: [0; KIND_KEPT], length: 0 };
+
+    fn of(method: &[u8], path: &[u8]) -> Self {
+        let mut octets = [0; KIND_KEPT];
+        let mut length = 0;
+        for (to, from) in octets.iter_mut().zip(method.iter().chain(b" ")) {
+            *to = *from;
+            length += 1;
+        }
+        let mut in_number = false;
+        for octet in path.iter().take_while(|octet| **octet != b'?') {
+            let digit = octet.is_ascii_digit();
+            let Some(to) = octets.get_mut(length) else { break };
+            *to = if digit { b'#' } else { *octet };
+            // Without a branch, for none could be foreseen.
+            length += usize::from(!(digit & in_number));
+            in_number = digit;
+        }
+        Self { octets, length: length as u8 }
+    }
+
+    fn octets(&self) -> &[u8] {
+        self.octets.get(..usize::from(self.length)).unwrap_or_default()
+    }
+
+    /// A number that requests of one kind share; 0 where it is not known.
+    pub fn number(&self) -> u32 {
+        if self.length == 0 {
+            return 0;
+        }
+        let mut hasher = rustc_hash::FxHasher::default();
+        hasher.write(self.octets());
+        hasher.finish() as u32
+    }
+
+    /// The name as text; `None` where it is not known.
+    pub fn text(&self) -> Option<String> {
+        (self.length > 0).then(|| utf8_or_escaped(self.octets()))
+    }
+}
+
+/// Octets of a kind's name that are kept.
+const KIND_KEPT: usize = 80;

@@ -5,6 +5,7 @@ use crate::vocab::error_code::ErrorCode;
 use crate::vocab::frame::{Flags, Frame, FrameType, Payload};
 use crate::vocab::header::HeaderList;
 use crate::vocab::limits::{Hit, Limits};
+use crate::vocab::time::Stamp;
 
 use super::header::{self, Kept};
 use super::history::{Late, Reset};
@@ -97,7 +98,11 @@ impl Tracker {
             stream.responded = Some(frame.stamp);
             if let Some(opened) = stream.opened {
                 let after = frame.stamp.since(opened);
-                self.history.answers.add(stream.class, || stream.named().map(Into::into), after);
+                self.history.answers.add(
+                    stream.class,
+                    || stream.request.text().map(Into::into),
+                    after,
+                );
             }
             if let Some(row) = &mut stream.row {
                 row::response(row, list, &kept, stream.opened, frame.stamp);
@@ -127,29 +132,32 @@ impl Tracker {
     }
 
     fn close_if_complete(&mut self, id: u32) {
-        if !self.open.get(&id).is_some_and(Stream::is_complete) {
+        let Some(stream) = self.open.get_mut(&id).filter(|stream| stream.is_complete()) else {
             return;
+        };
+        let (opener, last, ended) = (stream.opener, stream.last_frame(), stream.completed_at());
+        if let Some(row) = stream.row.take() {
+            self.history.rows.push(row::completed(*row, ended, &stream.data, opener));
         }
-        if let Some(stream) = self.remove(id) {
-            self.history.counts.completed += u64::from(stream.opener == Side::Client);
-            let ended = stream.completed_at();
-            self.history.last_completed = ended;
-            self.open.keep_name(stream.request);
-            if let Some(row) = stream.row {
-                self.history.rows.push(row::completed(*row, ended, &stream.data, stream.opener));
-            }
-        }
+        self.open.discard(&id);
+        self.removed(opener, last);
+        self.history.counts.completed += u64::from(opener == Side::Client);
+        self.history.last_completed = ended;
     }
 
-    pub(super) fn remove(&mut self, id: u32) -> Option<Stream> {
+    fn remove(&mut self, id: u32) -> Option<Stream> {
         let stream = self.open.remove(&id)?;
-        let open = self.open_of.side_mut(stream.opener);
+        self.removed(stream.opener, stream.last_frame());
+        Some(stream)
+    }
+
+    /// A stream of `opener` is open no more.
+    fn removed(&mut self, opener: Side, last: Option<Stamp>) {
+        let open = self.open_of.side_mut(opener);
         *open = open.saturating_sub(1);
         if self.open.is_empty() {
-            let last = stream.snapshot().last;
             self.history.idle_since = Some(last.unwrap_or(self.history.last));
         }
-        Some(stream)
     }
 
     pub(super) fn reset(&mut self, frame: &Frame<'_>, limits: &Limits) {
@@ -192,7 +200,7 @@ impl Tracker {
                 deadline: stream.deadline,
                 grpc: stream.grpc,
                 class: stream.class,
-                request: stream.named(),
+                request: stream.request.text(),
                 is_cancel,
                 end_offset: frame.end_offset(),
                 sent: *stream.data.side(frame.by),
@@ -201,7 +209,6 @@ impl Tracker {
             self.history.resets_beyond += 1;
             self.hit(Hit::Resets);
         }
-        self.open.keep_name(stream.request);
         if let Some(row) = stream.row {
             let code = code.unwrap_or(ErrorCode::NO_ERROR);
             let row = row::reset(*row, frame.stamp, frame.by, code, &stream.data, stream.opener);
@@ -261,7 +268,8 @@ pub(super) fn describe_request(stream: &mut Stream, list: &HeaderList<'_>, kept:
     stream.described = true;
     stream.deadline = kept.deadline();
     stream.grpc = kept.is_grpc();
-    stream.class = kept.class(&mut stream.request);
+    stream.request = kept.kind();
+    stream.class = stream.request.number();
     if let Some(row) = &mut stream.row {
         row::request(row, list, kept);
     }

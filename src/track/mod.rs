@@ -347,7 +347,7 @@ impl Tracker {
     }
 
     fn begin(&mut self, id: u32, opener: Side, opened: Option<Stamp>) -> Stream {
-        let mut stream = Stream::new(id, opener, opened, self.open.name());
+        let mut stream = Stream::new(id, opener, opened);
         stream.rules = self.rules.take_fresh();
         if opener == Side::Client {
             self.history.counts.opened += 1; // a push is no request

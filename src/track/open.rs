@@ -19,8 +19,6 @@ pub(super) struct OpenStreams {
     free: Vec<u32>,
     /// The stream that was looked for last, and its place.
     last: Cell<Option<(u32, u32)>>,
-    /// Memory of names that are no longer needed.
-    names: Vec<Vec<u8>>,
 }
 
 impl OpenStreams {
@@ -34,12 +32,8 @@ impl OpenStreams {
 
     /// Approximate octets in memory.
     pub fn weight(&self) -> usize {
-        let names: usize = self.names.iter().map(Vec::capacity).sum();
-        let requests: usize = self.values().map(|stream| stream.request.capacity()).sum();
         self.slots.capacity() * size_of::<Option<Stream>>()
             + (self.places.capacity() + self.free.capacity()) * size_of::<(u32, u32)>()
-            + names
-            + requests
     }
 
     pub fn contains_key(&self, id: &u32) -> bool {
@@ -74,35 +68,31 @@ impl OpenStreams {
     }
 
     pub fn remove(&mut self, id: &u32) -> Option<Stream> {
-        let place = self.places.remove(id)?;
+        let place = self.place(*id)?;
+        let stream = self.slots.get_mut(place)?.take();
+        self.discard(id);
+        stream
+    }
+
+    /// Lets a stream go without looking at it.
+    pub fn discard(&mut self, id: &u32) {
+        let Some(place) = self.places.remove(id) else { return };
         self.last.set(None);
-        let stream = self.slots.get_mut(place as usize)?.take();
+        if let Some(slot) = self.slots.get_mut(place as usize) {
+            *slot = None;
+        }
         if self.places.is_empty() && self.slots.len() > IDLE_SLOTS {
             // A burst leaves nothing behind on an idle connection.
-            (self.slots, self.free, self.names) = Default::default();
+            (self.slots, self.free) = Default::default();
             self.places = FxHashMap::default();
         } else {
             self.free.push(place);
         }
-        stream
     }
 
     /// All streams, in no order.
     pub fn drain(&mut self) -> Vec<Stream> {
         std::mem::take(self).slots.into_iter().flatten().collect()
-    }
-
-    /// An empty list for a name.
-    pub fn name(&mut self) -> Vec<u8> {
-        self.names.pop().unwrap_or_default()
-    }
-
-    /// Takes a name back that is no longer needed.
-    pub fn keep_name(&mut self, mut name: Vec<u8>) {
-        if self.names.len() < self.slots.len() && name.capacity() > 0 {
-            name.clear();
-            self.names.push(name);
-        }
     }
 
     fn vacant(&mut self) -> usize {
@@ -135,7 +125,7 @@ mod tests {
     use crate::vocab::address::Side;
 
     fn stream(id: u32) -> Stream {
-        Stream::new(id, Side::Client, None, Vec::new())
+        Stream::new(id, Side::Client, None)
     }
 
     #[test]
@@ -162,8 +152,7 @@ mod tests {
             open.insert(stream(2 * id + 1));
         }
         for id in 0..100 {
-            let stream = open.remove(&(2 * id + 1)).unwrap();
-            open.keep_name(stream.request);
+            assert!(open.remove(&(2 * id + 1)).is_some());
         }
         assert_eq!((open.slots.capacity(), open.places.capacity()), (0, 0));
     }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use crate::vocab::address::{Both, Side};
 use crate::vocab::stream::StreamRow;
-use crate::vocab::text::utf8_or_escaped;
 use crate::vocab::time::Stamp;
 
+use super::header::Kind;
 use super::history::OpenStream;
 use super::rules::StreamRules;
 
@@ -28,8 +28,8 @@ pub(super) struct Stream {
     pub deadline: Option<Duration>,
     pub grpc: bool,
     pub class: u32,
-    /// Name of the class; empty where it is not known.
-    pub request: Vec<u8>,
+    /// Name of the class.
+    pub request: Kind,
     /// Whether its request's header block ended, or was lost.
     pub described: bool,
     /// Everything of it, where the user wants to see streams.
@@ -38,8 +38,7 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// `name` is an empty list, for its memory.
-    pub fn new(id: u32, opener: Side, opened: Option<Stamp>, name: Vec<u8>) -> Self {
+    pub fn new(id: u32, opener: Side, opened: Option<Stamp>) -> Self {
         Self {
             id,
             opener,
@@ -51,16 +50,11 @@ impl Stream {
             deadline: None,
             grpc: false,
             class: 0,
-            request: name,
+            request: Kind::NONE,
             described: opened.is_none(),
             row: None,
             rules: StreamRules::default(),
         }
-    }
-
-    /// Name of its class, as text.
-    pub fn named(&self) -> Option<String> {
-        (!self.request.is_empty()).then(|| utf8_or_escaped(&self.request))
     }
 
     /// Whether both sides have ended it.
@@ -79,11 +73,15 @@ impl Stream {
         Some(if first.before(second) { second } else { first })
     }
 
-    pub fn snapshot(&self) -> OpenStream {
-        let last = match (self.last.first, self.last.second) {
+    /// Last frame of either side on it.
+    pub fn last_frame(&self) -> Option<Stamp> {
+        match (self.last.first, self.last.second) {
             (Some(first), Some(second)) => Some(if first.before(second) { second } else { first }),
             (first, second) => first.or(second),
-        };
+        }
+    }
+
+    pub fn snapshot(&self) -> OpenStream {
         OpenStream {
             id: self.id,
             by: self.opener,
@@ -92,7 +90,7 @@ impl Stream {
             request_ended: self.ended.side(self.opener).is_some(),
             responded: self.responded.is_some(),
             answer_ended: self.answer_ended(),
-            last,
+            last: self.last_frame(),
             starved: false,
         }
     }

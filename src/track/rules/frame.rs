@@ -13,6 +13,9 @@ impl Rules {
     /// What is wrong with this frame as a frame, here.
     pub(super) fn framing(&mut self, desk: &Desk<'_, '_>) -> Option<Breach> {
         let frame = desk.frame;
+        if self.is_usual(frame) {
+            return None;
+        }
         let unordered = self.order(desk);
         let first = self.first_frame(desk);
         unordered
@@ -21,6 +24,21 @@ impl Rules {
             .or_else(|| broken(frame))
             .or_else(|| depends_on_itself(frame))
             .or(first)
+    }
+
+    /// Whether one look tells that nothing of all this is wrong: true of nearly all frames.
+    #[inline]
+    fn is_usual(&self, frame: &Frame<'_>) -> bool {
+        let side = self.sides.side(frame.by);
+        let is_sound = match frame.payload {
+            Payload::Data { .. }
+            | Payload::Headers { priority: None }
+            | Payload::RstStream { .. } => frame.head.stream != 0,
+            Payload::WindowUpdate { .. } => true,
+            _ => false,
+        };
+        let is_in_order = side.spoke && matches!(side.block, Block::None);
+        is_sound && is_in_order && frame.head.length <= SIZE_DEFAULT
     }
 
     /// RFC 9113 section 3.4: each side begins with SETTINGS.

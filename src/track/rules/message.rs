@@ -81,11 +81,13 @@ pub(super) fn check(list: &HeaderList<'_>, role: Role) -> Facts {
         let of = field.tag.name;
         let breach = if of.is_pseudo() {
             pseudo_field(&mut pseudo, name, role, &field, is_behind)
+        } else if field.tag.is_sound && !matches!(of, Name::Te | Name::OfHop) {
+            None
         } else {
             regular_field(name, &field)
         };
-        if let Some(breach) = breach.or_else(|| wrong_value(name, &field)) {
-            facts.breaches.add(Some(breach));
+        if breach.is_some() || !field.tag.is_sound {
+            facts.breaches.add(breach.or_else(|| wrong_value(name, &field)));
         }
         match of {
             Name::ContentLength => facts.content_length = field.value.and_then(number),
@@ -242,8 +244,11 @@ fn same_host(authority: &[u8], host: &[u8]) -> bool {
 }
 
 fn number(value: &[u8]) -> Option<u64> {
-    let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-    is_number.then(|| std::str::from_utf8(value).ok()?.parse().ok()).flatten()
+    let add = |number: u64, octet: &u8| {
+        let digit = octet.is_ascii_digit().then(|| u64::from(octet - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    };
+    if value.is_empty() { None } else { value.iter().try_fold(0, add) }
 }
 
 /// A name or value for a text.

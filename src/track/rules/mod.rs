@@ -187,7 +187,7 @@ impl Rules {
         let breaches = self.judge(&mut desk);
         let timed_out = self.settings_timeout(&desk);
         let (by, stream) = (frame.by, frame.head.stream);
-        for breach in breaches.list() {
+        for breach in breaches.0 {
             tell(history, limits, frame.stamp, by, stream, breach);
         }
         if let Some(finding) = self.overdue_ack(history, frame) {
@@ -298,37 +298,41 @@ impl Rules {
 
 /// Rules that one frame breaks; hardly ever any.
 #[derive(Debug, Default)]
-struct Breaches {
-    first: Option<Breach>,
-    more: Vec<Breach>,
-}
+struct Breaches(Vec<Breach>);
 
 impl From<Option<Breach>> for Breaches {
+    #[inline]
     fn from(first: Option<Breach>) -> Self {
-        Self { first, more: Vec::new() }
+        Self(first.map(|breach| vec![breach]).unwrap_or_default())
     }
 }
 
 impl Breaches {
+    #[inline]
     fn is_empty(&self) -> bool {
-        self.first.is_none()
+        self.0.is_empty()
     }
 
-    fn has(&self, rule: &'static Rule) -> bool {
-        self.first.iter().chain(&self.more).any(|breach| breach.rule == rule)
-    }
-
+    /// Adds one of a rule that is not yet among them.
+    #[inline]
     fn add(&mut self, breach: Option<Breach>) {
-        let Some(breach) = breach else { return };
-        if self.first.is_none() {
-            self.first = Some(breach);
-        } else if !self.has(breach.rule) {
-            self.more.push(breach);
+        if let Some(breach) = breach
+            && !self.0.iter().any(|known| known.rule == breach.rule)
+        {
+            self.0.push(breach);
         }
     }
 
-    fn list(self) -> impl Iterator<Item = Breach> {
-        self.first.into_iter().chain(self.more)
+    /// Adds others behind them.
+    #[inline]
+    fn join(&mut self, others: Self) {
+        if self.is_empty() {
+            *self = others;
+            return;
+        }
+        for breach in others.0 {
+            self.add(Some(breach));
+        }
     }
 }
 

@@ -42,9 +42,7 @@ impl Rules {
         }
         let mut breaches = Breaches::from(misplaced.or(crowd));
         let found = self.block_begins(desk, role, desk.frame.head.flags.has(Flags::END_STREAM));
-        for breach in found.list() {
-            breaches.add(Some(breach));
-        }
+        breaches.join(found);
         breaches
     }
 
