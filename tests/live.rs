@@ -1,59 +1,34 @@
 //! Live capture on the loopback interface, with servers and clients of the distribution. Skipped,
 //! with a word, where packages or rights are missing.
 #![cfg(all(feature = "live", target_os = "linux"))]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod common;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use serde_json::Value;
 
-fn goawhy() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_goawhy"));
-    command.env_remove("SSLKEYLOGFILE").env_remove("SSH_CONNECTION");
-    command
-}
-
-/// Why this cannot be tested here.
-fn missing() -> Option<String> {
-    for (program, option) in [("nginx", "-v"), ("h2load", "--version"), ("curl", "--version")] {
-        let run = Command::new(program).arg(option).output();
-        if !run.is_ok_and(|run| run.status.success()) {
-            return Some(format!("{program} is not installed"));
-        }
-    }
-    let listed = goawhy().arg("interfaces").output().unwrap();
-    let listed = String::from_utf8(listed.stdout).unwrap();
-    let lo = listed.lines().find(|line| line.starts_with("lo "));
-    match lo {
-        Some(line) if line.contains("can be captured") => None,
-        _ => Some("the right to capture on lo is missing".to_owned()),
-    }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
+use common::live::{Live, Nginx, goawhy, missing, of_port};
+use common::process::free_port;
 
 /// nginx with connections that idle out after two seconds on one port and never on another.
-struct Nginx {
-    child: Child,
-    folder: PathBuf,
+struct Server {
+    nginx: Nginx,
     short: u16,
     long: u16,
     /// Accepts and never answers.
     _silent: TcpListener,
 }
 
-impl Nginx {
+impl Server {
     fn start() -> Self {
         let folder = std::env::temp_dir().join(format!("goawhy-live-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let (short, long) = (free_port(), free_port());
         let slow = silent.local_addr().unwrap().port();
@@ -64,43 +39,9 @@ impl Nginx {
                  location /slow {{ proxy_pass http://127.0.0.1:{slow}; }} }}"
             )
         };
-        let text = format!(
-            "daemon off; pid nginx.pid; error_log error.log; worker_processes 1;
-             events {{}}
-             http {{ access_log off; client_body_temp_path b; proxy_temp_path p;
-             fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s;
-             {} {} }}",
-            server(short, 2),
-            server(long, 600)
-        );
-        std::fs::write(folder.join("nginx.conf"), text).unwrap();
-        let mut command = Self::command(&folder);
-        let child = command.stderr(Stdio::null()).spawn().unwrap();
-        let begun = Instant::now();
-        while TcpStream::connect(("127.0.0.1", long)).is_err() {
-            assert!(begun.elapsed() < Duration::from_secs(20), "nginx does not start");
-            thread::sleep(Duration::from_millis(20));
-        }
-        Self { child, folder, short, long, _silent: silent }
-    }
-
-    fn command(folder: &Path) -> Command {
-        let mut command = Command::new("nginx");
-        command.arg("-p").arg(folder).arg("-c").arg(folder.join("nginx.conf"));
-        command
-    }
-
-    fn reload(&self) {
-        let done = Self::command(&self.folder).args(["-s", "reload"]).output().unwrap();
-        assert!(done.status.success(), "{done:?}");
-    }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        let _ = Self::command(&self.folder).args(["-s", "stop"]).output();
-        let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
+        let servers = format!("{} {}", server(short, 2), server(long, 600));
+        let nginx = Nginx::start(folder, &servers, long);
+        Self { nginx, short, long, _silent: silent }
     }
 }
 
@@ -143,83 +84,23 @@ impl Client {
     }
 }
 
-/// `goawhy live`, and its lines with the time at which each came.
-struct Live {
-    child: Child,
-    lines: Receiver<(Value, SystemTime)>,
-    seen: Vec<(Value, SystemTime)>,
-}
-
-impl Drop for Live {
-    fn drop(&mut self) {
-        // Also where a test fails: nothing is left behind.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Live {
-    fn start(arguments: &[&str]) -> Self {
-        let mut command = goawhy();
-        command.args(["live", "--format", "jsonl"]).args(arguments);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut notices = BufReader::new(child.stderr.take().unwrap()).lines();
-        let heard = notices.by_ref().find(|line| line.as_ref().unwrap().contains("listening"));
-        assert!(heard.is_some(), "it does not listen");
-        thread::spawn(move || notices.for_each(drop));
-        let out = BufReader::new(child.stdout.take().unwrap());
-        let (sender, lines) = channel();
-        thread::spawn(move || {
-            for line in out.lines() {
-                let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
-                let _ = sender.send((line, SystemTime::now()));
-            }
-        });
-        Self { child, lines, seen: Vec::new() }
-    }
-
-    /// The first line that fits; it must have come within two seconds of its packet.
-    fn wait(&mut self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(30) {
-            let Ok(line) = self.lines.recv_timeout(Duration::from_secs(1)) else { continue };
-            self.seen.push(line.clone());
-            if fits(&line.0) {
-                let at: jiff::Timestamp = line.0["at"].as_str().unwrap().parse().unwrap();
-                let late = line.1.duration_since(SystemTime::from(at)).unwrap_or_default();
-                assert!(late < Duration::from_secs(2), "{what} came {late:?} late: {line:?}");
-                return line.0;
-            }
-        }
-        panic!("nothing of {what} in {:#?}", self.seen);
-    }
-
-    fn end(mut self) -> Value {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-        assert_eq!(self.child.wait().unwrap().code(), Some(0));
-        let rest = self.lines.iter();
-        rest.map(|(line, _)| line).find(|line| line["kind"] == "summary").unwrap()
-    }
-}
-
 /// A reload drains every connection, however long each was idle: one that was open before, that of
 /// the hasty client, and three more.
-fn reload(nginx: &Nginx, live: &mut Live) {
+fn reload(server: &Server, live: &mut Live) {
     let mut others = Vec::new();
     for _ in 0..3 {
-        let mut client = Client::connect(nginx.long);
+        let mut client = Client::connect(server.long);
         client.get(1, "/");
         others.push(client);
         thread::sleep(Duration::from_millis(400));
     }
-    nginx.reload();
+    server.nginx.reload();
     let mut drained = std::collections::BTreeSet::new();
     while drained.len() < 4 {
         // The first may be told before its neighbours are seen, and be told anew with them.
         let line = live.wait("the reload", |line| {
             let verdict = line.get("goaway").map_or(&line["verdict"], |goaway| &goaway["verdict"]);
-            of_port(line, nginx.long)
+            of_port(line, server.long)
                 && line["settled"] == true
                 && verdict["cause"] == "graceful_shutdown"
         });
@@ -227,31 +108,28 @@ fn reload(nginx: &Nginx, live: &mut Live) {
     }
 }
 
-fn of_port(line: &Value, port: u16) -> bool {
-    line["connection"]["server"] == format!("127.0.0.1:{port}")
-}
-
 #[test]
 fn verdicts_fall_while_it_watches() {
-    if let Some(why) = missing() {
+    let programs = [("nginx", "-v"), ("h2load", "--version"), ("curl", "--version")];
+    if let Some(why) = missing(&programs) {
         eprintln!("skipped: {why}");
         return;
     }
-    let nginx = Nginx::start();
-    let filter = format!("tcp port {} or tcp port {}", nginx.short, nginx.long);
+    let server = Server::start();
+    let filter = format!("tcp port {} or tcp port {}", server.short, server.long);
     // One that is open before it begins to watch.
-    let mut early = Client::connect(nginx.long);
+    let mut early = Client::connect(server.long);
     early.get(1, "/");
     thread::sleep(Duration::from_millis(300));
-    let saved = nginx.folder.join("saved.pcapng");
+    let saved = server.nginx.folder.join("saved.pcapng");
     let saved_name = saved.to_str().unwrap().to_owned();
     let mut live = Live::start(&["-i", "lo", "-f", &filter, "-w", &saved_name]);
 
     // Idle for two seconds: the server says goodbye.
-    let mut idle = Client::connect(nginx.short);
+    let mut idle = Client::connect(server.short);
     idle.get(1, "/");
     let line =
-        live.wait("the idle GOAWAY", |line| of_port(line, nginx.short) && line["settled"] == true);
+        live.wait("the idle GOAWAY", |line| of_port(line, server.short) && line["settled"] == true);
     let verdict = line.get("goaway").map_or(&line["verdict"], |goaway| &goaway["verdict"]);
     assert_eq!(verdict["cause"], "idle_timeout", "{line:#}");
     let seconds = verdict["timeout"]["seconds"].as_f64().unwrap();
@@ -261,7 +139,7 @@ fn verdicts_fall_while_it_watches() {
     assert_eq!(line["connection"]["processes"]["client"]["pid"], own, "{line:#}");
 
     // Requests that the client gives up after a second each; the connection lives on.
-    let mut hasty = Client::connect(nginx.long);
+    let mut hasty = Client::connect(server.long);
     for stream in [1, 3, 5] {
         hasty.get(stream, "/slow");
         thread::sleep(Duration::from_secs(1));
@@ -272,10 +150,10 @@ fn verdicts_fall_while_it_watches() {
     assert_eq!(line["cancellation"]["by"], "client");
 
     early.get(3, "/");
-    reload(&nginx, &mut live);
+    reload(&server, &mut live);
 
     let load = ["-n", "2000", "-c", "10", "-m", "10"];
-    let url = format!("http://127.0.0.1:{}/", nginx.long);
+    let url = format!("http://127.0.0.1:{}/", server.long);
     assert!(Command::new("h2load").args(load).arg(url).output().unwrap().status.success());
     thread::sleep(Duration::from_millis(500));
     let summary = live.end();

@@ -3,6 +3,9 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 pub mod damage;
+pub mod live;
+pub mod process;
+pub mod tls;
 pub mod wire;
 
 use std::collections::BTreeSet;
