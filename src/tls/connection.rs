@@ -76,6 +76,8 @@ impl Connection {
         deliver: &mut impl FnMut(FlowItem<'_>),
     ) {
         let mut chunk = chunk;
+        let before = &mut self.halves.half_mut(half).before;
+        *before -= chunk.skip(*before);
         let mut framing = std::mem::take(&mut self.halves.half_mut(half).framing);
         while let Some(found) = framing.pull(&mut chunk) {
             match found {

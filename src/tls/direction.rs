@@ -21,6 +21,8 @@ const EARLY_MAX: usize = 256 * 1024;
 /// One half.
 #[derive(Default)]
 pub(super) struct Direction {
+    /// Octets still to come that stand before TLS.
+    pub before: usize,
     pub framing: Framing,
     pub messages: Messages,
     pub ladder: Option<Ladder>,

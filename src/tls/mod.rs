@@ -1,7 +1,8 @@
 //! Room 4: TLS records become what the application sent (RFC 8446, RFC 5246), given the keys.
 //!
 //! Takes [`FlowItem`]s of one flow and a [`KeyLog`], gives [`FlowItem`]s of the plaintext, or the
-//! same items where the flow is not TLS. What no tag proves is never handed up.
+//! same items where the flow is not TLS. What no tag proves is never handed up. A PROXY protocol
+//! header and an HTTP/1.1 CONNECT that stand before TLS are not handed up either.
 //!
 //! A record's plaintext has the stamp of the packet in which its last octet arrived; offsets count
 //! plaintext. A gap tells 0 octets where their number is not known. Keys must be in the log before
@@ -21,6 +22,7 @@ mod find;
 mod hello;
 mod keylog;
 mod ladder;
+mod prelude;
 mod record;
 mod schedule;
 mod why;
@@ -34,6 +36,7 @@ pub use keylog::KeyLog;
 
 use connection::Connection;
 use detect::Opening;
+use prelude::{PRELUDE_MAX, Prelude};
 use record::Chunk;
 
 /// Octets of a half that are held until it is known whether they are TLS: two whole records.
@@ -76,6 +79,10 @@ struct Held {
     items: Vec<HeldItem>,
     /// Halves that begin with a gap, or in the middle.
     torn: Both<bool>,
+    /// Whether octets are missing anywhere.
+    gaps: bool,
+    /// Octets that stand before TLS.
+    before: Both<usize>,
 }
 
 enum HeldItem {
@@ -212,7 +219,7 @@ fn apply(
 
 impl Held {
     /// Whether the flow is TLS, as far as all that is held and `item` tell.
-    fn judge(&self, item: &FlowItem<'_>) -> Kind {
+    fn judge(&mut self, item: &FlowItem<'_>) -> Kind {
         match *item {
             FlowItem::Bytes { half, data, .. } => self.judge_bytes(half, data),
             FlowItem::Closed { .. } | FlowItem::Rst { .. } => self.judge_end(),
@@ -223,7 +230,19 @@ impl Held {
         }
     }
 
-    fn judge_bytes(&self, half: Half, data: &[u8]) -> Kind {
+    fn judge_bytes(&mut self, half: Half, data: &[u8]) -> Kind {
+        match self.prelude(half, data) {
+            Prelude::None => {}
+            Prelude::Octets(asked, answered) => {
+                let client = self.speaks_first(half);
+                *self.before.half_mut(client) = asked;
+                *self.before.half_mut(client.other()) = answered;
+            }
+            Prelude::Partial if self.octets.half(half).len() + data.len() < PRELUDE_MAX => {
+                return Kind::Undecided;
+            }
+            Prelude::Partial => return Kind::Plain,
+        }
         let before = self.octets.half(half);
         if !*self.torn.half(half) {
             match detect::opening(&self.first(half, data)) {
@@ -246,9 +265,33 @@ impl Held {
         if before.len() + data.len() < HELD_MAX { Kind::Undecided } else { self.judge_end() }
     }
 
+    /// What stands before TLS, `data` being the next of `half`.
+    fn prelude(&self, half: Half, data: &[u8]) -> Prelude {
+        let client = self.speaks_first(half);
+        let first = |of: Half| {
+            let next = if of == half { data } else { &[] };
+            self.octets.half(of).iter().chain(next)
+        };
+        // Nearly all flows: told by one octet.
+        let likely = matches!(first(client).next(), Some(b'P' | b'\r' | b'C'));
+        if !likely || self.gaps || *self.torn.half(client) {
+            return Prelude::None;
+        }
+        let all = |of: Half| first(of).take(PRELUDE_MAX).copied().collect::<Vec<u8>>();
+        prelude::measure(&all(client), &all(client.other()))
+    }
+
+    /// Whoever connected, as far as is known when `half` speaks.
+    fn speaks_first(&self, half: Half) -> Half {
+        let spoke = |of: Half| !self.octets.half(of).is_empty();
+        let first = || if spoke(half.other()) && !spoke(half) { half.other() } else { half };
+        self.initiator.unwrap_or_else(first)
+    }
+
     /// The first octets of a half, `data` being the next of it.
     fn first(&self, half: Half, data: &[u8]) -> Vec<u8> {
-        self.octets.half(half).iter().chain(data).take(HELD_FIRST).copied().collect()
+        let octets = self.octets.half(half).iter().chain(data);
+        octets.skip(*self.before.half(half)).take(HELD_FIRST).copied().collect()
     }
 
     /// Whether the beginning of a half was captured: then its first octets settle it.
@@ -279,6 +322,7 @@ impl Held {
             }
             FlowItem::Gap { stamp, half, offset, bytes } => {
                 *self.torn.half_mut(half) |= self.octets.half(half).is_empty();
+                self.gaps = true;
                 let item = FlowItem::Gap { stamp, half, offset, bytes };
                 self.items.push(HeldItem::Other(Box::new(item)));
             }
@@ -325,7 +369,12 @@ impl Held {
         let hello = [Half::A, Half::B].into_iter().find(|half| {
             !*midway.half(*half) && detect::opening(&first_octets(*half)) == Opening::ClientHello
         });
-        Connection::new(hello.or(self.initiator), self.completed(midway, hello))
+        let client = hello.or(self.initiator);
+        let mut connection = Connection::new(client, self.completed(midway, hello));
+        for half in [Half::A, Half::B] {
+            connection.halves.half_mut(half).before = *self.before.half(half);
+        }
+        connection
     }
 
     /// Where neither SYN nor hello were captured, a half that has not been seen yet has begun

@@ -39,6 +39,13 @@ pub(super) struct Chunk<'a> {
     pub data: &'a [u8],
 }
 
+impl Chunk<'_> {
+    /// Lets go of octets at the front, at most so many; gives how many.
+    pub fn skip(&mut self, octets: usize) -> usize {
+        take(self, octets).len()
+    }
+}
+
 /// Where a record ended.
 #[derive(Clone, Copy)]
 pub(super) struct Place {

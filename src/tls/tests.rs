@@ -61,12 +61,12 @@ fn what_is_not_tls_passes_unchanged() {
 }
 
 #[test]
-fn cleartext_is_known_by_its_first_octet() {
+fn cleartext_is_known_by_its_first_octets() {
     let mut session = Session::new();
     let keys = KeyLog::new();
     session.push(&opened(Some(Half::B)), &keys, &mut |_| {});
     let stamp = Stamp::default();
-    let item = FlowItem::Bytes { stamp, half: Half::B, offset: 0, seen: 0, data: b"P" };
+    let item = FlowItem::Bytes { stamp, half: Half::B, offset: 0, seen: 0, data: b"PRI" };
     assert_eq!(session.push(&item, &keys, &mut |_| {}), Kind::Plain);
 }
 
