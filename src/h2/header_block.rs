@@ -1,7 +1,7 @@
 //! From a header block to a [`HeaderList`]: scratch memory that every connection of a shard
 //! shares, within [`Limits`](crate::vocab::limits::Limits).
 
-use crate::vocab::header::{Field, FieldSpan, HeaderFault, HeaderList};
+use crate::vocab::header::{Field, FieldSpan, HeaderFault, HeaderList, Outline};
 use crate::vocab::setting::SettingId;
 
 use super::hpack::{Decoder, Take};
@@ -21,6 +21,7 @@ pub struct Scratch {
     /// Octets and spans of the list, also of fields left out.
     held: usize,
     first_regular: Option<u32>,
+    outline: Outline,
     truncated: bool,
     fault: Option<HeaderFault>,
     /// Whether plain fields are left out.
@@ -55,6 +56,7 @@ impl Scratch {
         self.size = 0;
         self.held = 0;
         self.first_regular = None;
+        self.outline = Outline::default();
         self.truncated = false;
         self.fault = None;
     }
@@ -74,12 +76,14 @@ impl Scratch {
         let known = |part: Option<&[u8]>| part.map_or(FieldSpan::UNKNOWN, |p| p.len() as u32);
         // The tag says it.
         let name = if field.tag.name.octets().is_some() { Some(&b""[..]) } else { field.name };
-        self.spans.push(FieldSpan {
+        let span = FieldSpan {
             start: self.text.len() as u32,
             name: known(name),
             value: known(field.value),
             tag: field.tag,
-        });
+        };
+        self.outline.add(&span, self.spans.len(), self.first_regular.is_some());
+        self.spans.push(span);
         self.text.extend_from_slice(name.unwrap_or_default());
         self.text.extend_from_slice(field.value.unwrap_or_default());
     }
@@ -102,6 +106,7 @@ impl Scratch {
     pub(super) fn list(&self, partial: bool) -> HeaderList<'_> {
         HeaderList {
             fields: &self.spans,
+            outline: Some(&self.outline),
             first_regular: self.first_regular,
             text: &self.text,
             size: self.size,

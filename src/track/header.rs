@@ -17,52 +17,19 @@ pub(super) fn pseudo_order(list: &HeaderList<'_>) -> String {
     names.filter_map(|name| name.first()).take(6).map(|octet| char::from(*octet)).collect()
 }
 
-/// Values of the fields that analysis needs, borrowed from one header list.
-#[derive(Debug, Default)]
-pub(super) struct Kept<'a> {
-    pub method: Option<&'a [u8]>,
-    pub scheme: Option<&'a [u8]>,
-    pub authority: Option<&'a [u8]>,
-    pub path: Option<&'a [u8]>,
-    pub status: Option<&'a [u8]>,
-    pub content_type: Option<&'a [u8]>,
-    pub grpc_status: Option<&'a [u8]>,
-    pub grpc_message: Option<&'a [u8]>,
-    pub grpc_timeout: Option<&'a [u8]>,
-    envoy_timeout: Option<&'a [u8]>,
-    user_agent: Option<&'a [u8]>,
-    server: Option<&'a [u8]>,
-}
+/// The fields that analysis needs, looked up in one header list; the first of a name counts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kept<'a>(pub &'a HeaderList<'a>);
 
 impl<'a> Kept<'a> {
-    /// Picks the fields out of a list; the first of a name wins.
-    pub fn of(list: &HeaderList<'a>) -> Self {
-        let mut kept = Self::default();
-        for field in list.iter() {
-            let Some(value) = field.value else { continue };
-            let place = match field.tag.name {
-                Name::Method => &mut kept.method,
-                Name::Scheme => &mut kept.scheme,
-                Name::Authority => &mut kept.authority,
-                Name::Path => &mut kept.path,
-                Name::Status => &mut kept.status,
-                Name::ContentType => &mut kept.content_type,
-                Name::GrpcStatus => &mut kept.grpc_status,
-                Name::GrpcMessage => &mut kept.grpc_message,
-                Name::GrpcTimeout => &mut kept.grpc_timeout,
-                Name::EnvoyTimeout => &mut kept.envoy_timeout,
-                Name::UserAgent => &mut kept.user_agent,
-                Name::Server => &mut kept.server,
-                _ => continue,
-            };
-            place.get_or_insert(value);
-        }
-        kept
+    /// Value of a field.
+    pub fn value(&self, name: Name) -> Option<&'a [u8]> {
+        self.0.first(name)
     }
 
     /// `:status` as a number.
     pub fn status(&self) -> Option<u16> {
-        match self.status? {
+        match self.value(Name::Status)? {
             [first @ b'0'..=b'9', second @ b'0'..=b'9', third @ b'0'..=b'9'] => {
                 let digits = [first, second, third].map(|octet| u16::from(octet - b'0'));
                 Some(digits.iter().fold(0, |number, digit| number * 10 + digit))
@@ -73,28 +40,31 @@ impl<'a> Kept<'a> {
 
     /// Whether the message is gRPC's.
     pub fn is_grpc(&self) -> bool {
-        self.grpc_timeout.is_some()
-            || self.content_type.is_some_and(|kind| kind.starts_with(b"application/grpc"))
+        self.value(Name::GrpcTimeout).is_some()
+            || self
+                .value(Name::ContentType)
+                .is_some_and(|kind| kind.starts_with(b"application/grpc"))
     }
 
     /// The deadline that a request carries.
     pub fn deadline(&self) -> Option<Duration> {
-        if let Some(timeout) = self.grpc_timeout {
+        if let Some(timeout) = self.value(Name::GrpcTimeout) {
             return grpc_timeout(timeout);
         }
-        let millis = std::str::from_utf8(self.envoy_timeout?).ok()?.parse().ok()?;
+        let millis = std::str::from_utf8(self.value(Name::EnvoyTimeout)?).ok()?.parse().ok()?;
         Some(Duration::from_millis(millis))
     }
 
     /// What names the program: `user-agent` of a request, `server` of a response.
     pub fn software(&self) -> Option<String> {
-        let name = self.user_agent.or(self.server)?;
+        let name = self.value(Name::UserAgent).or_else(|| self.value(Name::Server))?;
         Some(utf8_or_escaped(name.get(..SOFTWARE_KEPT).unwrap_or(name)))
     }
 
     /// What kind of request this is; [`Kind::NONE`] where the path is not known.
     pub fn kind(&self) -> Kind {
-        self.path.map_or(Kind::NONE, |path| Kind::of(self.method.unwrap_or(b"?"), path))
+        self.value(Name::Path)
+            .map_or(Kind::NONE, |path| Kind::of(self.value(Name::Method).unwrap_or(b"?"), path))
     }
 }
 
@@ -113,9 +83,12 @@ impl Kind {
     fn of(method: &[u8], path: &[u8]) -> Self {
         let mut octets = [0; KIND_KEPT];
         let mut length = 0;
-        for (to, from) in octets.iter_mut().zip(method.iter().chain(b" ")) {
-            *to = *from;
-            length += 1;
+        let method = method.get(..KIND_KEPT - 1).unwrap_or(method);
+        for part in [method, b" "] {
+            if let Some(to) = octets.get_mut(length..length + part.len()) {
+                to.copy_from_slice(part);
+            }
+            length += part.len();
         }
         let mut in_number = false;
         for octet in path.iter().take_while(|octet| **octet != b'?') {

@@ -73,7 +73,7 @@ impl Tracker {
         if facts.largest_block.is_none_or(|old| is_larger(old, list.size, frame.stamp)) {
             facts.largest_block = Some((list.size, frame.stamp, id));
         }
-        let kept = Kept::of(list);
+        let kept = Kept(list);
         if facts.software.is_none() {
             facts.software = kept.software();
         }
@@ -248,8 +248,7 @@ impl Tracker {
             return;
         }
         let stream = frame.head.stream;
-        let known = self.history.late.iter().any(|late| late.stream == stream);
-        if !known && self.history.late.len() < NOTES_KEPT {
+        if self.history.late.len() < NOTES_KEPT && self.late.insert(stream) {
             self.history.late.push(Late {
                 stream,
                 by: frame.by,

@@ -15,7 +15,7 @@ mod stream;
 
 use std::collections::VecDeque;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::vocab::address::{Both, FlowKey, Half, Side};
 use crate::vocab::flow::{FlowId, FlowItem, HalfNotes};
@@ -57,6 +57,8 @@ pub struct Tracker {
     open: OpenStreams,
     /// Place in [`History::resets`] by stream.
     reset_places: FxHashMap<u32, usize>,
+    /// Streams in [`History::late`].
+    late: FxHashSet<u32>,
     rates: Both<Option<Box<Rates>>>,
     /// HEADERS and DATA of each side since the other side's last PING.
     messages_since_ping: Both<u32>,
@@ -115,6 +117,7 @@ impl Tracker {
             client,
             open: OpenStreams::default(),
             reset_places: FxHashMap::default(),
+            late: FxHashSet::default(),
             rates: Both::default(),
             messages_since_ping: Both::default(),
             open_of: Both::default(),
@@ -150,6 +153,7 @@ impl Tracker {
         size_of::<Self>()
             + self.open.weight()
             + self.reset_places.capacity() * 24
+            + self.late.capacity() * 8
             + rates * size_of::<Rates>()
             + self.history.weight()
     }
@@ -256,7 +260,7 @@ impl Tracker {
         headers: &HeaderList<'_>,
         settings: &[(SettingId, u32)],
     ) {
-        let kept = Kept::of(headers);
+        let kept = Kept(headers);
         self.rules.upgraded(headers, settings);
         let mut stream = self.begin(1, Side::Client, Some(request));
         lifetimes::describe_request(&mut stream, headers, &kept);
@@ -421,7 +425,7 @@ impl Tracker {
         let mut stream = self.begin(promised, Side::Server, Some(frame.stamp));
         stream.ended.first = Some(frame.stamp);
         if let Some(list) = &frame.headers {
-            lifetimes::describe_request(&mut stream, list, &Kept::of(list));
+            lifetimes::describe_request(&mut stream, list, &Kept(list));
         }
         stream.responded = Some(frame.stamp);
         self.insert(stream);

@@ -56,15 +56,23 @@ impl OpenStreams {
     /// Adds a stream in place of one with the same identifier.
     pub fn insert(&mut self, stream: Stream) {
         let id = stream.id;
-        let place = match self.place(id) {
+        let place = match self.free.pop() {
             Some(place) => place,
-            None => self.vacant(),
+            None => {
+                self.slots.push(None);
+                (self.slots.len() - 1) as u32
+            }
         };
-        if let Some(slot) = self.slots.get_mut(place) {
+        if let Some(slot) = self.slots.get_mut(place as usize) {
             *slot = Some(stream);
         }
-        self.places.insert(id, place as u32);
-        self.last.set(Some((id, place as u32)));
+        if let Some(old) = self.places.insert(id, place) {
+            if let Some(slot) = self.slots.get_mut(old as usize) {
+                *slot = None;
+            }
+            self.free.push(old);
+        }
+        self.last.set(Some((id, place)));
     }
 
     pub fn remove(&mut self, id: &u32) -> Option<Stream> {
@@ -82,9 +90,11 @@ impl OpenStreams {
             *slot = None;
         }
         if self.places.is_empty() && self.slots.len() > IDLE_SLOTS {
-            // A burst leaves nothing behind on an idle connection.
+            // A burst leaves next to nothing behind on an idle connection.
             (self.slots, self.free) = Default::default();
-            self.places = FxHashMap::default();
+            if self.places.capacity() > IDLE_PLACES {
+                self.places = FxHashMap::default();
+            }
         } else {
             self.free.push(place);
         }
@@ -93,14 +103,6 @@ impl OpenStreams {
     /// All streams, in no order.
     pub fn drain(&mut self) -> Vec<Stream> {
         std::mem::take(self).slots.into_iter().flatten().collect()
-    }
-
-    fn vacant(&mut self) -> usize {
-        if let Some(place) = self.free.pop() {
-            return place as usize;
-        }
-        self.slots.push(None);
-        self.slots.len() - 1
     }
 
     #[inline]
@@ -118,6 +120,9 @@ impl OpenStreams {
 
 /// Slots that a connection without open streams keeps.
 const IDLE_SLOTS: usize = 2;
+
+/// Places that it keeps room for.
+const IDLE_PLACES: usize = 28;
 
 #[cfg(test)]
 mod tests {

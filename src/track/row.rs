@@ -2,7 +2,7 @@
 
 use crate::vocab::address::{Both, Side};
 use crate::vocab::error_code::ErrorCode;
-use crate::vocab::header::HeaderList;
+use crate::vocab::header::{HeaderList, Name};
 use crate::vocab::stream::{Grpc, StreamEnd, StreamRow};
 use crate::vocab::text::utf8_or_escaped;
 use crate::vocab::time::Stamp;
@@ -17,10 +17,10 @@ pub(super) fn begin(id: u32, by: Side, opened: Option<Stamp>) -> StreamRow {
 
 pub(super) fn request(row: &mut StreamRow, list: &HeaderList<'_>, kept: &Kept<'_>) {
     let text = |value: Option<&[u8]>| value.map(utf8_or_escaped);
-    row.method = text(kept.method);
-    row.scheme = text(kept.scheme);
-    row.authority = text(kept.authority);
-    row.path = text(kept.path);
+    row.method = text(kept.value(Name::Method));
+    row.scheme = text(kept.value(Name::Scheme));
+    row.authority = text(kept.value(Name::Authority));
+    row.path = text(kept.value(Name::Path));
     if kept.is_grpc() {
         let timeout_seconds = kept.deadline().map(|deadline| deadline.as_secs_f64());
         row.grpc = Some(Grpc { timeout_seconds, ..Grpc::default() });
@@ -47,10 +47,10 @@ pub(super) fn trailers(row: &mut StreamRow, list: &HeaderList<'_>, kept: &Kept<'
 }
 
 fn grpc_status(row: &mut StreamRow, kept: &Kept<'_>) {
-    let Some(status) = kept.grpc_status else { return };
+    let Some(status) = kept.value(Name::GrpcStatus) else { return };
     let grpc = row.grpc.get_or_insert_default();
     grpc.status = std::str::from_utf8(status).ok().and_then(|text| text.parse().ok());
-    grpc.message = kept.grpc_message.map(utf8_or_escaped);
+    grpc.message = kept.value(Name::GrpcMessage).map(utf8_or_escaped);
 }
 
 fn fields(list: &HeaderList<'_>) -> Fields {

@@ -83,6 +83,13 @@ pub enum Name {
 }
 
 impl Name {
+    /// How many there are.
+    const COUNT: usize = Self::Server as usize + 1;
+
+    const fn bit(self) -> u32 {
+        1 << self as u32
+    }
+
     /// What this name is.
     pub fn of(name: &[u8]) -> Self {
         match name {
@@ -186,6 +193,78 @@ pub struct FieldSpan {
 impl FieldSpan {
     /// Marks a length as unknown.
     pub const UNKNOWN: u32 = u32::MAX;
+
+    /// The field, whose octets lie in `text`.
+    #[inline]
+    fn field(self, text: &[u8]) -> Field<'_> {
+        let part = |start: u32, length: u32| {
+            let start = start as usize;
+            text.get(start..start.saturating_add(length as usize))
+        };
+        let known = |length: u32| length != Self::UNKNOWN;
+        let behind =
+            if known(self.name) { self.start.saturating_add(self.name) } else { self.start };
+        let name = self.tag.name.octets();
+        Field {
+            name: name.or_else(|| known(self.name).then(|| part(self.start, self.name)).flatten()),
+            value: known(self.value).then(|| part(behind, self.value)).flatten(),
+            tag: self.tag,
+        }
+    }
+}
+
+/// What is noted of a list while it is read: where it has the names that somebody looks for, and
+/// whether more than that must be looked at.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Outline {
+    /// A bit for each name that it has with a value.
+    names: u32,
+    /// Place in [`HeaderList::fields`] of the first of each.
+    places: [u8; Name::COUNT],
+    /// Whether a field is unknown, unsound, repeated, out of place, or of a kind that rules are
+    /// about whatever the rest is.
+    is_odd: bool,
+}
+
+impl Outline {
+    /// Notes the field at `place`; `is_late` is one behind a regular field.
+    #[inline]
+    pub fn add(&mut self, field: &FieldSpan, place: usize, is_late: bool) {
+        let Tag { name, is_sound } = field.tag;
+        let bit = name.bit();
+        let is_strange = matches!(name, Name::Te | Name::OfHop | Name::Pseudo | Name::Protocol);
+        let is_again = self.names & bit != 0 && name != Name::Other;
+        self.is_odd |= !is_sound || is_strange || is_again || (is_late && name.is_pseudo());
+        if is_again || field.value == FieldSpan::UNKNOWN {
+            return;
+        }
+        match (u8::try_from(place), self.places.get_mut(name as usize)) {
+            (Ok(place), Some(slot)) => {
+                *slot = place;
+                self.names |= bit;
+            }
+            _ => self.is_odd = true,
+        }
+    }
+
+    /// Whether nothing in the list is odd: then rules depend only on the names it has.
+    pub fn is_usual(&self) -> bool {
+        !self.is_odd
+    }
+
+    /// Whether it has all names of `wanted` and none of `unwanted`.
+    #[inline]
+    pub fn has(&self, wanted: &[Name], unwanted: &[Name]) -> bool {
+        let bits = |names: &[Name]| names.iter().fold(0, |bits, name| bits | name.bit());
+        let wanted = bits(wanted);
+        self.names & (wanted | bits(unwanted)) == wanted
+    }
+
+    #[inline]
+    fn place(&self, name: Name) -> Option<usize> {
+        let place = self.places.get(name as usize).filter(|_| self.names & name.bit() != 0)?;
+        Some(usize::from(*place))
+    }
 }
 
 /// The header list of one block (HEADERS or PUSH_PROMISE with its CONTINUATIONs).
@@ -193,6 +272,8 @@ impl FieldSpan {
 pub struct HeaderList<'a> {
     /// Fields in order, all of them or all but the plain ones ([`Tag::is_plain`]).
     pub fields: &'a [FieldSpan],
+    /// What was noted of them; `None` where nothing was.
+    pub outline: Option<&'a Outline>,
     /// Place in `fields` of the first one that is no pseudo-header field, or where it would be.
     pub first_regular: Option<u32>,
     /// Their octets.
@@ -212,22 +293,19 @@ impl<'a> HeaderList<'a> {
     /// Fields in order.
     pub fn iter(&self) -> impl Iterator<Item = Field<'a>> + use<'a> {
         let text = self.text;
-        let part = move |start: u32, length: u32| {
-            let start = start as usize;
-            text.get(start..start.saturating_add(length as usize))
-        };
-        self.fields.iter().map(move |span| {
-            let known_name = if span.name == FieldSpan::UNKNOWN { 0 } else { span.name };
-            Field {
-                name: span.tag.name.octets().or_else(|| {
-                    (span.name != FieldSpan::UNKNOWN).then(|| part(span.start, span.name)).flatten()
-                }),
-                value: (span.value != FieldSpan::UNKNOWN)
-                    .then(|| part(span.start.saturating_add(known_name), span.value))
-                    .flatten(),
-                tag: span.tag,
-            }
-        })
+        self.fields.iter().map(move |span| span.field(text))
+    }
+
+    /// Value of the first field of this name whose value is known.
+    #[inline]
+    pub fn first(&self, name: Name) -> Option<&'a [u8]> {
+        if let Some(place) = self.outline.and_then(|outline| outline.place(name)) {
+            return self.fields.get(place)?.field(self.text).value;
+        }
+        if self.outline.is_some_and(Outline::is_usual) {
+            return None;
+        }
+        self.iter().filter(|field| field.tag.name == name).find_map(|field| field.value)
     }
 
     /// First value of the field `name`, where both are known.
