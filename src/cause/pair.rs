@@ -4,6 +4,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
+
 use crate::track::history::{Answers, ByClass, History, Reset};
 use crate::vocab::address::{Both, Endpoint, Side};
 use crate::vocab::cause::{Cause, Confidence};
@@ -187,9 +189,13 @@ impl Answered {
             let answer = late.kind == FrameType::HEADERS || late.kind == FrameType::DATA;
             late.by == Side::Server && answer
         });
+        let mut resets: FxHashMap<u32, &Reset> = FxHashMap::default();
+        if !history.late.is_empty() || verdicts(judged).any(|told| told.late_answer.is_some()) {
+            history.resets.iter().for_each(|reset| _ = resets.entry(reset.stream).or_insert(reset));
+        }
         // A server that keeps the deadline too says so when it is over: no answer.
         let over = |stream: u32, after: Duration| {
-            let deadline = history.reset_of(stream).and_then(|reset| reset.deadline);
+            let deadline = resets.get(&stream).and_then(|reset| reset.deadline);
             deadline.is_some_and(|deadline| is_at(after, deadline))
         };
         let frames = frames.filter(|late| !late.since_opened.is_some_and(|a| over(late.stream, a)));
@@ -207,7 +213,7 @@ impl Answered {
             late.extend(Duration::try_from_secs_f64(after).ok().map(|after| (stream, after)));
         }
         for (stream, after) in late {
-            let reset = history.reset_of(stream);
+            let reset = resets.get(&stream);
             let class = reset.map_or(0, |reset| reset.class);
             let name = || reset.and_then(|reset| reset.request.as_deref().map(Into::into));
             self.late.add(class, name, after);
