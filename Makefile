@@ -3,7 +3,7 @@
 CAPTURE ?= captures/stacks/vertx-client-timeout-goaway1-10s.pcap
 CARGO ?= cargo
 
-.PHONY: run test build deps clean
+.PHONY: run test bench build deps clean
 
 run: build
 	target/release/goawhy $(CAPTURE)
@@ -16,6 +16,11 @@ test: deps
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) test --locked
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+
+# Each room, then goawhy beside its peers on CAPTURE (scripts/peers.py).
+bench: build
+	$(CARGO) bench --locked
+	python3 scripts/peers.py $(CAPTURE)
 
 # Installs what is missing by the system's package manager; says what to do where it cannot.
 deps:
