@@ -114,7 +114,7 @@ fn run_with_late_keys(packets: &[Owned], keys: KeyLog, late: usize, text: &[u8])
         let Lane { session, reader } = lanes.entry(id).or_default();
         let pieces = outcome.flows.entry(id).or_default();
         let frames = &mut outcome.frames;
-        let kind = session.push(&item, &keys.borrow(), &mut |item| {
+        let kind = session.push(&item, &keys.borrow(), &limits, &mut |item| {
             note(pieces, &item);
             if let FlowItem::Opened { key, initiator, .. } = item {
                 *reader = Some(Reader::new(key, initiator));

@@ -270,7 +270,8 @@ impl Lane {
                 + other.first_octets.first.len()
                 + other.first_octets.second.len()
         });
-        size_of::<Self>() + FLOW + tracker + other
+        let session = self.session.as_ref().map_or(0, Session::weight);
+        size_of::<Self>() + FLOW + tracker + other + session
     }
 
     /// Takes TLS off, where there is any, and reads what is behind it.
@@ -289,7 +290,7 @@ impl Lane {
             return self.read(id, item, limits, scratch, keep_rows, sink);
         };
         let mut interest = Interest::Keep;
-        let kind = session.push(item, keys, &mut |plain| {
+        let kind = session.push(item, keys, limits, &mut |plain| {
             interest = self.read(id, &plain, limits, scratch, keep_rows, sink);
         });
         match kind {
@@ -303,7 +304,8 @@ impl Lane {
             && closes
             && let Some(tracker) = &mut self.tracker
         {
-            tracker.within_tls(session.facts().map(|facts| notices(&facts)).unwrap_or_default());
+            let facts = session.facts().unwrap_or_default();
+            tracker.within_tls(notices(&facts), sealed(&facts));
         }
         self.session = Some(session);
         interest
@@ -346,6 +348,15 @@ impl Lane {
             tracker.flow(item, limits);
         }
         interest
+    }
+}
+
+/// Sides of which nothing could be decrypted.
+fn sealed(facts: &TlsFacts) -> Both<bool> {
+    let of = |side: &TlsSide, decrypted: bool| side.unread_records > 0 && !decrypted;
+    Both {
+        first: of(&facts.sides.first, facts.decrypted.first),
+        second: of(&facts.sides.second, facts.decrypted.second),
     }
 }
 

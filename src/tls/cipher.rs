@@ -101,6 +101,11 @@ impl Bulk {
         BlockLengths { mac, key: self.key_length(), iv }
     }
 
+    /// Octets of plaintext in a TLS 1.3 record of this length, if there is no padding in it.
+    pub fn tls13_plain_length(self, length: usize) -> Option<usize> {
+        length.checked_sub(1 + self.tag_length())
+    }
+
     /// Octets of plaintext in a TLS 1.2 record of this length; `None` where padding hides it.
     pub fn tls12_plain_length(self, length: usize) -> Option<usize> {
         match self {

@@ -1,15 +1,16 @@
 //! A TLS connection from its hellos to its last alert: which keys protect what, and what is handed
 //! up of it.
 
-use super::direction::{Direction, Waiting};
+use super::direction::{Bounds, Direction, Waiting};
 use super::hello::{ClientHello, Messages, ServerHello, encrypted_extensions, message};
 use super::keylog::KeyLog;
 use super::ladder::{Epoch, Hit, Ladder};
 use super::record::{Chunk, Found, HEAD, Place, body_length, kind};
 use crate::vocab::address::{Both, Half, Side};
 use crate::vocab::flow::FlowItem;
+use crate::vocab::limits::Limits;
 use crate::vocab::time::Stamp;
-use crate::vocab::tls::{Alert, EarlyData, Farewell, TlsFacts, TlsSide, TlsVersion};
+use crate::vocab::tls::{Alert, EarlyData, Farewell, SizedRecord, TlsFacts, TlsSide, TlsVersion};
 
 /// What the hellos say beyond the facts.
 #[derive(Default)]
@@ -25,6 +26,7 @@ pub(super) struct Hellos {
 
 /// One connection.
 pub(super) struct Connection {
+    pub bounds: Bounds,
     pub facts: TlsFacts,
     pub hellos: Hellos,
     pub halves: Both<Direction>,
@@ -39,8 +41,9 @@ pub(super) struct Connection {
 impl Connection {
     /// A connection whose client is known or not, and of whose halves the beginning was captured
     /// or not.
-    pub fn new(client: Option<Half>, midway: Both<bool>) -> Self {
-        let direction = |midway| if midway { Direction::midway() } else { Direction::default() };
+    pub fn new(client: Option<Half>, midway: Both<bool>, limits: &Limits) -> Self {
+        let bounds = Bounds::of(limits);
+        let direction = |midway| Direction::new(midway, bounds);
         let facts = TlsFacts {
             client,
             joined_midway: midway.first || midway.second,
@@ -57,6 +60,7 @@ impl Connection {
             }
         }
         Self {
+            bounds,
             facts,
             hellos,
             halves: Both { first: direction(midway.first), second: direction(midway.second) },
@@ -79,7 +83,7 @@ impl Connection {
         let before = &mut self.halves.half_mut(half).before;
         *before -= chunk.skip(*before);
         let mut framing = std::mem::take(&mut self.halves.half_mut(half).framing);
-        while let Some(found) = framing.pull(&mut chunk) {
+        while let Some(found) = framing.pull(&mut chunk, self.bounds.searched) {
             match found {
                 Found::Record(head, place) => {
                     let length = body_length(head).unwrap_or(0);
@@ -142,6 +146,11 @@ impl Connection {
         !self.halves.first.waiting.is_empty() || !self.halves.second.waiting.is_empty()
     }
 
+    /// Approximate octets in memory beside its own.
+    pub fn weight(&self) -> usize {
+        self.halves.first.weight() + self.halves.second.weight() + self.scratch.capacity()
+    }
+
     /// No more octets come of a half.
     pub fn end(&mut self, half: Half, keys: &KeyLog, deliver: &mut impl FnMut(FlowItem<'_>)) {
         self.flush(half, true, keys, deliver);
@@ -156,10 +165,10 @@ impl Connection {
     /// A FIN or RST of a half, or the end of the capture, came.
     pub fn close(&mut self, half: Half, stamp: Stamp) {
         let side = self.sides.half_mut(half);
-        // One octet of level, one of description, the type and a tag.
+        // One octet of level, one of description.
         if side.farewell.is_none()
             && self.facts.version == Some(TlsVersion::TLS13)
-            && self.halves.half(half).last_unread == Some(2 + 1 + 16)
+            && self.halves.half(half).last_unread == Some(2)
         {
             side.farewell = Some(Farewell { stamp, alert: Alert::Possible });
         }
@@ -243,9 +252,18 @@ impl Connection {
             None => {}
         }
         self.flush(half, false, keys, deliver);
-        let direction = self.halves.half_mut(half);
+        let direction = self.halves.half(half);
         if direction.ladder.is_none() && direction.why.is_none() {
-            if direction.wait(Waiting::Record { head, place, body: body.to_vec() }) {
+            if let Some(why) = self.in_vain(keys) {
+                // The other hello would change nothing: nothing waits for it.
+                let direction = self.halves.half_mut(half);
+                direction.why = Some(why);
+                direction.looked_at = Some(keys.generation());
+            } else if self.halves.half_mut(half).wait(Waiting::Record {
+                head,
+                place,
+                body: body.to_vec(),
+            }) {
                 return;
             }
             self.flush(half, true, keys, deliver);
@@ -316,8 +334,12 @@ impl Connection {
         if head[0] == kind::ALERT && side.farewell.is_none() {
             side.farewell = Some(Farewell { stamp: place.stamp, alert: Alert::Unread });
         }
+        let octets = self.plain_length(head);
         let direction = self.halves.half_mut(half);
-        direction.last_unread = body_length(head);
+        direction.last_unread = octets;
+        if matches!(head[0], kind::DATA | kind::ALERT) {
+            direction.note_size(SizedRecord { stamp: place.stamp, octets });
+        }
         if direction.ladder.as_ref().is_none_or(|ladder| !ladder.is_proved()) {
             direction.missed = direction.missed.saturating_add(1);
         }
@@ -431,7 +453,8 @@ impl Connection {
 
     fn handshake(&mut self, half: Half, content: &[u8]) {
         let mut messages = std::mem::take(&mut self.halves.half_mut(half).messages);
-        messages.push(content, &mut |kind, body| self.message(half, kind, body));
+        messages
+            .push(content, self.bounds.message, &mut |kind, body| self.message(half, kind, body));
         self.halves.half_mut(half).messages = messages;
     }
 

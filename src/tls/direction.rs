@@ -4,23 +4,48 @@
 use std::collections::VecDeque;
 
 use super::hello::Messages;
-use super::ladder::{Epoch, Hit, Ladder};
+use super::ladder::{Epoch, Hit, Ladder, Trial};
 use super::record::{Framing, HEAD, Place, records_in};
 use super::why::Why;
+use crate::vocab::limits::Limits;
 use crate::vocab::time::Stamp;
+use crate::vocab::tls::SizedRecord;
 
-/// Octets of protected records that may wait for a hello or for keys.
-const WAITING_MAX: usize = 64 * 1024;
+/// The bounds of a connection, out of [`Limits`].
+#[derive(Clone, Copy)]
+pub(super) struct Bounds {
+    pub waiting: usize,
+    pub early: usize,
+    pub record_ends: usize,
+    pub message: usize,
+    pub searched: usize,
+    pub keys_tried: usize,
+    pub trial: Trial,
+    pub sizes: usize,
+}
 
-/// Record ends that are remembered until the other side has acknowledged them.
-const MARKS_MAX: usize = 1024;
-
-/// Octets of 0-RTT data that may wait for the server's answer. Servers take 16 KB by default.
-const EARLY_MAX: usize = 256 * 1024;
+impl Bounds {
+    pub fn of(limits: &Limits) -> Self {
+        Self {
+            waiting: limits.tls_waiting_bytes,
+            early: limits.tls_early_bytes,
+            record_ends: limits.tls_record_ends,
+            message: limits.tls_message_bytes,
+            searched: limits.tls_search_bytes,
+            keys_tried: limits.tls_keys_tried,
+            trial: Trial {
+                skipped: limits.tls_records_skipped,
+                octets: limits.tls_trial_bytes,
+                failures: limits.tls_failures,
+            },
+            sizes: limits.tls_sizes,
+        }
+    }
+}
 
 /// One half.
-#[derive(Default)]
 pub(super) struct Direction {
+    bounds: Bounds,
     /// Octets still to come that stand before TLS.
     pub before: usize,
     pub framing: Framing,
@@ -47,8 +72,10 @@ pub(super) struct Direction {
     /// Ends of records: octets of the half, octets of plaintext.
     marks: VecDeque<(u64, u64)>,
     acknowledged: u64,
-    /// Length of the last record, if it was a protected one that was not opened.
-    pub last_unread: Option<usize>,
+    /// Plaintext octets of the last record, if it was a protected one that was not opened.
+    pub last_unread: Option<u16>,
+    /// The latest records that were not opened.
+    pub sizes: VecDeque<SizedRecord>,
 }
 
 /// What cannot be told yet: a protected record, or a loss between two.
@@ -72,16 +99,54 @@ pub(super) struct Loss {
 }
 
 impl Direction {
-    /// A half whose beginning was not captured.
-    pub fn midway() -> Self {
-        Self { framing: Framing::midway(), ..Self::default() }
+    /// A half whose beginning was captured, or was not.
+    pub fn new(midway: bool, bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            before: 0,
+            framing: if midway { Framing::midway() } else { Framing::default() },
+            messages: Messages::default(),
+            ladder: None,
+            changed: false,
+            why: None,
+            looked_at: None,
+            missed: 0,
+            waiting: Vec::new(),
+            waiting_octets: 0,
+            early: Vec::new(),
+            early_octets: 0,
+            loss: None,
+            epoch: None,
+            plain_end: 0,
+            marks: VecDeque::new(),
+            acknowledged: 0,
+            last_unread: None,
+            sizes: VecDeque::new(),
+        }
+    }
+
+    /// Approximate octets in memory beside its own.
+    pub fn weight(&self) -> usize {
+        self.waiting_octets
+            + self.early_octets
+            + self.framing.weight()
+            + size_of_val(self.sizes.as_slices().0)
+            + size_of_val(self.sizes.as_slices().1)
+    }
+
+    /// Remembers the size of a record that was not opened.
+    pub fn note_size(&mut self, record: SizedRecord) {
+        if self.sizes.len() >= self.bounds.sizes {
+            self.sizes.pop_front();
+        }
+        self.sizes.push_back(record);
     }
 
     /// Keeps a record or a loss; false where there is no room.
     pub fn wait(&mut self, waiting: Waiting) -> bool {
         let octets = if let Waiting::Record { body, .. } = &waiting { body.len() } else { 0 };
         self.waiting_octets += octets + size_of::<Waiting>();
-        let fits = self.waiting_octets <= WAITING_MAX;
+        let fits = self.waiting_octets <= self.bounds.waiting;
         if fits {
             self.waiting.push(waiting);
         }
@@ -98,7 +163,7 @@ impl Direction {
     /// there before it.
     pub fn hold_early(&mut self, place: Place, data: &[u8], missing: bool) {
         self.early_octets += data.len();
-        let fits = self.early_octets <= EARLY_MAX;
+        let fits = self.early_octets <= self.bounds.early;
         if missing || !fits {
             self.early.push(Early { place, data: None });
             self.early.dedup_by(|b, a| a.data.is_none() && b.data.is_none());
@@ -147,7 +212,7 @@ impl Direction {
 
     /// Plaintext up to `plain_end` stands in the records up to `end`.
     pub fn mark(&mut self, end: u64) {
-        if self.marks.len() >= MARKS_MAX {
+        if self.marks.len() >= self.bounds.record_ends {
             self.marks.pop_back();
         }
         self.marks.push_back((end, self.plain_end));

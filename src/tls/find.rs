@@ -4,15 +4,10 @@ use super::cipher::suite;
 use super::connection::Connection;
 use super::keylog::{Entry, KeyLog, Label};
 use super::ladder::{Ladder, Rung, tls13_rungs};
+use super::record::{HEAD, body_length};
 use super::why::Why;
 use crate::vocab::address::{Half, Side};
 use crate::vocab::tls::TlsVersion;
-
-/// Connections of a key log whose keys are tried where no hello tells which one it is.
-const TRIED: usize = 64;
-
-/// Records that may have gone before where the beginning is missing.
-const BEFORE: u64 = 4096;
 
 impl Connection {
     /// The keys of a half. `None`: it is too early to tell. `last`: later is of no use.
@@ -28,17 +23,8 @@ impl Connection {
         if (wait_client || wait_server) && !last {
             return None;
         }
-        let version = self.facts.version;
-        if let Some(version) = version
-            && version != TlsVersion::TLS12
-            && version != TlsVersion::TLS13
-        {
-            return Some(Err(Why::Version(version)));
-        }
-        if let Some(cipher) = self.facts.cipher
-            && suite(cipher).is_none()
-        {
-            return Some(Err(Why::Cipher(cipher)));
+        if let Some(why) = self.unsupported() {
+            return Some(Err(why));
         }
         let missed = self.halves.half(half).missed;
         let Some(random) = &hellos.client_random else {
@@ -48,11 +34,12 @@ impl Connection {
             if keys.is_growing() && !last {
                 return None;
             }
-            return Some(Err(if keys.is_empty() { Why::NoLog } else { Why::NoKeys }));
+            return Some(Err(if keys.is_empty() { Why::NoLog } else { Why::NoKeys(keys.len()) }));
         };
         let Some(role) = self.role(half) else { return Some(Err(Why::NoHandshake)) };
-        let slack = if self.facts.joined_midway { BEFORE.max(missed) } else { missed };
-        let ladder = Ladder::new(self.rungs(entry, random, role), slack);
+        let slack =
+            if self.facts.joined_midway { self.bounds.trial.skipped.max(missed) } else { missed };
+        let ladder = Ladder::new(self.rungs(entry, random, role), slack, self.bounds.trial);
         // Programs log the keys of the handshake first.
         if !ladder.has_application() && keys.is_growing() && !last {
             return None;
@@ -61,13 +48,34 @@ impl Connection {
         Some(if is_empty { Err(self.why_no_rungs(entry, role)) } else { Ok(ladder) })
     }
 
+    /// Why no key of the log can be of use, whatever the other hello says.
+    pub(super) fn in_vain(&self, keys: &KeyLog) -> Option<Why> {
+        if keys.is_growing() {
+            return None;
+        }
+        if keys.is_empty() {
+            return Some(Why::NoLog);
+        }
+        let random = self.hellos.client_random.as_ref()?;
+        keys.find(random).is_none().then(|| Why::NoKeys(keys.len()))
+    }
+
+    fn unsupported(&self) -> Option<Why> {
+        let version = self.facts.version;
+        let known = |version: &TlsVersion| [TlsVersion::TLS12, TlsVersion::TLS13].contains(version);
+        if let Some(version) = version.filter(|version| !known(version)) {
+            return Some(Why::Version(version));
+        }
+        self.facts.cipher.filter(|cipher| suite(*cipher).is_none()).map(Why::Cipher)
+    }
+
     /// No client random: every key of a small log is tried.
     fn try_all(&self, half: Half, keys: &KeyLog, missed: u64) -> Result<Ladder, Why> {
         if keys.is_empty() {
             return Err(Why::NoLog);
         }
-        if keys.len() > TRIED {
-            return Err(Why::TooManyKeys);
+        if keys.len() > self.bounds.keys_tried {
+            return Err(Why::TooManyKeys(keys.len()));
         }
         let roles = match self.role(half) {
             Some(Side::Client) => &[Side::Client][..],
@@ -83,7 +91,8 @@ impl Connection {
         if rungs.is_empty() {
             Err(Why::NoHandshake)
         } else {
-            Ok(Ladder::new(rungs, BEFORE.max(missed)))
+            let slack = self.bounds.trial.skipped.max(missed);
+            Ok(Ladder::new(rungs, slack, self.bounds.trial))
         }
     }
 
@@ -105,14 +114,24 @@ impl Connection {
 
     fn why_no_rungs(&self, entry: &Entry, role: Side) -> Why {
         match self.facts.version {
-            Some(TlsVersion::TLS12) if !entry.has(Label::Master) => Why::NoKeys,
             Some(TlsVersion::TLS12) => Why::WrongKeys,
             _ if !entry.is_tls13() && entry.has(Label::Master) => match self.facts.version {
                 None => Why::NoServerHello,
-                _ => Why::NoKeys,
+                _ => Why::WrongKeys,
             },
             _ => Why::HalfKeys(role),
         }
+    }
+
+    /// Octets of plaintext in a record that was not opened, if it was not padded.
+    pub(super) fn plain_length(&self, head: [u8; HEAD]) -> Option<u16> {
+        let (bulk, length) = (suite(self.facts.cipher?)?.bulk, body_length(head)?);
+        let octets = match self.facts.version? {
+            TlsVersion::TLS13 => bulk.tls13_plain_length(length),
+            TlsVersion::TLS12 => bulk.tls12_plain_length(length),
+            _ => None,
+        };
+        u16::try_from(octets?).ok()
     }
 
     /// Why application data was not decrypted, the more telling side first.
@@ -131,6 +150,7 @@ impl Connection {
                 None => None,
             }
         };
-        of(Half::A).or(of(Half::B))
+        // Keys would not help.
+        of(Half::A).or(of(Half::B)).map(|why| self.unsupported().unwrap_or(why))
     }
 }

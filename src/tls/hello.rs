@@ -12,9 +12,6 @@ pub(super) mod message {
     pub const KEY_UPDATE: u8 = 24;
 }
 
-/// Longest message that is kept: hellos with post-quantum key shares are below 3 KB.
-const MESSAGE_MAX: usize = 64 * 1024;
-
 /// Longest name of ALPN or SNI that is told.
 const NAME_MAX: usize = 255;
 
@@ -36,8 +33,8 @@ const HEAD: usize = 4;
 
 impl Messages {
     /// Takes the content of a handshake record. `each` is told of every message: its type, and
-    /// its body where it is one that is read here.
-    pub fn push(&mut self, content: &[u8], each: &mut impl FnMut(u8, &[u8])) {
+    /// its body where it is one that is read here and has at most `most` octets.
+    pub fn push(&mut self, content: &[u8], most: usize, each: &mut impl FnMut(u8, &[u8])) {
         if self.lost && !chains(content) {
             return;
         }
@@ -51,7 +48,7 @@ impl Messages {
             }
             let wanted = match self.wanted() {
                 None => HEAD,
-                Some((kind, length)) if is_read(kind) && length <= MESSAGE_MAX => HEAD + length,
+                Some((kind, length)) if is_read(kind) && length <= most => HEAD + length,
                 Some((kind, length)) => {
                     each(kind, &[]);
                     self.octets.clear();
@@ -63,9 +60,9 @@ impl Messages {
             let (front, back) = rest.split_at(missing);
             self.octets.extend_from_slice(front);
             rest = back;
-            self.complete(each);
+            self.complete(most, each);
         }
-        self.complete(each);
+        self.complete(most, each);
     }
 
     /// Octets are missing from here on: what there is of a hello is told all the same.
@@ -82,9 +79,9 @@ impl Messages {
         Some((kind, u32::from_be_bytes([0, high, middle, low]) as usize))
     }
 
-    fn complete(&mut self, each: &mut impl FnMut(u8, &[u8])) {
+    fn complete(&mut self, most: usize, each: &mut impl FnMut(u8, &[u8])) {
         let Some((kind, length)) = self.wanted() else { return };
-        if !is_read(kind) || length > MESSAGE_MAX {
+        if !is_read(kind) || length > most {
             each(kind, &[]);
             self.octets.clear();
             self.skip = length;

@@ -19,14 +19,19 @@ pub(super) enum Epoch {
     Application(u32),
 }
 
-/// Sequence numbers that are tried beyond the expected one.
-const WINDOW: u64 = 4096;
+/// How much may be tried.
+#[derive(Clone, Copy)]
+pub(super) struct Trial {
+    /// Sequence numbers that are tried beyond the expected one.
+    pub skipped: u64,
+    /// Work that a search may cost, in octets of records tried.
+    pub octets: u64,
+    /// Records in a row that may fail before the keys count as wrong.
+    pub failures: u64,
+}
 
 /// Windows are widened in steps, so that a likely key with a likely number comes first.
-const STEPS: [u64; 3] = [16, 256, WINDOW];
-
-/// Work that a search may cost, in octets of records tried: some 20 ms.
-const BUDGET: u64 = 32 << 20;
+const STEPS: [u64; 3] = [16, 256, u64::MAX];
 
 /// What an attempt costs beside its octets.
 const ATTEMPT: u64 = 200;
@@ -36,9 +41,6 @@ const EARNED: u64 = 64;
 
 /// Key updates that may be hidden in a gap.
 const UPDATES: usize = 2;
-
-/// Records in a row that may fail before the keys count as wrong.
-const FAILURES: u64 = 256;
 
 /// Records that may have gone unnoticed where one fails: itself, and some that damage hid.
 const UNNOTICED: u64 = 16;
@@ -63,6 +65,7 @@ pub(super) struct Ladder {
     rungs: Vec<Rung>,
     /// Records that may be missing before the next one.
     slack: u64,
+    trial: Trial,
     budget: u64,
     failures: u64,
     /// Whether any record was opened.
@@ -166,8 +169,8 @@ pub(super) fn tls13_rungs(
 
 impl Ladder {
     /// A ladder on which any number of records up to `slack` may be missing at first.
-    pub fn new(rungs: Vec<Rung>, slack: u64) -> Self {
-        Self { rungs, slack, budget: BUDGET, failures: 0, proved: false }
+    pub fn new(rungs: Vec<Rung>, slack: u64, trial: Trial) -> Self {
+        Self { rungs, slack, trial, budget: trial.octets, failures: 0, proved: false }
     }
 
     /// Records may be missing here, up to so many.
@@ -177,7 +180,7 @@ impl Ladder {
 
     /// Whether these keys are of no use.
     pub fn is_hopeless(&self) -> bool {
-        self.failures >= FAILURES || self.rungs.is_empty()
+        self.failures >= self.trial.failures || self.rungs.is_empty()
     }
 
     /// Whether any record was opened.
@@ -229,7 +232,8 @@ impl Ladder {
         {
             if let Some(opened) = rung.open(rung.next, head, body) {
                 rung.next += 1;
-                self.budget = BUDGET.min(self.budget + EARNED * (body.len() as u64 + ATTEMPT));
+                let earned = EARNED * (body.len() as u64 + ATTEMPT);
+                self.budget = self.trial.octets.min(self.budget + earned);
                 return Some(Hit { opened, epoch: rung.epoch, cipher: rung.number, missed: 0 });
             }
             self.fail();
@@ -260,7 +264,7 @@ impl Ladder {
         let reserve = self.budget / 2;
         let mut from = 0;
         for step in STEPS {
-            let to = step.min(self.slack);
+            let to = step.min(self.slack).min(self.trial.skipped);
             for at in 0..self.rungs.len() {
                 for ahead in from..=to {
                     self.budget = self.budget.checked_sub(cost).filter(|left| *left >= reserve)?;
@@ -274,7 +278,7 @@ impl Ladder {
                     }
                 }
             }
-            if to == self.slack {
+            if to < step {
                 break;
             }
             from = to + 1;

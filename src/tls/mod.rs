@@ -29,6 +29,7 @@ mod why;
 
 use crate::vocab::address::{Both, Half};
 use crate::vocab::flow::FlowItem;
+use crate::vocab::limits::Limits;
 use crate::vocab::time::Stamp;
 use crate::vocab::tls::TlsFacts;
 
@@ -36,11 +37,8 @@ pub use keylog::KeyLog;
 
 use connection::Connection;
 use detect::Opening;
-use prelude::{PRELUDE_MAX, Prelude};
+use prelude::Prelude;
 use record::Chunk;
-
-/// Octets of a half that are held until it is known whether they are TLS: two whole records.
-const HELD_MAX: usize = 36 * 1024;
 
 /// Whether a flow is TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +99,7 @@ impl Session {
         &mut self,
         item: &FlowItem<'_>,
         keys: &KeyLog,
+        limits: &Limits,
         deliver: &mut impl FnMut(FlowItem<'_>),
     ) -> Kind {
         match &mut self.state {
@@ -116,7 +115,7 @@ impl Session {
                 let kind = match (&held, item) {
                     // By far the most flows: the first octets tell.
                     (None, FlowItem::Bytes { .. }) | (Some(_), _) => {
-                        held.get_or_insert_default().judge(item)
+                        held.get_or_insert_default().judge(item, limits)
                     }
                     (None, FlowItem::Opened { initiator, .. }) => {
                         let initiator = *initiator;
@@ -124,9 +123,9 @@ impl Session {
                         deliver(*item);
                         return Kind::Undecided;
                     }
-                    (None, _) => held.get_or_insert_default().judge(item),
+                    (None, _) => held.get_or_insert_default().judge(item, limits),
                 };
-                self.decide(kind, item, keys, deliver);
+                self.decide(kind, item, keys, limits, deliver);
                 kind
             }
         }
@@ -144,13 +143,30 @@ impl Session {
         matches!(&self.state, State::Tls(connection) if connection.is_waiting())
     }
 
+    /// Approximate octets in memory beside its own.
+    pub fn weight(&self) -> usize {
+        match &self.state {
+            State::Undecided(None) | State::Plain => 0,
+            State::Undecided(Some(held)) => {
+                size_of::<Held>()
+                    + held.octets.first.capacity()
+                    + held.octets.second.capacity()
+                    + held.items.capacity() * size_of::<HeldItem>()
+            }
+            State::Tls(connection) => size_of::<Connection>() + connection.weight(),
+        }
+    }
+
     /// What is known of the connection; `None` unless it is TLS.
     pub fn facts(&self) -> Option<TlsFacts> {
         let State::Tls(connection) = &self.state else { return None };
         let mut facts = connection.facts.clone();
         facts.sides = connection.sides;
         facts.decrypted = connection.decrypted;
+        let sizes = |half| connection.halves.half(half).sizes.iter().copied().collect();
+        facts.sizes = Both { first: sizes(Half::A), second: sizes(Half::B) };
         if facts.client == Some(Half::B) {
+            facts.sizes = facts.sizes.swapped();
             facts.sides = facts.sides.swapped();
             facts.decrypted = facts.decrypted.swapped();
         }
@@ -163,6 +179,7 @@ impl Session {
         kind: Kind,
         item: &FlowItem<'_>,
         keys: &KeyLog,
+        limits: &Limits,
         deliver: &mut impl FnMut(FlowItem<'_>),
     ) {
         let State::Undecided(held) = &mut self.state else { return };
@@ -178,7 +195,7 @@ impl Session {
                 self.state = State::Plain;
             }
             Kind::Tls => {
-                let mut connection = Box::new(held.connection(item));
+                let mut connection = Box::new(held.connection(item, limits));
                 held.replay(&mut |item| apply(&mut connection, &item, keys, deliver));
                 apply(&mut connection, item, keys, deliver);
                 self.state = State::Tls(connection);
@@ -219,9 +236,9 @@ fn apply(
 
 impl Held {
     /// Whether the flow is TLS, as far as all that is held and `item` tell.
-    fn judge(&mut self, item: &FlowItem<'_>) -> Kind {
+    fn judge(&mut self, item: &FlowItem<'_>, limits: &Limits) -> Kind {
         match *item {
-            FlowItem::Bytes { half, data, .. } => self.judge_bytes(half, data),
+            FlowItem::Bytes { half, data, .. } => self.judge_bytes(half, data, limits),
             FlowItem::Closed { .. } | FlowItem::Rst { .. } => self.judge_end(),
             FlowItem::Gap { .. } | FlowItem::Fin { .. } | FlowItem::Differs { .. } => {
                 Kind::Undecided
@@ -230,17 +247,16 @@ impl Held {
         }
     }
 
-    fn judge_bytes(&mut self, half: Half, data: &[u8]) -> Kind {
-        match self.prelude(half, data) {
+    fn judge_bytes(&mut self, half: Half, data: &[u8], limits: &Limits) -> Kind {
+        let held = self.octets.half(half).len() + data.len();
+        match self.prelude(half, data, limits) {
             Prelude::None => {}
             Prelude::Octets(asked, answered) => {
                 let client = self.speaks_first(half);
                 *self.before.half_mut(client) = asked;
                 *self.before.half_mut(client.other()) = answered;
             }
-            Prelude::Partial if self.octets.half(half).len() + data.len() < PRELUDE_MAX => {
-                return Kind::Undecided;
-            }
+            Prelude::Partial if held < limits.tls_prelude_bytes => return Kind::Undecided,
             Prelude::Partial => return Kind::Plain,
         }
         let before = self.octets.half(half);
@@ -250,7 +266,7 @@ impl Held {
                 Opening::Undecided => return Kind::Undecided,
                 // The hello it answers may come a little later, or never.
                 Opening::Answer if self.initiator == Some(half) => return Kind::Plain,
-                Opening::Answer if before.len() + data.len() < HELD_MAX => return Kind::Undecided,
+                Opening::Answer if held < limits.tls_detect_bytes => return Kind::Undecided,
                 Opening::Answer => return Kind::Tls,
                 Opening::Other if self.began(half) => return Kind::Plain,
                 Opening::Other => {}
@@ -262,11 +278,11 @@ impl Held {
         if before.is_empty() && detect::is_clear(data) {
             return Kind::Plain;
         }
-        if before.len() + data.len() < HELD_MAX { Kind::Undecided } else { self.judge_end() }
+        if held < limits.tls_detect_bytes { Kind::Undecided } else { self.judge_end() }
     }
 
     /// What stands before TLS, `data` being the next of `half`.
-    fn prelude(&self, half: Half, data: &[u8]) -> Prelude {
+    fn prelude(&self, half: Half, data: &[u8], limits: &Limits) -> Prelude {
         let client = self.speaks_first(half);
         let first = |of: Half| {
             let next = if of == half { data } else { &[] };
@@ -277,7 +293,7 @@ impl Held {
         if !likely || self.gaps || *self.torn.half(client) {
             return Prelude::None;
         }
-        let all = |of: Half| first(of).take(PRELUDE_MAX).copied().collect::<Vec<u8>>();
+        let all = |of: Half| first(of).take(limits.tls_prelude_bytes).copied().collect::<Vec<u8>>();
         prelude::measure(&all(client), &all(client.other()))
     }
 
@@ -353,7 +369,7 @@ impl Held {
     }
 
     /// What is known of the connection when it was found to be TLS at `item`.
-    fn connection(&self, item: &FlowItem<'_>) -> Connection {
+    fn connection(&self, item: &FlowItem<'_>, limits: &Limits) -> Connection {
         let first_octets = |half: Half| match *item {
             FlowItem::Bytes { half: of, data, .. } if of == half => self.first(half, data),
             _ => self.first(half, &[]),
@@ -370,7 +386,7 @@ impl Held {
             !*midway.half(*half) && detect::opening(&first_octets(*half)) == Opening::ClientHello
         });
         let client = hello.or(self.initiator);
-        let mut connection = Connection::new(client, self.completed(midway, hello));
+        let mut connection = Connection::new(client, self.completed(midway, hello), limits);
         for half in [Half::A, Half::B] {
             connection.halves.half_mut(half).before = *self.before.half(half);
         }

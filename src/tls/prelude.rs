@@ -1,9 +1,6 @@
 //! What may stand before TLS on a flow: a PROXY protocol header, or an HTTP/1.1 CONNECT and its
 //! answer.
 
-/// Octets of a half in which a prelude is looked for: header fields of proxies stay below 8 KB.
-pub(super) const PRELUDE_MAX: usize = 16 * 1024;
-
 /// What stands before TLS on a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Prelude {

@@ -18,9 +18,6 @@ pub(super) mod kind {
 /// Longest body: 2^14 octets and what TLS 1.2 allows for protection (RFC 5246 section 6.2.3).
 const BODY_MAX: usize = (1 << 14) + 2048;
 
-/// Octets that are searched for a boundary at once: more than two records.
-const SEARCHED: usize = 48 * 1024;
-
 /// The smallest protected record, head included: one octet of type or padding, and a tag.
 const RECORD_MIN: u64 = 5 + 17;
 
@@ -119,19 +116,27 @@ impl Framing {
         Self { state: State::Search(Box::default()), ..Self::default() }
     }
 
+    /// Approximate octets in memory beside its own.
+    pub fn weight(&self) -> usize {
+        let search = |search: &Search| search.octets.capacity();
+        let state = if let State::Search(found) = &self.state { search(found) } else { 0 };
+        self.octets.capacity() + state + self.replay.as_deref().map_or(0, search)
+    }
+
     /// The body that was found last.
     pub fn body(&mut self) -> &mut [u8] {
         self.octets.get_mut(HEAD..).unwrap_or_default()
     }
 
-    /// Takes from the front of `chunk` until something is found. `None`: it is used up.
-    pub fn pull(&mut self, chunk: &mut Chunk<'_>) -> Option<Found> {
+    /// Takes from the front of `chunk` until something is found. `None`: it is used up. At most
+    /// `searched` octets are kept where a boundary is sought.
+    pub fn pull(&mut self, chunk: &mut Chunk<'_>, searched: usize) -> Option<Found> {
         while let Some(replay) = self.replay.take() {
-            if let Some(found) = self.pull_replay(replay) {
+            if let Some(found) = self.pull_replay(replay, searched) {
                 return Some(found);
             }
         }
-        self.pull_chunk(chunk)
+        self.pull_chunk(chunk, searched)
     }
 
     /// Octets that the capture lacks.
@@ -162,12 +167,12 @@ impl Framing {
         Torn { record, lost: true }
     }
 
-    fn pull_replay(&mut self, mut replay: Box<Search>) -> Option<Found> {
+    fn pull_replay(&mut self, mut replay: Box<Search>, searched: usize) -> Option<Found> {
         let (place, stamp, offset, seen) = *replay.chunks.first()?;
         let end = replay.chunks.get(1).map_or(replay.octets.len(), |next| next.0);
         let data = replay.octets.get(place..end).unwrap_or_default();
         let mut chunk = Chunk { stamp, offset, seen, data };
-        let found = self.pull_chunk(&mut chunk);
+        let found = self.pull_chunk(&mut chunk, searched);
         let taken = data.len() - chunk.data.len();
         if chunk.data.is_empty() {
             replay.chunks.remove(0);
@@ -180,7 +185,7 @@ impl Framing {
         found
     }
 
-    fn pull_chunk(&mut self, chunk: &mut Chunk<'_>) -> Option<Found> {
+    fn pull_chunk(&mut self, chunk: &mut Chunk<'_>, searched: usize) -> Option<Found> {
         loop {
             match &mut self.state {
                 State::Given => {
@@ -228,7 +233,7 @@ impl Framing {
                     self.state = State::Given;
                 }
                 State::Search(search) => {
-                    search.add(take_all(chunk));
+                    search.add(take_all(chunk), searched);
                     let found = search.find()?;
                     let State::Search(mut search) = std::mem::take(&mut self.state) else {
                         return None;
@@ -248,7 +253,7 @@ impl Framing {
         let mut search = Search::default();
         let before = octets.len() as u64;
         let offset = chunk.offset.saturating_sub(before);
-        search.add(Chunk { stamp: chunk.stamp, offset, seen: chunk.seen, data: octets });
+        search.add(Chunk { stamp: chunk.stamp, offset, seen: chunk.seen, data: octets }, HEAD);
         // A refused head is no boundary.
         search.scanned = 1;
         self.state = State::Search(Box::new(search));
@@ -256,12 +261,12 @@ impl Framing {
 }
 
 impl Search {
-    fn add(&mut self, chunk: Chunk<'_>) {
+    fn add(&mut self, chunk: Chunk<'_>, most: usize) {
         if chunk.data.is_empty() {
             return;
         }
-        if self.octets.len() > SEARCHED {
-            self.cut_front(self.octets.len() - SEARCHED / 2);
+        if self.octets.len() > most {
+            self.cut_front(self.octets.len() - most / 2);
         }
         self.chunks.push((self.octets.len(), chunk.stamp, chunk.offset, chunk.seen));
         self.octets.extend_from_slice(chunk.data);
@@ -375,6 +380,7 @@ fn place_of(chunk: &Chunk<'_>) -> Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vocab::limits::Limits;
     use crate::vocab::time::Timestamp;
 
     fn record(kind: u8, length: usize) -> Vec<u8> {
@@ -389,7 +395,7 @@ mod tests {
         let stamp = Stamp::new(0, packet, Timestamp(0));
         let mut chunk = Chunk { stamp, offset, seen: 0, data: octets };
         let mut all = Vec::new();
-        while let Some(found) = framing.pull(&mut chunk) {
+        while let Some(found) = framing.pull(&mut chunk, Limits::default().tls_search_bytes) {
             all.push(match found {
                 Found::Record(head, place) => {
                     let (packet, end) = (place.stamp.packet(), place.end);
@@ -459,7 +465,7 @@ mod tests {
         }
         assert_eq!(found, ["lost"]);
         let State::Search(search) = &framing.state else { panic!() };
-        assert!(search.octets.len() <= SEARCHED + 1448);
+        assert!(search.octets.len() <= Limits::default().tls_search_bytes + 1448);
         let found = read(&mut framing, &[record(23, 60), record(23, 70)].concat(), 0, 999);
         assert_eq!(found.len(), 3);
     }

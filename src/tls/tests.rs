@@ -33,7 +33,8 @@ fn push_all(items: &[FlowItem<'_>], keys: &KeyLog) -> (Kind, Vec<String>) {
     let mut told = Vec::new();
     let mut kind = Kind::Undecided;
     for item in items {
-        kind = session.push(item, keys, &mut |item| told.push(format!("{item:?}")));
+        kind = session
+            .push(item, keys, &Limits::default(), &mut |item| told.push(format!("{item:?}")));
     }
     (kind, told)
 }
@@ -64,10 +65,10 @@ fn what_is_not_tls_passes_unchanged() {
 fn cleartext_is_known_by_its_first_octets() {
     let mut session = Session::new();
     let keys = KeyLog::new();
-    session.push(&opened(Some(Half::B)), &keys, &mut |_| {});
+    session.push(&opened(Some(Half::B)), &keys, &Limits::default(), &mut |_| {});
     let stamp = Stamp::default();
     let item = FlowItem::Bytes { stamp, half: Half::B, offset: 0, seen: 0, data: b"PRI" };
-    assert_eq!(session.push(&item, &keys, &mut |_| {}), Kind::Plain);
+    assert_eq!(session.push(&item, &keys, &Limits::default(), &mut |_| {}), Kind::Plain);
 }
 
 #[test]
@@ -78,7 +79,7 @@ fn records_from_the_middle_are_tls_and_say_why_they_are_not_read() {
         let items = items(None, Half::A, &octets[from..], 1448);
         let mut session = Session::new();
         for item in &items {
-            session.push(item, &KeyLog::new(), &mut |item| {
+            session.push(item, &KeyLog::new(), &Limits::default(), &mut |item| {
                 assert!(!matches!(item, FlowItem::Bytes { .. }));
             });
         }

@@ -47,6 +47,8 @@ pub struct History {
     pub rst: Both<Option<Stamp>>,
     /// TLS close_notify of each side: the side that begins to close says so there first.
     pub close_notify: Both<Option<Stamp>>,
+    /// Sides of which nothing could be decrypted.
+    pub sealed: Both<bool>,
     /// Why no more comes.
     pub end: Option<FlowEnd>,
     /// TCP counters of each side.
@@ -345,12 +347,14 @@ pub struct Loss {
 impl History {
     /// Whether frames may be missing at or before `until` (of either side) that could matter.
     pub fn has_loss_before(&self, until: Stamp) -> bool {
-        self.losses.iter().any(|loss| loss.frames && !until.before(loss.stamp))
+        self.sealed.first
+            || self.sealed.second
+            || self.losses.iter().any(|loss| loss.frames && !until.before(loss.stamp))
     }
 
     /// Whether whole frames may be missing anywhere.
     pub fn has_loss(&self) -> bool {
-        self.losses.iter().any(|loss| loss.frames)
+        self.sealed.first || self.sealed.second || self.losses.iter().any(|loss| loss.frames)
     }
 
     /// First FIN, RST or TLS close_notify, its sender, and whether it is a RST.

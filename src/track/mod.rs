@@ -94,6 +94,7 @@ impl Tracker {
                 fin: Both::default(),
                 rst: Both::default(),
                 close_notify: Both::default(),
+                sealed: Both::default(),
                 end: None,
                 tcp: Both::default(),
                 sides: Both::default(),
@@ -167,10 +168,12 @@ impl Tracker {
         if half == self.client { Side::Client } else { Side::Server }
     }
 
-    /// HTTP/2 on this connection is inside TLS, whose close_notify alerts these are.
-    pub fn within_tls(&mut self, close_notify: Both<Option<Stamp>>) {
+    /// HTTP/2 on this connection is inside TLS, whose close_notify alerts these are; of `sealed`
+    /// sides nothing could be decrypted.
+    pub fn within_tls(&mut self, close_notify: Both<Option<Stamp>>, sealed: Both<bool>) {
         self.history.transport = Transport::Tls;
         self.history.close_notify = close_notify;
+        self.history.sealed = sealed;
     }
 
     /// Takes what TCP says about the flow itself.

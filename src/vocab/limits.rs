@@ -59,6 +59,36 @@ pub struct Limits {
     pub key_log_secrets: usize,
     /// Octets read of key logs: as many lines as [`Limits::key_log_connections`] may have.
     pub key_log_bytes: usize,
+    /// Octets of a half that are held until it is known whether they are TLS: two whole records.
+    pub tls_detect_bytes: usize,
+    /// Octets of a half in which a PROXY header or a CONNECT before TLS is looked for: header
+    /// fields of proxies stay below 8 KB.
+    pub tls_prelude_bytes: usize,
+    /// Octets of protected records of a half that wait for a hello or for keys: four whole ones,
+    /// or what a client sends in the moment between a handshake and its line in the key log.
+    pub tls_waiting_bytes: usize,
+    /// Octets of 0-RTT data that wait for the server's answer. Servers take 16 KB by default.
+    pub tls_early_bytes: usize,
+    /// Ends of records of a half remembered until the other side has acknowledged them: as many
+    /// as the smallest records make of a 64 KB window, nearly.
+    pub tls_record_ends: usize,
+    /// Octets of one handshake message: hellos with post-quantum key shares are below 3 KB.
+    pub tls_message_bytes: usize,
+    /// Octets that are searched for a record's boundary at once: more than two records.
+    pub tls_search_bytes: usize,
+    /// Connections of a key log whose keys are tried where no hello tells which one it is: each
+    /// costs an attempt a sequence number.
+    pub tls_keys_tried: usize,
+    /// Records that may be missing between two: so many sequence numbers are tried.
+    pub tls_records_skipped: u64,
+    /// Octets of trial decryption that a connection half may cost: some 20 ms. Records that are
+    /// opened earn some of it back.
+    pub tls_trial_bytes: u64,
+    /// Records in a row that may fail before keys count as wrong.
+    pub tls_failures: u64,
+    /// Latest encrypted records of a half whose size and time are remembered where there are no
+    /// keys: some 1 KB.
+    pub tls_sizes: usize,
 }
 
 impl Default for Limits {
@@ -90,6 +120,18 @@ impl Default for Limits {
             key_log_connections: 1 << 18,
             key_log_secrets: 4,
             key_log_bytes: 256 * 1024 * 1024,
+            tls_detect_bytes: 36 * 1024,
+            tls_prelude_bytes: 16 * 1024,
+            tls_waiting_bytes: 64 * 1024,
+            tls_early_bytes: 256 * 1024,
+            tls_record_ends: 1024,
+            tls_message_bytes: 64 * 1024,
+            tls_search_bytes: 48 * 1024,
+            tls_keys_tried: 64,
+            tls_records_skipped: 4096,
+            tls_trial_bytes: 32 << 20,
+            tls_failures: 256,
+            tls_sizes: 32,
         }
     }
 }

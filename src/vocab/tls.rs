@@ -29,6 +29,18 @@ pub struct TlsFacts {
     pub why_not: Option<String>,
     /// By sender; by half where the client is not known.
     pub sides: Both<TlsSide>,
+    /// The latest encrypted records that no key opened, by sender, at most
+    /// [`Limits::tls_sizes`](super::limits::Limits::tls_sizes).
+    pub sizes: Both<Vec<SizedRecord>>,
+}
+
+/// An encrypted record of which nothing is known but its size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SizedRecord {
+    /// Packet of its last octet.
+    pub stamp: Stamp,
+    /// Octets of plaintext, if it was not padded; `None` where the cipher hides them.
+    pub octets: Option<u16>,
 }
 
 impl TlsFacts {
@@ -114,6 +126,20 @@ pub enum Alert {
     /// Not known to be an alert at all: a TLS 1.3 record of the size of one was the last before
     /// the end.
     Possible,
+}
+
+impl std::fmt::Display for Alert {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match *self {
+            Self::CloseNotify => f.write_str("close_notify"),
+            Self::Error(description) => match alert_name(description) {
+                Some(name) => f.write_str(name),
+                None => write!(f, "{description:#04x}"),
+            },
+            Self::Unread => f.write_str("unread"),
+            Self::Possible => f.write_str("possible"),
+        }
+    }
 }
 
 /// Name of an alert (RFC 8446 section 6, with those of RFC 5246 section 7.2).

@@ -84,6 +84,7 @@ impl Told {
 pub fn read(key: FlowKey, initiator: Option<Half>, pieces: &Pieces, log: &[u8]) -> Told {
     let mut keys = KeyLog::new();
     keys.add_text(log);
+    let limits = Limits::default();
     let (mut session, mut told) = (Session::new(), Both::<Vec<Piece>>::default());
     let mut ends = Both::<u64>::default();
     let mut up = |item: FlowItem<'_>| match item {
@@ -97,7 +98,7 @@ pub fn read(key: FlowKey, initiator: Option<Half>, pieces: &Pieces, log: &[u8]) 
     };
     let mut offsets = Both::<u64>::default();
     let stamp = Stamp::default();
-    let mut push = |item: &FlowItem<'_>| session.push(item, &keys, &mut up);
+    let mut push = |item: &FlowItem<'_>| session.push(item, &keys, &limits, &mut up);
     push(&FlowItem::Opened { stamp, key, initiator, first: Half::A });
     for (number, (half, data)) in (1..).zip(pieces) {
         let (half, offset) = (*half, *offsets.half(*half));
