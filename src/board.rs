@@ -98,7 +98,7 @@ pub struct ConnectionRow {
     pub http2: bool,
     /// Whether the capture began after the connection.
     pub joined_midway: bool,
-    /// The only side whose octets were captured, where that is so.
+    /// The only side whose octets were captured, or could be decrypted, where that is so.
     pub one_sided: Option<Side>,
     /// First packet.
     pub first: Stamp,
@@ -152,8 +152,33 @@ pub struct TlsRow {
     pub alpn: Option<String>,
     /// Whether application data was decrypted.
     pub decrypted: bool,
-    /// Why it was not, and what would help.
+    /// Why it was not, or not all of it, and what would help.
     pub why_not: Option<String>,
+    /// What the client sent, seen from outside.
+    pub client: TlsSent,
+    /// What the server sent, seen from outside.
+    pub server: TlsSent,
+}
+
+/// What one side of a TLS connection sent, as its records tell without being opened.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct TlsSent {
+    /// Records of any type.
+    pub records: u64,
+    /// Octets of application data, encrypted.
+    pub bytes: u64,
+    /// The alert with which it took its leave: `close_notify` is an orderly end.
+    pub alert: Option<TlsAlert>,
+}
+
+/// An alert, as far as it could be read.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct TlsAlert {
+    /// Its packet.
+    pub packet: u64,
+    /// RFC 8446 section 6: `close_notify`, `handshake_failure` ...; `unread` where it is
+    /// encrypted, `possible` where only its size says so.
+    pub name: String,
 }
 
 /// How a connection ended.

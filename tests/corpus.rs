@@ -15,7 +15,6 @@ use truth::{Tally, compare};
 /// What the program does not get right: capture and connection, field, reason. An entry that has
 /// become right fails the test, so that this list stays honest.
 const KNOWN: &[(&str, &str, &str)] = &[
-    ("tls/tls13_mid#0", "cause", "the requests that were counted came before the capture"),
     ("wires/base/base3#0", "follows", "the truth does not mark Node's second GOAWAY as a repeat"),
     ("wires/loss/base3_loss_4pct#0", "follows", "as base3"),
     ("wires/loss/base3_loss_burst#0", "follows", "as base3"),

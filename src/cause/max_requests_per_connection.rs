@@ -59,10 +59,13 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     }
     let (newest, requested) = goaway.newest?;
     let prompt = scene.at.since(requested) <= AT_ONCE;
-    let count = *scene.opened.side(Side::Client);
+    // Of one that was joined midway the stream's number tells.
+    let midway = scene.history.joined_midway;
+    let count =
+        if midway { u64::from(newest.div_ceil(2)) } else { *scene.opened.side(Side::Client) };
     let future = future(scene, newest, goaway.last_stream_id);
     let real = newest == goaway.last_stream_id;
-    if !(real || future.is_some()) || !prompt || scene.history.joined_midway {
+    if !(real || future.is_some()) || !prompt || (midway && future.is_some()) {
         return None;
     }
     let confidence = match count {

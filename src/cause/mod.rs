@@ -42,6 +42,7 @@ mod rapid_reset_protection;
 mod refused_stream;
 pub mod retry;
 pub mod scene;
+pub mod sealed;
 mod server_request_timeout;
 mod settings_ack_timeout;
 mod stream_idle_timeout;

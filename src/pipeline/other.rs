@@ -13,6 +13,7 @@ use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::frame::Transport;
 use crate::vocab::stream::AnswerTimes;
 use crate::vocab::time::Stamp;
+use crate::vocab::tls::{Alert, TlsFacts};
 use crate::vocab::verdict::{ConfiguredIn, Evidence, Timeout, Verdict};
 
 /// The row of such a flow; `None` where nobody would miss it: neither TLS that may carry HTTP/2
@@ -46,7 +47,7 @@ pub(super) fn row(flow: &OtherFlow, servers: &BTreeSet<Endpoint>) -> Option<Conn
         end,
         goaways: Vec::new(),
         end_verdict: if flow.tls.is_some() {
-            sealed(flow, end)
+            sealed(flow, client, end)
         } else {
             verdict(flow, client, end)
         },
@@ -75,23 +76,53 @@ fn end(flow: &OtherFlow, client: Half) -> End {
     }
 }
 
-/// The end of a TLS connection that was not decrypted: what can be seen from outside, no more.
-fn sealed(flow: &OtherFlow, end: End) -> Option<Verdict> {
+/// The end of a TLS connection in which no HTTP/2 was read: what can be seen from outside, no more.
+fn sealed(flow: &OtherFlow, client: Half, end: End) -> Option<Verdict> {
     let (stamp, by) = end.stamp.zip(end.by)?;
-    let farewell = flow.tls.as_ref().and_then(|tls| tls.sides.side(by).farewell);
-    let manner = match (end.how, farewell) {
+    let tls = flow.tls.as_ref()?;
+    let half = if by == Side::Client { client } else { client.other() };
+    let farewell = tls.sides.side(by).farewell;
+    let lost = flow.totals.half(half).lost > 0;
+    let manner = match (end.how, farewell.map(|farewell| farewell.alert)) {
+        (_, Some(Alert::Error(_))) => "gave up TLS with an alert and closed",
         (EndHow::Rst, None) => "aborted the connection (RST) without a close_notify",
         (EndHow::Rst, Some(_)) => "took its leave in TLS and then aborted the connection (RST)",
-        (_, Some(_)) => "closed in order",
+        (_, Some(Alert::CloseNotify)) => "closed in order",
+        (_, Some(Alert::Possible)) => "closed, by the size of its last record in order",
+        (_, Some(Alert::Unread)) => "closed after an encrypted alert, most likely in order",
+        (_, None) if lost => "closed, and no close_notify of it was captured",
         (_, None) => "closed without a close_notify",
     };
-    let summary = format!("The {} {manner}; why is inside TLS that was not decrypted.", by.name());
+    let spoken = tls.alpn.as_deref().filter(|alpn| *alpn != "h2");
+    let inside = match (tls.is_decrypted(), spoken) {
+        _ if alerts(tls).next().is_some() => "no HTTP/2 was spoken".to_owned(),
+        (true, Some(alpn)) => format!("inside TLS it spoke {alpn}, not HTTP/2"),
+        (true, None) => "nothing of HTTP/2 was said inside TLS".to_owned(),
+        (false, _) => "why is inside TLS that was not decrypted".to_owned(),
+    };
+    let mut summary = format!("The {} {manner}; {inside}.", by.name());
+    let betrayed = cause::sealed::look(&tls.sizes, stamp);
+    if !betrayed.told.is_empty() {
+        summary += &format!(" Seen from outside: {}.", betrayed.told.join("; "));
+    }
     let confidence = Confidence::new(0.1);
     let mut verdict =
         plain(stamp, by, end.how, Cause::Unknown, confidence, Blame::Unknown, &summary);
-    let why_not = flow.tls.as_ref().and_then(|tls| tls.why_not.as_deref());
-    verdict.advice.extend(why_not.map(cause::pages::capital));
+    verdict.chain.extend(betrayed.evidence);
+    verdict.chain.extend(alerts(tls).filter(|alert| !stamp.before(alert.stamp)));
+    verdict.chain.sort_by_key(|evidence| evidence.stamp.order());
+    verdict.alternatives = betrayed.alternatives;
+    verdict.advice.extend(tls.why_not.as_deref().map(cause::pages::capital));
     Some(verdict)
+}
+
+/// Alerts that say what went wrong.
+fn alerts(tls: &TlsFacts) -> impl Iterator<Item = Evidence> {
+    [Side::Client, Side::Server].into_iter().filter_map(|by| {
+        let farewell = tls.sides.side(by).farewell?;
+        let Alert::Error(_) = farewell.alert else { return None };
+        Some(fact(farewell.stamp, by, "alert", &farewell.alert.to_string()))
+    })
 }
 
 fn verdict(flow: &OtherFlow, client: Half, end: End) -> Option<Verdict> {

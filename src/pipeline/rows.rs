@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::board::{Board, ConnectionRow, End, EndHow, GoawayRow, TlsRow};
+use crate::board::{Board, ConnectionRow, End, EndHow, GoawayRow, TlsAlert, TlsRow, TlsSent};
 use crate::cause::advice::{self, Circumstances};
 use crate::cause::neighbours::{self, Ending, Revision};
 use crate::cause::pair::{About, Answered, PairFacts};
@@ -17,7 +17,7 @@ use crate::vocab::flow::{FlowEnd, FlowId, HalfNotes};
 use crate::vocab::frame::Transport;
 use crate::vocab::rule;
 use crate::vocab::time::Stamp;
-use crate::vocab::tls::TlsFacts;
+use crate::vocab::tls::{TlsFacts, TlsSide};
 use crate::vocab::verdict::{Finding, Implementation, Verdict};
 
 use super::{OtherFlow, Sink, other};
@@ -236,7 +236,17 @@ fn advise(row: &mut Arc<ConnectionRow>, slowest: Slowest) {
 
 /// TLS as the report shows it.
 pub(super) fn tls_row(facts: TlsFacts) -> TlsRow {
+    let sent = |side: &TlsSide| TlsSent {
+        records: side.records,
+        bytes: side.data_octets,
+        alert: side.farewell.map(|farewell| TlsAlert {
+            packet: farewell.stamp.packet(),
+            name: farewell.alert.to_string(),
+        }),
+    };
     TlsRow {
+        client: sent(&facts.sides.first),
+        server: sent(&facts.sides.second),
         version: facts.version.map(|version| version.to_string()),
         cipher: facts.cipher.map(|cipher| cipher.to_string()),
         alpn: facts.alpn_text(),
@@ -464,13 +474,17 @@ fn end_of(history: &History) -> End {
     }
 }
 
-/// The only side of which octets were captured.
+/// The only side of which octets were captured, or could be read.
 fn one_sided(history: &History) -> Option<Side> {
-    let spoke = |side: Side| history.tcp.side(side).delivered > 0;
+    let spoke = |side: Side| history.tcp.side(side).delivered > 0 && !*history.sealed.side(side);
     let lost = |side: Side| history.tcp.side(side).lost > 0;
     match (spoke(Side::Client), spoke(Side::Server)) {
-        (true, false) if lost(Side::Server) => Some(Side::Client),
-        (false, true) if lost(Side::Client) || history.end == Some(FlowEnd::CaptureEnd) => {
+        (true, false) if lost(Side::Server) || history.sealed.second => Some(Side::Client),
+        (false, true)
+            if lost(Side::Client)
+                || history.sealed.first
+                || history.end == Some(FlowEnd::CaptureEnd) =>
+        {
             Some(Side::Server)
         }
         _ => None,

@@ -206,7 +206,9 @@ impl Teller<'_> {
             doubts.push("it was already open when the capture began".into());
         }
         if let Some(side) = row.one_sided {
-            doubts.push(format!("only the {} was captured", side.name()));
+            let half = row.tls.as_ref().filter(|tls| tls.decrypted && tls.why_not.is_some());
+            let verb = if half.is_some() { "decrypted" } else { "captured" };
+            doubts.push(format!("only the {} was {verb}", side.name()));
         }
         doubts.extend(row.hits.iter().map(|hit| hit_meaning(*hit).to_owned()));
         if !doubts.is_empty() {
