@@ -11,6 +11,7 @@ use crate::board::snapshot::{Feed, Progress, Snapshot, State};
 use crate::capture::Source;
 #[cfg(feature = "live")]
 use crate::capture::filter::Filter;
+use crate::capture::order::Disorder;
 use crate::error::Error;
 use crate::pipeline::Pipeline;
 use crate::pipeline::detail::Wanted;
@@ -136,16 +137,8 @@ impl Reading {
         let secrets = secrets::gather(&self.job);
         let error = secrets.as_ref().err().map(ToString::to_string);
         let secrets = secrets.unwrap_or_default();
-        let mut pipeline = Pipeline::new(&self.job.limits, &secrets, self.job.streams);
-        pipeline.note_touched();
-        // What was shown cannot be taken back, so the order is looked at first. Files that are
-        // gone by now were open a moment ago.
-        if self.source.total_bytes().is_some()
-            && let Ok(source) =
-                Source::open_in_order(&self.job.files, self.job.limits.sorting_bytes)
-        {
-            self.source = source;
-        }
+        let mut pipeline = self.pipeline(&secrets);
+        let mut doubt = self.source.total_bytes().map(|_| Disorder::default());
         let mut packets = 0_u64;
         loop {
             packets += 1;
@@ -158,18 +151,42 @@ impl Reading {
                 }
             }
             let Some(packet) = self.source.next() else { break };
+            let disordered = doubt.as_mut().is_some_and(|doubt| doubt.sees(packet.stamp.at));
             #[cfg(feature = "live")]
-            if self.filter.as_mut().is_some_and(|filter| !filter.passes(&packet)) {
-                continue;
-            }
-            if let Err(skip) = pipeline.push(&packet, &mut self.rows)
+            let passes = self.filter.as_mut().is_none_or(|filter| filter.passes(&packet));
+            #[cfg(not(feature = "live"))]
+            let passes = true;
+            if passes
+                && let Err(skip) = pipeline.push(&packet, &mut self.rows)
                 && let Some(skips) = self.skips.get_mut(packet.stamp.capture())
             {
                 *skips.entry(skip).or_default() += 1;
             }
+            // Begun anew, sorted. Files that are gone by now are read on as they are.
+            if disordered
+                && doubt.take().is_some()
+                && let Some(sorted) = self.in_order()
+            {
+                (self.source, self.rows) = (sorted, Moving::new(usize::MAX));
+                self.skips.iter_mut().for_each(BTreeMap::clear);
+                pipeline = self.pipeline(&secrets);
+            }
         }
         pipeline.finish(&mut self.rows);
         self.publish(&mut pipeline, State::Ended, error);
+    }
+
+    fn pipeline(&self, secrets: &[secrets::Lines]) -> Pipeline {
+        let mut pipeline = Pipeline::new(&self.job.limits, secrets, self.job.streams);
+        pipeline.note_touched();
+        pipeline
+    }
+
+    /// The same files from their beginning, put in order of time.
+    fn in_order(&self) -> Option<Source> {
+        let mut source = Source::open(&self.job.files).ok()?;
+        source.sort_by_time(self.job.limits.sorting_bytes);
+        Some(source)
     }
 
     fn publish(&mut self, pipeline: &mut Pipeline, state: State, error: Option<String>) {
@@ -227,6 +244,36 @@ mod tests {
             let last = patiently(|| Some(watch.latest()).filter(|s| s.state == State::Ended));
             assert_eq!(format!("{:?}", last.board), format!("{report:?}"), "{name}");
         }
+    }
+
+    #[test]
+    fn what_turns_out_to_be_out_of_order_is_read_anew() {
+        let job = job("servers/nginx-reload.pcap");
+        let report = offline::report(&job).unwrap();
+        // The same packets, last ones first.
+        let mut packets = Vec::new();
+        let mut source = Source::open(&job.files).unwrap();
+        while let Some(packet) = source.next() {
+            packets.push((packet.stamp.at, packet.data.to_vec()));
+        }
+        let file = std::env::temp_dir().join(format!("goawhy-back-{}.pcap", std::process::id()));
+        let mut octets = std::fs::read(&job.files[0]).unwrap();
+        octets.truncate(24);
+        let nanoseconds = octets[..4].contains(&0x4d);
+        for (at, data) in packets.iter().rev() {
+            let parts = at.0 % 1_000_000_000 / if nanoseconds { 1 } else { 1_000 };
+            for number in [at.0 / 1_000_000_000, parts, data.len() as i64, data.len() as i64] {
+                octets.extend((number as u32).to_le_bytes());
+            }
+            octets.extend(data);
+        }
+        std::fs::write(&file, octets).unwrap();
+        let watch = Watch::files(Job { files: vec![file.clone()], ..Job::default() }).unwrap();
+        let last = patiently(|| Some(watch.latest()).filter(|s| s.state == State::Ended));
+        let causes = |board: &crate::board::Board| board.causes();
+        assert_eq!(causes(&last.board), causes(&report));
+        assert_eq!(last.board.connections.len(), report.connections.len());
+        std::fs::remove_file(file).unwrap();
     }
 
     #[test]
