@@ -241,7 +241,6 @@ pub trait Runner {
     fn dashboard_live(
         &self,
         job: &crate::run::live::Job,
-        only: Option<Filter>,
         look: Look,
         notice: crate::run::live::Notice<'_>,
     ) -> Result<Exit, Self::Error>;

@@ -60,12 +60,11 @@ impl Runner for Offline {
     fn dashboard_live(
         &self,
         job: &live::Job,
-        only: Option<Filter>,
         look: Look,
         notice: live::Notice<'_>,
     ) -> Result<Exit, Error> {
         let mut watch = Watch::live(job, notice)?;
-        let left = show(&watch, only, look);
+        let left = show(&watch, job.only.clone(), look);
         watch.stop(); // what is saved comes to its end
         left
     }

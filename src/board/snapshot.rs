@@ -83,6 +83,11 @@ pub struct LiveFacts {
 }
 
 impl LiveFacts {
+    /// Why packets are no longer saved.
+    pub fn unsaved(&self) -> Option<&str> {
+        self.saved.as_ref()?.error.as_deref()
+    }
+
     /// Packets lost on the way, by kernel, interfaces and queues.
     pub fn dropped(&self) -> u64 {
         let each = self.interfaces.iter().map(|of| of.kernel_dropped + of.interface_dropped);
@@ -95,6 +100,9 @@ impl LiveFacts {
 pub struct InterfaceFacts {
     /// Its name.
     pub name: String,
+    /// Whether it is a loopback interface: Linux counts each packet twice there, as sent and as
+    /// received, and hands out one.
+    pub loopback: bool,
     /// Packets that passed the filter, as the kernel counts.
     pub received: u64,
     /// Packets that the kernel dropped because nobody fetched them in time.

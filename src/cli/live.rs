@@ -26,6 +26,10 @@ struct CaptureArgs {
     /// Only packets that pass this filter (pcap-filter(7)), as in 'tcp port 8080'
     #[arg(short = 'f', value_name = "BPF")]
     filter: Option<String>,
+    /// Only connections that pass this filter, as in 'cause:idle_timeout age>4s' (fields:
+    /// goawhy --help)
+    #[arg(short = 'Y', long = "only", value_name = "FILTER", value_parser = super::filter)]
+    only: Option<Filter>,
     /// Save packets too, as pcapng
     #[arg(short = 'w', long = "write", value_name = "FILE")]
     write: Option<PathBuf>,
@@ -99,9 +103,6 @@ pub(super) struct LiveArgs {
 pub(super) struct WatchArgs {
     #[command(flatten)]
     capture: CaptureArgs,
-    /// Begin with this filter, as in 'cause:idle_timeout age>4s' (fields: goawhy --help)
-    #[arg(short = 'Y', long = "only", value_name = "FILTER", value_parser = super::filter)]
-    only: Option<Filter>,
     /// How to show times
     #[arg(long, value_enum, default_value_t = Times::Relative)]
     time: Times,
@@ -200,7 +201,7 @@ pub(super) fn live(arguments: &LiveArgs) -> Exit {
 
 /// Captures into a dashboard, or as `goawhy live` does where there is no terminal for one.
 pub(super) fn watch(arguments: WatchArgs, runner: &impl Runner) -> Exit {
-    let WatchArgs { capture, only, time, color, screen } = arguments;
+    let WatchArgs { capture, time, color, screen } = arguments;
     if screen.no_tui || !io::stdout().is_terminal() {
         if screen.mask {
             return complain(Exit::Usage, &screen::MASK_NEEDS_TERMINAL);
@@ -214,7 +215,7 @@ pub(super) fn watch(arguments: WatchArgs, runner: &impl Runner) -> Exit {
     match job(&arguments) {
         Ok(mut job) => {
             leave_out_own(&mut job, verbose);
-            shown(job, only, look, verbose, runner)
+            shown(job, look, verbose, runner)
         }
         Err(text) => complain(Exit::Usage, &text),
     }
@@ -234,25 +235,19 @@ pub(super) fn watch_pipe(
         return complain(Exit::Usage, &"standard input cannot be watched");
     };
     match job(&arguments) {
-        Ok(job) => shown(job, only, look, false, runner),
+        Ok(job) => shown(Job { only, ..job }, look, false, runner),
         Err(text) => complain(Exit::Usage, &text),
     }
 }
 
-fn shown(
-    mut job: Job,
-    only: Option<Filter>,
-    look: Look,
-    verbose: bool,
-    runner: &impl Runner,
-) -> Exit {
+fn shown(mut job: Job, look: Look, verbose: bool, runner: &impl Runner) -> Exit {
     job.details = true;
     let mut heard = |text: &str, _: bool| {
         if verbose {
             notice(text);
         }
     };
-    match runner.dashboard_live(&job, only, look, &mut heard) {
+    match runner.dashboard_live(&job, look, &mut heard) {
         Ok(exit) => exit,
         Err(error) => complain(runner.exit(&error), &error),
     }
@@ -315,6 +310,7 @@ fn job(arguments: &LiveArgs) -> Result<Job, String> {
         count: capture.count,
         duration: capture.duration,
         memory: capture.memory,
+        only: capture.only.clone(),
         details: false,
         processes: !capture.no_process,
         #[cfg(target_os = "linux")]
@@ -358,6 +354,7 @@ pub(super) fn interfaces() -> Exit {
                 refused.get_or_insert(error);
                 "you may not".to_owned()
             }
+            Err(_) if !interface.up => "is down".to_owned(),
             // Its name is there already.
             Err(Error::Interface { what, .. }) => what,
             Err(error) => error.to_string(),
@@ -376,7 +373,6 @@ pub(super) fn interfaces() -> Exit {
 
 fn line(interface: &Interface, state: &str) -> String {
     let mut facts = Vec::new();
-    facts.extend((!interface.up).then(|| "down".to_owned()));
     facts.extend(interface.addresses.iter().take(3).map(ToString::to_string));
     facts.extend(interface.description.clone());
     format!("{:<16} {state:<16} {}", printable(&interface.name), printable(&facts.join(", ")))

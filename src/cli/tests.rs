@@ -45,7 +45,6 @@ impl Runner for Fake {
     fn dashboard_live(
         &self,
         _job: &crate::run::live::Job,
-        _only: Option<Filter>,
         _look: Look,
         _notice: crate::run::live::Notice<'_>,
     ) -> Result<Exit, Self::Error> {

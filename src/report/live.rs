@@ -82,8 +82,12 @@ impl LiveText {
         }
         for of in &live.interfaces {
             let text = format!(
-                "{}: {} received, {} dropped by the kernel, {} by the interface",
-                of.name, of.received, of.kernel_dropped, of.interface_dropped
+                "{}: {} received{}, {} dropped by the kernel, {} by the interface",
+                of.name,
+                of.received,
+                if of.loopback { " (each twice, as sent and as received)" } else { "" },
+                of.kernel_dropped,
+                of.interface_dropped
             );
             page.paragraph(2, Ink::Dim, &text);
         }
@@ -100,6 +104,9 @@ impl LiveText {
                 "saved {} packets ({} could not be), last to {}",
                 saved.packets, saved.lost, saved.file
             );
+            if let Some(error) = &saved.error {
+                page.paragraph(2, Ink::Red, error);
+            }
             page.paragraph(2, Ink::Dim, &text);
         }
         out.write_all(page.text.as_bytes())

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::board::snapshot::{Feed, Snapshot, State};
+use crate::board::filter::Filter;
+use crate::board::snapshot::{Feed, LiveFacts, Snapshot, State};
 use crate::board::told::Teller;
 use crate::capture::live;
 pub use crate::capture::live::{Interface, Options};
@@ -41,6 +42,8 @@ pub struct Job {
     pub duration: Option<Duration>,
     /// Octets that the program may take, about.
     pub memory: u64,
+    /// Which connections are told; the summary counts all.
+    pub only: Option<Filter>,
     /// Whether the latest packets are kept for a closer look.
     pub details: bool,
     /// Whether local programs are named.
@@ -124,7 +127,8 @@ pub fn run(
         Format::Text(style) => Form::Text(LiveText::new(style)),
         Format::Jsonl => Form::Jsonl,
     };
-    let mut telling = Telling { watch, printer, teller: Teller::default(), format, seen: 0 };
+    let (teller, only) = (Teller::default(), job.only.clone());
+    let mut telling = Telling { watch, printer, teller, only, format, seen: 0 };
     let ended = runtime.block_on(telling.run(notice)).map_err(fails);
     if !matches!(ended, Ok(Ended::Interrupted)) {
         telling.watch.stop(); // what is saved comes to its end
@@ -136,6 +140,7 @@ struct Telling {
     watch: Watch,
     printer: Printer,
     teller: Teller,
+    only: Option<Filter>,
     format: Form,
     seen: u64,
 }
@@ -153,7 +158,7 @@ impl Telling {
         let mut hang_up = signal(SignalKind::hangup())?;
         let mut ticks = tokio::time::interval(TICK);
         let mut ending = false;
-        let mut told_error = None;
+        let (mut told_error, mut told_unsaved) = (None, None);
         loop {
             let asked = tokio::select! {
                 _ = ticks.tick() => false,
@@ -177,6 +182,11 @@ impl Telling {
                 told_error.clone_from(&snapshot.error);
                 notice(told_error.as_deref().unwrap_or_default(), true);
             }
+            let unsaved = snapshot.live.as_ref().and_then(LiveFacts::unsaved);
+            if unsaved != told_unsaved.as_deref() {
+                told_unsaved = unsaved.map(ToOwned::to_owned);
+                notice(unsaved.unwrap_or("packets are saved again"), true);
+            }
             if let Some(ended) = self.printer.failure() {
                 return Ok(ended);
             }
@@ -193,7 +203,10 @@ impl Telling {
             return;
         }
         self.seen = snapshot.revision;
-        let told = self.teller.tell(snapshot);
+        let mut told = self.teller.tell(snapshot);
+        if let Some(only) = &self.only {
+            told.retain(|told| only.may_pass(&told.row));
+        }
         if told.is_empty() {
             return;
         }

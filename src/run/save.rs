@@ -2,7 +2,7 @@
 //! packets of the file, which are counted, and holds up nothing.
 
 use std::fs::{File, OpenOptions};
-use std::io::BufWriter;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -88,6 +88,8 @@ impl Recorder {
             target,
             interfaces,
             saver: None,
+            waiting: 0,
+            flushed: 0,
             number: 0,
             opened: Instant::now(),
             facts: Arc::default(),
@@ -137,7 +139,11 @@ impl Recorder {
 struct Writer {
     target: Target,
     interfaces: Vec<Described>,
-    saver: Option<Saver<BufWriter<File>>>,
+    saver: Option<Saver<Whole>>,
+    /// Packets that were not handed to the system yet.
+    waiting: u64,
+    /// Octets of the file when they last were.
+    flushed: u64,
     number: u32,
     opened: Instant,
     facts: Arc<Mutex<Saved>>,
@@ -155,11 +161,7 @@ impl Writer {
                     // Where nobody wants it back it is let go.
                     let _ = spares.try_send(batch);
                 }
-                Err(RecvTimeoutError::Timeout) => {
-                    if let Some(Err(error)) = self.saver.as_mut().map(Saver::flush) {
-                        self.fails(&error);
-                    }
-                }
+                Err(RecvTimeoutError::Timeout) => self.flush(),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.turn();
@@ -168,26 +170,41 @@ impl Writer {
     }
 
     fn write(&mut self, batch: &Batch, first: u64) {
-        let Some(saver) = &mut self.saver else {
-            self.lock().lost += batch.len() as u64;
-            return;
-        };
-        let mut written = 0;
-        let mut failure = None;
         for (source, packet) in batch.packets(first) {
-            if let Err(error) = saver.packet(source, &packet) {
-                failure = Some(error);
-                break;
+            let Some(saver) = &mut self.saver else {
+                self.lock().lost += 1;
+                continue;
+            };
+            self.waiting += 1;
+            // Memory does not fail; the disk may, when it gets what waits.
+            let _ = saver.packet(source, &packet);
+            if saver.written() - self.flushed >= BUFFER {
+                self.flush();
             }
-            written += 1;
         }
-        {
-            let mut facts = self.lock();
-            facts.packets += written;
-            facts.lost += batch.len() as u64 - written;
-        }
-        if let Some(error) = failure {
-            self.fails(&error);
+    }
+
+    /// Hands what waits to the system.
+    fn flush(&mut self) {
+        let Some(saver) = &mut self.saver else { return };
+        let (flushed, written) = (saver.flush(), saver.written());
+        self.settle(flushed, written);
+    }
+
+    /// Counts the packets that waited as saved or lost.
+    fn settle(&mut self, flushed: io::Result<()>, written: u64) {
+        let waited = std::mem::take(&mut self.waiting);
+        self.flushed = written;
+        let mut facts = self.lock();
+        match flushed {
+            Ok(()) => facts.packets += waited,
+            Err(error) => {
+                // Nothing more can be written: what was, stays.
+                facts.lost += waited;
+                facts.error = Some(format!("{}: {error}; nothing more is saved", facts.file));
+                drop(facts);
+                self.saver = None;
+            }
         }
     }
 
@@ -217,7 +234,7 @@ impl Writer {
         self.opened = Instant::now();
         let path = self.target.name(self.number);
         let saver = create(&path).and_then(|file| {
-            let out = BufWriter::with_capacity(BUFFER, file);
+            let out = Whole { file, blocks: Vec::new(), length: 0 };
             let mut saver = Saver::new(out, &self.interfaces)?;
             saver.flush()?;
             Ok(saver)
@@ -228,6 +245,7 @@ impl Writer {
             operation: "write it",
             source,
         })?;
+        self.flushed = saver.written();
         self.saver = Some(saver);
         let mut facts = self.lock();
         facts.file = name;
@@ -237,22 +255,43 @@ impl Writer {
 
     fn close(&mut self) {
         let counted = self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(saver) = self.saver.take()
-            && let Err(error) = saver.finish(counted.at, &counted.counts)
-        {
-            self.fails(&error);
+        // Packets first: there may be room for them and none for the statistics.
+        self.flush();
+        if let Some(saver) = self.saver.take() {
+            let finished = saver.finish(counted.at, &counted.counts);
+            self.settle(finished.map(drop), 0);
         }
-    }
-
-    /// Nothing more can be written: what was, stays.
-    fn fails(&mut self, error: &std::io::Error) {
-        self.saver = None;
-        let mut facts = self.lock();
-        facts.error = Some(format!("{}: {error}; nothing more is saved", facts.file));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Saved> {
         self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A file that holds whole blocks, whatever the disk does.
+struct Whole {
+    file: File,
+    /// What is not written yet.
+    blocks: Vec<u8>,
+    /// Octets written.
+    length: u64,
+}
+
+impl Write for Whole {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        self.blocks.extend_from_slice(octets);
+        Ok(octets.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let written = self.file.write_all(&self.blocks);
+        match written {
+            Ok(()) => self.length += self.blocks.len() as u64,
+            // A block that was begun is taken back; where that fails too, readers stop there.
+            Err(_) => drop(self.file.set_len(self.length)),
+        }
+        self.blocks.clear();
+        written
     }
 }
 
@@ -270,4 +309,46 @@ const BATCHES: usize = 16;
 /// Longest time that a packet stays unwritten on a quiet line.
 const FLUSH_EVERY: Duration = Duration::from_millis(200);
 /// Octets written at once.
-const BUFFER: usize = 256 * 1024;
+const BUFFER: u64 = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vocab::packet::{LinkType, Packet};
+    use crate::vocab::time::Stamp;
+
+    fn batch() -> Batch {
+        let mut batch = Batch::default();
+        let stamp = Stamp::new(0, 1, Timestamp(7));
+        let link = LinkType::ETHERNET;
+        let packet = Packet { stamp, link, data: &[7; 60], wire_length: 60, fcs_length: 0 };
+        batch.add(0, &packet);
+        batch.add(0, &packet);
+        batch
+    }
+
+    #[test]
+    fn a_disk_that_takes_no_more_is_told_and_what_was_written_stays() {
+        let file = std::env::temp_dir().join(format!("goawhy-full-{}.pcapng", std::process::id()));
+        let target = Target { file: file.clone(), ..Target::default() };
+        let link = LinkType::ETHERNET;
+        let name = "eth0".to_owned();
+        let interfaces = vec![Described { name, link, snap_length: 0, filter: None }];
+        let Opened(mut writer) = Recorder::open(target, interfaces.clone()).unwrap();
+        writer.write(&batch(), 1);
+        writer.flush();
+        let size = file.metadata().unwrap().len();
+        // A file that cannot be written stands for the disk.
+        let out = Whole { file: File::open(&file).unwrap(), blocks: Vec::new(), length: size };
+        writer.saver = Some(Saver::new(out, &interfaces).unwrap());
+        writer.flushed = 0;
+        writer.write(&batch(), 3);
+        writer.flush();
+        writer.write(&batch(), 5);
+        let saved = writer.lock().clone();
+        assert_eq!((saved.packets, saved.lost), (2, 4));
+        assert!(saved.error.unwrap().contains("nothing more is saved"));
+        assert_eq!(file.metadata().unwrap().len(), size);
+        std::fs::remove_file(file).unwrap();
+    }
+}

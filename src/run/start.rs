@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use crate::board::snapshot::InterfaceFacts;
-use crate::capture::live::Tap;
+use crate::capture::live::{Tap, interfaces};
 use crate::capture::save::Described;
 use crate::error::Error;
 use crate::pipeline::Pipeline;
@@ -45,10 +45,7 @@ pub(super) fn stage(
     #[cfg(target_os = "linux")]
     let namer = give_up(job, &stop, notice)?;
     let queue = Arc::new(Queue::new(queue_octets(job), taps.len().max(1)));
-    let names = job.interfaces.iter().map(|name| shown(name));
-    let facts: Vec<_> =
-        names.map(|name| InterfaceFacts { name, ..InterfaceFacts::default() }).collect();
-    let interfaces = Arc::new(Mutex::new(facts));
+    let interfaces = Arc::new(Mutex::new(facts_before(job, is_pipe)));
     for (source, tap) in (0_u16..).zip(taps) {
         let (queue, facts) = (Arc::clone(&queue), Arc::clone(&interfaces));
         tap::interface(tap, source, queue, facts, Arc::clone(&stop));
@@ -91,6 +88,17 @@ pub(super) fn stage(
         until: job.duration.map(|duration| Instant::now() + duration),
         state: Counters::new(),
     })
+}
+
+/// What is known of each interface before anything came.
+fn facts_before(job: &Job, is_pipe: bool) -> Vec<InterfaceFacts> {
+    let known = if is_pipe { Vec::new() } else { interfaces().unwrap_or_default() };
+    let facts = |name: &String| {
+        let loopback = known.iter().any(|of| of.name == *name && of.loopback);
+        let loopback = loopback && cfg!(target_os = "linux");
+        InterfaceFacts { name: shown(name), loopback, ..InterfaceFacts::default() }
+    };
+    job.interfaces.iter().map(facts).collect()
 }
 
 fn shown(name: &str) -> String {

@@ -81,6 +81,9 @@ fn loss(app: &App) -> (String, Ink) {
     if let Some(live) = app.snapshot.live.as_ref().filter(|live| live.shed > 0) {
         parts.push(format!("{} connections forgotten for memory", grouped(live.shed)));
     }
+    if app.snapshot.live.as_ref().is_some_and(|live| live.unsaved().is_some()) {
+        parts.push("not saved".into());
+    }
     if lost > 0 {
         parts.push(format!("{} octets lost", grouped(lost)));
     }
