@@ -179,12 +179,18 @@ rules! {
         "PING length is 8";
     PING_ACK_REQUIRED = "ping-ack-required", "RFC 9113 6.7", Connection, PROTOCOL_ERROR,
         "A PING is answered by a PING ACK with the same payload";
+    PING_NO_ACK_TO_ACK = "ping-no-ack-to-ack", "RFC 9113 6.7", Connection, NO_ERROR,
+        "A PING ACK is not answered";
     GOAWAY_STREAM_NONZERO = "goaway-stream-nonzero", "RFC 9113 6.8", Connection, PROTOCOL_ERROR,
         "GOAWAY on a stream other than 0";
     GOAWAY_LAST_ID_NOT_INCREASE = "goaway-last-id-not-increase", "RFC 9113 6.8", Connection, PROTOCOL_ERROR,
         "last_stream_id never grows between GOAWAYs";
     GOAWAY_LAST_ID_COVERS_PROCESSED = "goaway-last-id-covers-processed", "RFC 9113 8.7", Connection, PROTOCOL_ERROR,
         "last_stream_id is not below any stream the server has passed to its application";
+    GOAWAY_NO_NEW_STREAMS = "goaway-no-new-streams", "RFC 9113 6.8", Stream, NO_ERROR,
+        "Whoever received a GOAWAY opens no more streams";
+    REFUSED_STREAM_UNTOUCHED = "refused-stream-untouched", "RFC 9113 8.7", Stream, REFUSED_STREAM,
+        "A server refuses a stream only if it has processed nothing of it";
     GOAWAY_LENGTH = "goaway-length", "RFC 9113 6.8", Connection, FRAME_SIZE_ERROR,
         "GOAWAY payload is at least 8 octets";
     WINDOW_UPDATE_ZERO_STREAM = "window-update-zero-stream", "RFC 9113 6.9", Stream, PROTOCOL_ERROR,

@@ -77,6 +77,8 @@ struct SideRules {
     block: Block,
     /// Last stream identifier of its last GOAWAY.
     goaway_last: u32,
+    /// The offset behind that GOAWAY and its packet, until streams in spite of it were told.
+    goaway_at: Option<(u64, Stamp)>,
     /// Highest stream of the peer that it answered.
     answered: u32,
     /// Whether it has sent a frame.
@@ -97,6 +99,7 @@ impl Default for SideRules {
             skipped: Vec::new(),
             block: Block::None,
             goaway_last: u32::MAX,
+            goaway_at: None,
             answered: 0,
             spoke: false,
             torn: false,
@@ -276,6 +279,7 @@ impl Rules {
             FrameType::SETTINGS => self.settings(desk).into(),
             FrameType::WINDOW_UPDATE => self.window_update(desk).into(),
             FrameType::GOAWAY => self.goaway(desk).into(),
+            FrameType::PING => self.ping(desk).into(),
             _ => Breaches::default(),
         };
         // One offence, one finding: a frame that should not be there breaks nothing else.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::vocab::address::Side;
+use crate::vocab::error_code::ErrorCode;
 use crate::vocab::frame::{Flags, FrameType, Payload};
 use crate::vocab::rule;
 
@@ -69,6 +70,12 @@ impl Rules {
         self.fresh = StreamRules { is_sure: is_exact, ..self.newborn() };
         self.untracked |= desk.open.len() >= desk.streams_max;
         self.advance(by, id);
+        if is_exact
+            && self.knows_peer(desk.history, desk.frame)
+            && let Some(breach) = self.ignores_goaway(desk)
+        {
+            return Some(breach);
+        }
         let most = self.sides.side(by.other()).announced.streams();
         if desk.client_streams < u64::from(most) || !is_exact || self.untracked {
             return None;
@@ -139,7 +146,22 @@ impl Rules {
         if matches!(desk.frame.payload, Payload::Broken(_)) {
             return None;
         }
-        self.stream_state(desk)
+        self.stream_state(desk).or_else(|| self.refuses_late(desk))
+    }
+
+    /// Whether the server refuses a stream of which it has sent the final answer's HEADERS: a
+    /// client would send the request again (RFC 9113 section 8.7).
+    fn refuses_late(&self, desk: &Desk<'_, '_>) -> Option<Breach> {
+        let (by, id) = (desk.frame.by, desk.frame.head.stream);
+        let Payload::RstStream { code: ErrorCode::REFUSED_STREAM } = desk.frame.payload else {
+            return None;
+        };
+        let stream = desk.open.get(&id).filter(|stream| stream.opener == Side::Client)?;
+        if by != Side::Server || !stream.rules.is_answered || !self.is_sure(stream) {
+            return None;
+        }
+        let text = format!("RST_STREAM(REFUSED_STREAM) on stream {id} after its response began");
+        Breach::of(&rule::REFUSED_STREAM_UNTOUCHED, text)
     }
 
     /// Whether this stream can take this frame of this side.

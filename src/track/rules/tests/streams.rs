@@ -154,5 +154,50 @@ fn goaways() {
         ),
         // Requests cross with GOAWAY.
         ("5 S> GOAWAY 0 NO_ERROR\n5 C> HEADERS 1 END_STREAM GET", &[]),
+        // Programs may be slow to read it.
+        ("5 S> GOAWAY 0 NO_ERROR\n900 C> HEADERS 1 END_STREAM GET", &[]),
+        // It is told once.
+        (
+            "5 S> GOAWAY 0 NO_ERROR\n1100 C> HEADERS 1 END_STREAM GET\n\
+             1200 C> HEADERS 3 END_STREAM GET",
+            &["client goaway-no-new-streams 1 @1100"],
+        ),
+        // A first warning lets streams be opened.
+        ("5 S> GOAWAY 2147483647 NO_ERROR\n1100 C> HEADERS 1 END_STREAM GET", &[]),
+    ]);
+}
+
+#[test]
+fn refusals() {
+    let get = "5 C> HEADERS 1 END_STREAM GET\n";
+    check_opened(&[
+        (&format!("{get}6 S> RST_STREAM 1 REFUSED_STREAM"), &[]),
+        (
+            &format!("{get}6 S> HEADERS 1 :status=200\n7 S> RST_STREAM 1 REFUSED_STREAM"),
+            &["server refused-stream-untouched 1 @7"],
+        ),
+        // An interim response is none yet.
+        (&format!("{get}6 S> HEADERS 1 :status=103\n7 S> RST_STREAM 1 REFUSED_STREAM"), &[]),
+        (&format!("{get}6 S> HEADERS 1 :status=200\n7 C> RST_STREAM 1 REFUSED_STREAM"), &[]),
+    ]);
+}
+
+#[test]
+fn ping_answers() {
+    check_opened(&[
+        ("5 C> PING 0102030405060708\n6 S> PING ACK 0102030405060708", &[]),
+        (
+            "5 C> PING 0102030405060708\n6 S> PING ACK 0102030405060708\n\
+             7 C> PING ACK 0102030405060708",
+            &["client ping-no-ack-to-ack 0 @7"],
+        ),
+        // Both ask with the same octets.
+        (
+            "5 C> PING 0000000000000000\n5 S> PING 0000000000000000\n\
+             6 S> PING ACK 0000000000000000\n6 C> PING ACK 0000000000000000",
+            &[],
+        ),
+        // An answer to nothing is not an answer to an answer.
+        ("5 C> PING ACK 0102030405060708", &[]),
     ]);
 }
