@@ -1,6 +1,7 @@
 //! What `goawhy explain` knows: causes, rules, and lines that clients write into their logs.
 
 use crate::vocab::cause::Cause;
+use crate::vocab::error_code::ErrorCode;
 use crate::vocab::explanation::{Explanation, Part};
 use crate::vocab::rule::{RULES, Rule, Scope};
 
@@ -68,6 +69,7 @@ fn of_rule(rule: &Rule) -> Explanation {
 
 fn cost(rule: &Rule) -> String {
     match rule.scope {
+        _ if rule.code == ErrorCode::NO_ERROR => "No error code is called for.".to_owned(),
         Scope::Connection => format!("The connection: GOAWAY({}).", rule.code),
         Scope::Stream => format!(
             "The stream: RST_STREAM({}); the receiver may end the whole connection instead.",
