@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use zeroize::Zeroizing;
+
 use crate::vocab::packet::{LinkType, Packet};
 use crate::vocab::time::Timestamp;
 
@@ -85,6 +87,22 @@ impl<W: Write> Saver<W> {
         written
     }
 
+    /// Writes lines of a TLS key log (SSLKEYLOGFILE) as a Decryption Secrets Block. Only for who
+    /// asked for it: whoever has the file can then read what is inside TLS.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn secrets(&mut self, lines: &[u8]) -> io::Result<()> {
+        let length = lines.len() as u32;
+        let mut body = Zeroizing::new(Vec::with_capacity(lines.len().saturating_add(12)));
+        body.extend_from_slice(&TLS_KEY_LOG.to_ne_bytes());
+        body.extend_from_slice(&length.to_ne_bytes());
+        body.extend_from_slice(lines);
+        let padded = body.len().next_multiple_of(4);
+        body.resize(padded, 0);
+        self.write_block(SECRETS, &body)
+    }
+
     /// Ends the file with what each interface has received and dropped until `at`.
     ///
     /// # Errors
@@ -142,6 +160,8 @@ const SECTION: u32 = 0x0a0d_0d0a;
 const INTERFACE: u32 = 1;
 const STATISTICS: u32 = 5;
 const PACKET: u32 = 6;
+const SECRETS: u32 = 10;
+const TLS_KEY_LOG: u32 = 0x544c_534b;
 const END: u16 = 0;
 const SHB_OS: u16 = 3;
 const SHB_USERAPPL: u16 = 4;
@@ -166,6 +186,7 @@ mod tests {
             filter: Some("tcp".into()),
         });
         let mut saver = Saver::new(Vec::new(), &interfaces).unwrap();
+        saver.secrets(b"CLIENT_RANDOM 00 11\n").unwrap();
         let data: Vec<u8> = (0..61).collect();
         for number in 0..4_u16 {
             let at = Timestamp(1_700_000_000_123_456_789 + i64::from(number));
@@ -192,6 +213,8 @@ mod tests {
         assert_eq!(found, [wanted(0, a), wanted(1, b), wanted(2, a), wanted(3, b)]);
         let facts = source.facts().remove(0);
         assert_eq!((facts.kernel_dropped, facts.damage), (Some(5), None));
+        let secrets: Vec<&[u8]> = source.secrets().iter().map(|text| text.as_slice()).collect();
+        assert_eq!(secrets, [b"CLIENT_RANDOM 00 11\n"]);
         std::fs::remove_file(path).unwrap();
     }
 }

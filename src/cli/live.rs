@@ -42,6 +42,9 @@ struct CaptureArgs {
     /// Keep the latest N files only
     #[arg(short = 'W', long, value_name = "N", requires = "write")]
     rotate_files: Option<u32>,
+    /// Save TLS secrets with the packets: who has the file can read everything
+    #[arg(long, requires = "write")]
+    embed_keys: bool,
     /// End after so many packets
     #[arg(short = 'c', value_name = "COUNT")]
     count: Option<u64>,
@@ -296,6 +299,7 @@ fn job(arguments: &LiveArgs) -> Result<Job, String> {
         size: capture.rotate_size.map(|millions| millions.saturating_mul(1_000_000)),
         time: capture.rotate_time.map(Duration::from_secs),
         files: capture.rotate_files,
+        keys: capture.embed_keys,
     });
     let environment = std::env::var_os("SSLKEYLOGFILE").filter(|name| !name.is_empty());
     Ok(Job {

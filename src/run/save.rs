@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::vocab::time::Timestamp;
 
 use super::queue::Batch;
+use super::secrets::Lines;
 
 /// Where packets go.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +30,8 @@ pub struct Target {
     pub time: Option<Duration>,
     /// Files that are kept; the oldest is removed.
     pub files: Option<u32>,
+    /// Whether each file has the TLS secrets, too, as far as they are known by then.
+    pub keys: bool,
 }
 
 impl Target {
@@ -53,6 +56,7 @@ pub(super) struct Recorder {
     facts: Arc<Mutex<Saved>>,
     counts: Arc<Mutex<Counted>>,
     reopen: Arc<AtomicBool>,
+    keys: Option<Arc<Mutex<Vec<Lines>>>>,
     writer: Option<JoinHandle<()>>,
 }
 
@@ -73,8 +77,9 @@ impl Opened {
         let (sender, batches) = sync_channel(BATCHES);
         let (facts, counts) = (Arc::clone(&writer.facts), Arc::clone(&writer.counts));
         let reopen = Arc::clone(&writer.reopen);
+        let keys = writer.target.keys.then(|| Arc::clone(&writer.keys));
         let writer = thread::spawn(move || writer.run(&batches, &spares));
-        Recorder { batches: Some(sender), facts, counts, reopen, writer: Some(writer) }
+        Recorder { batches: Some(sender), facts, counts, reopen, keys, writer: Some(writer) }
     }
 }
 
@@ -95,6 +100,8 @@ impl Recorder {
             facts: Arc::default(),
             counts: Arc::default(),
             reopen: Arc::default(),
+            keys: Arc::default(),
+            known: Vec::new(),
         };
         writer.open()?;
         Ok(Opened(writer))
@@ -110,6 +117,13 @@ impl Recorder {
                 facts.lost += batch.len() as u64;
                 Some(batch)
             }
+        }
+    }
+
+    /// Hands over lines of a TLS key log, for the packets that come next.
+    pub(super) fn embed(&self, lines: &Lines) {
+        if let Some(keys) = &self.keys {
+            keys.lock().unwrap_or_else(PoisonError::into_inner).push(lines.clone());
         }
     }
 
@@ -149,6 +163,10 @@ struct Writer {
     facts: Arc<Mutex<Saved>>,
     counts: Arc<Mutex<Counted>>,
     reopen: Arc<AtomicBool>,
+    /// Secrets that are to be written next.
+    keys: Arc<Mutex<Vec<Lines>>>,
+    /// Secrets that were written, for the files that follow; no more than a key log may have.
+    known: Vec<Lines>,
 }
 
 impl Writer {
@@ -170,6 +188,7 @@ impl Writer {
     }
 
     fn write(&mut self, batch: &Batch, first: u64) {
+        self.embed();
         for (source, packet) in batch.packets(first) {
             let Some(saver) = &mut self.saver else {
                 self.lock().lost += 1;
@@ -181,6 +200,18 @@ impl Writer {
             if saver.written() - self.flushed >= BUFFER {
                 self.flush();
             }
+        }
+    }
+
+    /// Writes secrets that came: before the packets that they open.
+    fn embed(&mut self) {
+        let fresh = std::mem::take(&mut *self.keys.lock().unwrap_or_else(PoisonError::into_inner));
+        for lines in fresh {
+            if let Some(saver) = &mut self.saver {
+                // Memory does not fail.
+                let _ = saver.secrets(&lines);
+            }
+            self.known.push(lines);
         }
     }
 
@@ -236,6 +267,7 @@ impl Writer {
         let saver = create(&path).and_then(|file| {
             let out = Whole { file, blocks: Vec::new(), length: 0 };
             let mut saver = Saver::new(out, &self.interfaces)?;
+            self.known.iter().try_for_each(|lines| saver.secrets(lines))?;
             saver.flush()?;
             Ok(saver)
         });
@@ -255,6 +287,7 @@ impl Writer {
 
     fn close(&mut self) {
         let counted = self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.embed();
         // Packets first: there may be room for them and none for the statistics.
         self.flush();
         if let Some(saver) = self.saver.take() {
@@ -325,6 +358,34 @@ mod tests {
         batch.add(0, &packet);
         batch.add(0, &packet);
         batch
+    }
+
+    #[test]
+    fn secrets_are_in_every_file_where_that_is_asked_for() {
+        for keys in [true, false] {
+            let name = format!("goawhy-keys-{}-{keys}.pcapng", std::process::id());
+            let file = std::env::temp_dir().join(name);
+            let size = Some(1);
+            let target = Target { file, size, keys, ..Target::default() };
+            let files = [target.name(1), target.name(2)];
+            let link = LinkType::ETHERNET;
+            let name = "eth0".to_owned();
+            let interfaces = vec![Described { name, link, snap_length: 0, filter: None }];
+            let (spares, _kept) = sync_channel(1);
+            let mut recorder = Recorder::open(target, interfaces).unwrap().begin(spares);
+            recorder.embed(&Lines::new(b"CLIENT_RANDOM 00 11\n".to_vec()));
+            recorder.save(batch(), 1);
+            while !files[1].exists() {
+                thread::sleep(Duration::from_millis(5));
+            }
+            recorder.finish();
+            for file in files {
+                let octets = std::fs::read(&file).unwrap();
+                let found = octets.windows(13).any(|part| part == b"CLIENT_RANDOM");
+                assert_eq!(found, keys, "{}", file.display());
+                std::fs::remove_file(file).unwrap();
+            }
+        }
     }
 
     #[test]

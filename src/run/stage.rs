@@ -120,6 +120,9 @@ impl Stage {
             if let Some(recent) = &self.recent {
                 recent.learn(&lines);
             }
+            if let Some(recorder) = &self.recorder {
+                recorder.embed(&lines);
+            }
         }
         let first = self.facts.packets + 1;
         for (_, packet) in batch.packets(first) {

@@ -58,6 +58,10 @@ pub(super) fn stage(
     if let Some(recent) = &recent {
         secrets.iter().for_each(|lines| recent.learn(lines));
     }
+    let recorder = begun.map(|opened| opened.begin(returned));
+    if let Some(recorder) = &recorder {
+        secrets.iter().for_each(|lines| recorder.embed(lines));
+    }
     let mut pipeline = Pipeline::new(&job.limits, &secrets, false);
     if !follow.is_empty() {
         pipeline.expect_secrets();
@@ -71,7 +75,7 @@ pub(super) fn stage(
         rows: Moving::new(memory / ROW),
         publisher,
         recent,
-        recorder: begun.map(|opened| opened.begin(returned)),
+        recorder,
         spares,
         #[cfg(target_os = "linux")]
         namer,
