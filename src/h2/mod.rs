@@ -336,11 +336,14 @@ impl Waiting {
             let context = Context { uncertain: true, ..Context::default() };
             let Some(place) = self.searches.half_mut(half).find(tape, context) else { continue };
             found = true;
-            let frames = tape.octets().get(place..).unwrap_or_default();
-            client = client.or_else(|| match sent_by(frames)? {
-                Side::Client => Some(half),
-                Side::Server => Some(half.other()),
-            });
+            let mut place = Some(place);
+            while let (None, Some(from)) = (client, place) {
+                match sent_by(tape, from) {
+                    Ok(Side::Client) => client = Some(half),
+                    Ok(Side::Server) => client = Some(half.other()),
+                    Err(end) => place = self.searches.half(half).behind(end, tape),
+                }
+            }
         }
         found.then_some(client)
     }
@@ -392,41 +395,46 @@ impl Waiting {
     }
 }
 
-/// Who sends these frames, as far as the frames themselves tell.
-fn sent_by(octets: &[u8]) -> Option<Side> {
-    if octets.starts_with(PREFACE) {
-        return Some(Side::Client);
+/// Who sends the frames from `place` on, as far as they themselves tell; else where they end: at
+/// the end of the tape, or at a head that lies in a hole.
+fn sent_by(tape: &Tape, place: usize) -> Result<Side, usize> {
+    let octets = tape.octets();
+    let mut rest = octets.get(place..).unwrap_or_default();
+    if rest.starts_with(PREFACE) {
+        return Ok(Side::Client);
     }
-    let mut rest = octets;
     while let Some((first, payload)) = rest.split_first_chunk::<{ payload::HEAD }>() {
+        let place = octets.len() - rest.len();
+        if tape.visible(place, payload::HEAD) < payload::HEAD {
+            return Err(place);
+        }
         let head = payload::head(first);
+        let length = head.length as usize;
+        let seen = tape.visible(place + payload::HEAD, length).min(payload.len());
         let mut settings = Vec::new();
-        let parsed = payload::parse(
-            &head,
-            payload.get(..head.length as usize).unwrap_or(payload),
-            &mut settings,
-        );
+        let parsed = payload::parse(&head, payload.get(..seen).unwrap_or_default(), &mut settings);
         match (head.kind, parsed.block.and_then(|block| block.first())) {
             (FrameType::HEADERS, Some(first)) => {
                 // Static table (RFC 7541 appendix A): 1 to 7 are of requests, 8 to 14 :status.
                 let index = match first {
                     0x80.. => first & 0x7f,
                     0x40..=0x7f => first & 0x3f,
+                    0x20..=0x3f => 0, // a size of the table
                     _ => first & 0x0f,
                 };
                 match index {
-                    1..=7 => return Some(Side::Client),
-                    8..=14 => return Some(Side::Server),
+                    1..=7 => return Ok(Side::Client),
+                    8..=14 => return Ok(Side::Server),
                     _ => {}
                 }
             }
-            (FrameType::PUSH_PROMISE, _) => return Some(Side::Server),
-            (FrameType::PRIORITY, _) => return Some(Side::Client),
+            (FrameType::PUSH_PROMISE, _) => return Ok(Side::Server),
+            (FrameType::PRIORITY, _) => return Ok(Side::Client),
             _ => {}
         }
-        rest = payload.get(head.length as usize..)?;
+        rest = payload.get(length..).unwrap_or_default();
     }
-    None
+    Err(octets.len())
 }
 
 /// Whether a half begins like HTTP/1 in the middle of a connection.
@@ -442,4 +450,31 @@ fn by_half<T>(client: Half, of_client: T, of_server: T) -> Both<T> {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    fn chunk(data: &[u8], offset: u64) -> Chunk<'_> {
+        Chunk { stamp: Stamp::default(), offset, seen: 0, data }
+    }
+
+    #[test]
+    fn what_lies_in_a_hole_does_not_tell_who_sends() {
+        let settings_ack = [0, 0, 0, 4, 1, 0, 0, 0, 0];
+        let ping = [0, 0, 8, 6, 1, 0, 0, 0, 0, 0xfd, 0x0a, 0xb1, 0x38, 0x8f, 0x70, 0x8e, 0x2e];
+        // HEADERS of stream 5: `:status: 200` from the static table.
+        let answer = [0, 0, 1, 1, 4, 0, 0, 0, 5, 0x88];
+        let mut tape = Tape::default();
+        tape.push(chunk(&settings_ack, 0));
+        tape.push(chunk(&answer, 9));
+        assert_eq!(sent_by(&tape, 0), Ok(Side::Server));
+        // Read as octets, these zeros and the PING behind them hold HEADERS.
+        let mut tape = Tape::default();
+        tape.push(chunk(&settings_ack, 0));
+        assert!(tape.gap(Stamp::default(), 9, 251));
+        tape.push(chunk(&ping, 260));
+        assert_eq!(sent_by(&tape, 0), Err(9));
+        let length = tape.len();
+        tape.push(chunk(&answer, 277));
+        assert_eq!(sent_by(&tape, length), Ok(Side::Server));
+    }
+}

@@ -85,6 +85,12 @@ impl Search {
         self.candidates.iter().find(|c| is_enough(c, tape.len())).map(|c| c.start)
     }
 
+    /// The next certain place behind `place`, of those that were looked at.
+    pub fn behind(&self, place: usize, tape: &Tape) -> Option<usize> {
+        let certain = |c: &&Candidate| c.start > place && is_enough(c, tape.len());
+        self.candidates.iter().find(certain).map(|c| c.start)
+    }
+
     /// The first `octets` of the tape are gone.
     pub fn forget_front(&mut self, octets: usize) {
         self.scanned = self.scanned.saturating_sub(octets);

@@ -572,6 +572,3 @@ fn octets_before(history: &History, by: Side) -> Both<Option<Stamp>> {
     }
     last
 }
-
-#[cfg(test)]
-mod tests;
