@@ -15,6 +15,10 @@ pub struct Disorder {
     /// The latest time since the last step back.
     latest: Option<Timestamp>,
     steps: u32,
+    /// The time of the last packet.
+    last: Option<Timestamp>,
+    /// How many more packets went back in time than twice those that went on.
+    falls: u32,
 }
 
 impl Disorder {
@@ -32,7 +36,12 @@ impl Disorder {
         } else {
             self.latest = self.latest.max(Some(at));
         }
-        self.steps >= STEPS
+        match self.last.replace(at) {
+            Some(last) if at < last => self.falls += 1,
+            Some(last) if at > last => self.falls = self.falls.saturating_sub(2),
+            _ => {}
+        }
+        self.steps >= STEPS || self.falls >= FALLS
     }
 }
 
@@ -118,6 +127,8 @@ impl Ord for Held {
 const STEP: i64 = 50_000_000;
 /// How often: a clock is set back once, or twice.
 const STEPS: u32 = 3;
+/// So many packets, each before the one in front of it, are a file that runs backwards.
+const FALLS: u32 = 12;
 /// One step back is enough where it leads to the beginning: as near as this part of the time gone
 /// by since.
 const AGAIN: u64 = 16;
@@ -160,6 +171,8 @@ mod tests {
         // The last record first, each step a small one.
         let mut disorder = Disorder::default();
         assert!((0..100).rev().any(|ms| disorder.sees(Timestamp(ms * 5_000_000))));
+        let mut disorder = Disorder::default();
+        assert!((0..20).rev().any(|us| disorder.sees(Timestamp(us * 1_000))));
     }
 
     #[test]

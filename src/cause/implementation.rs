@@ -6,6 +6,7 @@
 
 use crate::track::history::{History, SideFacts};
 use crate::vocab::address::Side;
+use crate::vocab::time::Stamp;
 use crate::vocab::verdict::Implementation;
 
 use super::known_text;
@@ -189,7 +190,9 @@ pub fn of_side(history: &History, side: Side) -> Option<Implementation> {
 fn by_manner(facts: &SideFacts, side: Side) -> Option<Implementation> {
     // A joined or one-sided capture may show later SETTINGS: those after a message do not count.
     let sent = facts.settings.first()?;
-    if facts.first_frame.is_some_and(|first| sent.stamp.packet() > first.packet() + 2) {
+    let later =
+        |first: Stamp| first.before(sent.stamp) && sent.stamp.packet().abs_diff(first.packet()) > 2;
+    if facts.first_frame.is_some_and(later) {
         return None;
     }
     let manner = MANNERS.iter().find(|manner| manner.side == side && manner.fits(facts))?;
