@@ -13,7 +13,7 @@ use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::frame::Transport;
 use crate::vocab::stream::AnswerTimes;
 use crate::vocab::time::Stamp;
-use crate::vocab::tls::{Alert, TlsFacts};
+use crate::vocab::tls::{Alert, TlsFacts, TlsVersion};
 use crate::vocab::verdict::{ConfiguredIn, Evidence, Timeout, Verdict};
 
 /// The row of such a flow; `None` where nobody would miss it: neither TLS that may carry HTTP/2
@@ -83,17 +83,25 @@ fn sealed(flow: &OtherFlow, client: Half, end: End) -> Option<Verdict> {
     let half = if by == Side::Client { client } else { client.other() };
     let farewell = tls.sides.side(by).farewell;
     let lost = flow.totals.half(half).lost > 0;
+    // Before TLS 1.3 alerts can be told; it hides them, and padding hides their size.
+    let hidden = !tls.is_decrypted() && tls.version.is_none_or(|v| v >= TlsVersion::TLS13);
     let manner = match (end.how, farewell.map(|farewell| farewell.alert)) {
         (_, Some(Alert::Error(_))) => "gave up TLS with an alert and closed",
+        (EndHow::Rst, None) if hidden => "aborted the connection (RST)",
         (EndHow::Rst, None) => "aborted the connection (RST) without a close_notify",
         (EndHow::Rst, Some(_)) => "took its leave in TLS and then aborted the connection (RST)",
         (_, Some(Alert::CloseNotify)) => "closed in order",
-        (_, Some(Alert::Possible)) => "closed, by the size of its last record in order",
+        (_, Some(Alert::Possible)) => "closed, possibly in order, by the size of its last record",
         (_, Some(Alert::Unread)) => "closed after an encrypted alert, most likely in order",
         (_, None) if lost => "closed, and no close_notify of it was captured",
+        (_, None) if hidden => "closed, whether in order cannot be seen",
         (_, None) => "closed without a close_notify",
     };
     let spoken = tls.alpn.as_deref().filter(|alpn| *alpn != "h2");
+    let in_order = matches!(farewell.map(|f| f.alert), Some(Alert::CloseNotify));
+    if tls.is_decrypted() && spoken.is_some() && in_order && alerts(tls).next().is_none() {
+        return None; // another protocol, read and ended as it should: nothing went away
+    }
     let inside = match (tls.is_decrypted(), spoken) {
         _ if alerts(tls).next().is_some() => "no HTTP/2 was spoken".to_owned(),
         (true, Some(alpn)) => format!("inside TLS it spoke {alpn}, not HTTP/2"),
