@@ -146,5 +146,5 @@ impl Error {
 fn setcap() -> String {
     let program = std::env::current_exe().ok();
     let program = program.map_or("goawhy".to_owned(), |path| path.display().to_string());
-    format!("sudo setcap cap_net_raw,cap_net_admin=eip '{program}'")
+    format!("sudo setcap cap_net_raw=eip '{program}'")
 }

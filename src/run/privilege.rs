@@ -25,11 +25,15 @@ pub struct Wish {
 /// # Errors
 /// What failed, in a clause. Then nothing is sure, and the program should not go on.
 pub(super) fn drop_user(writes: &[PathBuf], kept: &[Capability]) -> Result<String, String> {
+    let said = |what: &str, error: &dyn std::fmt::Display| format!("cannot {what}: {error}");
     if !Uid::effective().is_root() {
-        return Ok("not root: no user to drop".to_owned());
+        // The capabilities of its file (setcap) have done what they were for.
+        let held =
+            caps::read(None, CapSet::Permitted).map_err(|e| said("read capabilities", &e))?;
+        let kept: CapsHashSet = kept.iter().copied().filter(|cap| held.contains(cap)).collect();
+        return keep(&kept).map(|names| format!("not root: no user to drop; keeps {names}"));
     }
     let (uid, gid) = unprivileged();
-    let said = |what: &str, error: &dyn std::fmt::Display| format!("cannot {what}: {error}");
     // Files take turns after this: whoever writes them must be able to.
     let stays = writes.iter().any(|folder| !is_writable(folder, uid));
     if !stays {
@@ -38,19 +42,23 @@ pub(super) fn drop_user(writes: &[PathBuf], kept: &[Capability]) -> Result<Strin
         setresgid(gid, gid, gid).map_err(|e| said("drop the group", &e))?;
         setresuid(uid, uid, uid).map_err(|e| said("drop the user", &e))?;
     }
-    let kept: CapsHashSet = kept.iter().copied().collect();
-    let keep = |set, wanted: &CapsHashSet| {
-        caps::set(None, set, wanted).map_err(|e| said("drop capabilities", &e))
-    };
-    keep(CapSet::Effective, &kept)?;
-    keep(CapSet::Permitted, &kept)?;
-    keep(CapSet::Inheritable, &CapsHashSet::new())?;
-    let names: Vec<String> = kept.iter().map(ToString::to_string).collect();
-    let names = if names.is_empty() { "no capability".to_owned() } else { names.join(", ") };
+    let names = keep(&kept.iter().copied().collect())?;
     Ok(match stays {
         true => format!("stays user 0, whose files are written; keeps {names}"),
         false => format!("user {uid}, group {gid}; keeps {names}"),
     })
+}
+
+/// Keeps these capabilities alone; gives their names.
+fn keep(kept: &CapsHashSet) -> Result<String, String> {
+    let only = |set, wanted: &CapsHashSet| {
+        caps::set(None, set, wanted).map_err(|error| format!("cannot drop capabilities: {error}"))
+    };
+    only(CapSet::Effective, kept)?;
+    only(CapSet::Permitted, kept)?;
+    only(CapSet::Inheritable, &CapsHashSet::new())?;
+    let names: Vec<String> = kept.iter().map(ToString::to_string).collect();
+    Ok(if names.is_empty() { "no capability".to_owned() } else { names.join(", ") })
 }
 
 /// Shuts this thread and those that it will start in: files can be read where the program has to,
