@@ -376,6 +376,8 @@ impl App {
                 self.say(format!("times: {}", self.time.name()));
             }
             Action::Copy => self.copy(),
+            // The report has everything.
+            Action::Write if self.mask => self.say("not written: the report hides nothing (m)"),
             Action::Write => self.effects.push(Effect::Write),
             Action::Mask => self.mask = !self.mask,
         }
