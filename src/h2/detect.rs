@@ -2,6 +2,8 @@
 //! Upgrade (RFC 7540 section 3.2), behind a PROXY header or an HTTP/1.1 CONNECT.
 
 use crate::vocab::frame::PREFACE;
+use crate::vocab::http1::{content_length, field, head_length};
+use crate::vocab::proxy::{self, Proxy};
 
 use super::payload::{HEAD, head};
 
@@ -21,16 +23,10 @@ pub(super) enum Opening {
     Other,
 }
 
-/// The signature of PROXY protocol version 2.
-const PROXY_V2: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
-
-/// Longest PROXY protocol version 1 header, with its line end.
-const PROXY_V1_LONGEST: usize = 107;
-
 /// Judges the beginnings of both halves. `ended` tells that no more will come of either.
 pub(super) fn opening(client: &[u8], server: &[u8], ended: bool) -> Opening {
     let undecided = if ended { at_end(server) } else { Opening::Undecided };
-    let skipped = match proxy_header(client) {
+    let skipped = match proxy::header(client) {
         Proxy::Partial => return undecided,
         Proxy::None => 0,
         Proxy::Length(length) => length,
@@ -128,41 +124,6 @@ fn starts_with_preface(octets: &[u8]) -> Option<bool> {
     (length == PREFACE.len()).then_some(true)
 }
 
-enum Proxy {
-    None,
-    Partial,
-    Length(usize),
-}
-
-/// A PROXY protocol header before anything else (version 1 or 2).
-fn proxy_header(octets: &[u8]) -> Proxy {
-    let begins = |signature: &[u8]| {
-        let length = octets.len().min(signature.len());
-        octets.get(..length) == signature.get(..length)
-    };
-    if octets.is_empty() {
-        return Proxy::None;
-    }
-    if begins(b"PROXY ") {
-        let line = octets.get(..octets.len().min(PROXY_V1_LONGEST)).unwrap_or_default();
-        return match line.windows(2).position(|pair| pair == b"\r\n") {
-            Some(end) => Proxy::Length(end + 2),
-            None if line.len() < PROXY_V1_LONGEST => Proxy::Partial,
-            None => Proxy::None,
-        };
-    }
-    if begins(PROXY_V2) {
-        return match octets.get(14..16) {
-            Some(&[high, low]) => {
-                let length = 16 + usize::from(u16::from_be_bytes([high, low]));
-                if octets.len() >= length { Proxy::Length(length) } else { Proxy::Partial }
-            }
-            _ => Proxy::Partial,
-        };
-    }
-    Proxy::None
-}
-
 enum Http1 {
     None,
     Partial,
@@ -197,26 +158,6 @@ fn http1_head(octets: &[u8]) -> Http1 {
     });
     let body = content_length(head).unwrap_or(0);
     Http1::Request { length, body, upgrade, connect: line.starts_with(b"CONNECT ") }
-}
-
-fn content_length(head: &[u8]) -> Option<usize> {
-    std::str::from_utf8(field(head, "content-length")?).ok()?.parse().ok()
-}
-
-/// Length of an HTTP/1.1 head with its empty line.
-pub(super) fn head_length(octets: &[u8]) -> Option<usize> {
-    octets.windows(4).position(|window| window == b"\r\n\r\n").map(|place| place + 4)
-}
-
-/// First value of a field of an HTTP/1.1 head.
-pub(super) fn field<'a>(head: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    head.split(|octet| *octet == b'\n').skip(1).find_map(|line| {
-        let colon = line.iter().position(|octet| *octet == b':')?;
-        let (found, value) = line.split_at(colon);
-        found
-            .eq_ignore_ascii_case(name.as_bytes())
-            .then(|| value.get(1..).unwrap_or_default().trim_ascii())
-    })
 }
 
 /// Whether the server switched to HTTP/2: `None` too early, `Some(None)` no, else the length of
@@ -281,7 +222,7 @@ mod tests {
         proxied.extend(PREFACE);
         let found = Opening::PriorKnowledge { client_from: length, server_from: 0 };
         assert_eq!(opening(&proxied, b"", false), found);
-        let mut proxied = PROXY_V2.to_vec();
+        let mut proxied = b"\r\n\r\n\0\r\nQUIT\n".to_vec();
         proxied.extend([0x21, 0x11, 0, 4, 1, 2, 3, 4]);
         proxied.extend(PREFACE);
         let found = Opening::PriorKnowledge { client_from: 20, server_from: 0 };

@@ -3,11 +3,11 @@
 
 use crate::vocab::frame::Signal;
 use crate::vocab::header::Field;
+use crate::vocab::http1::field;
 use crate::vocab::limits::Limits;
 use crate::vocab::setting::SettingId;
 use crate::vocab::time::Stamp;
 
-use super::detect::field;
 use super::header_block::Scratch;
 
 /// Fields of the hop that HTTP/2 does not carry (RFC 9113 section 8.2.2).

@@ -1,6 +1,9 @@
 //! What may stand before TLS on a flow: a PROXY protocol header, or an HTTP/1.1 CONNECT and its
 //! answer.
 
+use crate::vocab::http1::{content_length, head_length};
+use crate::vocab::proxy::{self, Proxy};
+
 /// What stands before TLS on a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Prelude {
@@ -15,10 +18,10 @@ pub(super) enum Prelude {
 /// Looks for a PROXY protocol header (version 1 or 2) and an HTTP/1.1 CONNECT that was answered
 /// (RFC 9110 section 9.3.6), also after answers that refused it: 407 asks for a password.
 pub(super) fn measure(client: &[u8], server: &[u8]) -> Prelude {
-    let mut asked = match proxy_header(client) {
-        Prelude::Octets(header, _) => header,
-        Prelude::None => 0,
-        Prelude::Partial => return Prelude::Partial,
+    let mut asked = match proxy::header(client) {
+        Proxy::Length(length) => length,
+        Proxy::None => 0,
+        Proxy::Partial => return Prelude::Partial,
     };
     let mut answered = 0;
     let found = |asked, answered| match (asked, answered) {
@@ -44,34 +47,6 @@ pub(super) fn measure(client: &[u8], server: &[u8]) -> Prelude {
 /// Whether `octets` begin with `token`, as far as they go.
 fn begins(octets: &[u8], token: &[u8]) -> bool {
     octets.iter().zip(token).all(|(octet, wanted)| octet == wanted)
-}
-
-fn proxy_header(octets: &[u8]) -> Prelude {
-    const VERSION_1: &[u8] = b"PROXY ";
-    const VERSION_2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
-    /// Of version 1, with its line end.
-    const LONGEST: usize = 107;
-    if octets.is_empty() {
-        return Prelude::None;
-    }
-    if begins(octets, VERSION_1) {
-        let line = octets.get(..LONGEST.min(octets.len())).unwrap_or_default();
-        return match line.windows(2).position(|pair| pair == b"\r\n") {
-            Some(end) => Prelude::Octets(end + 2, 0),
-            None if line.len() < LONGEST => Prelude::Partial,
-            None => Prelude::None,
-        };
-    }
-    if !begins(octets, VERSION_2) {
-        return Prelude::None;
-    }
-    match octets.get(VERSION_2.len()..) {
-        Some([_, _, high, low, ..]) => {
-            let length = VERSION_2.len() + 4 + usize::from(u16::from_be_bytes([*high, *low]));
-            if octets.len() < length { Prelude::Partial } else { Prelude::Octets(length, 0) }
-        }
-        _ => Prelude::Partial,
-    }
 }
 
 /// What a proxy answers to CONNECT.
@@ -105,21 +80,6 @@ fn answer(octets: &[u8]) -> Answer {
         },
         _ => Answer::Other,
     }
-}
-
-/// Length of an HTTP/1.1 message's head, with the empty line that ends it.
-fn head_length(octets: &[u8]) -> Option<usize> {
-    octets.windows(4).position(|four| four == b"\r\n\r\n").map(|end| end + 4)
-}
-
-fn content_length(head: &[u8]) -> Option<usize> {
-    let name = b"content-length:";
-    let lines = head.split(|octet| *octet == b'\n');
-    let value = lines.into_iter().find_map(|line| {
-        let (front, value) = line.split_at_checked(name.len())?;
-        front.eq_ignore_ascii_case(name).then_some(value)
-    })?;
-    std::str::from_utf8(value.trim_ascii()).ok()?.parse().ok()
 }
 
 #[cfg(test)]
