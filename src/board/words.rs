@@ -1,18 +1,23 @@
 //! How the read model is said: one wording on paper and on the screen.
 
 use super::headline::chain;
-use super::{InferredTimeout, ServerAnswers, StreamCounts};
+use super::{InferredTimeout, ServerTimes, StreamCounts};
 use crate::vocab::cause::Blame;
 use crate::vocab::text::{self, count, cut_short, span};
-use crate::vocab::verdict::{Cancellation, ConfiguredIn, Timeout, Verdict};
+use crate::vocab::verdict::{Cancellation, Timeout, Verdict};
 
-/// `certain · client_request_timeout → late_response · the server has to change something`.
+/// `client_request_timeout → late_response · certain`.
+pub fn told(verdict: &Verdict) -> String {
+    format!("{} · {}", chain(verdict), verdict.confidence.word())
+}
+
+/// `client_request_timeout → late_response · certain · the server has to change something`.
 pub fn because(verdict: &Verdict) -> String {
-    format!("{} · {} · {}", chain(verdict), verdict.confidence.word(), must_change(verdict.blame))
+    format!("{} · {}", told(verdict), must_change(verdict.blame))
 }
 
 /// Who has to change something, in words.
-pub fn must_change(blame: Blame) -> &'static str {
+fn must_change(blame: Blame) -> &'static str {
     match blame {
         Blame::Client => "the client has to change something",
         Blame::Server => "the server has to change something",
@@ -45,31 +50,39 @@ pub fn streams(counts: &StreamCounts) -> String {
 
 /// `4.00 s (client_request_timeout, ± 2.0 ms over 71 samples), set in the client`.
 pub fn timeout(timeout: &Timeout) -> String {
-    let bound = if timeout.at_least { "at least " } else { "" };
-    let spread = if timeout.spread_seconds > 0.0 {
-        format!("± {} over ", span(timeout.spread_seconds))
-    } else {
-        String::new()
-    };
-    let samples = count(usize::try_from(timeout.samples).unwrap_or(usize::MAX), "sample");
-    let place = match timeout.configured_in {
-        ConfiguredIn::Client => "client",
-        ConfiguredIn::Server => "server",
-        ConfiguredIn::Proxy => "proxy",
-    };
-    let value = span(timeout.seconds);
-    format!("{bound}{value} ({}, {spread}{samples}), set in the {place}", timeout.kind)
+    let value = bound(timeout.seconds, timeout.at_least);
+    let over = over(timeout.spread_seconds, timeout.samples);
+    format!("{value} ({}, {over}), set in the {}", timeout.kind, timeout.configured_in.name())
+}
+
+/// `at least 20.0 s`, `4.00 s`.
+fn bound(seconds: f64, at_least: bool) -> String {
+    format!("{}{}", if at_least { "at least " } else { "" }, span(seconds))
+}
+
+/// `± 2.0 ms over 71 samples`, `1 sample`.
+fn over(spread_seconds: f64, samples: u32) -> String {
+    let samples = count(usize::try_from(samples).unwrap_or(usize::MAX), "sample");
+    match spread_seconds > 0.0 {
+        true => format!("± {} over {samples}", span(spread_seconds)),
+        false => samples,
+    }
 }
 
 /// One set of cancelled streams.
 pub fn cancellation(set: &Cancellation) -> String {
     let what = format!("{} by the {}", count(set.streams.len(), "stream"), set.by.name());
     let timer = set.timeout.as_ref().map_or(String::new(), |measured| {
-        let bound = if measured.at_least { "at least " } else { "" };
-        format!(" after {bound}{}", span(measured.seconds))
+        format!(" after {}", bound(measured.seconds, measured.at_least))
     });
-    let which = cut_short(set.streams.iter(), STREAMS_SHOWN);
-    format!("{what}{timer}: {} ({}); streams {which}", set.cause, set.confidence.word())
+    let which = numbered(&set.streams);
+    format!("{what}{timer}: {} ({}); {which}", set.cause, set.confidence.word())
+}
+
+/// `stream 3`, `streams 3, 5, … (+8)`.
+pub fn numbered(streams: &[u32]) -> String {
+    let noun = if streams.len() == 1 { "stream" } else { "streams" };
+    format!("{noun} {}", cut_short(streams.iter(), STREAMS_SHOWN))
 }
 
 /// `2^31-1` or the number.
@@ -79,50 +92,46 @@ pub fn last_stream(id: u32) -> String {
 
 /// `client_request_timeout 4.00 s (± 2.0 ms over 71 samples), set in the client · ...`.
 pub fn measured(inferred: &InferredTimeout) -> String {
-    let bound = if inferred.at_least { "at least " } else { "" };
-    let spread = match inferred.spread_seconds > 0.0 {
-        true => format!("± {} over ", span(inferred.spread_seconds)),
-        false => String::new(),
-    };
-    let samples = count(usize::try_from(inferred.samples).unwrap_or(usize::MAX), "sample");
-    let place = match inferred.configured_in {
-        ConfiguredIn::Client => "client",
-        ConfiguredIn::Server => "server",
-        ConfiguredIn::Proxy => "proxy",
-    };
+    let value = bound(inferred.seconds, inferred.at_least);
+    let over = over(inferred.spread_seconds, inferred.samples);
     let client = inferred.client.map_or("any client".into(), |client| client.to_string());
     let requests = match inferred.requests.is_empty() {
         true => String::new(),
-        false => format!(" · {}", cut_short(inferred.requests.iter(), REQUESTS_SHOWN)),
+        false => format!(" for {}", cut_short(inferred.requests.iter(), REQUESTS_SHOWN)),
     };
     format!(
-        "{} {bound}{} ({spread}{samples}), set in the {place} · {client} → {} · {}{requests}",
+        "{} {value} ({over}){requests}, set in the {} · {client} → {} · {}",
         inferred.kind,
-        span(inferred.seconds),
+        inferred.configured_in.name(),
         inferred.server,
         inferred.confidence.word()
     )
 }
 
-/// `127.0.0.1:80 answers in 8.0 ms (median of 15), at most 31 ms; ...`.
-pub fn answered(answers: &ServerAnswers) -> String {
+/// `127.0.0.1:80: answers in 8.0 ms (median of 15), 99 % within 20 ms, at most 31 ms; ...`: of a
+/// server, or of one kind of its requests.
+pub fn answered(what: &str, answers: &ServerTimes) -> String {
     let number = |count: u64, what| text::count(usize::try_from(count).unwrap_or(usize::MAX), what);
-    let times = &answers.times;
-    let mut text = answers.server.to_string();
-    if times.count > 0 {
-        text.push_str(&format!(
-            " answers in {} (median of {}), 99 % within {}, at most {}",
-            span(times.median),
-            number(times.count, "answer"),
-            span(times.p99),
-            span(times.max)
-        ));
+    let mut text = format!("{what}:");
+    match answers.count {
+        0 => {}
+        1 => text.push_str(&format!(" one answer, after {}", span(answers.max))),
+        some => text.push_str(&format!(
+            " answers in {} (median of {some}), 99 % within {}, at most {}",
+            span(answers.median),
+            span(answers.p99),
+            span(answers.max)
+        )),
     }
-    if times.late > 0 {
-        let late = number(times.late, "answer");
-        let (median, most) = (span(times.late_median), span(times.late_max));
-        let and = if times.count > 0 { ";" } else { "" };
-        text.push_str(&format!("{and} {late} too late, after {median} (median), at most {most}"));
+    if answers.late > 0 {
+        let late = number(answers.late, "answer");
+        let (median, most) = (span(answers.late_median), span(answers.late_max));
+        let and = if answers.count > 0 { ";" } else { "" };
+        let most = match answers.late {
+            1 => most,
+            _ => format!("{median} (median), at most {most}"),
+        };
+        text.push_str(&format!("{and} {late} too late, after {most}"));
     }
     text
 }

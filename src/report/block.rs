@@ -3,15 +3,17 @@
 use super::style::{Ink, Page, count, cut_short, packet, shortened, span};
 use super::time::Clock;
 use super::{hit_meaning, timeline};
-use crate::board::headline::chain;
-use crate::board::{ConnectionRow, EndHow, GoawayRow, StreamCounts};
+use crate::board::words::{
+    LAST_STREAM_MAX, because, cancellation, last_stream, numbered, streams, timeout,
+};
+use crate::board::{ConnectionRow, EndHow, GoawayRow};
 use crate::vocab::address::Side;
 use crate::vocab::cause::Blame;
 use crate::vocab::flow::HalfNotes;
 use crate::vocab::frame::Transport;
 use crate::vocab::text::utf8_or_escaped;
 use crate::vocab::time::Stamp;
-use crate::vocab::verdict::{Cancellation, ConfiguredIn, Timeout, Verdict};
+use crate::vocab::verdict::{Cancellation, Verdict};
 
 /// What the block's parts share.
 pub(super) struct Teller<'a> {
@@ -217,23 +219,6 @@ impl Teller<'_> {
     }
 }
 
-/// `certain · client_request_timeout → late_response · the server has to change something`.
-pub(super) fn because(verdict: &Verdict) -> String {
-    let chain = chain(verdict);
-    format!("{chain} · {} · {}", verdict.confidence.word(), must_change(verdict.blame))
-}
-
-/// Who has to change something, in words.
-fn must_change(blame: Blame) -> &'static str {
-    match blame {
-        Blame::Client => "the client has to change something",
-        Blame::Server => "the server has to change something",
-        Blame::Network => "something between client and server has to change",
-        Blame::None => "nobody has to change anything",
-        Blame::Unknown => "the capture cannot tell who has to change something",
-    }
-}
-
 /// Duration, how it began, TLS.
 pub(super) fn facts(row: &ConnectionRow) -> String {
     let mut parts = vec![format!("lasted {}", span(row.last.since(row.first).as_secs_f64()))];
@@ -256,45 +241,6 @@ pub(super) fn facts(row: &ConnectionRow) -> String {
     parts.join(" · ")
 }
 
-/// `131 streams: 15 completed, 72 cancelled, 44 unfinished`.
-pub(super) fn streams(counts: &StreamCounts) -> String {
-    let parts = [
-        (counts.completed, "completed"),
-        (counts.cancelled, "cancelled"),
-        (counts.reset, "reset"),
-        (counts.refused, "refused"),
-        (counts.unfinished, "unfinished"),
-    ];
-    let parts = parts.iter().filter(|(number, _)| *number > 0);
-    let parts: Vec<String> = parts.map(|(number, word)| format!("{number} {word}")).collect();
-    match (counts.opened, parts.is_empty()) {
-        (0, _) => String::new(),
-        (opened, true) => count(usize::try_from(opened).unwrap_or(usize::MAX), "stream"),
-        (opened, false) => {
-            let opened = count(usize::try_from(opened).unwrap_or(usize::MAX), "stream");
-            format!("{opened}: {}", parts.join(", "))
-        }
-    }
-}
-
-/// `4.00 s (client_request_timeout, ± 2.0 ms over 71 samples), set in the client`.
-pub(super) fn timeout(timeout: &Timeout) -> String {
-    let bound = if timeout.at_least { "at least " } else { "" };
-    let spread = if timeout.spread_seconds > 0.0 {
-        format!("± {} over ", span(timeout.spread_seconds))
-    } else {
-        String::new()
-    };
-    let samples = count(usize::try_from(timeout.samples).unwrap_or(usize::MAX), "sample");
-    let place = match timeout.configured_in {
-        ConfiguredIn::Client => "client",
-        ConfiguredIn::Server => "server",
-        ConfiguredIn::Proxy => "proxy",
-    };
-    let value = span(timeout.seconds);
-    format!("{bound}{value} ({}, {spread}{samples}), set in the {place}", timeout.kind)
-}
-
 /// ` (1448 between packets 12 and 17, 200 in packet 20 and 3 more places)`.
 fn missing(notes: &HalfNotes) -> String {
     let shown = notes.missing.iter().take(PLACES_SHOWN);
@@ -308,23 +254,6 @@ fn missing(notes: &HalfNotes) -> String {
         more => format!(" and {more} more places"),
     };
     format!(" ({}{more})", shown.join(", "))
-}
-
-/// One set of cancelled streams.
-pub(super) fn cancellation(set: &Cancellation) -> String {
-    let what = format!("{} by the {}", count(set.streams.len(), "stream"), set.by.name());
-    let timer = set.timeout.as_ref().map_or(String::new(), |measured| {
-        let bound = if measured.at_least { "at least " } else { "" };
-        format!(" after {bound}{}", span(measured.seconds))
-    });
-    let which = numbered(&set.streams);
-    format!("{what}{timer}: {} ({}); {which}", set.cause, set.confidence.word())
-}
-
-/// `stream 3`, `streams 3, 5, … (+8)`.
-fn numbered(streams: &[u32]) -> String {
-    let noun = if streams.len() == 1 { "stream" } else { "streams" };
-    format!("{noun} {}", cut_short(streams.iter(), STREAMS_SHOWN))
 }
 
 /// The sets of cancelled streams that the verdict has not told of, many of one kind in one line.
@@ -432,12 +361,6 @@ fn victims(page: &mut Page, verdict: &Verdict, goaway: Option<&GoawayRow>, sets:
     }
 }
 
-fn last_stream(id: u32) -> String {
-    if id == LAST_STREAM_MAX { "2^31-1".into() } else { id.to_string() }
-}
-
-/// Names every stream, so that it says nothing (RFC 9113 section 6.8).
-const LAST_STREAM_MAX: u32 = 0x7fff_ffff;
 const DEBUG_SHOWN: usize = 160;
 const STREAMS_SHOWN: usize = 8;
 const PLACES_SHOWN: usize = 3;

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use super::block::{Likes, Teller, because, cancellation, facts, streams};
+use super::block::{Likes, Teller, facts};
 use super::style::{Ink, Page, Style, count, cut_short, shortened, span};
 use super::time::{Clock, TimeStyle};
 use super::{Pick, hit_meaning, skip_reason};
+use crate::board::Board;
 use crate::board::group::{Group, Standing, groups};
 use crate::board::headline::headline;
-use crate::board::{Board, InferredTimeout, ServerTimes};
+use crate::board::words::{answered, cancellation, measured, streams, told};
 use crate::vocab::address::Side;
-use crate::vocab::verdict::ConfiguredIn;
 
 /// How the text report looks, and what it contains.
 #[derive(Clone, Copy, Debug, Default)]
@@ -220,7 +220,7 @@ impl<W: Write> Report<'_, W> {
         };
         let facts = match one {
             true => facts(row),
-            false => row.lead().map(because_short).unwrap_or_default(),
+            false => row.lead().map(told).unwrap_or_default(),
         };
         self.page.title((Ink::Green, "● "), &name, &facts);
         if !one {
@@ -228,7 +228,7 @@ impl<W: Write> Report<'_, W> {
             self.page.paragraph(2, Ink::Plain, &names);
         }
         let why = match row.lead() {
-            Some(verdict) if one => format!("{}: {}", because_short(verdict), verdict.summary),
+            Some(verdict) if one => format!("{}: {}", told(verdict), verdict.summary),
             Some(verdict) => verdict.summary.clone(),
             None => row.cancellations.first().map_or_else(|| self.teller.end(row), cancellation),
         };
@@ -309,65 +309,6 @@ impl<W: Write> Report<'_, W> {
             }
         }
     }
-}
-
-fn because_short(verdict: &crate::vocab::verdict::Verdict) -> String {
-    let whole = because(verdict);
-    whole.rsplit_once(" · ").map_or(whole.clone(), |(short, _)| short.to_owned())
-}
-
-/// `client_request_timeout 4.00 s (± 2.0 ms over 71 samples), set in the client · ...`.
-fn measured(inferred: &InferredTimeout) -> String {
-    let bound = if inferred.at_least { "at least " } else { "" };
-    let spread = match inferred.spread_seconds > 0.0 {
-        true => format!("± {} over ", span(inferred.spread_seconds)),
-        false => String::new(),
-    };
-    let samples = count(usize::try_from(inferred.samples).unwrap_or(usize::MAX), "sample");
-    let place = match inferred.configured_in {
-        ConfiguredIn::Client => "client",
-        ConfiguredIn::Server => "server",
-        ConfiguredIn::Proxy => "proxy",
-    };
-    let client = inferred.client.map_or("any client".into(), |client| client.to_string());
-    let requests = match inferred.requests.is_empty() {
-        true => String::new(),
-        false => format!(" for {}", cut_short(inferred.requests.iter(), CLIENTS_SHOWN)),
-    };
-    format!(
-        "{} {bound}{} ({spread}{samples}){requests}, set in the {place} · {client} → {} · {}",
-        inferred.kind,
-        span(inferred.seconds),
-        inferred.server,
-        inferred.confidence.word()
-    )
-}
-
-/// `127.0.0.1:80 answers in 8.0 ms (median of 15), at most 31 ms; ...`.
-fn answered(what: &str, answers: &ServerTimes) -> String {
-    let number = |count: u64, what| self::count(usize::try_from(count).unwrap_or(usize::MAX), what);
-    let mut text = format!("{what}:");
-    match answers.count {
-        0 => {}
-        1 => text.push_str(&format!(" one answer, after {}", span(answers.max))),
-        some => text.push_str(&format!(
-            " answers in {} (median of {some}), 99 % within {}, at most {}",
-            span(answers.median),
-            span(answers.p99),
-            span(answers.max)
-        )),
-    }
-    if answers.late > 0 {
-        let late = number(answers.late, "answer");
-        let (median, most) = (span(answers.late_median), span(answers.late_max));
-        let and = if answers.count > 0 { ";" } else { "" };
-        let most = match answers.late {
-            1 => most,
-            _ => format!("{median} (median), at most {most}"),
-        };
-        text.push_str(&format!("{and} {late} too late, after {most}"));
-    }
-    text
 }
 
 const BLOCKS_SHOWN: usize = 12;

@@ -63,6 +63,17 @@ pub enum ConfiguredIn {
     Proxy,
 }
 
+impl ConfiguredIn {
+    /// As reports print it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Server => "server",
+            Self::Proxy => "proxy",
+        }
+    }
+}
+
 impl From<Side> for ConfiguredIn {
     fn from(side: Side) -> Self {
         match side {

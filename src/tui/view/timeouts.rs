@@ -188,7 +188,7 @@ fn told(app: &App, board: &Board, wide: u16) -> Vec<Line<'static>> {
         add(String::new(), "Answers", Ink::Label);
     }
     for answers in &board.server_answers {
-        add(" ".into(), &words::answered(answers), Ink::Plain);
+        add(" ".into(), &words::answered(&answers.server.to_string(), &answers.times), Ink::Plain);
     }
     lines
 }
