@@ -400,9 +400,4 @@ impl History {
             + self.open.capacity() * size_of::<OpenStream>()
             + self.rows.capacity() * size_of::<StreamRow>()
     }
-
-    /// The reset of a stream.
-    pub fn reset_of(&self, stream: u32) -> Option<&Reset> {
-        self.resets.iter().find(|reset| reset.stream == stream)
-    }
 }

@@ -63,13 +63,6 @@ causes! {
     RefusedStream = "refused_stream": "a stream was refused before any processing";
 }
 
-impl Cause {
-    /// Causes that name a link next to the ending, never the root of a chain.
-    pub fn is_trigger_only(self) -> bool {
-        matches!(self, Self::LateResponse | Self::RefusedStream)
-    }
-}
-
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
