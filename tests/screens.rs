@@ -228,6 +228,12 @@ fn masks_hide_what_strangers_should_not_see() {
         let screen = desk.keys(view).text((200, 60));
         assert!(!screen.contains("/slow"), "{screen}");
         assert!(!screen.contains("Request stream 3 is not correct"), "{screen}");
+        desk.keys("c");
+        let effects = desk.app.effects();
+        let copied = |text: &str| text.contains("/slow") || text.contains("is not correct");
+        assert!(!effects.iter().any(|of| matches!(of, Effect::Copy(text) if copied(text))));
+        desk.keys("w");
+        assert_eq!(desk.app.effects(), [], "a report hides nothing");
     }
     let open = desk.keys("m3").text((200, 60));
     assert!(open.contains("/slow"), "{open}");

@@ -224,7 +224,8 @@ pub(super) fn watch(arguments: WatchArgs, runner: &impl Runner) -> Exit {
     }
 }
 
-/// A capture that arrives on standard input, in a dashboard.
+/// A capture that arrives on standard input, in a dashboard: as `goawhy live -` has it by default,
+/// so that is asked for.
 pub(super) fn watch_pipe(
     keylogs: &[PathBuf],
     only: Option<Filter>,

@@ -56,13 +56,19 @@ impl App {
         let mut rows: Vec<usize> =
             board.rows().filter(|(_, row)| passes(row)).map(|(index, _)| index).collect();
         let row = |index: &usize| board.connections.get(*index);
-        match self.order {
-            0 => rows.sort_by_cached_key(|index| {
+        match ORDERS.get(self.order).copied().unwrap_or_default() {
+            "trouble" => rows.sort_by_cached_key(|index| {
                 row(index).map(|row| (row.standing(), Reverse(row.victims())))
             }),
-            2 => rows.sort_by_cached_key(|index| Reverse(row(index).map(|row| row.victims()))),
-            3 => rows.sort_by_key(|index| Reverse(row(index).map(|row| row.streams.opened))),
-            4 => rows.sort_by_key(|index| Reverse(row(index).map(|row| row.last.since(row.first)))),
+            "victims" => {
+                rows.sort_by_cached_key(|index| Reverse(row(index).map(|row| row.victims())))
+            }
+            "streams" => {
+                rows.sort_by_key(|index| Reverse(row(index).map(|row| row.streams.opened)));
+            }
+            "lasted" => {
+                rows.sort_by_key(|index| Reverse(row(index).map(|row| row.last.since(row.first))))
+            }
             _ => {}
         }
         if self.reverse {
@@ -102,10 +108,10 @@ impl App {
         let mut shown: Vec<usize> =
             streams.filter(|(_, stream)| passes(stream)).map(|(place, _)| place).collect();
         let stream = |place: &usize| detail.streams.get(*place);
-        match self.streams.order {
-            1 => shown.sort_by_key(|place| Reverse(stream(place).map(age))),
-            2 => shown.sort_by_key(|place| stream(place).map(|stream| rank(stream.end))),
-            3 => shown.sort_by(|a, b| {
+        match STREAM_ORDERS.get(self.streams.order).copied().unwrap_or_default() {
+            "age" => shown.sort_by_key(|place| Reverse(stream(place).map(age))),
+            "end" => shown.sort_by_key(|place| stream(place).map(|stream| rank(stream.end))),
+            "request" => shown.sort_by(|a, b| {
                 let path = |place| stream(place).map(|stream| (&stream.path, &stream.method));
                 path(a).cmp(&path(b))
             }),
@@ -283,11 +289,12 @@ impl App {
         match self.view {
             View::Overview | View::Timeouts => {
                 let why = row.lead().map_or(String::new(), |verdict| verdict.summary.clone());
-                Some(format!("#{} {} → {} {why}", index + 1, row.client, row.server))
+                let text = format!("#{} {} → {} {why}", index + 1, row.client, row.server);
+                Some(self.veiled(&text))
             }
             View::Chain => self.verdict().map(|verdict| {
                 let advice = verdict.advice.iter().map(|advice| format!("\n- {advice}"));
-                format!("{}{}", verdict.summary, advice.collect::<String>())
+                self.veiled(&format!("{}{}", verdict.summary, advice.collect::<String>()))
             }),
             View::Streams => self.stream().map(|stream| view::streams::told(stream, self.mask)),
             View::Frames => self.frame().map(|frame| {
