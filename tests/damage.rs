@@ -94,6 +94,45 @@ fn what_loses_octets_invents_nothing() {
 }
 
 #[test]
+fn without_times_nothing_is_said_of_them() {
+    let cases = cases_named(CAPTURES);
+    let faults = parallel(&cases, |case| {
+        let mut wire = Wire::read(&case.capture);
+        wire.packets.iter_mut().for_each(|packet| packet.at = 0);
+        wire.with_file(|path| spans(&common::report(&job(path)).unwrap()))
+            .into_iter()
+            .map(|fault| format!("{}: {fault}", case.name))
+            .collect::<Vec<_>>()
+    });
+    none(&faults.concat());
+}
+
+/// What a report of packets without times says of times nevertheless.
+fn spans(report: &Value) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut no = |what: &str, value: &Value| {
+        if !value.is_null() && value != &Value::Array(Vec::new()) {
+            faults.push(format!("{what}: {value}").chars().take(200).collect());
+        }
+    };
+    no("first packet", &report["captures"][0]["first_packet_at"]);
+    no("timeouts", &report["inferred_timeouts"]);
+    for connection in list(&report["connections"]) {
+        no("cancellations", &connection["cancellations"]);
+        for verdict in verdicts(connection) {
+            no("timeout", &verdict["timeout"]);
+            if verdict["confidence"].as_f64().unwrap() >= 0.8 {
+                no("sure", &verdict["summary"]);
+            }
+        }
+        for stream in list(&connection["stream_list"]) {
+            no("first response", &stream["first_response_after"]);
+        }
+    }
+    faults
+}
+
+#[test]
 fn two_runs_give_the_same_octets() {
     let cases = cases_named(CAPTURES);
     parallel(&cases, |case| {

@@ -189,6 +189,10 @@ fn verdict(scene: &Scene<'_>) -> Verdict {
     let mut verdict = assemble(scene, trigger, root);
     verdict.alternatives = alternatives;
     admit_gap(scene, &mut verdict);
+    if !scene.history.is_timed(scene.history.last) {
+        verdict.confidence = verdict.confidence.lowered();
+        verdict.summary.push_str(" Less sure than it could be: the packets carry no times.");
+    }
     if records(verdict.trigger).iter().any(|hit| scene.history.hits.contains(hit)) {
         verdict.confidence = verdict.confidence.lowered();
     }

@@ -105,7 +105,9 @@ const OPEN: &[Cause] = &[
 /// Looks at the endings of each server together.
 pub fn revise(endings: &[Ending], refused: &[(Endpoint, Stamp)]) -> Vec<Revision> {
     let mut by_server: BTreeMap<Endpoint, Vec<&Ending>> = BTreeMap::new();
-    for ending in endings.iter().filter(|ending| OPEN.contains(&ending.cause)) {
+    // Without times everything is one moment.
+    let timed = |ending: &&Ending| ending.first.at != ending.at.at;
+    for ending in endings.iter().filter(|ending| OPEN.contains(&ending.cause)).filter(timed) {
         by_server.entry(ending.server).or_default().push(ending);
     }
     let mut revisions = Vec::new();

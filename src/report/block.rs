@@ -212,16 +212,22 @@ impl Teller<'_> {
             let verb = if half.is_some() { "decrypted" } else { "captured" };
             doubts.push(format!("only the {} was {verb}", side.name()));
         }
+        let half =
+            row.tls.as_ref().filter(|tls| tls.decrypted).and_then(|tls| tls.why_not.as_ref());
+        doubts.extend(half.and_then(|why| why.split(';').next()).map(str::to_owned));
         doubts.extend(row.hits.iter().map(|hit| hit_meaning(*hit).to_owned()));
         if !doubts.is_empty() {
-            page.labelled("doubts", &format!("{}: the verdict is less sure", doubts.join("; ")));
+            page.labelled("doubts", &doubts.join("; "));
         }
     }
 }
 
 /// Duration, how it began, TLS.
 pub(super) fn facts(row: &ConnectionRow) -> String {
-    let mut parts = vec![format!("lasted {}", span(row.last.since(row.first).as_secs_f64()))];
+    let mut parts = Vec::new();
+    if row.last.at != row.first.at {
+        parts.push(format!("lasted {}", span(row.last.since(row.first).as_secs_f64())));
+    }
     match row.transport {
         Transport::Upgrade => parts.push("h2c upgrade".into()),
         Transport::PriorKnowledge | Transport::Tls | Transport::Unknown => {}
@@ -245,8 +251,10 @@ pub(super) fn facts(row: &ConnectionRow) -> String {
 fn missing(notes: &HalfNotes) -> String {
     let shown = notes.missing.iter().take(PLACES_SHOWN);
     let shown: Vec<String> = shown.map(|place| format!("{} {place}", place.octets)).collect();
-    if shown.is_empty() {
-        return String::new();
+    match notes.missing.as_slice() {
+        [] => return String::new(),
+        [only] if notes.places() == 1 => return format!(" {only}"),
+        _ => {}
     }
     let more = match notes.places().saturating_sub(shown.len() as u64) {
         0 => String::new(),

@@ -131,8 +131,9 @@ impl Serialize for View<'_, CaptureFacts> {
         map.serialize_entry("format", &facts.format)?;
         map.serialize_entry("packets", &facts.packets)?;
         map.serialize_entry("bytes", &facts.bytes)?;
-        map.serialize_entry("first_packet_at", &facts.first_packet_at.map(Rfc3339))?;
-        map.serialize_entry("last_packet_at", &facts.last_packet_at.map(Rfc3339))?;
+        let (first, last) = facts.times().unzip();
+        map.serialize_entry("first_packet_at", &first.map(Rfc3339))?;
+        map.serialize_entry("last_packet_at", &last.map(Rfc3339))?;
         map.serialize_entry("truncated_packets", &facts.truncated_packets)?;
         map.serialize_entry("kernel_dropped", &facts.kernel_dropped)?;
         map.serialize_entry("undecoded_packets", &undecoded)?;
@@ -426,7 +427,11 @@ impl Serialize for View<'_, StreamRow> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let stream = self.value;
         let at = |stamp: Option<Stamp>| stamp.map(|stamp| Rfc3339(stamp.at));
-        let lasted = stream.opened.zip(stream.ended);
+        // A clock that did not move between two packets measures nothing.
+        let moved = |(opened, ended): &(Stamp, Stamp)| {
+            opened.at != ended.at || opened.packet() == ended.packet()
+        };
+        let lasted = stream.opened.zip(stream.ended).filter(moved);
         let lasted = lasted.map(|(opened, ended)| ended.since(opened).as_secs_f64());
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("id", &stream.id)?;

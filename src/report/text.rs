@@ -120,8 +120,8 @@ impl<W: Write> Report<'_, W> {
                 true => format!("{}: ", index.saturating_add(1)),
                 false => String::new(),
             };
-            let lasted = facts.first_packet_at.zip(facts.last_packet_at);
-            let lasted = lasted.map_or(String::new(), |(first, last)| {
+            let untimed = if facts.packets > 0 { " without times" } else { "" };
+            let lasted = facts.times().map_or(untimed.to_owned(), |(first, last)| {
                 let start = jiff::Timestamp::from_nanosecond(i128::from(first.0));
                 let start = start.unwrap_or_default().strftime("%Y-%m-%d %H:%M:%SZ");
                 format!(" over {} from {start}", span(last.since(first).as_secs_f64()))
@@ -139,11 +139,13 @@ impl<W: Write> Report<'_, W> {
             if facts.truncated_packets > 0 {
                 lacks.push(format!("{} cut by the snap length", facts.truncated_packets));
             }
-            for (skip, packets) in facts.skipped.iter().filter(|(skip, _)| skip.is_loss()) {
-                lacks.push(format!("{packets}: {}", skip_reason(*skip)));
-            }
+            // Where nothing could be read, what is usually of no interest tells why.
+            let nothing = self.board.connections.is_empty() && self.board.other_flows == 0;
+            let told = facts.skipped.iter().filter(|(skip, _)| nothing || skip.is_loss());
+            lacks.extend(told.map(|(skip, packets)| format!("{packets}: {}", skip_reason(*skip))));
+            let label = if nothing { "not read" } else { "packets lost" };
             if !lacks.is_empty() {
-                self.page.labelled("packets lost", &cut_short(lacks.iter(), LINES_SHOWN));
+                self.page.labelled(label, &cut_short(lacks.iter(), LINES_SHOWN));
             }
         }
         if self.board.captures.len() > CAPTURES_SHOWN {

@@ -345,6 +345,12 @@ pub struct Loss {
 }
 
 impl History {
+    /// Whether time had passed by a packet: the packets of some captures carry none, and what
+    /// lies between them cannot be known.
+    pub fn is_timed(&self, stamp: Stamp) -> bool {
+        stamp.at != self.first.at
+    }
+
     /// Whether frames may be missing at or before `until` (of either side) that could matter.
     pub fn has_loss_before(&self, until: Stamp) -> bool {
         self.sealed.first

@@ -96,7 +96,8 @@ impl Tracker {
             }
         } else if !interim {
             stream.responded = Some(frame.stamp);
-            if let Some(opened) = stream.opened {
+            let opened = stream.opened.filter(|_| self.history.is_timed(frame.stamp));
+            if let Some(opened) = opened {
                 let after = frame.stamp.since(opened);
                 self.history.answers.add(
                     stream.class,
@@ -105,7 +106,7 @@ impl Tracker {
                 );
             }
             if let Some(row) = &mut stream.row {
-                row::response(row, list, &kept, stream.opened, frame.stamp);
+                row::response(row, list, &kept, opened, frame.stamp);
             }
         }
     }
@@ -192,7 +193,7 @@ impl Tracker {
                 code,
                 stamp: frame.stamp,
                 opener: stream.opener,
-                opened: stream.opened,
+                opened: stream.opened.filter(|_| self.history.is_timed(frame.stamp)),
                 request_ended: stream.ended.side(stream.opener).is_some(),
                 responded: stream.responded,
                 answer_ended,

@@ -30,6 +30,14 @@ pub struct CaptureFacts {
     pub damage: Option<Damage>,
 }
 
+impl CaptureFacts {
+    /// First and last time; `None` where the packets carry none, or one and the same.
+    pub fn times(&self) -> Option<(Timestamp, Timestamp)> {
+        let times = self.first_packet_at.zip(self.last_packet_at);
+        times.filter(|(first, last)| self.packets == 1 || first != last)
+    }
+}
+
 /// Where and why a capture could not be read to its end.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Damage {

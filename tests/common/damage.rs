@@ -14,6 +14,10 @@ pub enum Harmless {
     /// The same across packets of the other direction: requests may stand behind their answers.
     Unsorted(u64),
     Duplicated(u64),
+    /// All of one direction behind all of the other, as queues appended to each other.
+    Apart,
+    /// The last packet first.
+    Backwards,
     Offset,
     Vlan,
     Vxlan,
@@ -26,6 +30,8 @@ impl Harmless {
         Self::Reordered(3),
         Self::Unsorted(3),
         Self::Duplicated(4),
+        Self::Apart,
+        Self::Backwards,
         Self::Offset,
         Self::Vlan,
         Self::Vxlan,
@@ -39,6 +45,11 @@ impl Harmless {
             Self::Reordered(seed) => reordered(wire, &mut Random::new(seed), 1),
             Self::Unsorted(seed) => reordered(wire, &mut Random::new(seed), 7),
             Self::Duplicated(seed) => duplicated(wire, &mut Random::new(seed)),
+            Self::Apart => apart(wire)?,
+            Self::Backwards => {
+                let packets = wire.packets.iter().rev().cloned().collect();
+                Wire { packets, ..*wire }
+            }
             Self::Offset => each(wire, |packet| packet.at += 86_400_000_000_000 * 365),
             Self::Vlan if wire.link == 1 => each(wire, |packet| {
                 packet.data.splice(12..12, [0x81, 0x00, 0x00, 0x2a]);
@@ -184,6 +195,21 @@ fn reordered(wire: &Wire, random: &mut Random, span: usize) -> Wire {
         }
     }
     wire
+}
+
+/// `None` where the capture is so short that its order cannot be told from its times.
+fn apart(wire: &Wire) -> Option<Wire> {
+    let lasted = wire.packets.last()?.at - wire.packets.first()?.at;
+    let from_server = |packet: &Owned| {
+        let layout = Layout::of(wire.link, &packet.data);
+        layout.is_some_and(|layout| {
+            let ports = &packet.data[layout.tcp..layout.tcp + 4];
+            ports[..2] < ports[2..]
+        })
+    };
+    let (last, first): (Vec<Owned>, Vec<Owned>) =
+        wire.packets.iter().cloned().partition(from_server);
+    (lasted > 100_000_000).then(|| Wire { packets: [first, last].concat(), ..*wire })
 }
 
 /// Each third packet or so is seen twice, as on `any`.
