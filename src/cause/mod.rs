@@ -191,6 +191,7 @@ fn verdict(scene: &Scene<'_>) -> Verdict {
     admit_gap(scene, &mut verdict);
     if !scene.history.is_timed(scene.history.last) {
         verdict.confidence = verdict.confidence.lowered();
+        verdict.timeout = None;
         verdict.summary.push_str(" Less sure than it could be: the packets carry no times.");
     }
     if records(verdict.trigger).iter().any(|hit| scene.history.hits.contains(hit)) {

@@ -55,10 +55,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let debug = scene.debug();
     // Of "cancelled" a snap length may have left the beginning.
     let hints = ["rst", "reset", "canc"].iter().any(|word| debug.contains(word));
-    let Some(last) = resets.iter().copied().max_by_key(|reset| reset.stamp.order()) else {
-        let calm = scene.code() == Some(ErrorCode::ENHANCE_YOUR_CALM);
-        return (calm && hints && scene.peer_is_hidden()).then(|| by_word_alone(scene));
-    };
+    let last = *resets.iter().max_by_key(|reset| reset.stamp.order())?;
     let prompt = scene.at.since(last.stamp) <= PROMPT;
     let beyond = usize::try_from(scene.history.resets_beyond).unwrap_or(usize::MAX);
     let count = resets.len().saturating_add(beyond);
@@ -113,18 +110,6 @@ fn told(scene: &Scene<'_>, resets: &[&Reset], count: usize, last: &Reset, confid
     step.cancelled = resets.iter().map(|reset| reset.stream).collect();
     step.because = Some(Effect::Cancels(step.cancelled.clone()));
     step
-}
-
-/// The sender says so, and what it speaks of was not captured.
-fn by_word_alone(scene: &Scene<'_>) -> Step {
-    let (by, peer) = (scene.by.name(), scene.peer().name());
-    let summary = format!(
-        "The {by} {}, with a text that speaks of resets: the {peer} may have reset more streams \
-         than the {by} allows; what the {peer} sent is not in the capture.",
-        scene.ending_name()
-    );
-    let blame = if scene.peer() == Side::Client { Blame::Client } else { Blame::Server };
-    Step::new(Cause::RapidResetProtection, Confidence::POSSIBLE, blame, summary)
 }
 
 /// Whether other frames that cost work are fewer than the resets.
@@ -195,15 +180,6 @@ mod tests {
         talk.get(last + 900.0, 301)
             .s(last + 937.0, "GOAWAY 301 NO_ERROR")
             .is(Cause::GracefulShutdown, 0.6);
-    }
-
-    #[test]
-    fn a_word_is_something_where_the_other_side_was_not_captured() {
-        let end = "GOAWAY 3 ENHANCE_YOUR_CALM \"too many cancelled streams\"";
-        let talk = Talk::opened().served(10.0, 1).served(30.0, 3);
-        let verdict = talk.clone().hole(50.0).s(60.0, end).is(Cause::RapidResetProtection, 0.25);
-        assert!(verdict.confidence.value() < 0.4);
-        assert_ne!(talk.s(60.0, end).told().cause, Cause::RapidResetProtection);
     }
 
     #[test]
