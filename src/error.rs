@@ -27,6 +27,27 @@ pub enum Error {
         /// File name as the user gave it.
         file: String,
     },
+    /// A directory where a key log is needed.
+    #[error("{file}: is a directory; --keylog takes the file that SSLKEYLOGFILE names")]
+    KeyLogDirectory {
+        /// File name as the user gave it.
+        file: String,
+    },
+    /// A key log that does not exist.
+    #[error("{file}: no such key log; check the name given to --keylog")]
+    KeyLogMissing {
+        /// File name as the user gave it.
+        file: String,
+    },
+    /// A named pipe for keys into which nobody writes.
+    #[error(
+        "{file}: nobody writes to this named pipe; start the program that writes its keys there, \
+         or give --keylog a file"
+    )]
+    KeyLogUnwritten {
+        /// File name as the user gave it.
+        file: String,
+    },
     /// Not one octet in it.
     #[error("{file}: is empty; capture again, or wait until the capturing program has written")]
     Empty {
@@ -130,6 +151,17 @@ pub enum Error {
 }
 
 impl Error {
+    /// A TLS key log that could not be opened or read.
+    pub fn of_key_log(file: &std::path::Path, source: io::Error) -> Self {
+        let name = file.display().to_string();
+        match source.kind() {
+            io::ErrorKind::NotFound => Self::KeyLogMissing { file: name },
+            io::ErrorKind::IsADirectory => Self::KeyLogDirectory { file: name },
+            io::ErrorKind::TimedOut => Self::KeyLogUnwritten { file: name },
+            _ => Self::of_file(file, source),
+        }
+    }
+
     /// A file that could not be opened or read at all: `file` as the user gave it.
     pub fn of_file(file: &std::path::Path, source: io::Error) -> Self {
         let name = file.display().to_string();

@@ -9,8 +9,9 @@ pub mod moving;
 mod other;
 pub mod rows;
 
-use rustc_hash::{FxHashMap, FxHashSet};
-use zeroize::Zeroizing;
+use std::collections::BTreeSet;
+
+use rustc_hash::FxHashMap;
 
 pub use self::lane::OtherFlow;
 use self::lane::{Lane, Lanes};
@@ -26,7 +27,7 @@ use crate::vocab::limits::{Hit, Limits};
 use crate::vocab::packet::{Packet, Skip};
 use crate::vocab::segment::Segment;
 use crate::vocab::time::Timestamp;
-use crate::vocab::tls::{KeyLogFacts, TlsFacts};
+use crate::vocab::tls::{KeyLines, KeyLogFacts, TlsFacts};
 
 /// What comes out of a shard.
 pub trait Sink {
@@ -71,7 +72,7 @@ pub struct Pipeline {
 impl Pipeline {
     /// A shard within `limits`. `secrets` are texts of TLS key logs, whole lines each;
     /// `keep_rows` keeps a row for each stream.
-    pub fn new(limits: &Limits, secrets: &[Zeroizing<Vec<u8>>], keep_rows: bool) -> Self {
+    pub fn new(limits: &Limits, secrets: &[KeyLines], keep_rows: bool) -> Self {
         let mut keys = KeyLog::within(limits);
         for text in secrets {
             keys.add_text(text);
@@ -84,7 +85,8 @@ impl Pipeline {
                 by_flow: FxHashMap::default(),
                 scratch: Scratch::default(),
                 keys,
-                waiting: FxHashSet::default(),
+                waiting: BTreeSet::new(),
+                given_up: 0,
                 keep_rows,
                 touched: None,
             },
@@ -219,6 +221,7 @@ impl Pipeline {
             (Hit::Flows, self.flows.evicted),
             (Hit::EarlyBytes, self.flows.early_limit_hits),
             (Hit::KeyLog, self.lanes.keys.facts().left_out),
+            (Hit::TlsWaiting, self.lanes.given_up),
         ];
         hits.into_iter().filter(|(_, count)| *count > 0)
     }

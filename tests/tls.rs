@@ -17,7 +17,7 @@ use goawhy::tls::{KeyLog, Kind, Session};
 use goawhy::vocab::address::{Both, Half, Side};
 use goawhy::vocab::flow::{FlowId, FlowItem};
 use goawhy::vocab::frame::{Frame, Signal};
-use goawhy::vocab::limits::Limits;
+use goawhy::vocab::limits::{Hit, Limits};
 use goawhy::vocab::packet::{LinkType, Packet};
 use goawhy::vocab::time::Stamp;
 use goawhy::vocab::tls::{Alert, EarlyData, TlsFacts, TlsVersion};
@@ -316,7 +316,7 @@ fn what_waited_is_opened_as_soon_as_its_keys_come() {
     };
     let limits = Limits::default();
     let mut whole = Listed::default();
-    let mut pipeline = Pipeline::new(&limits, &[text.clone().into()], false);
+    let mut pipeline = Pipeline::new(&limits, &[text.as_slice().into()], false);
     let due: Vec<usize> = packets
         .iter()
         .map(|packet| {
@@ -346,6 +346,17 @@ fn what_waited_is_opened_as_soon_as_its_keys_come() {
         };
         assert_eq!(sorted(&listed), sorted(&whole), "late {late}");
     }
+    // Where nobody may wait, what came before the keys is given up, and that is told.
+    let limits = Limits { tls_waiting_flows: 0, ..limits };
+    let mut pipeline = Pipeline::new(&limits, &[], false);
+    pipeline.expect_secrets();
+    let mut listed = Listed::default();
+    push(&mut pipeline, &packets[..20], &mut listed);
+    pipeline.add_secrets(&text, &mut listed);
+    assert!(listed.0.is_empty());
+    assert!(pipeline.limit_hits().any(|(hit, _)| hit == Hit::TlsWaiting));
+    push(&mut pipeline, &packets[20..], &mut listed);
+    assert!(!listed.0.is_empty() && listed.0.iter().all(|packet| *packet > 20));
 }
 
 #[test]

@@ -5,8 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use zeroize::Zeroizing;
-
 use super::buffer::Buffer;
 use super::input::{self, Input};
 use super::pcap::Pcap;
@@ -16,6 +14,7 @@ use crate::error::Error;
 use crate::vocab::capture::{CaptureFacts, Damage};
 use crate::vocab::packet::{LinkType, Packet};
 use crate::vocab::time::{Stamp, Timestamp};
+use crate::vocab::tls::KeyLines;
 
 /// A reader that stands on a packet after each successful [`Reader::advance`].
 pub(super) struct Reader {
@@ -139,11 +138,17 @@ impl Reader {
     }
 
     /// TLS key logs found since the last call.
-    pub(super) fn take_secrets(&mut self) -> Vec<Zeroizing<Vec<u8>>> {
+    pub(super) fn take_secrets(&mut self) -> Vec<KeyLines> {
         match &mut self.format {
             Format::Pcap(_) => Vec::new(),
             Format::Pcapng(pcapng) => pcapng.take_secrets(),
         }
+    }
+
+    /// Whether secrets may yet come that cannot be read ahead: it is a pcapng that arrives in a
+    /// pipe.
+    pub(super) fn may_bring_secrets(&self) -> bool {
+        self.size.is_none() && matches!(&self.format, Format::Pcapng(_))
     }
 
     /// Octets read so far, before decompression.

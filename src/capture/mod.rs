@@ -19,10 +19,8 @@ mod sample;
 pub mod save;
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::path::PathBuf;
-
-use zeroize::Zeroizing;
 
 use self::file::Reader;
 use self::order::{ByTime, Disorder, Held};
@@ -30,6 +28,7 @@ use crate::error::Error;
 use crate::vocab::capture::{CaptureFacts, Damage};
 use crate::vocab::packet::Packet;
 use crate::vocab::time::Timestamp;
+use crate::vocab::tls::KeyLines;
 
 /// All captures of one run, as one sequence of packets.
 pub struct Source {
@@ -39,12 +38,26 @@ pub struct Source {
     waiting: BinaryHeap<Reverse<(Timestamp, usize)>>,
     /// The slot whose packet was given out last.
     current: Option<usize>,
-    /// TLS key logs found so far.
-    secrets: Vec<Zeroizing<Vec<u8>>>,
-    /// Octets of `secrets`; at most [`SECRETS_MAX`].
+    /// TLS key logs found so far in files.
+    secrets: Vec<KeyLines>,
+    /// TLS key logs that came in pipes and were not given out yet.
+    fresh: VecDeque<KeyLines>,
+    /// Octets of `secrets` and `fresh`; at most [`SECRETS_MAX`].
     secrets_octets: usize,
+    /// The slot whose packet is given out once `fresh` is.
+    standing: Option<usize>,
+    /// Packets that were read ahead, and the one of them given out last.
+    ahead: (VecDeque<Held>, Option<Held>),
     /// Where packets are put in order of time: what waits, and the packet given out last.
     sorting: Option<(ByTime, Option<Held>)>,
+}
+
+/// What comes next.
+pub enum Item<'a> {
+    /// A packet.
+    Packet(Packet<'a>),
+    /// Secrets that stand in a pipe before the packet that comes next.
+    Secrets(KeyLines),
 }
 
 /// One path.
@@ -76,7 +89,10 @@ impl Source {
             waiting: BinaryHeap::new(),
             current: None,
             secrets: Vec::new(),
+            fresh: VecDeque::new(),
             secrets_octets: 0,
+            standing: None,
+            ahead: Default::default(),
             sorting: None,
         };
         let buffer_size = if paths.len() == 1 { BUFFER } else { BUFFER_OF_MANY };
@@ -106,9 +122,50 @@ impl Source {
         self.next_of_record()
     }
 
+    /// As [`Source::next`], and the secrets that pipes bring on the way: those of files can be had
+    /// before, from a reading of its own.
+    #[inline]
+    pub fn next_item(&mut self) -> Option<Item<'_>> {
+        if self.fresh.is_empty() && self.ahead.0.is_empty() && self.standing.is_none() {
+            self.standing = self.step();
+        }
+        if let Some(lines) = self.fresh.pop_front() {
+            self.secrets_octets = self.secrets_octets.saturating_sub(lines.len());
+            return Some(Item::Secrets(lines));
+        }
+        self.next().map(Item::Packet)
+    }
+
+    /// Whether secrets may come that cannot be had before their packets: a pcapng file arrives in
+    /// a pipe.
+    pub fn may_bring_secrets(&self) -> bool {
+        let brings = |slot: &Slot| match &slot.state {
+            State::Open(reader) => reader.may_bring_secrets(),
+            State::Later(_) | State::Ended(..) => false,
+        };
+        self.slots.iter().any(brings)
+    }
+
+    /// Reads ahead up to about so many octets of packets: what [`Source::next_item`] gives next
+    /// are the secrets found on the way.
+    pub fn read_ahead(&mut self, octets: usize) {
+        let (mut held, mut weight) = (VecDeque::new(), 0_usize);
+        while weight < octets
+            && let Some(packet) = self.next_of_record()
+        {
+            let packet = Held::of(&packet);
+            weight = weight.saturating_add(packet.weight());
+            held.push_back(packet);
+        }
+        self.ahead.0 = held;
+    }
+
     #[inline]
     fn next_of_record(&mut self) -> Option<Packet<'_>> {
-        let at = self.step()?;
+        if let Some(held) = self.ahead.0.pop_front() {
+            return Some(self.ahead.1.insert(held).packet());
+        }
+        let at = self.standing.take().or_else(|| self.step())?;
         match self.slots.get(at) {
             Some(Slot { state: State::Open(reader), .. }) => Some(reader.packet()),
             _ => None,
@@ -191,9 +248,10 @@ impl Source {
         self.slots.iter().map(|slot| slot.size).sum()
     }
 
-    /// TLS key logs (SSLKEYLOGFILE text) that Decryption Secrets Blocks held so far, in order of
-    /// reading. Grows while packets are read: compare its length. What exceeds 16 MiB is left out.
-    pub fn secrets(&self) -> &[Zeroizing<Vec<u8>>] {
+    /// TLS key logs (SSLKEYLOGFILE text) that Decryption Secrets Blocks of files held so far, in
+    /// order of reading. Grows while packets are read: compare its length. What exceeds 16 MiB is
+    /// left out.
+    pub fn secrets(&self) -> &[KeyLines] {
         &self.secrets
     }
 
@@ -208,7 +266,7 @@ impl Source {
             let time = reader.at();
             if reader.has_secrets() {
                 let found = reader.take_secrets();
-                self.keep(found);
+                self.keep(at, found);
             }
             if !more {
                 self.current = None;
@@ -241,7 +299,7 @@ impl Source {
         let State::Open(reader) = &mut slot.state else { return };
         if !reader.advance() {
             let found = reader.take_secrets();
-            self.keep(found);
+            self.keep(at, found);
             self.end(at);
             return;
         }
@@ -253,7 +311,7 @@ impl Source {
             slot.state = State::Later(CaptureFacts { file, format, ..CaptureFacts::default() });
         } else {
             let found = reader.take_secrets();
-            self.keep(found);
+            self.keep(at, found);
         }
     }
 
@@ -267,7 +325,7 @@ impl Source {
                 let more = reader.advance();
                 let found = reader.take_secrets();
                 slot.state = State::Open(Box::new(reader));
-                self.keep(found);
+                self.keep(at, found);
                 if !more {
                     self.end(at);
                 }
@@ -290,12 +348,18 @@ impl Source {
     }
 
     #[inline]
-    fn keep(&mut self, found: Vec<Zeroizing<Vec<u8>>>) {
+    fn keep(&mut self, at: usize, found: Vec<KeyLines>) {
+        let is_file = self.slots.get(at).is_some_and(|slot| slot.size.is_some());
         for secret in found {
             let octets = self.secrets_octets.saturating_add(secret.len());
-            if octets <= SECRETS_MAX {
-                self.secrets_octets = octets;
+            if octets > SECRETS_MAX {
+                continue;
+            }
+            self.secrets_octets = octets;
+            if is_file {
                 self.secrets.push(secret);
+            } else {
+                self.fresh.push_back(secret);
             }
         }
     }

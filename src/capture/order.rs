@@ -61,10 +61,9 @@ impl ByTime {
 
     /// Takes a packet.
     pub fn hold(&mut self, packet: &Packet<'_>) {
-        let Packet { stamp, link, data, wire_length, fcs_length } = *packet;
-        self.octets += data.len() + OVERHEAD;
-        let data = data.into();
-        self.held.push(Reverse(Held { stamp, link, data, wire_length, fcs_length }));
+        let held = Held::of(packet);
+        self.octets += held.weight();
+        self.held.push(Reverse(held));
     }
 
     /// The earliest, once there is no room to wait any longer, or `at_end`.
@@ -73,7 +72,7 @@ impl ByTime {
             return None;
         }
         let Reverse(held) = self.held.pop()?;
-        self.octets -= held.data.len() + OVERHEAD;
+        self.octets -= held.weight();
         Some(held)
     }
 }
@@ -89,6 +88,17 @@ pub struct Held {
 }
 
 impl Held {
+    /// A copy of a packet.
+    pub fn of(packet: &Packet<'_>) -> Self {
+        let Packet { stamp, link, data, wire_length, fcs_length } = *packet;
+        Self { stamp, link, data: data.into(), wire_length, fcs_length }
+    }
+
+    /// Octets in memory.
+    pub fn weight(&self) -> usize {
+        self.data.len() + OVERHEAD
+    }
+
     /// The packet.
     pub fn packet(&self) -> Packet<'_> {
         let Self { stamp, link, ref data, wire_length, fcs_length } = *self;

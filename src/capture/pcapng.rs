@@ -12,11 +12,11 @@ use pcap_parser::{
     parse_interfacedescriptionblock_be, parse_interfacedescriptionblock_le,
     parse_interfacestatisticsblock_be, parse_interfacestatisticsblock_le,
 };
-use zeroize::Zeroizing;
 
 use super::record::{Order, RECORD_MAX, Record, Step};
 use crate::vocab::packet::LinkType;
 use crate::vocab::time::Timestamp;
+use crate::vocab::tls::KeyLines;
 
 /// State of the section that is being read, and what the file has told so far.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub(super) struct Pcapng {
     /// Drops told packet by packet, of use where there are no statistics.
     drops_by_packet: Option<u64>,
     /// Key logs not yet collected by [`Pcapng::take_secrets`].
-    secrets: Vec<Zeroizing<Vec<u8>>>,
+    secrets: Vec<KeyLines>,
 }
 
 /// What an interface description says.
@@ -78,7 +78,7 @@ impl Pcapng {
     }
 
     /// TLS key logs found since the last call.
-    pub(super) fn take_secrets(&mut self) -> Vec<Zeroizing<Vec<u8>>> {
+    pub(super) fn take_secrets(&mut self) -> Vec<KeyLines> {
         std::mem::take(&mut self.secrets)
     }
 
@@ -237,7 +237,7 @@ impl Pcapng {
         if secrets.secrets_type == SecretsType::TlsKeyLog {
             let octets = usize::try_from(secrets.secrets_len).unwrap_or(usize::MAX);
             let text = secrets.data.get(..octets).unwrap_or(secrets.data);
-            self.secrets.push(Zeroizing::new(text.to_vec()));
+            self.secrets.push(text.into());
         }
     }
 }
@@ -565,6 +565,6 @@ mod tests {
         let file = [section(), secrets(0x5747_4b4c, b"wg"), secrets(0x544c_534b, b"CLIENT")];
         let mut reader = source(&file.concat()).unwrap();
         assert!(!reader.advance());
-        assert_eq!(reader.take_secrets(), [Zeroizing::new(b"CLIENT".to_vec())]);
+        assert_eq!(reader.take_secrets(), [KeyLines::from(&b"CLIENT"[..])]);
     }
 }

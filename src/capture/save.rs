@@ -213,7 +213,7 @@ mod tests {
         assert_eq!(found, [wanted(0, a), wanted(1, b), wanted(2, a), wanted(3, b)]);
         let facts = source.facts().remove(0);
         assert_eq!((facts.kernel_dropped, facts.damage), (Some(5), None));
-        let secrets: Vec<&[u8]> = source.secrets().iter().map(|text| text.as_slice()).collect();
+        let secrets: Vec<&[u8]> = source.secrets().iter().map(|text| &text[..]).collect();
         assert_eq!(secrets, [b"CLIENT_RANDOM 00 11\n"]);
         std::fs::remove_file(path).unwrap();
     }

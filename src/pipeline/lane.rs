@@ -1,6 +1,8 @@
 //! One flow on its way through the rooms, and all flows of a shard.
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use std::collections::BTreeSet;
+
+use rustc_hash::FxHashMap;
 
 use super::Sink;
 use crate::h2::{Interest, Reader, Scratch};
@@ -139,7 +141,9 @@ pub(super) struct Lanes {
     pub(super) scratch: Scratch,
     pub(super) keys: KeyLog,
     /// Flows with records that wait for keys, while the key log grows.
-    pub(super) waiting: FxHashSet<FlowId>,
+    pub(super) waiting: BTreeSet<FlowId>,
+    /// Flows that waited for keys and were given up: [`Limits::tls_waiting_flows`].
+    pub(super) given_up: u64,
     pub(super) keep_rows: bool,
     /// Flows on which something happened since they were last looked at, where that is asked for.
     pub(super) touched: Option<Vec<FlowId>>,
@@ -206,25 +210,39 @@ impl Lanes {
                 (None, None) => {}
             }
         }
+        self.give_up(sink);
     }
 
     /// Opens what has waited for keys that have come.
     pub(super) fn wake(&mut self, sink: &mut impl Sink) {
-        // By number, that is by time: the order of a hash table is nobody's.
-        let mut waiting: Vec<FlowId> = self.waiting.drain().collect();
-        waiting.sort_unstable();
-        for id in waiting {
-            let Some(lane) = self.by_flow.get_mut(&id) else { continue };
-            let Some(mut session) = lane.session.take() else { continue };
-            let (limits, scratch) = (&self.limits, &mut self.scratch);
-            session.wake(&self.keys, &mut |plain| {
-                lane.read(id, &plain, limits, scratch, self.keep_rows, sink);
-            });
-            if session.is_waiting() {
-                self.waiting.insert(id);
-            }
-            lane.session = Some(session);
+        // By number, that is by time.
+        for id in std::mem::take(&mut self.waiting) {
+            self.wake_one(id, false, sink);
         }
+    }
+
+    /// Where too many wait, those that have waited longest wait no more.
+    fn give_up(&mut self, sink: &mut impl Sink) {
+        while self.waiting.len() > self.limits.tls_waiting_flows
+            && let Some(id) = self.waiting.pop_first()
+        {
+            self.given_up += 1;
+            self.wake_one(id, true, sink);
+        }
+    }
+
+    /// Opens what a flow has waited for, as far as its keys are there. `last`: it waits no more.
+    fn wake_one(&mut self, id: FlowId, last: bool, sink: &mut impl Sink) {
+        let Some(lane) = self.by_flow.get_mut(&id) else { return };
+        let Some(mut session) = lane.session.take() else { return };
+        let (limits, scratch) = (&self.limits, &mut self.scratch);
+        session.wake(&self.keys, last, &mut |plain| {
+            lane.read(id, &plain, limits, scratch, self.keep_rows, sink);
+        });
+        if session.is_waiting() && !last {
+            self.waiting.insert(id);
+        }
+        lane.session = Some(session);
     }
 }
 

@@ -119,6 +119,9 @@ fn hit_meaning(hit: Hit) -> &'static str {
         Hit::Pings => "more pings than are remembered",
         Hit::Findings => "more broken rules than are told",
         Hit::KeyLog => "more TLS keys than are kept; some connections may stay encrypted",
+        Hit::TlsWaiting => {
+            "more encrypted connections waited for keys than are kept; some may stay encrypted"
+        }
         Hit::Fragments => "more IP fragments waiting than are kept",
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,17 +13,17 @@ use crate::capture::filter::Filter;
 use crate::error::Error;
 use crate::pipeline::Pipeline;
 use crate::pipeline::detail::{Collector, Wanted};
+use crate::vocab::tls::KeyLines;
 
 use super::offline::Job;
 #[cfg(feature = "live")]
 use super::recent::Recent;
-use super::secrets;
 
 /// Where packets can be read again.
 #[derive(Clone)]
 pub(super) enum Again {
-    /// Files.
-    Files(Arc<Job>),
+    /// Files, and the secrets for them once they are gathered.
+    Files(Arc<Job>, Arc<OnceLock<Vec<KeyLines>>>),
     /// What a live capture keeps.
     #[cfg(feature = "live")]
     Recent(Arc<Recent>),
@@ -32,7 +32,9 @@ pub(super) enum Again {
 impl Again {
     fn read(&self, wanted: Wanted, stop: &AtomicBool) -> Detail {
         match self {
-            Self::Files(job) => read(job, wanted, stop),
+            Self::Files(job, secrets) => {
+                read(job, secrets.get().map_or(&[][..], Vec::as_slice), wanted, stop)
+            }
             #[cfg(feature = "live")]
             Self::Recent(recent) => recent.read(wanted, stop),
         }
@@ -121,19 +123,23 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Reads frames and streams of a connection; ends early where `stop` is set.
-fn read(job: &Job, wanted: Wanted, stop: &AtomicBool) -> Detail {
+fn read(job: &Job, secrets: &[KeyLines], wanted: Wanted, stop: &AtomicBool) -> Detail {
     let mut collector = Collector::new(wanted, &job.limits);
-    let error = fill(job, &mut collector, stop).err().map(|error| error.to_string());
+    let error = fill(job, secrets, &mut collector, stop).err().map(|error| error.to_string());
     let detail = collector.into_detail();
     Detail { state: DetailState::Whole, error, ..detail }
 }
 
-fn fill(job: &Job, collector: &mut Collector, stop: &AtomicBool) -> Result<(), Error> {
+fn fill(
+    job: &Job,
+    secrets: &[KeyLines],
+    collector: &mut Collector,
+    stop: &AtomicBool,
+) -> Result<(), Error> {
     #[cfg(feature = "live")]
     let mut filter = job.filter.as_deref().map(Filter::new).transpose()?;
-    let secrets = secrets::gather(job)?;
     let mut source = Source::open_in_order(&job.files, job.limits.sorting_bytes)?;
-    let mut pipeline = Pipeline::new(&job.limits, &secrets, true);
+    let mut pipeline = Pipeline::new(&job.limits, secrets, true);
     pipeline.follow_only(collector.key());
     while let Some(packet) = source.next() {
         #[cfg(feature = "live")]

@@ -10,10 +10,10 @@ use rustc_hash::FxHashMap;
 
 use crate::board::filter::{Filter, FrameFacts};
 use crate::board::{Board, ConnectionRow, StreamRow};
-use crate::capture::Source;
 #[cfg(feature = "live")]
 use crate::capture::filter::Filter as PacketFilter;
 use crate::capture::order::Disorder;
+use crate::capture::{Item, Source};
 use crate::error::Error;
 use crate::pipeline::rows::Rows;
 use crate::pipeline::{Decoder, Pipeline, Sink};
@@ -21,7 +21,8 @@ use crate::vocab::capture::CaptureFacts;
 use crate::vocab::flow::FlowId;
 use crate::vocab::frame::Frame;
 use crate::vocab::limits::{Hit, Limits};
-use crate::vocab::packet::{Packet, Skip};
+use crate::vocab::packet::Skip;
+use crate::vocab::tls::KeyLines;
 
 use super::progress::Progress;
 use super::secrets;
@@ -65,30 +66,43 @@ pub fn probe(file: &Path) -> Result<(), Error> {
 /// # Errors
 /// Where an input cannot be read at all.
 pub fn report(job: &Job) -> Result<Board, Error> {
-    let secrets = secrets::gather(job)?;
+    report_with(job, &secrets::gather(job)?)
+}
+
+fn report_with(job: &Job, secrets: &[KeyLines]) -> Result<Board, Error> {
     // Files are nearly always in order of time; what turns out not to be is read again. A pipe
     // cannot be.
-    let source = Source::open(&job.files)?;
+    let mut source = Source::open(&job.files)?;
+    if source.may_bring_secrets() {
+        source.read_ahead(job.limits.ahead_bytes);
+    }
     let doubt = source.total_bytes().map(|_| Disorder::default());
-    if let Some(board) = board(job, &secrets, source, doubt)? {
+    if let Some(board) = board(job, secrets, source, doubt)? {
         return Ok(board);
     }
     let mut source = Source::open(&job.files)?;
     source.sort_by_time(job.limits.sorting_bytes);
-    Ok(board(job, &secrets, source, None)?.unwrap_or_default())
+    Ok(board(job, secrets, source, None)?.unwrap_or_default())
 }
 
 fn board(
     job: &Job,
-    secrets: &[secrets::Lines],
+    secrets: &[KeyLines],
     source: Source,
     doubt: Option<Disorder>,
 ) -> Result<Option<Board>, Error> {
     let mut decoder = Decoder::new(&job.limits);
     let threads = job.threads.map_or_else(shard::default_threads, NonZeroUsize::get);
-    let (read, shards) = shard::run(shards(job, secrets), threads, |feeder| {
-        read(job, source, doubt, |packet| {
-            decoder.decode(packet).map(|segment| feeder.push(&segment))?;
+    let mut shards = shards(job, secrets);
+    if source.may_bring_secrets() {
+        shards.iter_mut().for_each(|shard| shard.pipeline.expect_secrets());
+    }
+    let (read, shards) = shard::run(shards, threads, |feeder| {
+        read(job, source, doubt, |item| {
+            match item {
+                Item::Packet(packet) => decoder.decode(packet).map(|it| feeder.push(&it))?,
+                Item::Secrets(lines) => feeder.learn(lines),
+            }
             Ok(ControlFlow::Continue(()))
         })
     });
@@ -114,7 +128,7 @@ fn board(
     Ok(Some(board))
 }
 
-fn shards(job: &Job, secrets: &[secrets::Lines]) -> Vec<Shard<Rows>> {
+fn shards(job: &Job, secrets: &[KeyLines]) -> Vec<Shard<Rows>> {
     let count = shard::count(&job.limits, secrets.iter().map(|text| text.len()).sum());
     let limits = job.limits.shared_by(count);
     let shard = |place: usize| {
@@ -135,16 +149,24 @@ pub fn frames<E>(
     each: impl FnMut(u64, &Frame<'_>) -> Result<(), E>,
 ) -> Result<Result<Vec<CaptureFacts>, E>, Error> {
     let only = job.only.as_ref();
+    // Once: a named pipe cannot be read again.
+    let secrets = secrets::gather(job)?;
     let rows = match only.filter(|only| !only.is_of_frames()) {
-        Some(only) => Known::of(job, only)?,
+        Some(only) => Known::of(job, only, &secrets)?,
         None => Known::default(),
     };
     let mut lister = Lister { numbers: FxHashMap::default(), only, rows, each, failure: None };
-    let mut pipeline = Pipeline::new(&job.limits, &secrets::gather(job)?, false);
+    let mut pipeline = Pipeline::new(&job.limits, &secrets, false);
     // Lines that were written cannot be taken back: this looks first.
     let source = Source::open_in_order(&job.files, job.limits.sorting_bytes)?;
-    let captures = read(job, source, None, |packet| {
-        pipeline.push(packet, &mut lister)?;
+    if source.may_bring_secrets() {
+        pipeline.expect_secrets();
+    }
+    let captures = read(job, source, None, |item| {
+        match item {
+            Item::Packet(packet) => pipeline.push(packet, &mut lister)?,
+            Item::Secrets(lines) => pipeline.add_secrets(lines, &mut lister),
+        }
         Ok(match lister.failure {
             Some(_) => ControlFlow::Break(()),
             None => ControlFlow::Continue(()),
@@ -164,11 +186,12 @@ struct Known {
 }
 
 impl Known {
-    fn of(job: &Job, only: &Filter) -> Result<Self, Error> {
+    fn of(job: &Job, only: &Filter, secrets: &[KeyLines]) -> Result<Self, Error> {
         if job.files.iter().any(|file| file.as_os_str() == "-") {
             return Err(Error::Twice { text: only.text().to_owned() });
         }
-        let board = report(&Job { streams: only.wants_streams(), ..job.clone() })?;
+        let job = Job { streams: only.wants_streams(), ..job.clone() };
+        let board = report_with(&job, secrets)?;
         let rows = board.connections.into_iter().map(|mut row| {
             let streams = std::mem::take(&mut Arc::make_mut(&mut row).stream_list).into_iter();
             (row.flow, (row, streams.map(|stream| (stream.id, stream)).collect()))
@@ -206,14 +229,14 @@ impl<E, F: FnMut(u64, &Frame<'_>) -> Result<(), E>> Sink for Lister<'_, F, E> {
     }
 }
 
-/// Hands every packet that passes the filter to `each`, which says why it is of no use, or
-/// whether to go on; gives what was counted. `None` where a `doubt` about the order of time proved
-/// right.
+/// Hands every packet that passes the filter, and secrets that come between them, to `each`, which
+/// says why it is of no use, or whether to go on; gives what was counted. `None` where a `doubt`
+/// about the order of time proved right.
 fn read(
     job: &Job,
     mut source: Source,
     mut doubt: Option<Disorder>,
-    mut each: impl FnMut(&Packet<'_>) -> Result<ControlFlow<()>, Skip>,
+    mut each: impl FnMut(&Item<'_>) -> Result<ControlFlow<()>, Skip>,
 ) -> Result<Option<Vec<CaptureFacts>>, Error> {
     #[cfg(feature = "live")]
     let mut filter = job.filter.as_deref().map(PacketFilter::new).transpose()?;
@@ -221,19 +244,25 @@ fn read(
     let mut skips: Vec<BTreeMap<Skip, u64>> = vec![BTreeMap::new(); job.files.len()];
     loop {
         progress.packet(|| source.bytes_read());
-        let Some(packet) = source.next() else { break };
+        let Some(item) = source.next_item() else { break };
+        let Item::Packet(packet) = &item else {
+            // Of no use is a packet at most.
+            let _ = each(&item);
+            continue;
+        };
         if doubt.as_mut().is_some_and(|doubt| doubt.sees(packet.stamp.at)) {
             return Ok(None);
         }
         #[cfg(feature = "live")]
-        if filter.as_mut().is_some_and(|filter| !filter.passes(&packet)) {
+        if filter.as_mut().is_some_and(|filter| !filter.passes(packet)) {
             continue;
         }
-        match each(&packet) {
+        let capture = packet.stamp.capture();
+        match each(&item) {
             Ok(ControlFlow::Continue(())) => {}
             Ok(ControlFlow::Break(())) => break,
             Err(skip) => {
-                if let Some(skips) = skips.get_mut(packet.stamp.capture()) {
+                if let Some(skips) = skips.get_mut(capture) {
                     *skips.entry(skip).or_default() += 1;
                 }
             }

@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use crate::vocab::packet::{LinkType, Packet};
 use crate::vocab::time::{Stamp, Timestamp};
+use crate::vocab::tls::KeyLines;
 
 /// Packets in one piece of memory.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Batch {
     octets: Vec<u8>,
     records: Vec<Record>,
+    /// Secrets that stand in a pipe among its packets.
+    secrets: Vec<KeyLines>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +60,13 @@ impl Batch {
         self.records.truncate(packets);
     }
 
+    /// The secrets among its packets.
+    pub(super) fn take_secrets(&mut self) -> Vec<KeyLines> {
+        std::mem::take(&mut self.secrets)
+    }
+
     pub(super) fn clear(&mut self) {
+        self.secrets.clear();
         self.octets.clear();
         self.records.clear();
     }
@@ -127,6 +136,11 @@ impl Queue {
         if inner.batch.octets.len() >= WORTH_WAKING {
             self.filled.notify_one();
         }
+    }
+
+    /// Takes secrets for the packets before and behind them.
+    pub(super) fn learn(&self, lines: KeyLines) {
+        self.lock().batch.secrets.push(lines);
     }
 
     /// A source gives no more packets.

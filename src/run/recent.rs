@@ -11,9 +11,9 @@ use crate::board::detail::{Detail, DetailState};
 use crate::pipeline::Pipeline;
 use crate::pipeline::detail::{Collector, Wanted};
 use crate::vocab::limits::Limits;
+use crate::vocab::tls::KeyLines;
 
 use super::queue::Batch;
-use super::secrets::Lines;
 
 /// Packets that are kept, oldest first.
 pub(super) struct Recent {
@@ -28,7 +28,7 @@ struct Inner {
     pieces: VecDeque<Arc<Piece>>,
     octets: usize,
     /// TLS key logs as they came, for what is read again.
-    secrets: Vec<Lines>,
+    secrets: Vec<KeyLines>,
     secret_octets: usize,
 }
 
@@ -72,7 +72,7 @@ impl Recent {
     }
 
     /// Keeps lines of a TLS key log, as far as a key log may be long.
-    pub(super) fn learn(&self, lines: &Lines) {
+    pub(super) fn learn(&self, lines: &KeyLines) {
         let mut inner = self.lock();
         if inner.secret_octets + lines.len() <= self.limits.key_log_bytes {
             inner.secret_octets += lines.len();

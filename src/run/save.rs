@@ -14,9 +14,9 @@ use crate::board::snapshot::Saved;
 use crate::capture::save::{Described, Saver};
 use crate::error::Error;
 use crate::vocab::time::Timestamp;
+use crate::vocab::tls::KeyLines;
 
 use super::queue::Batch;
-use super::secrets::Lines;
 
 /// Where packets go.
 #[derive(Clone, Debug, Default)]
@@ -56,7 +56,7 @@ pub(super) struct Recorder {
     facts: Arc<Mutex<Saved>>,
     counts: Arc<Mutex<Counted>>,
     reopen: Arc<AtomicBool>,
-    keys: Option<Arc<Mutex<Vec<Lines>>>>,
+    keys: Option<Arc<Mutex<Vec<KeyLines>>>>,
     writer: Option<JoinHandle<()>>,
 }
 
@@ -121,7 +121,7 @@ impl Recorder {
     }
 
     /// Hands over lines of a TLS key log, for the packets that come next.
-    pub(super) fn embed(&self, lines: &Lines) {
+    pub(super) fn embed(&self, lines: &KeyLines) {
         if let Some(keys) = &self.keys {
             keys.lock().unwrap_or_else(PoisonError::into_inner).push(lines.clone());
         }
@@ -164,9 +164,9 @@ struct Writer {
     counts: Arc<Mutex<Counted>>,
     reopen: Arc<AtomicBool>,
     /// Secrets that are to be written next.
-    keys: Arc<Mutex<Vec<Lines>>>,
+    keys: Arc<Mutex<Vec<KeyLines>>>,
     /// Secrets that were written, for the files that follow; no more than a key log may have.
-    known: Vec<Lines>,
+    known: Vec<KeyLines>,
 }
 
 impl Writer {
@@ -373,7 +373,7 @@ mod tests {
             let interfaces = vec![Described { name, link, snap_length: 0, filter: None }];
             let (spares, _kept) = sync_channel(1);
             let mut recorder = Recorder::open(target, interfaces).unwrap().begin(spares);
-            recorder.embed(&Lines::new(b"CLIENT_RANDOM 00 11\n".to_vec()));
+            recorder.embed(&KeyLines::from(&b"CLIENT_RANDOM 00 11\n"[..]));
             recorder.save(batch(), 1);
             while !files[1].exists() {
                 thread::sleep(Duration::from_millis(5));

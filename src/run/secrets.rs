@@ -3,36 +3,39 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::capture::Source;
 use crate::error::Error;
 use crate::vocab::limits::Limits;
+use crate::vocab::tls::KeyLines;
 
 use super::offline::Job;
 
-/// Whole lines of a key log, wiped when dropped.
-pub type Lines = Zeroizing<Vec<u8>>;
-
 /// Texts of every key log that can be had before the first packet is read. Secrets inside a pcapng
-/// file may stand behind the packets they open, so such files are read once for them alone;
-/// standard input cannot be read twice.
+/// file may stand behind the packets they open, so such files are read once for them alone. A
+/// named pipe is read until its writers close it.
 ///
 /// # Errors
 /// Where a key log that was asked for, or a capture, cannot be read at all.
-pub(super) fn gather(job: &Job) -> Result<Vec<Lines>, Error> {
+pub(super) fn gather(job: &Job) -> Result<Vec<KeyLines>, Error> {
     let mut logs = Vec::new();
     for path in &job.keylogs {
-        logs.push(Log::open(path).map_err(|source| Error::of_file(path, source))?);
+        logs.push(Log::open(path).map_err(|source| Error::of_key_log(path, source))?);
     }
-    // The variable is set for the programs that write it; it says nothing about this run.
-    logs.extend(job.keylog_of_environment.as_deref().and_then(|path| Log::open(path).ok()));
     let (mut texts, mut room) = (Vec::new(), room(&job.limits));
     for log in &mut logs {
-        let read = log.read(&mut room, &mut texts);
-        read.map_err(|source| Error::of_file(&log.path, source))?;
-        texts.extend(log.rest());
+        let read = log.read_to_end(&mut room, &mut texts, PATIENCE);
+        read.map_err(|source| Error::of_key_log(&log.path, source))?;
+    }
+    // The variable is set for the programs that write it; it says nothing about this run.
+    if let Some(path) = &job.keylog_of_environment
+        && let Ok(mut log) = Log::open(path)
+    {
+        let _ = log.read_to_end(&mut room, &mut texts, Duration::ZERO);
     }
     let files: Vec<PathBuf> = job.files.iter().filter(|path| is_pcapng(path)).cloned().collect();
     if !files.is_empty() {
@@ -97,10 +100,10 @@ impl Follow {
     ) -> Result<Self, Error> {
         let mut logs = Vec::new();
         for path in named {
-            logs.push(Log::follow(path).map_err(|source| Error::of_file(path, source))?);
+            logs.push(Log::open(path).map_err(|source| Error::of_key_log(path, source))?);
         }
         if let Some(path) = of_environment {
-            logs.push(Log::follow(&path).unwrap_or_else(|_| Log { path, ..Log::default() }));
+            logs.push(Log::open(&path).unwrap_or_else(|_| Log { path, ..Log::default() }));
         }
         Ok(Self { logs, room: room(limits) })
     }
@@ -112,7 +115,7 @@ impl Follow {
 
     /// The lines that were completed since the last call, at most some megabytes at once. Never
     /// waits; costs one or two system calls a log where nothing is new.
-    pub fn poll(&mut self) -> Vec<Lines> {
+    pub fn poll(&mut self) -> Vec<KeyLines> {
         let mut texts = Vec::new();
         for log in &mut self.logs {
             log.renew();
@@ -136,32 +139,68 @@ struct Log {
     /// Octets read of `file`.
     read: u64,
     /// A line that is not complete yet, at most [`LINE_MAX`] octets.
-    partial: Lines,
+    partial: Zeroizing<Vec<u8>>,
     /// Whether the rest of a line is passed over because it is too long.
     overlong: bool,
 }
 
+/// Why a log is not read any further.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// The end of a file, or a named pipe that nobody has open for writing.
+    End,
+    /// A named pipe whose writers say nothing just now.
+    Silent,
+    /// No more is taken.
+    Full,
+}
+
 impl Log {
     fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { path: path.to_owned(), file: Some(File::open(path)?), ..Self::default() })
+        let file = open_without_waiting(path)?;
+        if file.metadata()?.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        Ok(Self { path: path.to_owned(), file: Some(file), ..Self::default() })
     }
 
-    fn follow(path: &Path) -> io::Result<Self> {
-        let file = Some(open_without_waiting(path)?);
-        Ok(Self { path: path.to_owned(), file, ..Self::default() })
+    /// Reads all there is: of a named pipe until its writers have closed it, if one comes within
+    /// `patience`.
+    fn read_to_end(
+        &mut self,
+        room: &mut usize,
+        texts: &mut Vec<KeyLines>,
+        patience: Duration,
+    ) -> io::Result<()> {
+        let is_pipe = self.file.as_ref().is_some_and(is_pipe);
+        let begun = Instant::now();
+        let mut written = false;
+        loop {
+            let stop = self.read(room, texts)?;
+            written |= self.read > 0 || stop == Stop::Silent;
+            if stop == Stop::Full || (stop == Stop::End && (written || !is_pipe)) {
+                break;
+            }
+            if begun.elapsed() >= patience && (!written || patience.is_zero()) {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+        texts.extend(self.rest());
+        Ok(())
     }
 
     /// Reads what there is, as far as there is room.
-    fn read(&mut self, room: &mut usize, texts: &mut Vec<Lines>) -> io::Result<()> {
-        let Some(mut file) = self.file.take() else { return Ok(()) };
+    fn read(&mut self, room: &mut usize, texts: &mut Vec<KeyLines>) -> io::Result<Stop> {
+        let Some(mut file) = self.file.take() else { return Ok(Stop::End) };
         let mut buffer = Zeroizing::new(vec![0; CHUNK]);
-        loop {
+        let stop = loop {
             let most = (*room).min(CHUNK);
             let Some(free) = buffer.get_mut(..most).filter(|free| !free.is_empty()) else {
-                break;
+                break Stop::Full;
             };
             match file.read(free) {
-                Ok(0) => break,
+                Ok(0) => break Stop::End,
                 Ok(octets) => {
                     *room -= octets;
                     self.read += octets as u64;
@@ -169,17 +208,17 @@ impl Log {
                     texts.extend(self.complete(read));
                 }
                 // A named pipe into which nobody writes just now.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Stop::Silent,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
-        }
+        };
         self.file = Some(file);
-        Ok(())
+        Ok(stop)
     }
 
     /// The whole lines that `octets` complete; what follows them is kept for later.
-    fn complete(&mut self, octets: &[u8]) -> Option<Lines> {
+    fn complete(&mut self, octets: &[u8]) -> Option<KeyLines> {
         let mut octets = octets;
         if self.overlong {
             let end = octets.iter().position(|octet| *octet == b'\n')?;
@@ -190,7 +229,7 @@ impl Log {
         let (whole, rest) = octets.split_at(end);
         let begun = if whole.is_empty() { self.partial.len() } else { 0 };
         self.overlong = begun + rest.len() > LINE_MAX;
-        let mut lines = Lines::default();
+        let mut lines = Zeroizing::default();
         if !whole.is_empty() || self.overlong {
             // All the room at once: growth would leave copies behind.
             lines = Zeroizing::new(Vec::with_capacity(self.partial.len() + whole.len()));
@@ -206,13 +245,13 @@ impl Log {
             }
             self.partial.extend_from_slice(rest);
         }
-        (!lines.is_empty()).then_some(lines)
+        (!lines.is_empty()).then(|| lines.into())
     }
 
     /// A last line that has no end.
-    fn rest(&mut self) -> Option<Lines> {
+    fn rest(&mut self) -> Option<KeyLines> {
         let rest = std::mem::take(&mut self.partial);
-        (!rest.is_empty()).then_some(rest)
+        (!rest.is_empty()).then(|| rest.into())
     }
 
     /// Opens the file anew where it was replaced, or not there yet; begins again where it was cut.
@@ -251,6 +290,17 @@ fn is_same(a: &std::fs::Metadata, b: &std::fs::Metadata) -> bool {
     a.created().ok() == b.created().ok()
 }
 
+#[cfg(unix)]
+fn is_pipe(file: &File) -> bool {
+    use std::os::unix::fs::FileTypeExt as _;
+    file.metadata().is_ok_and(|meta| meta.file_type().is_fifo())
+}
+
+#[cfg(not(unix))]
+fn is_pipe(_: &File) -> bool {
+    false
+}
+
 /// Opening a named pipe waits for a writer, and reading it for what is written, unless told not
 /// to.
 fn open_without_waiting(path: &Path) -> io::Result<File> {
@@ -269,6 +319,12 @@ fn is_pcapng(path: &Path) -> bool {
     let compressed = [[0x1f, 0x8b], [0x28, 0xb5]].iter().any(|magic| first.starts_with(magic));
     read.is_some_and(|read| read.is_ok()) && (first == [0x0a, 0x0d, 0x0d, 0x0a] || compressed)
 }
+
+/// How long a named pipe may be without a writer before that is an error.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Time between two looks at a named pipe.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Octets read at once.
 const CHUNK: usize = 64 * 1024;

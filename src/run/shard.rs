@@ -16,6 +16,7 @@ use crate::pipeline::{Pipeline, Sink};
 use crate::vocab::address::Endpoint;
 use crate::vocab::limits::Limits;
 use crate::vocab::segment::Segment;
+use crate::vocab::tls::KeyLines;
 
 use batch::Batch;
 use floor::{Alarm, Floor};
@@ -113,6 +114,25 @@ impl<S: Sink + Send> Feeder<'_, '_, S> {
                     });
                 }
                 while floor.is_behind() && floor.work_once() {}
+            }
+        }
+    }
+
+    /// Takes secrets to all shards, for the segments before and behind them.
+    pub fn learn(&mut self, lines: &KeyLines) {
+        match &mut self.seats {
+            Seats::Here(shards) => {
+                for shard in shards.iter_mut() {
+                    shard.pipeline.add_secrets(lines, &mut shard.sink);
+                }
+            }
+            Seats::Elsewhere { floor, open, .. } => {
+                for (place, batch) in open.iter_mut().enumerate() {
+                    // What came before must have gone before, or threads would show.
+                    let before = std::mem::replace(batch, floor.spare());
+                    floor.submit(place, before);
+                    batch.secrets.push(lines.clone());
+                }
             }
         }
     }

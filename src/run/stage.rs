@@ -12,6 +12,7 @@ use crate::pipeline::moving::Moving;
 use crate::vocab::capture::CaptureFacts;
 use crate::vocab::packet::{Packet, Skip};
 use crate::vocab::time::Timestamp;
+use crate::vocab::tls::KeyLines;
 
 #[cfg(target_os = "linux")]
 use super::process::Namer;
@@ -101,6 +102,7 @@ impl Stage {
             }
         }
         self.stop.store(true, Ordering::Relaxed);
+        self.learn(Vec::new());
         self.pipeline.finish(&mut self.rows);
         if let Some(mut recorder) = self.recorder.take() {
             recorder.count(self.counted());
@@ -112,18 +114,11 @@ impl Stage {
 
     /// Analyzes packets, saves them where that is asked for, and gives memory for the next ones.
     fn batch(&mut self, mut batch: Batch) -> Batch {
-        if batch.len() == 0 {
+        let secrets = batch.take_secrets();
+        if batch.len() == 0 && secrets.is_empty() {
             return batch;
         }
-        for lines in self.follow.poll() {
-            self.pipeline.add_secrets(&lines, &mut self.rows);
-            if let Some(recent) = &self.recent {
-                recent.learn(&lines);
-            }
-            if let Some(recorder) = &self.recorder {
-                recorder.embed(&lines);
-            }
-        }
+        self.learn(secrets);
         let first = self.facts.packets + 1;
         for (_, packet) in batch.packets(first) {
             if self.count.is_some_and(|count| self.facts.packets >= count) {
@@ -150,6 +145,19 @@ impl Stage {
         }
         batch.clear();
         batch
+    }
+
+    /// Takes secrets that came with the packets, and those that programs have written by now.
+    fn learn(&mut self, secrets: Vec<KeyLines>) {
+        for lines in secrets.into_iter().chain(self.follow.poll()) {
+            self.pipeline.add_secrets(&lines, &mut self.rows);
+            if let Some(recent) = &self.recent {
+                recent.learn(&lines);
+            }
+            if let Some(recorder) = &self.recorder {
+                recorder.embed(&lines);
+            }
+        }
     }
 
     /// Lets time pass where the line is quiet, and keeps within memory.

@@ -50,9 +50,10 @@ pub(super) fn stage(
         let (queue, facts) = (Arc::clone(&queue), Arc::clone(&interfaces));
         tap::interface(tap, source, queue, facts, Arc::clone(&stop));
     }
+    let mut brings_secrets = false;
     if is_pipe {
         let (queue, facts) = (Arc::clone(&queue), Arc::clone(&interfaces));
-        tap::pipe(PathBuf::from("-"), queue, facts, Arc::clone(&stop))?;
+        brings_secrets = tap::pipe(PathBuf::from("-"), queue, facts, Arc::clone(&stop))?;
     }
     let secrets = follow.poll();
     if let Some(recent) = &recent {
@@ -63,7 +64,7 @@ pub(super) fn stage(
         secrets.iter().for_each(|lines| recorder.embed(lines));
     }
     let mut pipeline = Pipeline::new(&job.limits, &secrets, false);
-    if !follow.is_empty() {
+    if !follow.is_empty() || brings_secrets {
         pipeline.expect_secrets();
     }
     let memory = usize::try_from(job.memory).unwrap_or(usize::MAX);

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::board::snapshot::InterfaceFacts;
-use crate::capture::Source;
 use crate::capture::live::Tap;
+use crate::capture::{Item, Source};
 use crate::error::Error;
 use crate::vocab::packet::Packet;
 use crate::vocab::time::Stamp;
@@ -68,7 +68,8 @@ fn count(tap: &mut Tap, source: u16, facts: &Facts) {
     });
 }
 
-/// Reads a capture that arrives in a pipe until its end or `stop`.
+/// Reads a capture that arrives in a pipe until its end or `stop`. Gives whether it may bring TLS
+/// secrets.
 ///
 /// # Errors
 /// Where what comes first is no capture.
@@ -77,12 +78,16 @@ pub(super) fn pipe(
     queue: Arc<Queue>,
     facts: Facts,
     stop: Arc<AtomicBool>,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let mut source = Source::open(&[path])?;
+    let brings_secrets = source.may_bring_secrets();
     // Not to be waited for: it may stand in a read that never ends.
     thread::spawn(move || {
-        while let Some(packet) = source.next() {
-            queue.put(0, &packet, || stop.load(Ordering::Relaxed));
+        while let Some(item) = source.next_item() {
+            match item {
+                Item::Packet(packet) => queue.put(0, &packet, || stop.load(Ordering::Relaxed)),
+                Item::Secrets(lines) => queue.learn(lines),
+            }
             if stop.load(Ordering::Relaxed) {
                 break;
             }
@@ -95,7 +100,7 @@ pub(super) fn pipe(
         });
         queue.close_source();
     });
-    Ok(())
+    Ok(brings_secrets)
 }
 
 fn change(facts: &Facts, source: u16, with: impl FnOnce(&mut InterfaceFacts)) {

@@ -1,22 +1,23 @@
 //! Reads in the background and shows the moving board meanwhile.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 
 use crate::board::ConnectionRow;
 use crate::board::detail::Detail;
 use crate::board::snapshot::{Feed, Progress, Snapshot, State};
-use crate::capture::Source;
 #[cfg(feature = "live")]
 use crate::capture::filter::Filter;
 use crate::capture::order::Disorder;
+use crate::capture::{Item, Source};
 use crate::error::Error;
 use crate::pipeline::Pipeline;
 use crate::pipeline::detail::Wanted;
 use crate::pipeline::moving::Moving;
 use crate::vocab::packet::Skip;
+use crate::vocab::tls::KeyLines;
 
 use super::detail::{Again, Details};
 use super::offline::Job;
@@ -45,11 +46,12 @@ impl Watch {
         #[cfg(feature = "live")]
         let filter = job.filter.as_deref().map(Filter::new).transpose()?;
         let source = Source::open(&job.files)?;
-        let job = Arc::new(job);
+        let (job, secrets) = (Arc::new(job), Arc::new(OnceLock::new()));
         let latest = Arc::new(Latest::default());
         let stop = Arc::new(AtomicBool::new(false));
         let reading = Reading {
             job: Arc::clone(&job),
+            secrets: Arc::clone(&secrets),
             source,
             #[cfg(feature = "live")]
             filter,
@@ -59,7 +61,7 @@ impl Watch {
             stop: Arc::clone(&stop),
         };
         let reader = thread::spawn(move || reading.run());
-        let (details, reopen) = (Details::new(Again::Files(job)), Arc::default());
+        let (details, reopen) = (Details::new(Again::Files(job, secrets)), Arc::default());
         Ok(Self { latest, stop, reopen, details, reader: Some(reader) })
     }
 
@@ -123,6 +125,8 @@ impl Feed for Watch {
 /// What the background thread has.
 struct Reading {
     job: Arc<Job>,
+    /// Gathered once: a named pipe cannot be read again.
+    secrets: Arc<OnceLock<Vec<KeyLines>>>,
     source: Source,
     #[cfg(feature = "live")]
     filter: Option<Filter>,
@@ -136,8 +140,9 @@ impl Reading {
     fn run(mut self) {
         let secrets = secrets::gather(&self.job);
         let error = secrets.as_ref().err().map(ToString::to_string);
-        let secrets = secrets.unwrap_or_default();
-        let mut pipeline = self.pipeline(&secrets);
+        let gathered = Arc::clone(&self.secrets);
+        let secrets = gathered.get_or_init(|| secrets.unwrap_or_default());
+        let mut pipeline = self.pipeline(secrets);
         let mut doubt = self.source.total_bytes().map(|_| Disorder::default());
         let mut packets = 0_u64;
         loop {
@@ -150,7 +155,14 @@ impl Reading {
                     self.publish(&mut pipeline, State::Reading, error.clone());
                 }
             }
-            let Some(packet) = self.source.next() else { break };
+            let packet = match self.source.next_item() {
+                Some(Item::Packet(packet)) => packet,
+                Some(Item::Secrets(lines)) => {
+                    pipeline.add_secrets(&lines, &mut self.rows);
+                    continue;
+                }
+                None => break,
+            };
             let disordered = doubt.as_mut().is_some_and(|doubt| doubt.sees(packet.stamp.at));
             #[cfg(feature = "live")]
             let passes = self.filter.as_mut().is_none_or(|filter| filter.passes(&packet));
@@ -169,16 +181,19 @@ impl Reading {
             {
                 (self.source, self.rows) = (sorted, Moving::new(usize::MAX));
                 self.skips.iter_mut().for_each(BTreeMap::clear);
-                pipeline = self.pipeline(&secrets);
+                pipeline = self.pipeline(secrets);
             }
         }
         pipeline.finish(&mut self.rows);
         self.publish(&mut pipeline, State::Ended, error);
     }
 
-    fn pipeline(&self, secrets: &[secrets::Lines]) -> Pipeline {
+    fn pipeline(&self, secrets: &[KeyLines]) -> Pipeline {
         let mut pipeline = Pipeline::new(&self.job.limits, secrets, self.job.streams);
         pipeline.note_touched();
+        if self.source.may_bring_secrets() {
+            pipeline.expect_secrets();
+        }
         pipeline
     }
 

@@ -135,9 +135,9 @@ impl Connection {
     }
 
     /// Opens what has waited for keys that the log has now.
-    pub fn wake(&mut self, keys: &KeyLog, deliver: &mut impl FnMut(FlowItem<'_>)) {
+    pub fn wake(&mut self, keys: &KeyLog, last: bool, deliver: &mut impl FnMut(FlowItem<'_>)) {
         for half in [Half::A, Half::B] {
-            self.flush(half, false, keys, deliver);
+            self.flush(half, last, keys, deliver);
         }
     }
 

@@ -8,8 +8,7 @@
 //! plaintext. A gap tells 0 octets where their number is not known. Keys must be in the log before
 //! the packets that need them, unless [`KeyLog::set_growing`] was told that more may come: then a
 //! session keeps up to 64 KB a half until they do or the half ends, and [`Session::wake`] opens
-//! it. A file can be read twice, for secrets that stand behind their packets; standard input
-//! cannot.
+//! it. A file can be read twice, for secrets that stand behind their packets; a pipe cannot.
 //!
 //! Secrets and the keys made of them are wiped when they are let go, except the schedules that
 //! `ring` expands from them, which cannot be reached.
@@ -131,10 +130,11 @@ impl Session {
         }
     }
 
-    /// Opens what has waited for keys, where the log has them now; for logs that grow.
-    pub fn wake(&mut self, keys: &KeyLog, deliver: &mut impl FnMut(FlowItem<'_>)) {
+    /// Opens what has waited for keys, where the log has them now; for logs that grow. `last`:
+    /// what they do not open waits no longer.
+    pub fn wake(&mut self, keys: &KeyLog, last: bool, deliver: &mut impl FnMut(FlowItem<'_>)) {
         if let State::Tls(connection) = &mut self.state {
-            connection.wake(keys, deliver);
+            connection.wake(keys, last, deliver);
         }
     }
 

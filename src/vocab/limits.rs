@@ -13,6 +13,9 @@ pub struct Limits {
     pub sorting_bytes: usize,
     /// Segments that may wait for a missing one, per half.
     pub early_segments_per_half: usize,
+    /// Octets of packets of a pcapng file in a pipe that are read before the first is looked at,
+    /// where nobody waits for it: secrets may stand behind the packets they open.
+    pub ahead_bytes: usize,
     /// Packets of a flow that may pass after the receiver acknowledged a missing segment before
     /// it counts as lost: captures deliver both directions slightly out of order.
     pub gap_patience_packets: u32,
@@ -67,6 +70,9 @@ pub struct Limits {
     /// Octets of protected records of a half that wait for a hello or for keys: four whole ones,
     /// or what a client sends in the moment between a handshake and its line in the key log.
     pub tls_waiting_bytes: usize,
+    /// Connections whose protected records wait for keys at once, the longest waiting given up
+    /// first: 128 MB in all.
+    pub tls_waiting_flows: usize,
     /// Octets of 0-RTT data that wait for the server's answer. Servers take 16 KB by default.
     pub tls_early_bytes: usize,
     /// Ends of records of a half remembered until the other side has acknowledged them: as many
@@ -99,6 +105,7 @@ impl Default for Limits {
             early_bytes: 64 * 1024 * 1024,
             sorting_bytes: 128 * 1024 * 1024,
             early_segments_per_half: 4096,
+            ahead_bytes: 64 * 1024 * 1024,
             gap_patience_packets: 64,
             header_block: 256 * 1024,
             header_list: 256 * 1024,
@@ -123,6 +130,7 @@ impl Default for Limits {
             tls_detect_bytes: 36 * 1024,
             tls_prelude_bytes: 16 * 1024,
             tls_waiting_bytes: 64 * 1024,
+            tls_waiting_flows: 1024,
             tls_early_bytes: 256 * 1024,
             tls_record_ends: 1024,
             tls_message_bytes: 64 * 1024,
@@ -141,7 +149,12 @@ impl Limits {
     /// hold over all of them.
     pub fn shared_by(&self, shards: usize) -> Self {
         let part = |bound: usize| bound.div_ceil(shards.max(1));
-        Self { flows: part(self.flows), early_bytes: part(self.early_bytes), ..self.clone() }
+        Self {
+            flows: part(self.flows),
+            early_bytes: part(self.early_bytes),
+            tls_waiting_flows: part(self.tls_waiting_flows),
+            ..self.clone()
+        }
     }
 }
 
@@ -173,4 +186,6 @@ pub enum Hit {
     Fragments,
     /// [`Limits::key_log_connections`] or one of its kin.
     KeyLog,
+    /// [`Limits::tls_waiting_flows`].
+    TlsWaiting,
 }

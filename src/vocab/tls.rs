@@ -1,5 +1,10 @@
 //! What is known of a TLS connection (RFC 8446, RFC 5246), decrypted or not.
 
+use std::fmt;
+use std::ops::Deref;
+
+use zeroize::Zeroizing;
+
 use super::address::{Both, Half};
 use super::time::Stamp;
 
@@ -61,6 +66,36 @@ impl TlsFacts {
             None if self.alpn_offered.is_empty() => None,
             None => Some(self.alpn_offered.join(",")),
         }
+    }
+}
+
+/// Whole lines of a TLS key log (SSLKEYLOGFILE), wiped when dropped and not shown when debugged.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct KeyLines(Zeroizing<Vec<u8>>);
+
+impl From<Zeroizing<Vec<u8>>> for KeyLines {
+    fn from(lines: Zeroizing<Vec<u8>>) -> Self {
+        Self(lines)
+    }
+}
+
+impl From<&[u8]> for KeyLines {
+    fn from(lines: &[u8]) -> Self {
+        Self(Zeroizing::new(lines.to_vec()))
+    }
+}
+
+impl Deref for KeyLines {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for KeyLines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyLines({} octets)", self.0.len())
     }
 }
 
@@ -284,3 +319,14 @@ const SUITE_NAMES: &[(u16, &str)] = &[
     (0xcca9, "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"),
     (0xccaa, "TLS_DHE_RSA_WITH_CHACHA20_POLY1305_SHA256"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_do_not_show() {
+        let lines = KeyLines::from(&b"CLIENT_RANDOM 1a c7"[..]);
+        assert_eq!(format!("{:?}", [lines]), "[KeyLines(19 octets)]");
+    }
+}

@@ -3,12 +3,15 @@
 use crate::vocab::address::Endpoint;
 use crate::vocab::segment::{Segment, Seq, TcpFlags};
 use crate::vocab::time::Stamp;
+use crate::vocab::tls::KeyLines;
 
 /// Some segments of one shard, in order.
 #[derive(Default)]
 pub(super) struct Batch {
     heads: Vec<Head>,
     octets: Vec<u8>,
+    /// Secrets that came before its segments.
+    pub secrets: Vec<KeyLines>,
     /// Whether nothing follows: the shard finishes.
     pub is_last: bool,
 }
@@ -53,6 +56,7 @@ impl Batch {
     /// Makes it ready for other segments.
     pub fn clear(&mut self) {
         self.heads.clear();
+        self.secrets.clear();
         self.octets.clear();
         // A jumbo packet must not make every batch a large one.
         self.octets.shrink_to(2 * OCTETS);

@@ -131,6 +131,9 @@ impl<S: Sink> Floor<S> {
 
     fn work(&self, task: Task<S>) {
         let Task { place, mut shard, mut batch } = task;
+        for lines in &batch.secrets {
+            shard.pipeline.add_secrets(lines, &mut shard.sink);
+        }
         for segment in batch.segments() {
             shard.pipeline.take(&segment, &mut shard.sink);
         }
