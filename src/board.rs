@@ -148,9 +148,11 @@ pub struct TlsRow {
     pub cipher: Option<String>,
     /// Server name indication.
     pub sni: Option<String>,
-    /// Protocol that ALPN chose, where visible; else the client's offer, comma separated.
+    /// Protocol that ALPN chose, where visible: TLS 1.3 hides it.
     pub alpn: Option<String>,
-    /// Whether application data was decrypted.
+    /// Protocols that the client offered, in its order.
+    pub offered: Vec<String>,
+    /// Whether application data was decrypted, or the handshake was and none came.
     pub decrypted: bool,
     /// Why it was not, or not all of it, and what would help.
     pub why_not: Option<String>,

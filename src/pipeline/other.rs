@@ -19,10 +19,14 @@ use crate::vocab::verdict::{ConfiguredIn, Evidence, Timeout, Verdict};
 /// The row of such a flow; `None` where nobody would miss it: neither TLS that may carry HTTP/2
 /// nor a flow to one of `servers`, which serve HTTP/2.
 pub(super) fn row(flow: &OtherFlow, servers: &BTreeSet<Endpoint>) -> Option<ConnectionRow> {
-    let tls = flow.tls.as_ref().filter(|tls| tls.offered_h2() || tls.alpn.as_deref() == Some("h2"));
-    let client = flow.initiator.or_else(|| flow.tls.as_ref()?.client)?;
+    let unseen = flow.tls.as_ref().is_some_and(TlsFacts::is_unseen);
+    let known = flow.initiator.or_else(|| flow.tls.as_ref()?.client);
+    let client = known.or_else(|| unseen.then(|| likely_client(flow, servers)))?;
     let server = flow.key.sender(client.other());
-    if tls.is_none() && !servers.contains(&server) {
+    let tls = flow.tls.clone().map(|tls| tls.oriented(client));
+    let is_h2 = tls.as_ref().is_some_and(|tls| tls.alpn.as_deref() == Some("h2"));
+    let offered = tls.as_ref().is_some_and(TlsFacts::offered_h2);
+    if !is_h2 && !offered && !unseen && !servers.contains(&server) {
         return None;
     }
     let end = end(flow, client);
@@ -33,9 +37,8 @@ pub(super) fn row(flow: &OtherFlow, servers: &BTreeSet<Endpoint>) -> Option<Conn
         flow: flow.id,
         client: flow.key.sender(client),
         server,
-        transport: if flow.tls.is_some() { Transport::Tls } else { Transport::Unknown },
-        tls: flow.tls.clone().map(tls_row),
-        http2: tls.is_some_and(|tls| tls.alpn.as_deref() == Some("h2")),
+        transport: if tls.is_some() { Transport::Tls } else { Transport::Unknown },
+        http2: is_h2,
         joined_midway: flow.initiator.is_none(),
         one_sided: None,
         first: flow.first,
@@ -46,11 +49,11 @@ pub(super) fn row(flow: &OtherFlow, servers: &BTreeSet<Endpoint>) -> Option<Conn
         streams: StreamCounts::default(),
         end,
         goaways: Vec::new(),
-        end_verdict: if flow.tls.is_some() {
-            sealed(flow, client, end)
-        } else {
-            verdict(flow, client, end)
+        end_verdict: match &tls {
+            Some(tls) => sealed(flow, tls, client, end),
+            None => verdict(flow, client, end),
         },
+        tls: tls.map(tls_row),
         cancellations: Vec::new(),
         findings: copies(&notes),
         notes,
@@ -61,6 +64,19 @@ pub(super) fn row(flow: &OtherFlow, servers: &BTreeSet<Endpoint>) -> Option<Conn
         settled: flow.end.is_some(),
         processes: Both::default(),
     })
+}
+
+/// Who is the client where neither SYN nor hello were captured: the peer of an endpoint that serves
+/// HTTP/2 elsewhere in the capture, else the one with the higher port, for clients take theirs from
+/// the upper range (RFC 6335 section 6).
+fn likely_client(flow: &OtherFlow, servers: &BTreeSet<Endpoint>) -> Half {
+    let (a, b) = (flow.key.sender(Half::A), flow.key.sender(Half::B));
+    match (servers.contains(&a), servers.contains(&b)) {
+        (true, false) => Half::B,
+        (false, true) => Half::A,
+        _ if a.port > b.port => Half::A,
+        _ => Half::B,
+    }
 }
 
 fn end(flow: &OtherFlow, client: Half) -> End {
@@ -77,14 +93,13 @@ fn end(flow: &OtherFlow, client: Half) -> End {
 }
 
 /// The end of a TLS connection in which no HTTP/2 was read: what can be seen from outside, no more.
-fn sealed(flow: &OtherFlow, client: Half, end: End) -> Option<Verdict> {
+fn sealed(flow: &OtherFlow, tls: &TlsFacts, client: Half, end: End) -> Option<Verdict> {
     let (stamp, by) = end.stamp.zip(end.by)?;
-    let tls = flow.tls.as_ref()?;
     let half = if by == Side::Client { client } else { client.other() };
     let farewell = tls.sides.side(by).farewell;
     let lost = flow.totals.half(half).lost > 0;
     // Before TLS 1.3 alerts can be told; it hides them, and padding hides their size.
-    let hidden = !tls.is_decrypted() && tls.version.is_none_or(|v| v >= TlsVersion::TLS13);
+    let hidden = !tls.is_open() && tls.version.is_none_or(|v| v >= TlsVersion::TLS13);
     let manner = match (end.how, farewell.map(|farewell| farewell.alert)) {
         (_, Some(Alert::Error(_))) => "gave up TLS with an alert and closed",
         (EndHow::Rst, None) if hidden => "aborted the connection (RST)",
@@ -106,6 +121,9 @@ fn sealed(flow: &OtherFlow, client: Half, end: End) -> Option<Verdict> {
         _ if alerts(tls).next().is_some() => "no HTTP/2 was spoken".to_owned(),
         (true, Some(alpn)) => format!("inside TLS it spoke {alpn}, not HTTP/2"),
         (true, None) => "nothing of HTTP/2 was said inside TLS".to_owned(),
+        (false, _) if tls.is_open() => {
+            "its handshake was decrypted, and no application data was seen".to_owned()
+        }
         (false, _) => "why is inside TLS that was not decrypted".to_owned(),
     };
     let mut summary = format!("The {} {manner}; {inside}.", by.name());

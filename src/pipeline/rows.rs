@@ -249,8 +249,9 @@ pub(super) fn tls_row(facts: TlsFacts) -> TlsRow {
         server: sent(&facts.sides.second),
         version: facts.version.map(|version| version.to_string()),
         cipher: facts.cipher.map(|cipher| cipher.to_string()),
-        alpn: facts.alpn_text(),
-        decrypted: facts.is_decrypted(),
+        decrypted: facts.is_open(),
+        alpn: facts.alpn,
+        offered: facts.alpn_offered,
         sni: facts.sni,
         why_not: facts.why_not,
     }

@@ -234,7 +234,10 @@ pub(super) fn facts(row: &ConnectionRow) -> String {
     }
     if let Some(tls) = &row.tls {
         let known = [&tls.version, &tls.sni, &tls.alpn].into_iter().flatten();
-        let known: Vec<&str> = known.map(String::as_str).collect();
+        let mut known: Vec<String> = known.cloned().collect();
+        if tls.alpn.is_none() && !tls.offered.is_empty() {
+            known.push(format!("offers {}", tls.offered.join(", ")));
+        }
         parts.push(if known.is_empty() { "TLS".into() } else { known.join(" ") });
         if !tls.decrypted {
             // What would help stands in the advice.

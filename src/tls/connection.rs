@@ -18,8 +18,6 @@ pub(super) struct Hellos {
     pub client_random: Option<[u8; 32]>,
     pub server_random: Option<[u8; 32]>,
     pub encrypt_then_mac: bool,
-    /// Whether a ClientHello was captured: else nobody knows of 0-RTT data.
-    pub client_seen: bool,
     /// Hellos that will not come any more: not captured, or lost.
     pub gone: Both<bool>,
 }
@@ -111,6 +109,7 @@ impl Connection {
         if let Some(head) = torn.record {
             let length = body_length(head).unwrap_or(0);
             self.count(half, head, length);
+            self.halves.half_mut(half).torn += u64::from(head[0] == kind::DATA);
             if head[0] == kind::HANDSHAKE && !self.is_protected(half, kind::HANDSHAKE) {
                 let partial = self.halves.half_mut(half).framing.body().to_vec();
                 self.handshake(half, &partial);
@@ -154,6 +153,11 @@ impl Connection {
     /// No more octets come of a half.
     pub fn end(&mut self, half: Half, keys: &KeyLog, deliver: &mut impl FnMut(FlowItem<'_>)) {
         self.flush(half, true, keys, deliver);
+        let direction = self.halves.half(half);
+        if direction.torn > 0 && direction.ladder.is_none() && direction.why.is_none() {
+            let found = self.find_keys(half, true, keys);
+            self.halves.half_mut(half).why = found.and_then(Result::err);
+        }
         let direction = self.halves.half_mut(half);
         if let Some(loss) = direction.loss.take()
             && direction.plain_end > 0
@@ -340,7 +344,7 @@ impl Connection {
         if matches!(head[0], kind::DATA | kind::ALERT) {
             direction.note_size(SizedRecord { stamp: place.stamp, octets });
         }
-        if direction.ladder.as_ref().is_none_or(|ladder| !ladder.is_proved()) {
+        if !direction.is_proved() {
             direction.missed = direction.missed.saturating_add(1);
         }
         if direction.plain_end > 0 {
@@ -377,7 +381,7 @@ impl Connection {
         match self.facts.early_data {
             Some(EarlyData::Accepted) if !self.early_ended => missing.or(Some((stamp, 0))),
             Some(EarlyData::Offered) => missing.or(Some((stamp, 0))),
-            None if !self.hellos.client_seen => missing.or(Some((stamp, 0))),
+            None if !self.facts.hello_seen => missing.or(Some((stamp, 0))),
             _ => missing,
         }
     }
@@ -495,7 +499,7 @@ impl Connection {
         let retried = self.facts.early_data == Some(EarlyData::Rejected);
         self.facts.client = Some(half);
         self.hellos.client_random = Some(hello.random);
-        self.hellos.client_seen = true;
+        self.facts.hello_seen = true;
         self.facts.sni = hello.sni.or(self.facts.sni.take());
         if !hello.alpn.is_empty() {
             self.facts.alpn_offered = hello.alpn;
@@ -549,8 +553,7 @@ impl Connection {
         deliver: &mut impl FnMut(FlowItem<'_>),
     ) {
         let direction = self.halves.half(half);
-        let proved = direction.ladder.as_ref().is_some_and(Ladder::is_proved);
-        if proved || direction.looked_at == Some(keys.generation()) {
+        if direction.is_proved() || direction.looked_at == Some(keys.generation()) {
             return;
         }
         if direction.waiting.is_empty() && last {

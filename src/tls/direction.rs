@@ -53,6 +53,8 @@ pub(super) struct Direction {
     pub ladder: Option<Ladder>,
     /// Whether a ChangeCipherSpec went by: in TLS 1.2 all that follows is protected.
     pub changed: bool,
+    /// Records of application data that are not whole in the capture.
+    pub torn: u64,
     /// Why there is no ladder.
     pub why: Option<Why>,
     /// [`KeyLog`](super::KeyLog) generation at which no keys were found.
@@ -108,6 +110,7 @@ impl Direction {
             messages: Messages::default(),
             ladder: None,
             changed: false,
+            torn: 0,
             why: None,
             looked_at: None,
             missed: 0,
@@ -132,6 +135,11 @@ impl Direction {
             + self.framing.weight()
             + size_of_val(self.sizes.as_slices().0)
             + size_of_val(self.sizes.as_slices().1)
+    }
+
+    /// Whether any record was opened.
+    pub fn is_proved(&self) -> bool {
+        self.ladder.as_ref().is_some_and(Ladder::is_proved)
     }
 
     /// Remembers the size of a record that was not opened.

@@ -34,7 +34,7 @@ impl Connection {
             if keys.is_growing() && !last {
                 return None;
             }
-            return Some(Err(if keys.is_empty() { Why::NoLog } else { Why::NoKeys(keys.len()) }));
+            return Some(Err(self.no_log(keys).unwrap_or(Why::NoKeys(keys.len()))));
         };
         let Some(role) = self.role(half) else { return Some(Err(Why::NoHandshake)) };
         let slack =
@@ -53,11 +53,25 @@ impl Connection {
         if keys.is_growing() {
             return None;
         }
-        if keys.is_empty() {
-            return Some(Why::NoLog);
+        if let Some(why) = self.no_log(keys) {
+            return Some(why);
         }
         let random = self.hellos.client_random.as_ref()?;
         keys.find(random).is_none().then(|| Why::NoKeys(keys.len()))
+    }
+
+    /// Why there is not one key.
+    fn no_log(&self, keys: &KeyLog) -> Option<Why> {
+        keys.is_empty().then(|| match keys.facts().lines {
+            0 if self.facts.joined_midway && !self.facts.hello_seen => Why::NoHandshakeNoLog,
+            0 => Why::NoLog,
+            lines => Why::NoLines(lines),
+        })
+    }
+
+    /// Why nobody knows whose keys would fit.
+    fn why_no_hello(&self) -> Why {
+        if self.facts.joined_midway { Why::NoHandshake } else { Why::NoHello }
     }
 
     fn unsupported(&self) -> Option<Why> {
@@ -71,8 +85,8 @@ impl Connection {
 
     /// No client random: every key of a small log is tried.
     fn try_all(&self, half: Half, keys: &KeyLog, missed: u64) -> Result<Ladder, Why> {
-        if keys.is_empty() {
-            return Err(Why::NoLog);
+        if let Some(why) = self.no_log(keys) {
+            return Err(why);
         }
         if keys.len() > self.bounds.keys_tried {
             return Err(Why::TooManyKeys(keys.len()));
@@ -89,7 +103,7 @@ impl Connection {
             }
         }
         if rungs.is_empty() {
-            Err(Why::NoHandshake)
+            Err(self.why_no_hello())
         } else {
             let slack = self.bounds.trial.skipped.max(missed);
             Ok(Ladder::new(rungs, slack, self.bounds.trial))
@@ -114,11 +128,11 @@ impl Connection {
 
     fn why_no_rungs(&self, entry: &Entry, role: Side) -> Why {
         match self.facts.version {
-            Some(TlsVersion::TLS12) => Why::WrongKeys,
-            _ if !entry.is_tls13() && entry.has(Label::Master) => match self.facts.version {
-                None => Why::NoServerHello,
-                _ => Why::WrongKeys,
-            },
+            Some(TlsVersion::TLS12) if entry.has(Label::Master) => Why::WrongKeys,
+            Some(TlsVersion::TLS12) => Why::NoMaster,
+            None if !entry.is_tls13() => Why::NoServerHello,
+            _ if !entry.is_tls13() => Why::NoApplicationKeys,
+            _ if entry.has(role_label(role)) => Why::WrongKeys,
             _ => Why::HalfKeys(role),
         }
     }
@@ -140,17 +154,29 @@ impl Connection {
             let direction = self.halves.half(half);
             let decrypted = *self.decrypted.half(half);
             let unread = self.sides.half(half).unread_records > 0;
+            let lossy = direction.ladder.as_ref().is_some_and(Ladder::is_lossy);
+            let dark = unread || (!decrypted && (lossy || direction.torn > 0));
             match &direction.ladder {
                 Some(ladder) if decrypted => ladder.is_hopeless().then_some(Why::PlaceLost),
-                Some(ladder) if ladder.is_proved() => unread.then_some(Why::NoApplicationKeys),
-                Some(_) if !unread => None,
-                Some(_) if self.facts.joined_midway => Some(Why::NoHandshake),
+                _ if !dark => None,
+                None => Some(direction.why.unwrap_or(Why::Torn)),
+                Some(ladder) if !ladder.has_application() => Some(Why::NoApplicationKeys),
+                Some(_) if !unread => Some(Why::Torn),
+                Some(ladder) if ladder.is_proved() && lossy => Some(Why::PlaceLost),
+                Some(_) if !self.facts.hello_seen => Some(self.why_no_hello()),
+                Some(_) if lossy => Some(Why::LostBefore),
                 Some(_) => Some(Why::WrongKeys),
-                None if unread => direction.why,
-                None => None,
             }
         };
         // Keys would not help.
         of(Half::A).or(of(Half::B)).map(|why| self.unsupported().unwrap_or(why))
+    }
+}
+
+/// What the application data of a side is protected with in TLS 1.3.
+fn role_label(role: Side) -> Label {
+    match role {
+        Side::Client => Label::ClientApplication,
+        Side::Server => Label::ServerApplication,
     }
 }

@@ -70,6 +70,8 @@ pub(super) struct Ladder {
     failures: u64,
     /// Whether any record was opened.
     proved: bool,
+    /// Whether records were missing before one, or may have been.
+    lossy: bool,
 }
 
 /// A record was opened.
@@ -170,12 +172,19 @@ pub(super) fn tls13_rungs(
 impl Ladder {
     /// A ladder on which any number of records up to `slack` may be missing at first.
     pub fn new(rungs: Vec<Rung>, slack: u64, trial: Trial) -> Self {
-        Self { rungs, slack, trial, budget: trial.octets, failures: 0, proved: false }
+        let (budget, lossy) = (trial.octets, slack > 0);
+        Self { rungs, slack, trial, budget, failures: 0, proved: false, lossy }
     }
 
     /// Records may be missing here, up to so many.
     pub fn lose(&mut self, records: u64) {
         self.slack = self.slack.saturating_add(records);
+        self.lossy = true;
+    }
+
+    /// Whether records were missing before one, or may have been.
+    pub fn is_lossy(&self) -> bool {
+        self.lossy
     }
 
     /// Whether these keys are of no use.

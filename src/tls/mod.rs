@@ -163,12 +163,12 @@ impl Session {
         let mut facts = connection.facts.clone();
         facts.sides = connection.sides;
         facts.decrypted = connection.decrypted;
+        let opened = |half| connection.halves.half(half).is_proved();
+        facts.opened = Both { first: opened(Half::A), second: opened(Half::B) };
         let sizes = |half| connection.halves.half(half).sizes.iter().copied().collect();
         facts.sizes = Both { first: sizes(Half::A), second: sizes(Half::B) };
         if facts.client == Some(Half::B) {
-            facts.sizes = facts.sizes.swapped();
-            facts.sides = facts.sides.swapped();
-            facts.decrypted = facts.decrypted.swapped();
+            facts.swap();
         }
         facts.why_not = connection.why_not().map(why::Why::text);
         Some(facts)

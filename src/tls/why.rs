@@ -8,21 +8,33 @@ use crate::vocab::tls::{CipherSuite, TlsVersion};
 pub(super) enum Why {
     /// No keys at all.
     NoLog,
+    /// Neither keys nor a handshake that would tell whose are needed.
+    NoHandshakeNoLog,
+    /// So many lines, and no secret in any.
+    NoLines(u64),
     /// Keys of so many connections, but none of this one.
     NoKeys(usize),
     /// Keys of one side only.
     HalfKeys(Side),
     /// The keys of the handshake, not those of application data.
     NoApplicationKeys,
+    /// TLS 1.2, and lines of this connection, but not the one with its master secret.
+    NoMaster,
     /// The hellos were not captured, and without them none of the keys is known to fit.
     NoHandshake,
+    /// The ClientHello is cut off or has a hole, and none of the keys opens anything.
+    NoHello,
     /// The same, with more keys than can be tried.
     TooManyKeys(usize),
-    /// TLS 1.2 whose ServerHello was not captured.
+    /// TLS 1.2 whose ServerHello was not captured, or not whole.
     NoServerHello,
     Cipher(CipherSuite),
     Version(TlsVersion),
     WrongKeys,
+    /// Records are missing before the first that could be opened.
+    LostBefore,
+    /// No record of application data is whole in the capture.
+    Torn,
     /// Too much was lost to find the place in the sequence again.
     PlaceLost,
 }
@@ -39,6 +51,14 @@ impl Why {
     pub fn text(self) -> String {
         match self {
             Self::NoLog => format!("no keys were given; {HOW}"),
+            Self::NoHandshakeNoLog => {
+                format!("the handshake was not captured, and no keys were given; {HOW}")
+            }
+            Self::NoLines(lines) => format!(
+                "the key log has no secret in its {lines} line{}: give the file that \
+                 SSLKEYLOGFILE names, whole; {HOW}",
+                if lines == 1 { "" } else { "s" }
+            ),
             Self::NoKeys(others) => format!(
                 "the key log has no keys of this connection, only of {others} other{}; begin to \
                  log before it opens, at one of its own ends: {HOW}",
@@ -49,19 +69,32 @@ impl Why {
                  has CLIENT_ and SERVER_TRAFFIC_SECRET_0 of each connection",
                 side.name()
             ),
-            Self::NoApplicationKeys => "the key log has the keys of the handshake but not those \
-                 of the data (..._TRAFFIC_SECRET_0); log again"
+            Self::NoApplicationKeys => "the key log lacks the keys of this connection's data \
+                 (..._TRAFFIC_SECRET_0); log again"
                 .into(),
+            Self::NoMaster => {
+                "the key log has lines of this connection but not the one of TLS 1.2, \
+                 CLIENT_RANDOM with its master secret; log again"
+                    .into()
+            }
             Self::NoHandshake => "the handshake was not captured and none of the keys given opens \
                  the records; start the capture before the connection and log its keys"
                 .into(),
+            Self::NoHello => {
+                "the ClientHello is not whole in the capture, and none of the keys given \
+                 opens the records; capture without loss and whole packets (tcpdump -s 0)"
+                    .into()
+            }
             Self::TooManyKeys(given) => format!(
-                "the handshake was not captured, and keys of {given} connections are too many to \
+                "the ClientHello was not captured, and keys of {given} connections are too many to \
                  try them all; give a key log of this connection, or start the capture before it"
             ),
-            Self::NoServerHello => "the ServerHello was not captured, and TLS 1.2 keys are of no \
-                 use without it; start the capture before the connection"
-                .into(),
+            Self::NoServerHello => {
+                "the ServerHello is not whole in the capture, and TLS 1.2 keys are \
+                 of no use without it; start the capture before the connection, and capture whole \
+                 packets (tcpdump -s 0)"
+                    .into()
+            }
             Self::Cipher(suite) => format!(
                 "the cipher suite {suite} is not supported; \
                  AES-GCM, AES-CCM, AES-CBC and ChaCha20-Poly1305 are"
@@ -72,9 +105,17 @@ impl Why {
             Self::WrongKeys => "the keys given for this connection do not decrypt it: they are \
                  of another connection or damaged; log again while capturing"
                 .into(),
-            Self::PlaceLost => {
-                "after lost packets no further record could be opened; capture without loss".into()
+            Self::LostBefore => {
+                "packets are missing before the first record that could be opened, so \
+                 whether the keys fit cannot be told; capture without loss"
+                    .into()
             }
+            Self::Torn => "no record of application data is whole in the capture; capture without \
+                 loss and whole packets (tcpdump -s 0)"
+                .into(),
+            Self::PlaceLost => "behind a loss no further record could be opened; capture without \
+                 loss"
+                .into(),
         }
     }
 }

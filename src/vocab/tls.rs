@@ -25,11 +25,15 @@ pub struct TlsFacts {
     pub alpn_offered: Vec<String>,
     /// Whether the handshake's beginning was not captured.
     pub joined_midway: bool,
+    /// Whether a ClientHello was captured: else nobody knows what was offered.
+    pub hello_seen: bool,
     /// Whether the client asked to resume an earlier session with 0-RTT data (RFC 8446 section
     /// 4.2.10), and whether the server accepted, where known.
     pub early_data: Option<EarlyData>,
     /// Whether application data was decrypted, by sender.
     pub decrypted: Both<bool>,
+    /// Whether any protected record was opened, by sender.
+    pub opened: Both<bool>,
     /// Why application data was not (or not all) decrypted, and what would help.
     pub why_not: Option<String>,
     /// By sender; by half where the client is not known.
@@ -54,18 +58,48 @@ impl TlsFacts {
         self.decrypted.first || self.decrypted.second
     }
 
+    /// Whether nothing is hidden: application data was decrypted, or the handshake was and no
+    /// more came.
+    pub fn is_open(&self) -> bool {
+        let nothing_unread = self.why_not.is_none()
+            && self.sides.first.unread_records == 0
+            && self.sides.second.unread_records == 0;
+        self.is_decrypted() || ((self.opened.first || self.opened.second) && nothing_unread)
+    }
+
+    /// Whether the capture began after the handshake and shows records of both sides, and no key
+    /// opened any: all that is known is that it is TLS.
+    pub fn is_unseen(&self) -> bool {
+        let spoke = |side: &TlsSide| side.data_records > 0;
+        self.joined_midway
+            && !self.hello_seen
+            && !self.opened.first
+            && !self.opened.second
+            && spoke(&self.sides.first)
+            && spoke(&self.sides.second)
+    }
+
+    /// What is told by half, told by side instead: `client` is the half that the client sends.
+    #[must_use]
+    pub fn oriented(mut self, client: Half) -> Self {
+        if self.client.is_none() && client == Half::B {
+            self.swap();
+        }
+        self.client.get_or_insert(client);
+        self
+    }
+
+    /// Exchanges what is known of the two.
+    pub fn swap(&mut self) {
+        self.sizes = std::mem::take(&mut self.sizes).swapped();
+        self.sides = self.sides.swapped();
+        self.decrypted = self.decrypted.swapped();
+        self.opened = self.opened.swapped();
+    }
+
     /// Whether the client offered HTTP/2.
     pub fn offered_h2(&self) -> bool {
         self.alpn_offered.iter().any(|name| name == "h2")
-    }
-
-    /// Protocol that ALPN chose, where visible; else the client's offer, comma separated.
-    pub fn alpn_text(&self) -> Option<String> {
-        match &self.alpn {
-            Some(chosen) => Some(chosen.clone()),
-            None if self.alpn_offered.is_empty() => None,
-            None => Some(self.alpn_offered.join(",")),
-        }
     }
 }
 

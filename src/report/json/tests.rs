@@ -31,7 +31,7 @@ fn every_key_of_the_contract_is_there() {
     has(row, "id capture client server transport tls http2 joined_midway one_sided first_packet");
     has(row, "last_packet opened_at closed_at lost_bytes streams end goaways end_verdict");
     has(row, "cancellations findings stream_list answers implementations limits");
-    has(&row["tls"], "version cipher sni alpn decrypted why_not client server");
+    has(&row["tls"], "version cipher sni alpn offered decrypted why_not client server");
     has(&row["tls"]["client"], "records bytes alert");
     has(&row["streams"], "opened completed cancelled reset refused unfinished");
     let goaway = &row["goaways"][0];
