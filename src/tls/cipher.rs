@@ -9,6 +9,7 @@ use ccm::Ccm;
 use ccm::aead::{AeadInOut, KeyInit, KeySizeUser};
 use ccm::consts::{U8, U12, U16};
 use ring::{aead, hmac};
+use zeroize::Zeroizing;
 
 use super::record::HEAD;
 use super::schedule::{BlockLengths, Hash, TrafficKeys};
@@ -138,7 +139,7 @@ impl Mac {
 /// Opens the records of one direction and key.
 pub(super) struct Opener {
     engine: Engine,
-    iv: [u8; 12],
+    iv: Box<Zeroizing<[u8; 12]>>,
     tls13: bool,
     tag: usize,
 }
@@ -153,7 +154,7 @@ enum Engine {
 }
 
 struct Cbc {
-    key: zeroize::Zeroizing<Vec<u8>>,
+    key: Zeroizing<Vec<u8>>,
     mac: hmac::Key,
     mac_length: usize,
     encrypt_then_mac: bool,
@@ -196,7 +197,7 @@ impl Opener {
                 encrypt_then_mac,
             })),
         };
-        let mut iv = [0; 12];
+        let mut iv = Box::new(Zeroizing::new([0; 12]));
         iv.get_mut(..keys.iv.len())?.copy_from_slice(&keys.iv);
         Some(Self { engine, iv, tls13, tag: bulk.tag_length() })
     }
@@ -216,7 +217,7 @@ impl Opener {
         }
         let explicit = if self.nonce_is_explicit() { 8 } else { 0 };
         let (front, sealed) = body.split_at_mut_checked(explicit)?;
-        let mut nonce = self.iv;
+        let mut nonce = **self.iv;
         if explicit > 0 {
             nonce.get_mut(4..)?.copy_from_slice(front);
         } else {
@@ -237,7 +238,7 @@ impl Opener {
 
     /// RFC 8446 section 5.3, RFC 7905 section 2.
     fn mixed_nonce(&self, sequence: u64) -> [u8; 12] {
-        let mut nonce = self.iv;
+        let mut nonce = **self.iv;
         for (octet, number) in nonce.iter_mut().skip(4).zip(sequence.to_be_bytes()) {
             *octet ^= number;
         }

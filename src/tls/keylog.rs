@@ -415,6 +415,20 @@ mod tests {
     }
 
     #[test]
+    fn what_holds_secrets_is_wiped() {
+        fn is_wiped<T: ZeroizeOnDrop>() {}
+        is_wiped::<Secret>();
+        is_wiped::<crate::vocab::tls::KeyLines>();
+        is_wiped::<zeroize::Zeroizing<Vec<u8>>>();
+        let mut log = KeyLog::new();
+        log.add_text(line("CLIENT_RANDOM", 1, 0xc7, 48).as_bytes());
+        let entry = log.entries.get_mut(&[1; 32]).unwrap();
+        entry.secrets.zeroize();
+        let room = entry.secrets.spare_capacity_mut();
+        assert!(!room.is_empty() && entry.of(Label::Master).next().is_none());
+    }
+
+    #[test]
     fn secrets_do_not_show() {
         let mut log = KeyLog::new();
         log.add_text(line("CLIENT_RANDOM", 0x1a, 0xc7, 48).as_bytes());

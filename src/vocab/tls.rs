@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 
-use zeroize::Zeroizing;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use super::address::{Both, Half};
 use super::time::Stamp;
@@ -118,6 +118,8 @@ impl From<&[u8]> for KeyLines {
         Self(Zeroizing::new(lines.to_vec()))
     }
 }
+
+impl ZeroizeOnDrop for KeyLines {}
 
 impl Deref for KeyLines {
     type Target = [u8];
