@@ -18,7 +18,7 @@ use common::process::{Process, free_port};
 use common::tls::{Pieces, read};
 
 use goawhy::vocab::address::{Both, Endpoint, FlowKey, Half};
-use goawhy::vocab::tls::{Alert, TlsFacts, TlsVersion};
+use goawhy::vocab::tls::{Alert, EarlyData, TlsFacts, TlsVersion};
 
 /// How long anything here may take at most.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -169,11 +169,8 @@ impl Scene {
         client.process.end_within(PATIENCE);
         relay.join().unwrap();
         let keys = std::fs::read(self.folder.join("keys")).unwrap();
-        let end = |port| Endpoint { ip: [127, 0, 0, 1].into(), port };
-        let key = FlowKey { low: end(1), high: end(2) };
-        let told = read(key, Some(CLIENT), &seen.lock().unwrap(), &keys);
-        let octets = Both { first: told.octets(Half::A), second: told.octets(Half::B) };
-        Talk { facts: told.facts.unwrap(), octets, said: client.heard }
+        let pieces = seen.lock().unwrap().clone();
+        Talk { said: client.heard, ..Talk::of(pieces, keys) }
     }
 }
 
@@ -182,6 +179,18 @@ struct Talk {
     facts: TlsFacts,
     octets: Both<Vec<u8>>,
     said: Vec<String>,
+    pieces: Pieces,
+    keys: Vec<u8>,
+}
+
+impl Talk {
+    fn of(pieces: Pieces, keys: Vec<u8>) -> Self {
+        let end = |port| Endpoint { ip: [127, 0, 0, 1].into(), port };
+        let key = FlowKey { low: end(1), high: end(2) };
+        let told = read(key, Some(CLIENT), &pieces, &keys);
+        let octets = Both { first: told.octets(Half::A), second: told.octets(Half::B) };
+        Self { facts: told.facts.unwrap(), octets, said: Vec::new(), pieces, keys }
+    }
 }
 
 /// `s_client`, and what it says.
@@ -334,5 +343,112 @@ fn sessions_that_are_resumed() {
             assert!(told.said.iter().any(|line| line.starts_with(word)), "{what}: {:?}", told.said);
             assert_read(&told, &["to be resumed"], &what);
         }
+    }
+}
+
+#[test]
+fn a_session_is_read_with_the_line_of_any_connection_that_used_it() {
+    let Some(scene) = Scene::new("session", "") else { return };
+    let line = &["of one session"][..];
+    let stranger = scene.talk("-tls1_2", line);
+    for how in ["-tls1_2 -no_ticket", "-tls1_2"] {
+        let first = scene.talk(&format!("{how} -sess_out session"), line);
+        let second = scene.talk(&format!("{how} -sess_in session"), line);
+        assert!(second.said.iter().any(|said| said.starts_with("Reused, ")), "{how}");
+        // The log of the first alone, among others; it begins before or behind the second.
+        for keys in [first.keys.clone(), [&stranger.keys[..], &first.keys].concat()] {
+            assert_read(&Talk::of(second.pieces.clone(), keys), line, how);
+        }
+        // A session does not belong to whoever is in the log.
+        let told = Talk::of(second.pieces.clone(), stranger.keys.clone());
+        assert!(told.octets.first.is_empty() && told.octets.second.is_empty());
+        let why = told.facts.why_not.unwrap();
+        assert!(why.starts_with("it resumes an earlier session"), "{why}");
+        // What was not resumed is not tried.
+        let told = Talk::of(first.pieces, second.keys);
+        let why = told.facts.why_not.unwrap();
+        assert!(why.starts_with("the key log has no keys of this connection"), "{why}");
+    }
+}
+
+/// `s_server` without `-rev`, which takes no 0-RTT data: it prints what it is sent.
+fn listening(folder: &Path, port: u16, arguments: &str) -> (Process, Receiver<String>, ChildStdin) {
+    let arguments = format!(
+        "s_server -accept 127.0.0.1:{port} -quiet -cert rsa.pem -key rsa.key -tls1_3 {arguments}"
+    );
+    let child = openssl(folder, &arguments).stderr(Stdio::null()).spawn();
+    let mut process = Process(child.unwrap());
+    let (sender, said) = channel();
+    hear(process.0.stdout.take().unwrap(), sender);
+    // It ends where its input does.
+    let input = process.0.stdin.take().unwrap();
+    for _ in 0..200 {
+        if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            return (process, said, input);
+        }
+        thread::sleep(Duration::from_millis(25));
+    }
+    panic!("the server did not start");
+}
+
+/// Says a line, 0-RTT data before it where `arguments` tell, until the server has heard it.
+fn say(folder: &Path, server: (u16, &Receiver<String>), arguments: &str, line: &str) -> Talk {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let notes = Arc::clone(&seen);
+    let relay = thread::spawn(move || relay(&listener, server.0, &notes));
+    let _ = std::fs::remove_file(folder.join("keys"));
+    let mut client = Client::start(folder, port, &format!("-tls1_3 {arguments}"));
+    client.input.write_all(format!("{line}\n").as_bytes()).unwrap();
+    let begun = Instant::now();
+    loop {
+        assert!(begun.elapsed() < PATIENCE, "{arguments}: the server heard nothing");
+        match server.1.recv_timeout(PATIENCE) {
+            Ok(heard) if heard == line => break,
+            Ok(_) => {}
+            Err(error) => panic!("{arguments}: {error}"),
+        }
+    }
+    client.input.write_all(b"Q\n").unwrap();
+    client.process.end_within(PATIENCE);
+    relay.join().unwrap();
+    let keys = std::fs::read(folder.join("keys")).unwrap();
+    let pieces = seen.lock().unwrap().clone();
+    Talk::of(pieces, keys)
+}
+
+#[test]
+fn early_data_is_told_where_the_server_took_it_and_nowhere_else() {
+    let Some(scene) = Scene::new("early", "") else { return };
+    let folder = &scene.folder;
+    std::fs::write(folder.join("early.txt"), "said early\n").unwrap();
+    let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+    let early = "-sess_in session -early_data early.txt";
+    let port = free_port();
+    let taking = listening(folder, port, "-early_data");
+    let first = say(folder, (port, &taking.1), "-sess_out session", "to be resumed");
+    assert_eq!(
+        (first.facts.early_data, text(&first.octets.first)),
+        (None, "to be resumed\n".into())
+    );
+    let told = say(folder, (port, &taking.1), early, "said later");
+    assert_eq!(told.facts.early_data, Some(EarlyData::Accepted));
+    assert_eq!(text(&told.octets.first), "said early\nsaid later\n");
+    assert_eq!(told.facts.why_not, None);
+    // Servers that do not know the session; the second asks for another hello, too.
+    for manner in ["", "-groups P-384"] {
+        let port = free_port();
+        let refusing = listening(folder, port, manner);
+        let told = say(folder, (port, &refusing.1), early, "said later");
+        assert_eq!(told.facts.early_data, Some(EarlyData::Rejected), "{manner}");
+        assert_eq!(text(&told.octets.first), "said later\n", "{manner}");
+        assert_eq!(told.facts.why_not, None, "{manner}");
+        // Without the key of what was refused nothing else is lost.
+        let lines = text(&told.keys);
+        let kept = lines.lines().filter(|line| !line.starts_with("CLIENT_EARLY"));
+        let keys = kept.flat_map(|line| [line, "\n"]).collect::<String>();
+        let told = Talk::of(told.pieces, keys.into());
+        assert_eq!(text(&told.octets.first), "said later\n", "{manner}");
     }
 }

@@ -2,7 +2,7 @@
 //! up of it.
 
 use super::direction::{Bounds, Direction, Waiting};
-use super::hello::{ClientHello, Messages, ServerHello, encrypted_extensions, message};
+use super::hello::{ClientHello, Hellos, Messages, ServerHello, encrypted_extensions, message};
 use super::keylog::KeyLog;
 use super::ladder::{Epoch, Hit, Ladder};
 use super::record::{Chunk, Found, HEAD, Place, body_length, kind};
@@ -12,14 +12,11 @@ use crate::vocab::limits::Limits;
 use crate::vocab::time::Stamp;
 use crate::vocab::tls::{Alert, EarlyData, Farewell, SizedRecord, TlsFacts, TlsSide, TlsVersion};
 
-/// What the hellos say beyond the facts.
-#[derive(Default)]
-pub(super) struct Hellos {
-    pub client_random: Option<[u8; 32]>,
-    pub server_random: Option<[u8; 32]>,
-    pub encrypt_then_mac: bool,
-    /// Hellos that will not come any more: not captured, or lost.
-    pub gone: Both<bool>,
+/// A whole record; its body is empty where it was skimmed.
+struct Record<'a> {
+    head: [u8; HEAD],
+    place: Place,
+    body: &'a mut [u8],
 }
 
 /// One connection.
@@ -47,26 +44,20 @@ impl Connection {
             joined_midway: midway.first || midway.second,
             ..TlsFacts::default()
         };
-        let mut hellos = Hellos::default();
-        for half in [Half::A, Half::B] {
-            if *midway.half(half) {
-                match client {
-                    Some(client) if client == half => hellos.gone.first = true,
-                    Some(_) => hellos.gone.second = true,
-                    None => hellos.gone = Both { first: true, second: true },
-                }
-            }
-        }
-        Self {
+        let mut connection = Self {
             bounds,
             facts,
-            hellos,
+            hellos: Hellos::default(),
             halves: Both { first: direction(midway.first), second: direction(midway.second) },
             sides: Both::default(),
             decrypted: Both::default(),
             early_ended: false,
             scratch: Vec::new(),
+        };
+        for half in [Half::A, Half::B].into_iter().filter(|half| *midway.half(*half)) {
+            connection.miss_hello(half);
         }
+        connection
     }
 
     /// Takes octets of a half.
@@ -89,7 +80,7 @@ impl Connection {
                     let body = framing.body();
                     // A skimmed body is not there.
                     let body = if body.len() == length { body } else { &mut [] };
-                    self.record(half, head, place, body, keys, deliver);
+                    self.record(half, Record { head, place, body }, keys, deliver);
                     framing.skim = self.is_dark(half, keys);
                 }
                 Found::Resumed(discarded) if discarded > 0 => {
@@ -210,32 +201,30 @@ impl Connection {
     fn record(
         &mut self,
         half: Half,
-        head: [u8; HEAD],
-        place: Place,
-        body: &mut [u8],
+        record: Record<'_>,
         keys: &KeyLog,
         deliver: &mut impl FnMut(FlowItem<'_>),
     ) {
-        let kind = head[0];
+        let kind = record.head[0];
         if self.is_protected(half, kind) {
-            self.protected(half, head, place, body, keys, deliver);
+            self.protected(half, record, keys, deliver);
             return;
         }
         let direction = self.halves.half(half);
         if direction.ladder.is_some() && matches!(direction.epoch, Some(Epoch::Application(_))) {
             // Nothing is sent in the clear any more: this was a protected record once.
-            self.lose(half, place.stamp, 0, None);
+            self.lose(half, record.place.stamp, 0, None);
             return;
         }
         match kind {
             kind::CHANGE_CIPHER_SPEC => self.halves.half_mut(half).changed = true,
             kind::HANDSHAKE => {
-                self.handshake(half, body);
+                self.handshake(half, record.body);
                 for half in [Half::A, Half::B] {
                     self.flush(half, false, keys, deliver);
                 }
             }
-            kind::ALERT => self.alert(half, place.stamp, body),
+            kind::ALERT => self.alert(half, record.place.stamp, record.body),
             _ => {}
         }
     }
@@ -243,17 +232,13 @@ impl Connection {
     fn protected(
         &mut self,
         half: Half,
-        head: [u8; HEAD],
-        place: Place,
-        body: &mut [u8],
+        record: Record<'_>,
         keys: &KeyLog,
         deliver: &mut impl FnMut(FlowItem<'_>),
     ) {
         // A protected record without a hello before it: none will come.
-        match self.role(half) {
-            Some(Side::Client) => self.hellos.gone.first |= self.hellos.client_random.is_none(),
-            Some(Side::Server) => self.hellos.gone.second |= self.facts.version.is_none(),
-            None => {}
+        if self.facts.client.is_some() {
+            self.miss_hello(half);
         }
         self.flush(half, false, keys, deliver);
         let direction = self.halves.half(half);
@@ -264,27 +249,26 @@ impl Connection {
                 direction.why = Some(why);
                 direction.looked_at = Some(keys.generation());
             } else if self.halves.half_mut(half).wait(Waiting::Record {
-                head,
-                place,
-                body: body.to_vec(),
+                head: record.head,
+                place: record.place,
+                body: record.body.to_vec(),
             }) {
                 return;
             }
             self.flush(half, true, keys, deliver);
         }
-        self.open(half, head, place, body, keys, deliver);
+        self.open(half, record, keys, deliver);
     }
 
     /// Opens a record, if there are keys.
     fn open(
         &mut self,
         half: Half,
-        head: [u8; HEAD],
-        place: Place,
-        body: &mut [u8],
+        record: Record<'_>,
         keys: &KeyLog,
         deliver: &mut impl FnMut(FlowItem<'_>),
     ) {
+        let Record { head, place, body } = record;
         let mut scratch = std::mem::take(&mut self.scratch);
         let direction = self.halves.half_mut(half);
         let hit = match &mut direction.ladder {
@@ -499,6 +483,7 @@ impl Connection {
         let retried = self.facts.early_data == Some(EarlyData::Rejected);
         self.facts.client = Some(half);
         self.hellos.client_random = Some(hello.random);
+        self.hellos.session = hello.session;
         self.facts.hello_seen = true;
         self.facts.sni = hello.sni.or(self.facts.sni.take());
         if !hello.alpn.is_empty() {
@@ -516,6 +501,7 @@ impl Connection {
         facts.cipher = hello.cipher.or(facts.cipher);
         facts.alpn = hello.alpn.or(facts.alpn.take());
         self.hellos.server_random = Some(hello.random);
+        self.hellos.resumed = !hello.session.is_empty() && hello.session == self.hellos.session;
         self.hellos.encrypt_then_mac = hello.encrypt_then_mac;
         let refused = hello.retry || !hello.psk;
         if refused && facts.early_data == Some(EarlyData::Offered) && facts.version.is_some() {
@@ -537,6 +523,11 @@ impl Connection {
         let mut messages: Messages = std::mem::take(&mut self.halves.half_mut(half).messages);
         messages.tear(&mut |kind, body| self.message(half, kind, body));
         self.halves.half_mut(half).messages = messages;
+        self.miss_hello(half);
+    }
+
+    /// A hello of this half that has not come by now will not come any more.
+    fn miss_hello(&mut self, half: Half) {
         match self.role(half) {
             Some(Side::Client) => self.hellos.gone.first |= self.hellos.client_random.is_none(),
             Some(Side::Server) => self.hellos.gone.second |= self.facts.version.is_none(),
@@ -574,7 +565,8 @@ impl Connection {
         for waiting in self.halves.half_mut(half).take_waiting() {
             match waiting {
                 Waiting::Record { head, place, mut body } => {
-                    self.open(half, head, place, &mut body, keys, deliver);
+                    let record = Record { head, place, body: &mut body };
+                    self.open(half, record, keys, deliver);
                 }
                 Waiting::Loss { stamp, octets, exact } => {
                     self.halves.half_mut(half).lose(stamp, octets, exact);

@@ -34,6 +34,9 @@ impl Connection {
             if keys.is_growing() && !last {
                 return None;
             }
+            if let Some(ladder) = self.borrow(half, random, keys) {
+                return Some(Ok(ladder));
+            }
             return Some(Err(self.no_log(keys).unwrap_or(Why::NoKeys(keys.len()))));
         };
         let Some(role) = self.role(half) else { return Some(Err(Why::NoHandshake)) };
@@ -57,7 +60,31 @@ impl Connection {
             return Some(why);
         }
         let random = self.hellos.client_random.as_ref()?;
-        keys.find(random).is_none().then(|| Why::NoKeys(keys.len()))
+        let foreign = keys.find(random).is_none() && !self.may_borrow(keys);
+        foreign.then(|| Why::NoKeys(keys.len()))
+    }
+
+    /// Whether the master secret may stand in the log as that of an earlier connection.
+    fn may_borrow(&self, keys: &KeyLog) -> bool {
+        self.hellos.resumed
+            && self.facts.version == Some(TlsVersion::TLS12)
+            && keys.len() <= self.bounds.keys_tried
+    }
+
+    /// The keys of a resumed session of TLS 1.2 whose log has the line of an earlier connection
+    /// alone: the master secret is the same (RFC 5246 section 6.3, 8.1). Every one is tried.
+    fn borrow(&self, half: Half, random: &[u8; 32], keys: &KeyLog) -> Option<Ladder> {
+        let role = self.role(half).filter(|_| self.may_borrow(keys))?;
+        let entries = keys.entries();
+        let rungs: Vec<Rung> =
+            entries.flat_map(|(_, entry)| self.rungs_of_master(entry, random, role)).collect();
+        if rungs.is_empty() {
+            return None;
+        }
+        let missed = self.halves.half(half).missed;
+        let mut ladder = Ladder::new(rungs, missed, self.bounds.trial);
+        ladder.borrowed = keys.len();
+        Some(ladder)
     }
 
     /// Why there is not one key.
@@ -115,15 +142,17 @@ impl Connection {
         match self.facts.version {
             Some(TlsVersion::TLS13) => tls13_rungs(entry, random, role, cipher),
             None if entry.is_tls13() => tls13_rungs(entry, random, role, cipher),
-            Some(TlsVersion::TLS12) => {
-                let parts = (cipher, &self.hellos.server_random);
-                let (Some(cipher), Some(server)) = parts else { return Vec::new() };
-                let etm = self.hellos.encrypt_then_mac;
-                let rung = |master| Rung::tls12(master, cipher, random, server, etm, role);
-                entry.of(Label::Master).filter_map(rung).collect()
-            }
+            Some(TlsVersion::TLS12) => self.rungs_of_master(entry, random, role),
             _ => Vec::new(),
         }
+    }
+
+    fn rungs_of_master(&self, entry: &Entry, random: &[u8; 32], role: Side) -> Vec<Rung> {
+        let parts = (self.facts.cipher, &self.hellos.server_random);
+        let (Some(cipher), Some(server)) = parts else { return Vec::new() };
+        let etm = self.hellos.encrypt_then_mac;
+        let rung = |master| Rung::tls12(master, cipher, random, server, etm, role);
+        entry.of(Label::Master).filter_map(rung).collect()
     }
 
     fn why_no_rungs(&self, entry: &Entry, role: Side) -> Why {
@@ -162,6 +191,9 @@ impl Connection {
                 None => Some(direction.why.unwrap_or(Why::Torn)),
                 Some(ladder) if !ladder.has_application() => Some(Why::NoApplicationKeys),
                 Some(_) if !unread => Some(Why::Torn),
+                Some(ladder) if ladder.borrowed > 0 && !ladder.is_proved() => {
+                    Some(Why::NoSession(ladder.borrowed))
+                }
                 Some(ladder) if ladder.is_proved() && lossy => Some(Why::PlaceLost),
                 Some(_) if !self.facts.hello_seen => Some(self.why_no_hello()),
                 Some(_) if lossy => Some(Why::LostBefore),

@@ -1,6 +1,7 @@
 //! Handshake messages (RFC 8446 section 4, RFC 5246 section 7.4): put together over records, and
 //! read as far as this program needs them.
 
+use crate::vocab::address::Both;
 use crate::vocab::tls::{CipherSuite, TlsVersion};
 
 /// Handshake message types.
@@ -113,10 +114,26 @@ fn chains(content: &[u8]) -> bool {
     rest.is_empty() && !content.is_empty()
 }
 
+/// What the hellos say beyond the facts.
+#[derive(Default)]
+pub(super) struct Hellos {
+    pub client_random: Option<[u8; 32]>,
+    pub server_random: Option<[u8; 32]>,
+    pub encrypt_then_mac: bool,
+    /// Session that the client asked to resume (RFC 5246 section 7.4.1.2). Who has a ticket makes
+    /// one up, to see it come back (RFC 5077 section 3.4).
+    pub session: Vec<u8>,
+    /// Whether the server said yes.
+    pub resumed: bool,
+    /// Hellos that will not come any more: not captured, or lost.
+    pub gone: Both<bool>,
+}
+
 /// What a ClientHello says.
 #[derive(Debug, Default)]
 pub(super) struct ClientHello {
     pub random: [u8; 32],
+    pub session: Vec<u8>,
     pub sni: Option<String>,
     pub alpn: Vec<String>,
     pub early_data: bool,
@@ -126,6 +143,7 @@ pub(super) struct ClientHello {
 #[derive(Debug, Default)]
 pub(super) struct ServerHello {
     pub random: [u8; 32],
+    pub session: Vec<u8>,
     pub cipher: Option<CipherSuite>,
     /// `None` where the message is torn before that can be known.
     pub version: Option<TlsVersion>,
@@ -157,6 +175,7 @@ impl ClientHello {
         octets.take(2)?;
         let mut hello = Self { random: *octets.take(32)?.first_chunk()?, ..Self::default() };
         let front = (octets.vector8(), octets.vector16(), octets.vector8());
+        hello.session = front.0.unwrap_or_default().to_vec();
         if front.0.is_some() && front.1.is_some() && front.2.is_some() {
             extensions(&mut octets, |kind, data| match kind {
                 extension::SERVER_NAME => hello.sni = server_name(data),
@@ -177,7 +196,7 @@ impl ServerHello {
         let random = *octets.take(32)?.first_chunk()?;
         let mut hello = Self { random, retry: random == RETRY_RANDOM, ..Self::default() };
         let mut parse_front = || {
-            octets.vector8()?;
+            hello.session = octets.vector8()?.to_vec();
             hello.cipher = Some(CipherSuite(octets.u16()?));
             octets.take(1)
         };

@@ -48,8 +48,9 @@ const UNNOTICED: u64 = 16;
 /// One key that may come next.
 pub(super) struct Rung {
     epoch: Epoch,
-    /// TLS 1.3: what the next key follows from.
-    secret: Option<Secret>,
+    /// TLS 1.3: what the next key follows from. Boxed, for a vector that grows leaves copies of
+    /// what it holds behind.
+    secret: Option<Box<Secret>>,
     suite: Suite,
     number: CipherSuite,
     opener: Opener,
@@ -72,6 +73,8 @@ pub(super) struct Ladder {
     proved: bool,
     /// Whether records were missing before one, or may have been.
     lossy: bool,
+    /// Connections of the log whose keys these are: tried, because none are known to be its own.
+    pub borrowed: usize,
 }
 
 /// A record was opened.
@@ -98,7 +101,7 @@ impl Rung {
         }
         let keys = schedule::tls13_keys(secret, suite.hash, suite.bulk.key_length())?;
         let opener = Opener::tls13(suite.bulk, &keys)?;
-        let secret = Some(secret.clone());
+        let secret = Some(Box::new(secret.clone()));
         Some(Self { epoch, secret, suite, number, opener, next: 0, random, role })
     }
 
@@ -173,7 +176,7 @@ impl Ladder {
     /// A ladder on which any number of records up to `slack` may be missing at first.
     pub fn new(rungs: Vec<Rung>, slack: u64, trial: Trial) -> Self {
         let (budget, lossy) = (trial.octets, slack > 0);
-        Self { rungs, slack, trial, budget, failures: 0, proved: false, lossy }
+        Self { rungs, slack, trial, budget, failures: 0, proved: false, lossy, borrowed: 0 }
     }
 
     /// Records may be missing here, up to so many.

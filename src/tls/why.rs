@@ -14,6 +14,8 @@ pub(super) enum Why {
     NoLines(u64),
     /// Keys of so many connections, but none of this one.
     NoKeys(usize),
+    /// A resumed session, and keys of so many connections, none of this session.
+    NoSession(usize),
     /// Keys of one side only.
     HalfKeys(Side),
     /// The keys of the handshake, not those of application data.
@@ -49,6 +51,7 @@ const HOW: &str = "have either end log them and give the file with --keylog: \
 impl Why {
     /// For people.
     pub fn text(self) -> String {
+        let s = |number: u64| if number == 1 { "" } else { "s" };
         match self {
             Self::NoLog => format!("no keys were given; {HOW}"),
             Self::NoHandshakeNoLog => {
@@ -57,65 +60,85 @@ impl Why {
             Self::NoLines(lines) => format!(
                 "the key log has no secret in its {lines} line{}: give the file that \
                  SSLKEYLOGFILE names, whole; {HOW}",
-                if lines == 1 { "" } else { "s" }
+                s(lines)
             ),
             Self::NoKeys(others) => format!(
                 "the key log has no keys of this connection, only of {others} other{}; begin to \
                  log before it opens, at one of its own ends: {HOW}",
-                if others == 1 { "" } else { "s" }
+                s(others as u64)
+            ),
+            Self::NoSession(others) => format!(
+                "it resumes an earlier session, and the key log has the keys of neither, only of \
+                 {others} other connection{}; log from the session's first connection on: {HOW}",
+                s(others as u64)
             ),
             Self::HalfKeys(side) => format!(
                 "the key log has no keys of what the {} sent; give the whole log, in which TLS 1.3 \
                  has CLIENT_ and SERVER_TRAFFIC_SECRET_0 of each connection",
                 side.name()
             ),
-            Self::NoApplicationKeys => "the key log lacks the keys of this connection's data \
-                 (..._TRAFFIC_SECRET_0); log again"
-                .into(),
-            Self::NoMaster => {
-                "the key log has lines of this connection but not the one of TLS 1.2, \
-                 CLIENT_RANDOM with its master secret; log again"
-                    .into()
-            }
-            Self::NoHandshake => "the handshake was not captured and none of the keys given opens \
-                 the records; start the capture before the connection and log its keys"
-                .into(),
-            Self::NoHello => {
-                "the ClientHello is not whole in the capture, and none of the keys given \
-                 opens the records; capture without loss and whole packets (tcpdump -s 0)"
-                    .into()
-            }
             Self::TooManyKeys(given) => format!(
-                "the ClientHello was not captured, and keys of {given} connections are too many to \
-                 try them all; give a key log of this connection, or start the capture before it"
+                "the ClientHello is not whole in the capture, and keys of {given} connections are \
+                 too many to try them all; give a key log of this connection, or start the \
+                 capture before it"
             ),
-            Self::NoServerHello => {
-                "the ServerHello is not whole in the capture, and TLS 1.2 keys are \
-                 of no use without it; start the capture before the connection, and capture whole \
-                 packets (tcpdump -s 0)"
-                    .into()
-            }
             Self::Cipher(suite) => format!(
                 "the cipher suite {suite} is not supported; \
                  AES-GCM, AES-CCM, AES-CBC and ChaCha20-Poly1305 are"
             ),
-            Self::Version(version) => {
-                format!("{version} is not supported; TLS 1.2 and 1.3 are")
+            Self::Version(version) => format!("{version} is not supported; TLS 1.2 and 1.3 are"),
+            Self::NoApplicationKeys
+            | Self::NoMaster
+            | Self::NoHandshake
+            | Self::NoHello
+            | Self::NoServerHello
+            | Self::WrongKeys
+            | Self::LostBefore
+            | Self::Torn
+            | Self::PlaceLost => self.plain().to_owned(),
+        }
+    }
+
+    /// Texts without numbers or names.
+    fn plain(self) -> &'static str {
+        match self {
+            Self::NoApplicationKeys => {
+                "the key log lacks the keys of this connection's data (..._TRAFFIC_SECRET_0); log \
+                 again"
             }
-            Self::WrongKeys => "the keys given for this connection do not decrypt it: they are \
-                 of another connection or damaged; log again while capturing"
-                .into(),
+            Self::NoMaster => {
+                "the key log has lines of this connection but not the one of TLS 1.2, \
+                 CLIENT_RANDOM with its master secret; log again"
+            }
+            Self::NoHandshake => {
+                "the handshake was not captured and none of the keys given opens the records; \
+                 start the capture before the connection and log its keys"
+            }
+            Self::NoHello => {
+                "the ClientHello is not whole in the capture, and none of the keys given opens the \
+                 records; capture without loss and whole packets (tcpdump -s 0)"
+            }
+            Self::NoServerHello => {
+                "the ServerHello is not whole in the capture, and TLS 1.2 keys are of no use \
+                 without it; start the capture before the connection, and capture whole packets \
+                 (tcpdump -s 0)"
+            }
+            Self::WrongKeys => {
+                "the keys given for this connection do not decrypt it: they are of another \
+                 connection or damaged; log again while capturing"
+            }
             Self::LostBefore => {
-                "packets are missing before the first record that could be opened, so \
-                 whether the keys fit cannot be told; capture without loss"
-                    .into()
+                "packets are missing before the first record that could be opened, so whether the \
+                 keys fit cannot be told; capture without loss"
             }
-            Self::Torn => "no record of application data is whole in the capture; capture without \
-                 loss and whole packets (tcpdump -s 0)"
-                .into(),
-            Self::PlaceLost => "behind a loss no further record could be opened; capture without \
+            Self::Torn => {
+                "no record of application data is whole in the capture; capture without loss and \
+                 whole packets (tcpdump -s 0)"
+            }
+            _ => {
+                "behind lost or damaged packets no further record could be opened; capture without \
                  loss"
-                .into(),
+            }
         }
     }
 }
