@@ -142,7 +142,7 @@ fn a_hello_that_is_cut_off_is_told() {
         let mut packets = packets(name);
         let (at, from) = place(&packets, CLIENT_HELLO);
         packets[at].data.truncate(from + 20);
-        let told = why_of_any(&packets, &key_log(other));
+        let told = why(&packets, &key_log(other));
         assert!(told.contains("ClientHello is not whole in the capture"), "{told}");
     }
     let mut packets = packets(NAMES[0]);
@@ -150,31 +150,6 @@ fn a_hello_that_is_cut_off_is_told() {
     packets[at].data.truncate(from + 46);
     let told = why(&packets, &key_log(NAMES[0]));
     assert!(told.contains("ServerHello is not whole in the capture"), "{told}");
-}
-
-/// The reason of a flow that offers nothing that anybody saw: only the room itself tells.
-fn why_of_any(packets: &[Owned], log: &[u8]) -> String {
-    use goawhy::packet::Decoder;
-    use goawhy::tcp::FlowTable;
-    use goawhy::tls::{KeyLog, Session};
-
-    let limits = Limits::default();
-    let mut keys = KeyLog::new();
-    keys.add_text(log);
-    let (mut decoder, mut table) = (Decoder::new(&limits), FlowTable::new(limits.clone()));
-    let mut session = Session::new();
-    let mut each = |_, item: goawhy::vocab::flow::FlowItem<'_>| {
-        session.push(&item, &keys, &limits, &mut |_| {});
-    };
-    for Owned { stamp, link, data, wire_length } in packets {
-        let (stamp, link, wire_length) = (*stamp, *link, *wire_length);
-        let packet = Packet { stamp, link, data, wire_length, fcs_length: 0 };
-        if let Ok(segment) = decoder.decode(&packet) {
-            table.push(&segment, &mut each);
-        }
-    }
-    table.finish(&mut each);
-    session.facts().unwrap().why_not.unwrap()
 }
 
 #[test]

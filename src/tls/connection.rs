@@ -484,7 +484,7 @@ impl Connection {
         self.facts.client = Some(half);
         self.hellos.client_random = Some(hello.random);
         self.hellos.session = hello.session;
-        self.facts.hello_seen = true;
+        self.facts.hello_seen = hello.whole;
         self.facts.sni = hello.sni.or(self.facts.sni.take());
         if !hello.alpn.is_empty() {
             self.facts.alpn_offered = hello.alpn;

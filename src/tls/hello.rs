@@ -137,6 +137,8 @@ pub(super) struct ClientHello {
     pub sni: Option<String>,
     pub alpn: Vec<String>,
     pub early_data: bool,
+    /// Whether it was there to its end: else nobody knows what it did not ask for.
+    pub whole: bool,
 }
 
 /// What a ServerHello or HelloRetryRequest says.
@@ -177,7 +179,7 @@ impl ClientHello {
         let front = (octets.vector8(), octets.vector16(), octets.vector8());
         hello.session = front.0.unwrap_or_default().to_vec();
         if front.0.is_some() && front.1.is_some() && front.2.is_some() {
-            extensions(&mut octets, |kind, data| match kind {
+            hello.whole = extensions(&mut octets, |kind, data| match kind {
                 extension::SERVER_NAME => hello.sni = server_name(data),
                 extension::ALPN => hello.alpn = protocols(data),
                 extension::EARLY_DATA => hello.early_data = true,

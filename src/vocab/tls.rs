@@ -25,7 +25,7 @@ pub struct TlsFacts {
     pub alpn_offered: Vec<String>,
     /// Whether the handshake's beginning was not captured.
     pub joined_midway: bool,
-    /// Whether a ClientHello was captured: else nobody knows what was offered.
+    /// Whether a whole ClientHello was captured: else nobody knows what was offered.
     pub hello_seen: bool,
     /// Whether the client asked to resume an earlier session with 0-RTT data (RFC 8446 section
     /// 4.2.10), and whether the server accepted, where known.
@@ -67,12 +67,11 @@ impl TlsFacts {
         self.is_decrypted() || ((self.opened.first || self.opened.second) && nothing_unread)
     }
 
-    /// Whether the capture began after the handshake and shows records of both sides, and no key
-    /// opened any: all that is known is that it is TLS.
+    /// Whether records of both sides were captured but no whole ClientHello, and no key opened any:
+    /// nobody knows what was offered inside.
     pub fn is_unseen(&self) -> bool {
         let spoke = |side: &TlsSide| side.data_records > 0;
-        self.joined_midway
-            && !self.hello_seen
+        !self.hello_seen
             && !self.opened.first
             && !self.opened.second
             && spoke(&self.sides.first)
