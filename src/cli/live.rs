@@ -14,6 +14,7 @@ use crate::error::Error;
 #[cfg(target_os = "linux")]
 use crate::run::live::Wish;
 use crate::run::live::{self, Ended, Format, Interface, Job, Options, Target};
+use crate::run::own;
 use crate::vocab::limits::Limits;
 use crate::vocab::text::printable;
 
@@ -263,15 +264,19 @@ fn notice(text: &str) {
 
 /// Whoever looks at this over a network would have it capture what it writes to him.
 fn leave_out_own(job: &mut Job, verbose: bool) {
-    let watched = job.interfaces.iter().all(|name| name != "lo" && name != "-");
-    let Some(own) = own_connection().filter(|_| watched) else { return };
-    if verbose {
-        notice(&format!("this terminal's own connection is left out: {own}"));
+    if job.interfaces.iter().all(|name| name == "-") {
+        return;
     }
-    job.options.filter = Some(match &job.options.filter {
-        Some(filter) => format!("({filter}) and {own}"),
-        None => own,
-    });
+    for own in own::connections() {
+        if verbose {
+            notice(&format!("left out of the capture: {own}, known by {}", own.by));
+        }
+        job.options.filter = Some(match &job.options.filter {
+            Some(filter) => format!("({filter}) and {}", own.left_out()),
+            None => own.left_out(),
+        });
+        job.left_out.push(own);
+    }
 }
 
 fn exit(error: &Error) -> Exit {
@@ -311,6 +316,7 @@ fn job(arguments: &LiveArgs) -> Result<Job, String> {
             snap_length: capture.snaplen,
             promiscuous: capture.promiscuous,
         },
+        left_out: Vec::new(),
         save,
         count: capture.count,
         duration: capture.duration,
@@ -325,19 +331,6 @@ fn job(arguments: &LiveArgs) -> Result<Job, String> {
         outputs: arguments.output.clone().into_iter().collect(),
         limits: Limits::default(),
     })
-}
-
-/// A filter that leaves out the connection over which somebody looks at this: what is written to
-/// it would be captured, and written.
-fn own_connection() -> Option<String> {
-    let connection = std::env::var("SSH_CONNECTION").ok()?;
-    let mut words = connection.split_ascii_whitespace();
-    let (client, port) = (words.next()?, words.next()?);
-    let (server, at) = (words.next()?, words.next()?);
-    let address = |text: &str| text.parse::<std::net::IpAddr>().ok();
-    let (client, server) = (address(client)?, address(server)?);
-    let (port, at): (u16, u16) = (port.parse().ok()?, at.parse().ok()?);
-    Some(format!("not (tcp and host {client} and port {port} and host {server} and port {at})"))
 }
 
 /// Lists what can be captured, and says what is missing.

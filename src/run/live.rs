@@ -22,6 +22,7 @@ use crate::report::json;
 use crate::report::live::LiveText;
 use crate::vocab::limits::Limits;
 
+use super::own::Own;
 #[cfg(target_os = "linux")]
 pub use super::privilege::Wish;
 pub use super::save::Target;
@@ -34,6 +35,8 @@ pub struct Job {
     pub interfaces: Vec<String>,
     /// How to capture.
     pub options: Options,
+    /// Connections that the filter leaves out because they carry what is shown or written.
+    pub left_out: Vec<Own>,
     /// Where packets are saved.
     pub save: Option<Target>,
     /// Packets after which it ends.
@@ -120,7 +123,7 @@ pub fn run(
     let sink = open(output.as_ref())?;
     let watch = Watch::live(job, notice)?;
     let printer = Printer::begin(sink, output);
-    notice(&format!("listening on {}; Ctrl-C ends", job.interfaces.join(", ")), true);
+    notice(&listening(job), true);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(fails)?;
     let format = match format {
@@ -134,6 +137,16 @@ pub fn run(
         telling.watch.stop(); // what is saved comes to its end
     }
     ended
+}
+
+/// What the first line says.
+fn listening(job: &Job) -> String {
+    let own: Vec<String> = job.left_out.iter().map(ToString::to_string).collect();
+    let but = match own.is_empty() {
+        true => String::new(),
+        false => format!(", but not to this output ({})", own.join(", ")),
+    };
+    format!("listening on {}{but}; Ctrl-C ends", job.interfaces.join(", "))
 }
 
 struct Telling {

@@ -5,6 +5,8 @@ mod detail;
 #[cfg(feature = "live")]
 pub mod live;
 pub mod offline;
+#[cfg(feature = "live")]
+pub mod own;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod privilege;
 #[cfg(all(feature = "live", target_os = "linux"))]
@@ -20,6 +22,8 @@ mod save;
 pub mod screen;
 pub mod secrets;
 mod shard;
+#[cfg(all(feature = "live", target_os = "linux"))]
+mod sockets;
 #[cfg(feature = "live")]
 mod stage;
 #[cfg(feature = "live")]
