@@ -20,7 +20,7 @@ pub use crate::packet::Decoder;
 use crate::tcp::FlowTable;
 use crate::tls::{KeyLog, Session};
 use crate::track::history::History;
-use crate::vocab::address::FlowKey;
+use crate::vocab::address::{Both, Endpoint, FlowKey};
 use crate::vocab::flow::FlowId;
 use crate::vocab::frame::Frame;
 use crate::vocab::limits::{Hit, Limits};
@@ -33,6 +33,11 @@ use crate::vocab::tls::{KeyLines, KeyLogFacts, TlsFacts};
 pub trait Sink {
     /// Whether its frames need the header fields that nobody looks at but a reader.
     const READS_FIELDS: bool = true;
+
+    /// A flow whose first packet has come; its ends, the client's first where a SYN tells.
+    fn opened(&mut self, flow: FlowId, ends: Both<Endpoint>) {
+        let _ = (flow, ends);
+    }
 
     /// A frame, as soon as it is complete.
     fn frame(&mut self, flow: FlowId, frame: &Frame<'_>) {

@@ -173,6 +173,8 @@ fn verdicts_fall_while_it_watches() {
 fn a_capture_in_a_pipe_is_judged_as_it_comes() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/servers/nginx-idle.pcap");
     let capture = std::fs::read(path).unwrap();
+    // A namesake of the capture's server, or whoever has its address already.
+    let _namesake = TcpListener::bind("127.0.0.1:21001");
     let mut command = goawhy();
     command.args(["live", "-", "--format", "jsonl"]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -183,6 +185,10 @@ fn a_capture_in_a_pipe_is_judged_as_it_comes() {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let line: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
     assert_eq!(line["kind"], "verdict", "{line:#}");
+    // Whoever listens there on this host is not meant: the packets come from elsewhere.
+    assert_eq!(line["connection"]["server"], "127.0.0.1:21001");
+    let nobody = serde_json::json!({"client": null, "server": null});
+    assert_eq!(line["connection"]["processes"], nobody);
     drop(input);
     let last = lines.map(|line| line.unwrap()).last().unwrap();
     let summary: Value = serde_json::from_str(&last).unwrap();
@@ -197,4 +203,89 @@ fn an_interface_that_is_not_there_is_one_line() {
     assert_eq!(done.status.code(), Some(3));
     let text = String::from_utf8(done.stderr).unwrap();
     assert!(text.lines().count() == 1 && text.contains("goawhy-none"), "{text}");
+}
+
+/// Whoever gets what is written sees none of it captured, though it goes over this interface.
+#[test]
+fn its_own_output_is_not_captured() {
+    if let Some(why) = missing(&[]) {
+        eprintln!("skipped: {why}");
+        return;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let reader = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (output, _) = listener.accept().unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let filter = format!("tcp port {port}");
+    let mut command = goawhy();
+    command.args([
+        "live",
+        "-i",
+        "lo",
+        "-f",
+        &filter,
+        "--format",
+        "jsonl",
+        "--duration",
+        "2s",
+        "-v",
+    ]);
+    let output = std::os::fd::OwnedFd::from(output);
+    let child = command.stdout(output).stderr(Stdio::piped()).spawn().unwrap();
+    drop(command);
+    // Packets of that connection, and of another one to the same port.
+    let other = thread::spawn(move || {
+        for _ in 0..20 {
+            let _ = (&reader).write_all(b"x");
+            thread::sleep(Duration::from_millis(100));
+        }
+        reader
+    });
+    thread::sleep(Duration::from_millis(1000));
+    let beside = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let done = child.wait_with_output().unwrap();
+    let told = String::from_utf8(done.stderr).unwrap();
+    let reader = other.join().unwrap();
+    let ends = format!("{} - 127.0.0.1:{port}", reader.local_addr().unwrap());
+    assert_eq!(told.lines().filter(|line| line.contains(&ends)).count(), 2, "{told}");
+    let mut lines = BufReader::new(reader).lines();
+    let summary: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    assert_eq!(summary["packets"], 3, "the handshake of the other one: {summary:#}\n{told}");
+    drop(beside);
+}
+
+/// Connections that live for a few milliseconds have their programs named all the same.
+#[test]
+fn short_connections_have_names() {
+    if let Some(why) = missing(&[("nginx", "-v"), ("h2load", "--version")]) {
+        eprintln!("skipped: {why}");
+        return;
+    }
+    let folder = std::env::temp_dir().join(format!("goawhy-short-{}", std::process::id()));
+    let port = free_port();
+    let server = format!(
+        "server {{ listen 127.0.0.1:{port} http2; keepalive_requests 1;
+         location / {{ return 200 'hello'; }} }}"
+    );
+    let _nginx = Nginx::start(folder, &server, port);
+    let mut live = Live::start(&["-i", "lo", "-f", &format!("tcp port {port}")]);
+    let url = format!("http://127.0.0.1:{port}/");
+    for _ in 0..10 {
+        let done = Command::new("h2load").args(["-n", "10", "-c", "10", &url]).output().unwrap();
+        assert!(done.status.success());
+    }
+    let mut named = [0, 0];
+    let mut all = 0;
+    while all < 100 {
+        let line = live.wait("a verdict", |line| line["settled"] == true);
+        let programs = &line["connection"]["processes"];
+        all += 1;
+        named[0] += usize::from(programs["client"]["name"] == "h2load");
+        named[1] += usize::from(programs["server"]["name"] == "nginx");
+    }
+    eprintln!(
+        "of {all} connections {} have their client named, {} their server",
+        named[0], named[1]
+    );
+    assert!(named[1] >= 95, "{named:?} of {all}");
 }

@@ -179,6 +179,9 @@ impl Lanes {
                 touched: false,
             };
             self.by_flow.insert(id, lane);
+            let client = initiator.unwrap_or(Half::A);
+            let ends = Both { first: key.sender(client), second: key.sender(client.other()) };
+            sink.opened(id, ends);
         }
         let Some(lane) = self.by_flow.get_mut(&id) else { return };
         if let Some(touched) = &mut self.touched

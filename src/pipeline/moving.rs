@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem;
 use std::sync::Arc;
 
-use crate::board::{Board, Tally};
+use crate::board::{Board, ConnectionRow, Tally};
 use crate::cause;
 use crate::cause::pair::Answered;
 use crate::track::history::History;
 use crate::vocab::address::{Both, Endpoint};
 use crate::vocab::flow::FlowId;
-use crate::vocab::process::Process;
+use crate::vocab::process::Named;
 use crate::vocab::time::Stamp;
 use crate::vocab::tls::TlsFacts;
 
@@ -45,15 +45,21 @@ pub struct Moving {
     earlier: Tally,
     /// The last board, as long as nothing changes.
     last: Option<Board>,
-    /// Local programs of open connections.
-    programs: BTreeMap<FlowId, Programs>,
+    /// Where local programs are asked for: all open flows, of whatever kind, with those programs.
+    programs: Option<BTreeMap<FlowId, Option<Named>>>,
+    /// Flows that are new since they were last asked for.
+    fresh: Vec<(FlowId, Both<Endpoint>)>,
 }
-
-/// The programs at both ends.
-type Programs = Both<Option<Arc<Process>>>;
 
 impl Sink for Moving {
     const READS_FIELDS: bool = false;
+
+    fn opened(&mut self, flow: FlowId, ends: Both<Endpoint>) {
+        if let Some(programs) = &mut self.programs {
+            programs.insert(flow, None);
+            self.fresh.push((flow, ends));
+        }
+    }
 
     fn connection(&mut self, history: History, tls: Option<TlsFacts>) {
         self.serves(history.ends.second);
@@ -91,27 +97,45 @@ impl Moving {
             other_flows: 0,
             earlier: Tally::default(),
             last: None,
-            programs: BTreeMap::new(),
+            programs: None,
+            fresh: Vec::new(),
         }
     }
 
-    /// Names the programs at both ends of an open connection, or of one that has just closed.
-    pub fn name(&mut self, id: FlowId, programs: Programs) {
-        let closed = || self.closed.iter().rev().take(JUST_CLOSED).find(|place| place.1 == id);
-        let Some(place) = self.open.get(&id).or_else(closed) else { return };
-        if let Some(row) = self.rows.get_mut(place) {
-            Arc::make_mut(&mut row.row).processes = programs.clone();
-            self.last = None;
+    /// From now on tells which flows are new, whose programs are to be named.
+    pub fn note_fresh(&mut self) {
+        self.programs.get_or_insert_default();
+    }
+
+    /// Flows that are new since the last call, of whatever kind they will be.
+    pub fn fresh(&mut self) -> Vec<(FlowId, Both<Endpoint>)> {
+        mem::take(&mut self.fresh)
+    }
+
+    /// Names the programs at the ends of flows that are open, or have just closed.
+    pub fn name(&mut self, answers: Vec<(FlowId, Named)>) {
+        let mut closed: BTreeMap<FlowId, Place> = BTreeMap::new();
+        if !answers.is_empty() {
+            let latest = self.closed.iter().rev().take(JUST_CLOSED);
+            closed.extend(latest.map(|place| (place.1, *place)));
         }
-        if self.open.contains_key(&id) {
-            self.programs.insert(id, programs);
+        for (id, named) in answers {
+            if let Some(known) = self.programs.as_mut().and_then(|all| all.get_mut(&id)) {
+                *known = Some(match &known {
+                    Some(before) => named.clone().or(before),
+                    None => named.clone(),
+                });
+            }
+            let Some(place) = self.open.get(&id).or_else(|| closed.get(&id)) else { continue };
+            if let Some(row) = self.rows.get_mut(place) {
+                self.last = None;
+                put(&named, &mut row.row);
+            }
         }
     }
 
     /// Makes rows anew of open connections on which something happened, at most `most` of them.
-    /// Gives those that are new.
-    pub fn look(&mut self, pipeline: &mut Pipeline, most: usize) -> Vec<(FlowId, Both<Endpoint>)> {
-        let mut new = Vec::new();
+    pub fn look(&mut self, pipeline: &mut Pipeline, most: usize) {
         for id in pipeline.touched(most) {
             let mut row = match pipeline.open(id) {
                 Some(Open::Connection(history, requests, tls)) => {
@@ -127,18 +151,17 @@ impl Moving {
                 Some(Open::Other(_, None)) | None => continue,
             };
             let place = place(&row);
-            if let Some(programs) = self.programs.get(&id) {
-                Arc::make_mut(&mut row.row).processes = programs.clone();
+            if let Some(Some(named)) = self.programs.as_ref().and_then(|all| all.get(&id)) {
+                put(named, &mut row.row);
             }
             self.last = None;
-            match self.open.insert(id, place) {
-                Some(old) if old != place => drop(self.rows.remove(&old)),
-                Some(_) => {}
-                None => new.push((id, Both { first: row.row.client, second: row.row.server })),
+            if let Some(old) = self.open.insert(id, place)
+                && old != place
+            {
+                self.rows.remove(&old);
             }
             self.rows.insert(place, row);
         }
-        new
     }
 
     /// The board as it stands, but for its captures.
@@ -194,8 +217,8 @@ impl Moving {
 
     fn close(&mut self, mut row: Connection) {
         self.last = None;
-        if let Some(programs) = self.programs.remove(&row.row.flow) {
-            Arc::make_mut(&mut row.row).processes = programs;
+        if let Some(Some(named)) = self.programs.as_ref().and_then(|all| all.get(&row.row.flow)) {
+            put(named, &mut row.row);
         }
         self.forget_open(row.row.flow);
         let place = place(&row);
@@ -210,7 +233,9 @@ impl Moving {
     }
 
     fn forget_open(&mut self, id: FlowId) {
-        self.programs.remove(&id);
+        if let Some(programs) = &mut self.programs {
+            programs.remove(&id);
+        }
         if let Some(place) = self.open.remove(&id) {
             self.rows.remove(&place);
         }
@@ -221,8 +246,16 @@ fn place(row: &Connection) -> Place {
     (row.row.first.order(), row.row.flow)
 }
 
+/// Writes the programs that are known into a row.
+fn put(named: &Named, row: &mut Arc<ConnectionRow>) {
+    let Both { first, second } = named.of(row.client, row.server);
+    let row = Arc::make_mut(row);
+    row.processes.first = first.or(row.processes.first.take());
+    row.processes.second = second.or(row.processes.second.take());
+}
+
 /// Closed connections that are looked through for one whose programs are named late.
-const JUST_CLOSED: usize = 1_024;
+const JUST_CLOSED: usize = 4_096;
 
 #[cfg(test)]
 mod tests;

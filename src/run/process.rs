@@ -1,32 +1,39 @@
 //! Which local programs are at the ends of connections, by procfs, in a thread of its own: on a
 //! host with many processes a look takes a while.
+//!
+//! A connection is asked for when its first packet is seen, and looked for at once: many live for a
+//! few milliseconds. The server's program is known even of one that is gone, by the socket that
+//! listens.
 
-use std::collections::{HashMap, HashSet};
-use std::net::SocketAddr;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use procfs::net::TcpState;
 use procfs::process::FDTarget;
 
+use super::sockets::{Sockets, plain};
+use crate::capture::live::interfaces;
 use crate::vocab::address::{Both, Endpoint};
 use crate::vocab::flow::FlowId;
-use crate::vocab::process::Process;
+use crate::vocab::process::{Named, Process};
 use crate::vocab::text::printable;
 
-/// The programs at both ends.
-pub(super) type Programs = Both<Option<Arc<Process>>>;
+/// A connection, and its ends in any order.
+pub(super) type Asked = (FlowId, Both<Endpoint>);
 
 /// Asks and answers, shared with the thread that looks.
 #[derive(Clone, Default)]
-pub(super) struct Namer(Arc<Mutex<Shared>>);
+pub(super) struct Namer(Arc<(Mutex<Shared>, Condvar)>);
 
 #[derive(Default)]
 struct Shared {
-    asked: Vec<(FlowId, Both<Endpoint>)>,
-    found: Vec<(FlowId, Programs)>,
+    asked: Vec<Asked>,
+    found: Vec<(FlowId, Named)>,
+    /// Whether something was asked and is not answered.
+    busy: bool,
 }
 
 impl Namer {
@@ -41,113 +48,217 @@ impl Namer {
                 asked.look(&mut known);
                 // At most a tenth of one core.
                 thread::sleep(EVERY.max(begun.elapsed() * 9));
+                asked.wait();
             }
         });
         namer
     }
 
-    /// Asks for the programs of connections; the answers so far.
-    pub(super) fn exchange(&self, asked: Vec<(FlowId, Both<Endpoint>)>) -> Vec<(FlowId, Programs)> {
+    /// Asks for the programs of connections.
+    pub(super) fn ask(&self, asked: impl IntoIterator<Item = Asked>) {
         let mut shared = self.lock();
         let room = ASKED_MOST.saturating_sub(shared.asked.len());
         shared.asked.extend(asked.into_iter().take(room));
-        std::mem::take(&mut shared.found)
+        shared.busy = true;
+        self.0.1.notify_one();
+    }
+
+    /// The answers since the last call.
+    pub(super) fn answers(&self) -> Vec<(FlowId, Named)> {
+        std::mem::take(&mut self.lock().found)
+    }
+
+    /// Whether answers are on their way.
+    pub(super) fn is_busy(&self) -> bool {
+        self.lock().busy
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Until something is asked, or some of what was may be asked again.
+    fn wait(&self) {
+        let shared = self.lock();
+        if shared.asked.is_empty() {
+            drop(self.0.1.wait_timeout(shared, AGAIN_AFTER));
+        }
     }
 
     fn look(&self, known: &mut Known) {
-        let asked = std::mem::take(&mut self.lock().asked);
+        let mut asked = std::mem::take(&mut self.lock().asked);
+        let fresh = asked.len();
+        asked.extend(known.due());
         if asked.is_empty() {
             return;
         }
         let sockets = Sockets::now();
-        let needed: Vec<(FlowId, Both<Option<u64>>)> =
-            asked.iter().map(|(flow, ends)| (*flow, sockets.inodes(*ends))).collect();
-        let inodes = needed.iter().flat_map(|(_, of)| [of.first, of.second]).flatten();
-        known.learn(inodes.collect());
-        let answers = needed.into_iter().map(|(flow, inodes)| {
-            let program =
-                |inode: Option<u64>| inode.and_then(|inode| known.of.get(&inode).cloned());
-            (flow, Both { first: program(inodes.first), second: program(inodes.second) })
-        });
-        let answers: Vec<_> = answers.collect();
+        known.hosts();
+        let needed: Vec<Both<Inode>> =
+            asked.iter().map(|(_, ends)| known.inodes(&sockets, *ends)).collect();
+        known.learn(needed.iter().flat_map(|of| [of.first, of.second]));
+        let mut answers = Vec::with_capacity(asked.len());
+        for (place, ((flow, ends), inodes)) in asked.into_iter().zip(needed).enumerate() {
+            let programs =
+                Both { first: known.program(inodes.first), second: known.program(inodes.second) };
+            // One that is not accepted yet, or that a worker will have in a moment.
+            let vague = |inode| matches!(inode, Inode::Listening(_));
+            if place < fresh && (vague(inodes.first) || vague(inodes.second)) {
+                known.again(flow, ends);
+            }
+            answers.push((flow, Named { ends, programs }));
+        }
         let mut shared = self.lock();
         if shared.found.len() < ASKED_MOST {
             shared.found.extend(answers);
         }
+        shared.busy = !shared.asked.is_empty();
     }
 }
 
-/// TCP sockets of this network namespace: inode by local and remote end.
-struct Sockets {
-    connected: HashMap<(Endpoint, Endpoint), u64>,
-    listening: Vec<(Endpoint, u64)>,
+/// The socket of one end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Inode {
+    /// Of the connection itself.
+    Own(u64),
+    /// Of whoever listens there: it is too early, or too late, for that of the connection.
+    Listening(u64),
+    /// Not on this host, or gone.
+    None,
 }
 
-impl Sockets {
-    fn now() -> Self {
-        let mut found = Self { connected: HashMap::new(), listening: Vec::new() };
-        let tables = [procfs::net::tcp(), procfs::net::tcp6()];
-        for entry in tables.into_iter().flatten().flatten() {
-            let (local, remote) = (endpoint(entry.local_address), endpoint(entry.remote_address));
-            if entry.state == TcpState::Listen {
-                found.listening.push((local, entry.inode));
-            } else if entry.inode != 0 {
-                found.connected.insert((local, remote), entry.inode);
-            }
-        }
-        found
-    }
-
-    fn inodes(&self, ends: Both<Endpoint>) -> Both<Option<u64>> {
-        let (client, server) = (plain(ends.first), plain(ends.second));
-        let listens = self.listening.iter().find(|(local, _)| {
-            let at = local.ip == server.ip || local.ip.is_unspecified();
-            at && local.port == server.port
-        });
-        let accepted = self.connected.get(&(server, client)).copied();
-        // A listening socket on all addresses says nothing of a server on another host.
-        let here = accepted.is_some() || self.connected.contains_key(&(client, server));
-        let local = server.ip.is_loopback() || (here && accepted.is_some());
-        let listens = listens.filter(|_| local).map(|(_, inode)| *inode);
-        Both { first: self.connected.get(&(client, server)).copied(), second: accepted.or(listens) }
-    }
-}
-
-/// Processes by the inode of their sockets.
+/// What is known of this host.
 #[derive(Default)]
 struct Known {
+    /// Processes by the inode of their sockets.
     of: HashMap<u64, Arc<Process>>,
+    /// The same of listening ones.
+    listening: HashMap<u64, Arc<Process>>,
+    /// Processes that had a connection lately, latest first.
+    recent: VecDeque<i32>,
+    /// Addresses of this host.
+    here: HashSet<IpAddr>,
+    /// When those and the listening ones were last learned.
+    learned: Option<Instant>,
+    /// What may be asked once more, and when.
+    later: VecDeque<(Instant, Asked)>,
 }
 
 impl Known {
-    /// Looks through all processes where an inode is not known yet.
-    fn learn(&mut self, needed: HashSet<u64>) {
-        if needed.iter().all(|inode| self.of.contains_key(inode)) {
+    /// Learns this host's addresses, and forgets who listens, from time to time.
+    fn hosts(&mut self) {
+        if self.learned.is_some_and(|at| at.elapsed() < LISTENERS_LAST) {
             return;
+        }
+        self.learned = Some(Instant::now());
+        self.listening.clear();
+        let addresses = interfaces().unwrap_or_default().into_iter().flat_map(|of| of.addresses);
+        self.here = addresses.map(|address| address.to_canonical()).collect();
+    }
+
+    fn inodes(&self, sockets: &Sockets, ends: Both<Endpoint>) -> Both<Inode> {
+        let (first, second) = (plain(ends.first), plain(ends.second));
+        let inode = |end: Endpoint, other: Endpoint| {
+            if let Some(inode) = sockets.connected.get(&(end, other)) {
+                return Inode::Own(*inode);
+            }
+            // Who listens on all addresses says nothing of a server on another host.
+            let here = end.ip.is_loopback() || self.here.contains(&end.ip);
+            let listener = sockets.listener(end).filter(|_| here);
+            listener.map_or(Inode::None, Inode::Listening)
+        };
+        Both { first: inode(first, second), second: inode(second, first) }
+    }
+
+    fn program(&self, inode: Inode) -> Option<Arc<Process>> {
+        match inode {
+            Inode::Own(inode) => self.of.get(&inode).cloned(),
+            Inode::Listening(inode) => self.listening.get(&inode).cloned(),
+            Inode::None => None,
+        }
+    }
+
+    fn again(&mut self, flow: FlowId, ends: Both<Endpoint>) {
+        if self.later.len() < ASKED_MOST {
+            self.later.push_back((Instant::now() + AGAIN_AFTER, (flow, ends)));
+        }
+    }
+
+    fn due(&mut self) -> Vec<Asked> {
+        let now = Instant::now();
+        let due = self.later.iter().take_while(|(at, _)| *at <= now).count();
+        self.later.drain(..due).map(|(_, asked)| asked).collect()
+    }
+
+    /// Looks for the processes of sockets that are not known yet: first among those that had some
+    /// lately, for a load generator opens one after the other.
+    fn learn(&mut self, needed: impl Iterator<Item = Inode>) {
+        let (mut own, mut listening) = (HashSet::new(), HashSet::new());
+        for inode in needed {
+            match inode {
+                Inode::Own(inode) if !self.of.contains_key(&inode) => own.insert(inode),
+                Inode::Listening(inode) if !self.listening.contains_key(&inode) => {
+                    listening.insert(inode)
+                }
+                _ => false,
+            };
         }
         if self.of.len() > KNOWN_MOST {
             self.of.clear();
         }
+        if !own.is_empty() {
+            let recent: Vec<i32> = self.recent.iter().copied().collect();
+            for process in recent.into_iter().filter_map(of_pid) {
+                self.scan(&process, &own, &HashSet::new());
+            }
+            own.retain(|inode| !self.of.contains_key(inode));
+        }
+        if own.is_empty() && listening.is_empty() {
+            return;
+        }
         let Ok(processes) = procfs::process::all_processes() else { return };
         for process in processes.flatten() {
-            let Ok(descriptors) = process.fd() else { continue };
-            let mut described: Option<Arc<Process>> = None;
-            for descriptor in descriptors.flatten() {
-                let FDTarget::Socket(inode) = descriptor.target else { continue };
-                if !needed.contains(&inode) {
-                    continue;
-                }
-                let known = described.get_or_insert_with(|| Arc::new(describe(&process)));
+            self.scan(&process, &own, &listening);
+        }
+    }
+
+    fn scan(
+        &mut self,
+        process: &procfs::process::Process,
+        own: &HashSet<u64>,
+        listening: &HashSet<u64>,
+    ) {
+        let Ok(descriptors) = process.fd() else { return };
+        let mut described: Option<Arc<Process>> = None;
+        for descriptor in descriptors.flatten() {
+            let FDTarget::Socket(inode) = descriptor.target else { continue };
+            let (connects, listens) = (own.contains(&inode), listening.contains(&inode));
+            if !connects && !listens {
+                continue;
+            }
+            let known = described.get_or_insert_with(|| Arc::new(describe(process)));
+            if connects {
                 // Of several that share a socket, as a server and its workers, the last one has
                 // it: workers come after who started them.
                 self.of.insert(inode, Arc::clone(known));
+            } else if self.listening.get(&inode).is_none_or(|first| first.pid == INIT) {
+                // Which worker had it is not known; who started them is. An init that listens for
+                // others (socket activation) is not meant.
+                self.listening.insert(inode, Arc::clone(known));
             }
         }
+        if let Some(named) = described
+            && own.iter().any(|inode| self.of.get(inode).is_some_and(|of| of.pid == named.pid))
+        {
+            self.recent.retain(|pid| *pid != process.pid);
+            self.recent.push_front(process.pid);
+            self.recent.truncate(RECENT);
+        }
     }
+}
+
+fn of_pid(pid: i32) -> Option<procfs::process::Process> {
+    procfs::process::Process::new(pid).ok()
 }
 
 fn describe(process: &procfs::process::Process) -> Process {
@@ -167,27 +278,28 @@ fn container(path: &str) -> Option<String> {
     id.get(..12).map(str::to_owned)
 }
 
-fn endpoint(address: SocketAddr) -> Endpoint {
-    plain(Endpoint { ip: address.ip(), port: address.port() })
-}
-
-/// A socket for IPv6 names peers with IPv4 by mapped addresses.
-fn plain(end: Endpoint) -> Endpoint {
-    Endpoint { ip: end.ip.to_canonical(), port: end.port }
-}
-
 /// Time between two looks at least.
-const EVERY: Duration = Duration::from_millis(100);
+const EVERY: Duration = Duration::from_millis(10);
+/// Time after which what was not found, or only by its listener, is looked for once more.
+const AGAIN_AFTER: Duration = Duration::from_millis(300);
+/// Time after which it is learned anew who listens.
+const LISTENERS_LAST: Duration = Duration::from_secs(10);
 /// Connections that may wait for an answer.
-const ASKED_MOST: usize = 4_096;
+const ASKED_MOST: usize = 16_384;
 /// Sockets that are remembered: their numbers are never used again while the system is up.
 const KNOWN_MOST: usize = 65_536;
+/// Processes that are looked at first.
+const RECENT: usize = 16;
+/// The first process of a system.
+const INIT: u32 = 1;
 /// Characters of a command line that are kept.
 const COMMAND_SHOWN: usize = 200;
 
 #[cfg(test)]
 mod tests {
+    use super::super::sockets::endpoint;
     use super::*;
+    use crate::vocab::process::Programs;
 
     #[test]
     fn a_container_is_known_by_its_cgroup() {
@@ -198,24 +310,45 @@ mod tests {
         assert_eq!(container("/user.slice/user-1000.slice/session-2.scope"), None);
     }
 
+    /// What is found at the ends of a connection, by a look at this moment.
+    fn look(namer: &Namer, client: Endpoint, server: Endpoint) -> Programs {
+        namer.ask([(FlowId(7), Both { first: client, second: server })]);
+        namer.look(&mut Known::default());
+        let (flow, named) = namer.answers().remove(0);
+        assert_eq!(flow, FlowId(7));
+        named.of(client, server)
+    }
+
+    fn is_this(program: Option<Arc<Process>>) -> bool {
+        let program = program.unwrap();
+        assert!(!program.name.is_empty() && !program.command.is_empty());
+        program.pid == std::process::id()
+    }
+
     #[test]
     fn both_ends_of_a_connection_of_this_process_are_found() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let accepted = listener.accept().unwrap();
-        let ends = Both {
-            first: endpoint(client.local_addr().unwrap()),
-            second: endpoint(listener.local_addr().unwrap()),
-        };
-        let namer = Namer::default();
-        namer.exchange(vec![(FlowId(7), ends)]);
-        namer.look(&mut Known::default());
-        let (flow, programs) = namer.exchange(Vec::new()).remove(0);
-        assert_eq!(flow, FlowId(7));
-        for program in [programs.first.unwrap(), programs.second.unwrap()] {
-            assert_eq!(program.pid, std::process::id());
-            assert!(!program.name.is_empty() && !program.command.is_empty());
-        }
+        let (client, server) =
+            (endpoint(client.local_addr().unwrap()), endpoint(listener.local_addr().unwrap()));
+        let programs = look(&Namer::default(), client, server);
+        assert!(is_this(programs.first) && is_this(programs.second));
         drop(accepted);
+    }
+
+    #[test]
+    fn a_server_is_known_of_a_connection_that_is_gone() {
+        for address in ["127.0.0.1:0", "0.0.0.0:0", "[::]:0"] {
+            let listener = std::net::TcpListener::bind(address).unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let server = Endpoint { ip: "127.0.0.1".parse().unwrap(), port };
+            let client = Endpoint { ip: "127.0.0.1".parse().unwrap(), port: 1 };
+            let programs = look(&Namer::default(), client, server);
+            assert!(programs.first.is_none() && is_this(programs.second), "{address}");
+            // The same port on another host is another's.
+            let elsewhere = Endpoint { ip: "192.0.2.1".parse().unwrap(), port };
+            assert!(look(&Namer::default(), client, elsewhere).second.is_none());
+        }
     }
 }

@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 use crate::board::snapshot::{LiveFacts, Progress, Rates, Snapshot, State};
 use crate::pipeline::Pipeline;
 use crate::pipeline::moving::Moving;
-use crate::vocab::address::{Both, Endpoint};
 use crate::vocab::capture::CaptureFacts;
-use crate::vocab::flow::FlowId;
 
 /// The latest snapshot, shared by who makes it and who draws it.
 #[derive(Debug, Default)]
@@ -49,22 +47,16 @@ impl Publisher {
         Self { latest, next: now, revision: 0, since: (now, 0, 0), rates: Rates::default() }
     }
 
-    /// Whether it is time for another snapshot.
-    pub(super) fn is_due(&self) -> bool {
-        Instant::now() >= self.next
+    /// Whether it has been time for another snapshot for so long.
+    pub(super) fn is_due(&self, since: Duration) -> bool {
+        Instant::now() >= self.next + since
     }
 
-    /// Makes a snapshot; how long that takes decides when the next one is due. Gives connections
-    /// that are new in it.
-    pub(super) fn publish(
-        &mut self,
-        rows: &mut Moving,
-        pipeline: &mut Pipeline,
-        now: Now,
-    ) -> Vec<(FlowId, Both<Endpoint>)> {
+    /// Makes a snapshot; how long that takes decides when the next one is due.
+    pub(super) fn publish(&mut self, rows: &mut Moving, pipeline: &mut Pipeline, now: Now) {
         let begun = Instant::now();
         let ended = now.state == State::Ended;
-        let new = rows.look(pipeline, if ended { usize::MAX } else { ROWS_AT_ONCE });
+        rows.look(pipeline, if ended { usize::MAX } else { ROWS_AT_ONCE });
         let mut board = rows.board();
         board.hits.extend(pipeline.limit_hits());
         board.key_log = pipeline.key_log();
@@ -84,7 +76,6 @@ impl Publisher {
             live: now.live,
         });
         self.next = begun + PERIOD.max(begun.elapsed() * SHARE);
-        new
     }
 
     fn measure(&mut self, now: Instant, packets: u64, octets: u64) {

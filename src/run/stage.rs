@@ -80,12 +80,18 @@ impl Stage {
     /// Analyzes until nothing more comes, or enough has come.
     pub(super) fn run(mut self) {
         self.pipeline.note_touched();
+        #[cfg(target_os = "linux")]
+        if self.namer.is_some() {
+            self.rows.note_fresh();
+        }
         let mut spare = Batch::default();
         loop {
             let (batch, dropped, open) = self.queue.take(spare);
             self.state.queue_dropped = dropped;
             let empty = batch.len() == 0;
             spare = self.batch(batch);
+            #[cfg(target_os = "linux")]
+            self.name();
             self.tick();
             let stopped = self.stop.load(Ordering::Relaxed);
             let late = self.until.is_some_and(|until| Instant::now() >= until);
@@ -97,7 +103,7 @@ impl Stage {
                 // What has been captured by now is analyzed; nothing more is.
                 self.stop.store(true, Ordering::Relaxed);
             }
-            if self.publisher.is_due() {
+            if self.publisher.is_due(self.patience()) {
                 self.publish(State::Live);
             }
         }
@@ -211,15 +217,27 @@ impl Stage {
         let progress =
             Progress { read: self.facts.bytes, total: None, packets: self.facts.packets };
         let now = Now { captures, state, error, progress, live: Some(live) };
-        let new = self.publisher.publish(&mut self.rows, &mut self.pipeline, now);
+        self.publisher.publish(&mut self.rows, &mut self.pipeline, now);
+    }
+
+    /// A connection may be over before it is known whose it was: what is told of it waits so long.
+    fn patience(&self) -> Duration {
         #[cfg(target_os = "linux")]
-        if let Some(namer) = &self.namer {
-            for (flow, programs) in namer.exchange(new) {
-                self.rows.name(flow, programs);
-            }
+        if self.namer.as_ref().is_some_and(Namer::is_busy) {
+            return FOR_NAMES;
         }
-        #[cfg(not(target_os = "linux"))]
-        drop(new);
+        Duration::ZERO
+    }
+
+    /// Asks whose new flows are, and takes what was found of earlier ones.
+    #[cfg(target_os = "linux")]
+    fn name(&mut self) {
+        let Some(namer) = &self.namer else { return };
+        let fresh = self.rows.fresh();
+        if !fresh.is_empty() {
+            namer.ask(fresh);
+        }
+        self.rows.name(namer.answers());
     }
 }
 
@@ -231,6 +249,9 @@ fn count(facts: &mut CaptureFacts, packet: &Packet<'_>) {
     facts.last_packet_at = facts.last_packet_at.max(Some(packet.stamp.at));
 }
 
+/// Longest time for which verdicts wait for the names of programs.
+#[cfg(target_os = "linux")]
+const FOR_NAMES: Duration = Duration::from_millis(200);
 /// Time between two looks at flows that wait in vain.
 const TICK: Duration = Duration::from_millis(250);
 /// Time between two looks at memory.

@@ -43,7 +43,7 @@ pub(super) fn stage(
         begun = Some(Recorder::open(target, described)?);
     }
     #[cfg(target_os = "linux")]
-    let namer = give_up(job, &stop, notice)?;
+    let namer = give_up(job, !is_pipe && job.processes, &stop, notice)?;
     let queue = Arc::new(Queue::new(queue_octets(job), taps.len().max(1)));
     let interfaces = Arc::new(Mutex::new(facts_before(job, is_pipe)));
     for (source, tap) in (0_u16..).zip(taps) {
@@ -133,10 +133,12 @@ fn described(job: &Job, taps: &[Tap]) -> Vec<Described> {
 }
 
 /// Gives up what is not needed once captures and files are open. The thread that names programs
-/// comes first: Landlock would not let it look into other processes.
+/// comes first: Landlock would not let it look into other processes. A pipe's packets come from
+/// elsewhere, whatever addresses they have: there `names` is false.
 #[cfg(target_os = "linux")]
 fn give_up(
     job: &Job,
+    names: bool,
     stop: &Arc<AtomicBool>,
     notice: Notice<'_>,
 ) -> Result<Option<super::process::Namer>, Error> {
@@ -148,11 +150,11 @@ fn give_up(
     if job.wish.drop_user {
         // To look into other users' processes.
         let naming = [Capability::CAP_SYS_PTRACE, Capability::CAP_DAC_READ_SEARCH];
-        let kept = if job.processes { &naming[..] } else { &[] };
+        let kept = if names { &naming[..] } else { &[] };
         let done = privilege::drop_user(&writes, kept).map_err(|what| Error::GiveUp { what })?;
         notice(&done, false);
     }
-    let namer = job.processes.then(|| Namer::begin(Arc::clone(stop)));
+    let namer = names.then(|| Namer::begin(Arc::clone(stop)));
     if job.wish.sandbox {
         let logs = job.keylogs.iter().chain(&job.keylog_of_environment);
         let reads: Vec<PathBuf> = logs.map(|file| folder(file)).collect();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use crate::board::ConnectionRow;
 use crate::board::detail::Detail;
@@ -151,7 +152,7 @@ impl Reading {
                 if self.stop.load(Ordering::Relaxed) {
                     break;
                 }
-                if self.publisher.is_due() {
+                if self.publisher.is_due(Duration::ZERO) {
                     self.publish(&mut pipeline, State::Reading, error.clone());
                 }
             }
@@ -227,7 +228,7 @@ const LOOK_EVERY: u64 = 1_024;
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use super::*;
     use crate::board::detail::DetailState;
