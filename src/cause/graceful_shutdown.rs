@@ -63,32 +63,20 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         (_, false, false) => 0.4,
     };
     // Nothing of what came before is in the capture, or the end answers the newest request.
-    let unseen = scene.history.joined_midway && scene.last_octets.first.is_none();
+    let unseen = scene.is_blind();
     let in_answer = goaway.newest.is_some_and(|(id, newest)| {
         id == goaway.last_stream_id && scene.at.since(newest) <= IN_ANSWER
     });
     let offended = scene.offence_before().is_some();
-    let cut_off = scene.cut_off().filter(|(_, after)| *after <= PROMPT);
+    let cut_off = scene.cut_off();
+    let at_once = cut_off.is_some_and(|(_, after)| after <= PROMPT);
     let confidence: f32 = match () {
         () if by_text || by_row => confidence,
         () if unseen => 0.4,
-        () if in_answer || cut_off.is_some() || offended => confidence.min(0.55),
+        () if in_answer || at_once || offended => confidence.min(0.55),
         () => confidence,
     };
-    let running = match scene.open_count {
-        0 => String::new(),
-        1 => " while 1 request was running".to_string(),
-        count => format!(" while {count} requests were running"),
-    };
-    let ending = scene.ending_name();
-    let summary = match cut_off {
-        None => format!("The server drained the connection: it {ending}{running}."),
-        Some((count, after)) => format!(
-            "The server shut the connection down: it {ending} and closed it {} later, with {count} \
-             of the requests that it had promised to finish unanswered.",
-            spoken(after)
-        ),
-    };
+    let summary = summary(scene, unseen && !by_text && !by_row);
     let confidence = Confidence::new(confidence);
     let told = by_text || by_row || two_step;
     let confidence = if told { confidence } else { scene.despite_holes(confidence) };
@@ -104,6 +92,28 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         step.evidence.push(evidence::on_connection(last.stamp, Side::Server, "GOAWAY", text));
     }
     Some(step)
+}
+
+/// What it did, in a sentence.
+fn summary(scene: &Scene<'_>, unseen: bool) -> String {
+    let running = match scene.open_count {
+        0 => String::new(),
+        1 => " while 1 request was running".to_string(),
+        count => format!(" while {count} requests were running"),
+    };
+    let ending = scene.ending_name();
+    match scene.cut_off() {
+        None if unseen => format!(
+            "The server drained the connection, or it had been idle: it {ending}, and what came \
+             before is not in the capture."
+        ),
+        None => format!("The server drained the connection: it {ending}{running}."),
+        Some((count, after)) => format!(
+            "The server shut the connection down: it {ending} and closed it {} later, with {count} \
+             of the requests that it had promised to finish unanswered.",
+            spoken(after)
+        ),
+    }
 }
 
 #[cfg(test)]
@@ -132,6 +142,19 @@ mod tests {
         let talk =
             Talk::opened().get(3300.0, 1).s(3410.0, "GOAWAY 2147483647 NO_ERROR \"max_age\"");
         talk.is(Cause::MaxConnectionAge, 0.9);
+    }
+
+    #[test]
+    fn requests_killed_when_the_grace_is_over_are_trouble() {
+        let talk = Talk::opened().get(10.0, 1).get(12.0, 3).get(1500.0, 5);
+        let row = talk.s(1700.0, "GOAWAY 5 NO_ERROR").s(3700.0, "FIN").row();
+        let verdict = row.lead().unwrap();
+        assert_eq!(verdict.cause, Cause::GracefulShutdown);
+        assert_eq!((verdict.blame, row.victims()), (Blame::Server, 3));
+        assert!(verdict.summary.contains("closed it 2.0 s later, with 3"), "{}", verdict.summary);
+        // Who finishes what was promised has drained.
+        let done = Talk::opened().get(1500.0, 1).s(1700.0, "GOAWAY 1 NO_ERROR").ok(1800.0, 1);
+        done.s(3700.0, "FIN").is(Cause::GracefulShutdown, 0.7).blames(Blame::None);
     }
 
     #[test]

@@ -61,6 +61,9 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     {
         return None;
     }
+    if scene.is_blind() {
+        return unseen(scene, idle_word || timeout_word);
+    }
     let (span, since) = measure(scene)?;
     let round = round_value(span).is_some();
     let opened = scene.opened.first + scene.opened.second;
@@ -86,6 +89,35 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         if scene.lost_ping().is_some() { Confidence::new(0.5) } else { Confidence::CERTAIN };
     let confidence = scene.despite_holes(Confidence::new(confidence).and(least));
     Some(told(scene, span, since, confidence))
+}
+
+/// Of a connection whose use is not in the capture: how long it was idle has a lower bound, and
+/// that it was is one explanation among others.
+fn unseen(scene: &Scene<'_>, told: bool) -> Option<Step> {
+    scene.goaway?;
+    let by = scene.by.name();
+    let span = scene.age();
+    let after = match span >= SHORTEST {
+        true => format!(" after at least {} in which nothing was asked for", spoken(span)),
+        false => ", as an idle timer would,".to_owned(),
+    };
+    let summary = format!(
+        "The {by} {}{after} on a connection that is older than the capture.",
+        scene.ending_name()
+    );
+    let twice = scene.goaway.is_some_and(|goaway| goaway.last_stream_id == 0x7fff_ffff);
+    let sure = match (told, twice) {
+        (true, _) => 0.85,
+        (_, true) => 0.35,
+        _ => 0.4,
+    };
+    let confidence = Confidence::new(sure);
+    let mut step = Step::new(Cause::IdleTimeout, confidence, Blame::None, summary);
+    if span >= SHORTEST {
+        let timeout = Timeout::once(Cause::IdleTimeout, span, scene.by.into());
+        step.timeout = Some(Timeout { at_least: true, ..timeout });
+    }
+    Some(step)
 }
 
 /// Nothing open, nothing heard for long and for a round time: no frame was answered.
@@ -204,6 +236,23 @@ mod tests {
     fn less_sure_with_a_hole() {
         let talk = Talk::opened().served(10.0, 1).hole(40.0).s(17_040.8, "GOAWAY 1 NO_ERROR");
         talk.is_unsure(Cause::IdleTimeout);
+    }
+
+    #[test]
+    fn what_came_before_the_capture_is_not_measured() {
+        let alone = Talk::default().s(5000.0, "GOAWAY 41 NO_ERROR").c(5000.2, "WINDOW_UPDATE 0 9");
+        alone.is_unsure(Cause::IdleTimeout);
+        // As long as the capture has it, and nobody knows how long before.
+        let pinged = Talk::default().c(10.0, "PING").s(10.2, "PING ACK");
+        let pinged = pinged.s(4010.0, "GOAWAY 41 NO_ERROR").c(4010.2, "WINDOW_UPDATE 0 9");
+        let verdict = pinged.told();
+        assert_eq!(verdict.cause, Cause::IdleTimeout);
+        let timeout = verdict.timeout.as_ref().unwrap();
+        assert!(timeout.at_least && verdict.confidence.value() < 0.5, "{}", verdict.summary);
+        // A stream that was seen to end is where idling began.
+        let seen = Talk::default().c(1.0, "PING").s(1.2, "PING ACK").get(5.0, 7).ok(20.0, 7);
+        let seen = seen.s(4020.8, "GOAWAY 7 NO_ERROR").is(Cause::IdleTimeout, 0.7);
+        assert!(seen.timeout.as_ref().is_some_and(|timeout| !timeout.at_least));
     }
 
     #[test]

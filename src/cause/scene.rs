@@ -183,6 +183,13 @@ impl<'a> Scene<'a> {
         self.at.since(self.quiet_since())
     }
 
+    /// Whether the capture began later than the connection, and no stream was seen on it: what it
+    /// was used for, and when last, is not known.
+    pub fn is_blind(&self) -> bool {
+        let none = self.open_count == 0 && self.idle_since == Some(self.history.first);
+        self.history.joined_midway && none && self.opened == Both::default()
+    }
+
     /// Since when no stream had been open; while one was, since when no octet had come.
     pub fn idle_start(&self) -> Stamp {
         let idle = self.idle_since.filter(|_| self.open_count == 0);
