@@ -44,10 +44,9 @@ impl Namer {
         thread::spawn(move || {
             let mut known = Known::default();
             while !stop.load(Ordering::Relaxed) {
-                let begun = Instant::now();
                 asked.look(&mut known);
-                // At most a tenth of one core.
-                thread::sleep(EVERY.max(begun.elapsed() * 9));
+                // At most a fifth of one core, beside what whole looks take.
+                thread::sleep(EVERY.max(known.table_took * 4));
                 asked.wait();
             }
         });
@@ -92,27 +91,42 @@ impl Namer {
         if asked.is_empty() {
             return;
         }
+        let begun = Instant::now();
         let sockets = Sockets::now();
+        known.table_took = begun.elapsed();
         known.hosts();
-        let needed: Vec<Both<Inode>> =
-            asked.iter().map(|(_, ends)| known.inodes(&sockets, *ends)).collect();
-        known.learn(needed.iter().flat_map(|of| [of.first, of.second]));
-        let mut answers = Vec::with_capacity(asked.len());
-        for (place, ((flow, ends), inodes)) in asked.into_iter().zip(needed).enumerate() {
-            let programs =
-                Both { first: known.program(inodes.first), second: known.program(inodes.second) };
-            // One that is not accepted yet, or that a worker will have in a moment.
-            let vague = |inode| matches!(inode, Inode::Listening(_));
-            if place < fresh && (vague(inodes.first) || vague(inodes.second)) {
+        let asked: Vec<(Asked, Both<Inode>)> =
+            asked.into_iter().map(|asked| (asked, known.inodes(&sockets, asked.1))).collect();
+        // What is known already is told before anything is looked for far and wide.
+        let unknown = known.learn(asked.iter().flat_map(|(_, of)| [of.first, of.second]));
+        self.answer(&asked, known);
+        if unknown.is_some_and(|unknown| known.look_everywhere(&unknown)) {
+            self.answer(&asked, known);
+        }
+        for ((flow, ends), inodes) in asked.into_iter().take(fresh) {
+            // Not accepted yet, had by a worker in a moment, or left for the next whole look.
+            let vague = |inode| match inode {
+                Inode::Own(_) => known.program(inode).is_none(),
+                Inode::Listening(_) => true,
+                Inode::None => false,
+            };
+            if vague(inodes.first) || vague(inodes.second) {
                 known.again(flow, ends);
             }
-            answers.push((flow, Named { ends, programs }));
         }
+        let mut shared = self.lock();
+        shared.busy = !shared.asked.is_empty();
+    }
+
+    fn answer(&self, asked: &[(Asked, Both<Inode>)], known: &Known) {
+        let answers = asked.iter().map(|((flow, ends), inodes)| {
+            let (first, second) = (known.program(inodes.first), known.program(inodes.second));
+            (*flow, Named { ends: *ends, programs: Both { first, second } })
+        });
         let mut shared = self.lock();
         if shared.found.len() < ASKED_MOST {
             shared.found.extend(answers);
         }
-        shared.busy = !shared.asked.is_empty();
     }
 }
 
@@ -127,6 +141,13 @@ enum Inode {
     None,
 }
 
+/// Sockets whose processes are not known.
+#[derive(Default)]
+struct Unknown {
+    own: HashSet<u64>,
+    listening: HashSet<u64>,
+}
+
 /// What is known of this host.
 #[derive(Default)]
 struct Known {
@@ -134,6 +155,8 @@ struct Known {
     of: HashMap<u64, Arc<Process>>,
     /// The same of listening ones.
     listening: HashMap<u64, Arc<Process>>,
+    /// Those of them that are looked for once more: a process may have ended since.
+    doubted: HashSet<u64>,
     /// Processes that had a connection lately, latest first.
     recent: VecDeque<i32>,
     /// Addresses of this host.
@@ -142,16 +165,20 @@ struct Known {
     learned: Option<Instant>,
     /// What may be asked once more, and when.
     later: VecDeque<(Instant, Asked)>,
+    /// Time that it took to read the table of sockets.
+    table_took: Duration,
+    /// Not to look through all processes before.
+    rests_until: Option<Instant>,
 }
 
 impl Known {
-    /// Learns this host's addresses, and forgets who listens, from time to time.
+    /// Learns this host's addresses, and doubts who listens, from time to time.
     fn hosts(&mut self) {
         if self.learned.is_some_and(|at| at.elapsed() < LISTENERS_LAST) {
             return;
         }
         self.learned = Some(Instant::now());
-        self.listening.clear();
+        self.doubted = self.listening.keys().copied().collect();
         let addresses = interfaces().unwrap_or_default().into_iter().flat_map(|of| of.addresses);
         self.here = addresses.map(|address| address.to_canonical()).collect();
     }
@@ -190,15 +217,17 @@ impl Known {
         self.later.drain(..due).map(|(_, asked)| asked).collect()
     }
 
-    /// Looks for the processes of sockets that are not known yet: first among those that had some
-    /// lately, for a load generator opens one after the other.
-    fn learn(&mut self, needed: impl Iterator<Item = Inode>) {
-        let (mut own, mut listening) = (HashSet::new(), HashSet::new());
+    /// Looks for the processes of sockets that are not known yet among those that had some lately:
+    /// a load generator opens one after the other. Gives what is still to be looked for.
+    fn learn(&mut self, needed: impl Iterator<Item = Inode>) -> Option<Unknown> {
+        let mut unknown = Unknown::default();
         for inode in needed {
             match inode {
-                Inode::Own(inode) if !self.of.contains_key(&inode) => own.insert(inode),
-                Inode::Listening(inode) if !self.listening.contains_key(&inode) => {
-                    listening.insert(inode)
+                Inode::Own(inode) if !self.of.contains_key(&inode) => unknown.own.insert(inode),
+                Inode::Listening(inode)
+                    if self.doubted.contains(&inode) || !self.listening.contains_key(&inode) =>
+                {
+                    unknown.listening.insert(inode)
                 }
                 _ => false,
             };
@@ -206,28 +235,37 @@ impl Known {
         if self.of.len() > KNOWN_MOST {
             self.of.clear();
         }
-        if !own.is_empty() {
+        if !unknown.own.is_empty() {
+            let few = Unknown { own: unknown.own.clone(), ..Unknown::default() };
             let recent: Vec<i32> = self.recent.iter().copied().collect();
             for process in recent.into_iter().filter_map(of_pid) {
-                self.scan(&process, &own, &HashSet::new());
+                self.scan(&process, &few);
             }
-            own.retain(|inode| !self.of.contains_key(inode));
+            unknown.own.retain(|inode| !self.of.contains_key(inode));
         }
-        if own.is_empty() && listening.is_empty() {
-            return;
-        }
-        let Ok(processes) = procfs::process::all_processes() else { return };
-        for process in processes.flatten() {
-            self.scan(&process, &own, &listening);
-        }
+        (!unknown.own.is_empty() || !unknown.listening.is_empty()).then_some(unknown)
     }
 
-    fn scan(
-        &mut self,
-        process: &procfs::process::Process,
-        own: &HashSet<u64>,
-        listening: &HashSet<u64>,
-    ) {
+    /// Looks through all processes, if it is time; whether it did.
+    fn look_everywhere(&mut self, unknown: &Unknown) -> bool {
+        let begun = Instant::now();
+        if self.rests_until.is_some_and(|until| begun < until) {
+            return false;
+        }
+        let Ok(processes) = procfs::process::all_processes() else { return false };
+        for inode in unknown.listening.iter().filter(|inode| self.doubted.remove(inode)) {
+            self.listening.remove(inode);
+        }
+        for process in processes.flatten() {
+            self.scan(&process, unknown);
+        }
+        // At most a tenth of one core.
+        self.rests_until = Some(Instant::now() + begun.elapsed() * 9);
+        true
+    }
+
+    fn scan(&mut self, process: &procfs::process::Process, unknown: &Unknown) {
+        let Unknown { own, listening } = unknown;
         let Ok(descriptors) = process.fd() else { return };
         let mut described: Option<Arc<Process>> = None;
         for descriptor in descriptors.flatten() {

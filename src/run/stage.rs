@@ -251,7 +251,7 @@ fn count(facts: &mut CaptureFacts, packet: &Packet<'_>) {
 
 /// Longest time for which verdicts wait for the names of programs.
 #[cfg(target_os = "linux")]
-const FOR_NAMES: Duration = Duration::from_millis(200);
+const FOR_NAMES: Duration = Duration::from_millis(500);
 /// Time between two looks at flows that wait in vain.
 const TICK: Duration = Duration::from_millis(250);
 /// Time between two looks at memory.
