@@ -95,6 +95,12 @@ pub enum Error {
         /// What the file is, with its article.
         what: String,
     },
+    /// Packets that were to be saved could not be.
+    #[error("{what}")]
+    Unsaved {
+        /// Which file, and why.
+        what: String,
+    },
     /// A packet filter that libpcap does not understand.
     #[error("filter '{text}': {what}; see pcap-filter(7), for example 'tcp port 8080'")]
     Filter {

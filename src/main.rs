@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use goawhy::board::Board;
 use goawhy::board::filter::Filter;
+#[cfg(feature = "live")]
+use goawhy::board::snapshot::{Feed as _, LiveFacts};
 use goawhy::cause::{known_text, pages};
 use goawhy::cli::{self, Exit, FramesError, Inputs, Look, Runner};
 use goawhy::error::Error;
@@ -26,10 +28,9 @@ impl Runner for Offline {
     type Error = Error;
 
     fn exit(&self, error: &Error) -> Exit {
-        if matches!(error, Error::Filter { .. } | Error::Twice { .. }) {
-            Exit::Usage
-        } else {
-            Exit::Input
+        match error {
+            Error::Filter { .. } | Error::Twice { .. } | Error::Unsaved { .. } => Exit::Usage,
+            _ => Exit::Input,
         }
     }
 
@@ -66,7 +67,12 @@ impl Runner for Offline {
         let mut watch = Watch::live(job, notice)?;
         let left = show(&watch, job.only.clone(), look);
         watch.stop(); // what is saved comes to its end
-        left
+        let last = watch.latest();
+        let unsaved = last.live.as_ref().and_then(LiveFacts::unsaved);
+        match unsaved {
+            Some(what) => left.and(Err(Error::Unsaved { what: what.to_owned() })),
+            None => left,
+        }
     }
 
     fn explain(&self, topic: &str) -> Result<Explanation, String> {

@@ -88,6 +88,12 @@ impl LiveFacts {
         self.saved.as_ref()?.error.as_deref()
     }
 
+    /// Interfaces that are down.
+    pub fn down(&self) -> Vec<&str> {
+        let down = self.interfaces.iter().filter(|of| of.down && of.error.is_none());
+        down.map(|of| of.name.as_str()).collect()
+    }
+
     /// Packets lost on the way, by kernel, interfaces and queues.
     pub fn dropped(&self) -> u64 {
         let each = self.interfaces.iter().map(|of| of.kernel_dropped + of.interface_dropped);
@@ -109,6 +115,8 @@ pub struct InterfaceFacts {
     pub kernel_dropped: u64,
     /// Packets that the interface or its driver dropped.
     pub interface_dropped: u64,
+    /// Whether it is down: nothing comes until it is up again.
+    pub down: bool,
     /// Why it gives no more packets.
     pub error: Option<String>,
 }

@@ -194,6 +194,7 @@ pub(super) fn live(arguments: &LiveArgs) -> Exit {
         Ok(Ended::OutputFailed(what)) => {
             complain(Exit::Usage, &format!("the output cannot be written: {what}"))
         }
+        Ok(Ended::Unsaved(what)) => complain(Exit::Usage, &what),
         // A pipe that breaks off is a damaged capture: what came was judged.
         Ok(Ended::InputFailed(_)) if arguments.input.is_some() => Exit::Done,
         // It was told when it happened.
@@ -393,7 +394,8 @@ Examples:
   ssh host tcpdump -U -w - | goawhy live -          a capture made elsewhere
 
 SIGINT and SIGTERM end with a summary, SIGHUP opens outputs anew. Exit status: 0 ended in order,
-2 wrong usage, 3 nothing can be captured or an interface went away, 130 interrupted twice";
+2 wrong usage or something could not be written, 3 nothing can be captured or an interface went
+away, 130 interrupted twice";
 
 #[cfg(test)]
 mod tests {

@@ -90,6 +90,11 @@ impl LiveText {
                 of.interface_dropped
             );
             page.paragraph(2, Ink::Dim, &text);
+            if let Some(error) = &of.error {
+                page.paragraph(2, Ink::Red, &format!("{}: {error}", of.name));
+            } else if of.down {
+                page.paragraph(2, Ink::Red, &format!("{}: the interface is down", of.name));
+            }
         }
         if live.queue_dropped > 0 {
             let text = format!("{} packets given up: analysis was too slow", live.queue_dropped);

@@ -85,6 +85,8 @@ pub enum Ended {
     OutputClosed,
     /// The output could not be written.
     OutputFailed(String),
+    /// Packets could not be saved any more; the rest went on.
+    Unsaved(String),
     /// An interface gave no more packets.
     InputFailed(String),
     /// Told twice to end.
@@ -136,6 +138,11 @@ pub fn run(
     if !matches!(ended, Ok(Ended::Interrupted)) {
         telling.watch.stop(); // what is saved comes to its end
     }
+    if matches!(ended, Ok(Ended::OutputFailed(_))) {
+        // Where the lines cannot go any more, what there was in all still can.
+        let summary = telling.summary(&telling.watch.latest());
+        let _ = io::stderr().write_all(&summary);
+    }
     ended
 }
 
@@ -171,7 +178,7 @@ impl Telling {
         let mut hang_up = signal(SignalKind::hangup())?;
         let mut ticks = tokio::time::interval(TICK);
         let mut ending = false;
-        let (mut told_error, mut told_unsaved) = (None, None);
+        let (mut told_error, mut told_unsaved, mut told_down) = (None, None, String::new());
         loop {
             let asked = tokio::select! {
                 _ = ticks.tick() => false,
@@ -194,6 +201,15 @@ impl Telling {
             if snapshot.error != told_error {
                 told_error.clone_from(&snapshot.error);
                 notice(told_error.as_deref().unwrap_or_default(), true);
+            }
+            let down = snapshot.live.as_ref().map(|live| live.down().join(", "));
+            if let Some(down) = down.filter(|down| *down != told_down) {
+                let text = match down.is_empty() {
+                    true => format!("{told_down}: up again"),
+                    false => format!("{down}: the interface is down; no packets until it is up"),
+                };
+                notice(&text, true);
+                told_down = down;
             }
             let unsaved = snapshot.live.as_ref().and_then(LiveFacts::unsaved);
             if unsaved != told_unsaved.as_deref() {
@@ -234,18 +250,27 @@ impl Telling {
         self.printer.print(text);
     }
 
-    fn end(&mut self, snapshot: &Snapshot) -> Ended {
+    fn summary(&self, snapshot: &Snapshot) -> Vec<u8> {
         let mut text = Vec::new();
+        // Memory does not fail.
         let _ = match &self.format {
             Form::Text(lines) => lines.summary(&mut text, snapshot),
             Form::Jsonl => json::live::summary(&mut text, snapshot),
         };
+        text
+    }
+
+    fn end(&mut self, snapshot: &Snapshot) -> Ended {
+        let text = self.summary(snapshot);
         self.printer.print(text);
         self.printer.finish();
         let failed = self.printer.failure();
         failed.unwrap_or_else(|| match &snapshot.error {
             Some(error) => Ended::InputFailed(error.clone()),
-            None => Ended::InOrder,
+            None => match snapshot.live.as_ref().and_then(LiveFacts::unsaved) {
+                Some(what) => Ended::Unsaved(what.to_owned()),
+                None => Ended::InOrder,
+            },
         })
     }
 }

@@ -60,12 +60,22 @@ pub(super) fn interface(
 }
 
 fn count(tap: &mut Tap, source: u16, facts: &Facts) {
+    let down = is_down(tap.name());
+    change(facts, source, |of| of.down = down);
     let Some(counts) = tap.counts() else { return };
     change(facts, source, |of| {
         of.received = counts.received;
         of.kernel_dropped = counts.kernel_dropped;
         of.interface_dropped = counts.interface_dropped;
     });
+}
+
+/// Whether an interface is down, where the kernel tells: libpcap waits in silence for one that may
+/// come up again.
+fn is_down(name: &str) -> bool {
+    let flags = std::fs::read_to_string(format!("/sys/class/net/{name}/flags"));
+    let flags = flags.ok().and_then(|text| u32::from_str_radix(text.trim().get(2..)?, 16).ok());
+    flags.is_some_and(|flags| flags & IFF_UP == 0)
 }
 
 /// Reads a capture that arrives in a pipe until its end or `stop`. Gives whether it may bring TLS
@@ -112,5 +122,7 @@ fn change(facts: &Facts, source: u16, with: impl FnOnce(&mut InterfaceFacts)) {
 
 /// Longest time without a look whether to stop.
 const AWAKE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+/// The flag of an interface that is up (netdevice(7)).
+const IFF_UP: u32 = 1;
 /// Time between two looks at the kernel's counters.
 const COUNT_EVERY: Duration = Duration::from_millis(250);

@@ -110,6 +110,10 @@ impl Serialize for Last<'_> {
         map.serialize_entry("kernel_dropped", &kernel)?;
         map.serialize_entry("interface_dropped", &interface)?;
         map.serialize_entry("queue_dropped", &live.queue_dropped)?;
+        let gone = live.interfaces.iter().filter(|of| of.error.is_some());
+        let gone: Vec<&str> = gone.map(|of| of.name.as_str()).collect();
+        map.serialize_entry("interfaces_down", &live.down())?;
+        map.serialize_entry("interfaces_gone", &gone)?;
         map.serialize_entry("connections_shed", &live.shed)?;
         map.serialize_entry("saved", &live.saved)?;
         map.serialize_entry("connections", &connections)?;

@@ -16,7 +16,7 @@ use crate::vocab::text::{count, span};
 /// What is read, how much, what is lost, and how far it is.
 pub(super) fn line(app: &App, wide: u16) -> Line<'static> {
     let snapshot = &app.snapshot;
-    let state = state(app);
+    let state = state(app, wide);
     let end: usize = state.iter().map(|part| width(&part.content)).sum();
     let room = usize::from(wide).saturating_sub(end + 9);
     let packets = snapshot.board.captures.iter().map(|facts| facts.packets).sum::<u64>();
@@ -81,6 +81,9 @@ fn loss(app: &App) -> (String, Ink) {
     if let Some(live) = app.snapshot.live.as_ref().filter(|live| live.shed > 0) {
         parts.push(format!("{} connections forgotten for memory", grouped(live.shed)));
     }
+    if let Some(live) = &app.snapshot.live {
+        parts.extend(live.down().iter().map(|name| format!("{name} is down")));
+    }
     if app.snapshot.live.as_ref().is_some_and(|live| live.unsaved().is_some()) {
         parts.push("not saved".into());
     }
@@ -97,7 +100,7 @@ fn loss(app: &App) -> (String, Ink) {
 }
 
 /// How reading goes, at the right end.
-fn state(app: &App) -> Vec<Span<'static>> {
+fn state(app: &App, wide: u16) -> Vec<Span<'static>> {
     let ink = |ink| app.theme.ink(ink);
     if app.held {
         return vec![Span::styled(" HELD ", app.theme.picked())];
@@ -106,10 +109,19 @@ fn state(app: &App) -> Vec<Span<'static>> {
         return vec![Span::styled(" ▲ stopped ", ink(Ink::Bad))];
     }
     let rates = app.snapshot.rates;
+    let bytes = octets(rates.bytes);
     match app.snapshot.state {
-        State::Ended => vec![Span::styled(" ✓ read ", ink(Ink::Good))],
+        State::Ended => {
+            let all = app.snapshot.board.captures.iter().map(|facts| facts.bytes);
+            let all = octets(all.fold(0, u64::saturating_add) as f64);
+            let all = if wide < ROOMY { String::new() } else { format!("{all} ") };
+            vec![Span::styled(format!(" ✓ read {all}"), ink(Ink::Good))]
+        }
         State::Live => {
-            let text = format!(" ● live {}/s ", grouped(rates.packets as u64));
+            let text = match wide < ROOMY {
+                true => format!(" ● live {}/s ", grouped(rates.packets as u64)),
+                false => format!(" ● live {} packets/s {bytes}/s ", grouped(rates.packets as u64)),
+            };
             vec![Span::styled(text, ink(Ink::Good))]
         }
         State::Reading => {
@@ -120,9 +132,30 @@ fn state(app: &App) -> Vec<Span<'static>> {
             let share = progress.read as f64 / total as f64;
             let full = (share * 10.0).clamp(0.0, 10.0) as usize;
             let bar = format!("{}{}", "█".repeat(full), "░".repeat(10 - full));
-            vec![Span::styled(format!(" reading {bar} {:3.0} % ", share * 100.0), ink(Ink::Label))]
+            let text = match wide < ROOMY {
+                true => format!(" {bar} {:3.0} % {bytes}/s ", share * 100.0),
+                false => format!(
+                    " reading {bar} {:3.0} % {} packets/s {bytes}/s ",
+                    share * 100.0,
+                    grouped(rates.packets as u64)
+                ),
+            };
+            vec![Span::styled(text, ink(Ink::Label))]
         }
     }
+}
+
+/// `950 B`, `12.4 MB`.
+fn octets(count: f64) -> String {
+    let units = ["B", "kB", "MB", "GB"];
+    let power = if count < 1.0 { 0 } else { (count.log10() / 3.0) as usize };
+    let power = power.min(units.len() - 1);
+    let unit = units.get(power).copied().unwrap_or_default();
+    let value = count / 1e3_f64.powi(power as i32);
+    if power == 0 || value >= 100.0 {
+        return format!("{value:.0} {unit}");
+    }
+    format!("{value:.1} {unit}")
 }
 
 /// The views, and the connection that is looked at.
