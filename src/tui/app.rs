@@ -146,8 +146,10 @@ pub(super) struct Streams {
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     pub list: List,
-    /// Places in the detail's list.
+    /// Places in the detail's list, of those asked so far.
     pub shown: Vec<usize>,
+    /// How many of the detail's frames were asked whether they are shown.
+    asked: usize,
     /// The only stream that is shown.
     pub only: Option<u32>,
     /// First line of the pane.
@@ -190,6 +192,8 @@ pub struct App {
     pub(super) steps: List,
     pub(super) detail: Arc<Detail>,
     detail_of: Option<FlowId>,
+    /// Whether streams and frames have to be picked and ordered anew before they are shown.
+    stale: bool,
     pub(super) streams: Streams,
     pub(super) frames: Frames,
     pub(super) timeouts: List,
@@ -222,6 +226,7 @@ impl App {
             steps: List::default(),
             detail: Arc::default(),
             detail_of: None,
+            stale: false,
             streams: Streams::default(),
             frames: Frames::default(),
             timeouts: List::default(),
@@ -250,6 +255,12 @@ impl App {
                 self.detail_of = flow;
                 self.detail = detail;
                 self.arrange_detail();
+                dirty = true;
+            } else if self.stale {
+                self.arrange_detail();
+                dirty = true;
+            } else if self.is_asking() {
+                self.more_frames();
                 dirty = true;
             }
         }
@@ -319,7 +330,9 @@ impl App {
             }
         }
         self.arrange();
-        self.arrange_detail();
+        self.frames.list = List::default();
+        // Arranged once they are looked at, and not for each letter.
+        self.stale = true;
     }
 
     fn mouse(&mut self, mouse: MouseEvent) {
@@ -359,6 +372,9 @@ impl App {
             Action::First | Action::Last | Action::Pick(_) => self.scroll(action),
             Action::Enter => self.enter(),
             Action::Back => self.back(),
+            Action::NextGoaway | Action::PreviousGoaway if self.view == View::Frames => {
+                self.jump_in_frames(action == Action::NextGoaway);
+            }
             Action::NextGoaway => self.jump(true),
             Action::PreviousGoaway => self.jump(false),
             Action::Filter => self.prompt = Some(Prompt::new(self.filter.clone())),
@@ -431,6 +447,7 @@ impl App {
                 self.view = View::Overview;
             } else if self.filter.take().is_some() {
                 self.arrange();
+                self.stale = true;
                 self.say("filter cleared");
             }
             return;

@@ -43,6 +43,19 @@ impl TimeStyle {
     }
 }
 
+impl TimeStyle {
+    /// What a column of such times is called, in 11 letters.
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Self::Relative => "time",
+            Self::Connection => "since open",
+            Self::Ending => "to the end",
+            Self::Local => "local time",
+            Self::Utc => "UTC",
+        }
+    }
+}
+
 /// Turns packet times into text.
 pub(super) struct Clock {
     pub style: TimeStyle,

@@ -42,7 +42,12 @@ pub static BINDINGS: &[Binding] = &[
     all("", "", &[char('G'), KeyCode::End], Action::Last),
     all("Enter", "into what is picked", &[KeyCode::Enter], Action::Enter),
     all("Esc", "back; clears the filter on the first view", &[KeyCode::Esc], Action::Back),
-    all("n N", "next, previous GOAWAY or end in trouble", &[char('n')], Action::NextGoaway),
+    all(
+        "n N",
+        "next, previous GOAWAY or end in trouble; in frames among them",
+        &[char('n')],
+        Action::NextGoaway,
+    ),
     all("", "", &[char('N')], Action::PreviousGoaway),
     all("/", "filter (-Y)", &[char('/')], Action::Filter),
     of("s S", "sort by the next column, the other way round", SORTED, &[char('s')], Action::Sort),

@@ -10,6 +10,7 @@ use crate::board::{ConnectionRow, GoawayRow, StreamRow};
 use crate::tui::view;
 use crate::vocab::error_code::ErrorCode;
 use crate::vocab::flow::FlowId;
+use crate::vocab::frame::FrameType;
 use crate::vocab::stream::StreamEnd;
 use crate::vocab::time::Stamp;
 use crate::vocab::verdict::Verdict;
@@ -95,6 +96,7 @@ impl App {
     /// Picks and orders streams and frames of the detail anew.
     pub(super) fn arrange_detail(&mut self) {
         let detail = self.detail.clone();
+        self.stale = false;
         let Some((_, row)) = self.row() else {
             (self.streams.shown, self.frames.shown) = (Vec::new(), Vec::new());
             return;
@@ -120,7 +122,18 @@ impl App {
         if self.streams.reverse {
             shown.reverse();
         }
-        let frames = detail.frames.iter().enumerate();
+        self.streams.shown = shown;
+        self.streams.list.bound(self.streams.shown.len());
+        (self.frames.shown, self.frames.asked) = (Vec::new(), 0);
+        self.more_frames();
+    }
+
+    /// Asks the next frames whether they are shown, a slice at a time: of hundreds of thousands a
+    /// key would wait for its picture.
+    pub(super) fn more_frames(&mut self) {
+        let detail = self.detail.clone();
+        let row = self.row().map(|(_, row)| row);
+        let filter = self.filter.as_ref();
         let only = self.frames.only;
         // Connection-wide conditions hold for all frames of it, or for none that could be asked.
         let asks = filter.filter(|filter| filter.is_of_frames() || filter.wants_streams());
@@ -129,16 +142,33 @@ impl App {
                 let kind = frame.type_name();
                 let at = detail.streams.binary_search_by_key(&frame.head.stream, |of| of.id);
                 let stream = at.ok().and_then(|at| detail.streams.get(at));
-                filter.frame(facts(frame, &kind), Some(row), stream)
+                filter.frame(facts(frame, &kind), row, stream)
             };
             only.is_none_or(|only| only == frame.head.stream) && asks.is_none_or(of)
         };
-        let frames = frames.filter(|(_, frame)| passes(frame)).map(|(place, _)| place).collect();
-        self.streams.shown = shown;
-        self.frames.shown = frames;
-        self.streams.list.bound(self.streams.shown.len());
+        let all = detail.frames.len();
+        let free = only.is_none() && asks.is_none();
+        // The picked one keeps its place while more is asked.
+        let (mut found, mut asked) = (Vec::new(), self.frames.asked);
+        let until = if free { all } else { all.min(asked.saturating_add(FRAMES_AT_ONCE)) };
+        let enough = (self.frames.list.picked + 1).saturating_sub(self.frames.shown.len());
+        while let Some(frame) = detail.frames.get(asked)
+            && (asked < until || found.len() < enough)
+        {
+            if free || passes(frame) {
+                found.push(asked);
+            }
+            asked += 1;
+        }
+        self.frames.shown.extend(found);
+        self.frames.asked = asked;
         self.frames.list.bound(self.frames.shown.len());
         self.find_frame();
+    }
+
+    /// Whether frames are still to be asked.
+    pub(in crate::tui) fn is_asking(&self) -> bool {
+        self.frames.asked < self.detail.frames.len()
     }
 
     /// Goes to the frame that was asked for, once it is there.
@@ -159,7 +189,7 @@ impl App {
             self.frames.wanted = None;
             return;
         }
-        if detail.state == crate::board::detail::DetailState::Reading {
+        if detail.state == crate::board::detail::DetailState::Reading || self.is_asking() {
             return;
         }
         // A FIN is no frame, and a filter may hide one: the nearest one before it is shown.
@@ -246,6 +276,35 @@ impl App {
         }
     }
 
+    /// Goes to the next GOAWAY among the frames that are shown.
+    pub(super) fn jump_in_frames(&mut self, forward: bool) {
+        let is_goaway = |place: &usize| {
+            let frame = self.detail.frames.get(*place);
+            frame.is_some_and(|frame| frame.head.kind == FrameType::GOAWAY)
+        };
+        let (shown, picked) = (&self.frames.shown, self.frames.list.picked);
+        let next = match forward {
+            true => {
+                let later = shown.iter().skip(picked + 1).position(is_goaway);
+                later.map(|after| picked + 1 + after)
+            }
+            false => shown.get(..picked).and_then(|before| before.iter().rposition(is_goaway)),
+        };
+        match next {
+            Some(place) => {
+                self.frames.list.picked = place;
+                self.frames.pane = 0;
+            }
+            None if self.frames.only.is_some() => {
+                self.say("GOAWAYs are of the connection: a shows all its frames");
+            }
+            None if shown.iter().any(is_goaway) => {
+                self.say(if forward { "that was the last" } else { "that was the first" });
+            }
+            None => self.say("no GOAWAY among these frames"),
+        }
+    }
+
     /// Goes to the next GOAWAY, or end in trouble, of all connections that are shown; in time.
     pub(super) fn jump(&mut self, forward: bool) {
         let board = &self.snapshot.board;
@@ -304,6 +363,9 @@ impl App {
         }
     }
 }
+
+/// Frames that are asked at once whether a filter lets them through: some 20 ms.
+const FRAMES_AT_ONCE: usize = 50_000;
 
 /// What a filter can ask of a frame.
 fn facts<'a>(frame: &FrameRow, kind: &'a str) -> FrameFacts<'a> {

@@ -211,7 +211,9 @@ fn diagram(app: &App, chain: &[Evidence], verdict: &Verdict, wide: u16, room: us
     }
     let clock = app.clock();
     let several = app.snapshot.board.captures.len() > 1;
-    let times = chain.iter().map(|step| paint::width(&clock.at(step.stamp.at))).max().unwrap_or(0);
+    let title = paint::width(app.time.title());
+    let times = chain.iter().map(|step| paint::width(&clock.at(step.stamp.at)));
+    let times = times.fold(title, usize::max);
     let packets = chain.iter().map(|step| number(step, several).len()).max().unwrap_or(0).max(6);
     // Spaces, lifelines and a margin to the right.
     let fixed = times + packets + 12;
@@ -233,10 +235,10 @@ fn diagram(app: &App, chain: &[Evidence], verdict: &Verdict, wide: u16, room: us
         rows.extend(event);
         let between = chain.get(place).zip(chain.get(place + 1));
         if let (Some(lines), Some((before, after))) = (lines.get(place), between) {
-            let label = label(before, after, verdict);
-            rows.extend((0..*lines).map(|line| {
-                let text = if line == lines / 2 { label.as_str() } else { "" };
-                lanes.gap(text)
+            let (gap, why) = label(before, after, verdict);
+            rows.extend((0..*lines).map(|line| match line == lines / 2 {
+                true => lanes.gap(&gap, why),
+                false => lanes.gap("", ""),
             }));
         }
     }
@@ -261,7 +263,7 @@ fn shares(gaps: &[f64], spare: usize) -> Vec<usize> {
 }
 
 /// How long nothing happened, and what that was.
-fn label(before: &Evidence, after: &Evidence, verdict: &Verdict) -> String {
+fn label(before: &Evidence, after: &Evidence, verdict: &Verdict) -> (String, &'static str) {
     let gap = after.stamp.since(before.stamp).as_secs_f64();
     let near = |seconds: f64| (gap - seconds).abs() <= 0.06 * seconds;
     let timed = verdict.timeout.as_ref().filter(|timeout| {
@@ -269,9 +271,9 @@ fn label(before: &Evidence, after: &Evidence, verdict: &Verdict) -> String {
     });
     let reset = verdict.late_answer.as_ref().and_then(|late| late.reset);
     match timed {
-        Some(timeout) => format!("{}: {}", span(gap), timeout.kind),
-        None if reset == Some(before.stamp) => format!("{} too late", span(gap)),
-        None => span(gap),
+        Some(timeout) => (span(gap), timeout.kind.name()),
+        None if reset == Some(before.stamp) => (format!("{} too late", span(gap)), ""),
+        None => (span(gap), ""),
     }
 }
 
@@ -287,7 +289,7 @@ impl Lanes<'_> {
 
     fn head(&self) -> Row {
         let (style, lane) = (self.app.theme.ink(Ink::Dim), self.lane);
-        let margin = self.margin("time", "packet");
+        let margin = self.margin(self.app.time.title(), "packet");
         let ends = format!("client{:>lane$}", "server", lane = lane - 1);
         (None, Line::from(vec![margin, Span::raw("  "), Span::styled(ends, style)]))
     }
@@ -303,17 +305,20 @@ impl Lanes<'_> {
         ]
     }
 
-    fn gap(&self, text: &str) -> Row {
+    /// A line of a gap; why it is one stands in it, or beside it where there is no room.
+    fn gap(&self, text: &str, why: &str) -> Row {
         let lane = self.lane;
-        let dots = match text {
-            "" => "┊".to_owned(),
-            // What is too wide stands alone.
-            text if paint::width(text) + 4 > lane => paint::cut(text, lane),
-            text => format!("┊ {text} ┊"),
-        };
+        let whole = if why.is_empty() { text.to_owned() } else { format!("{text}: {why}") };
+        let fits = paint::width(&whole) + 4 <= lane;
+        let (text, beside) = if fits { (whole.as_str(), "") } else { (text, why) };
+        let dots = if text.is_empty() { "┊".to_owned() } else { format!("┊ {text} ┊") };
         let style = self.app.theme.ink(if text.is_empty() { Ink::Dim } else { Ink::Label });
         let mut spans = vec![self.margin("", "")];
-        spans.extend(self.lane((format!("{dots:^lane$}"), style), String::new()));
+        let mut lanes = self.lane((format!("{dots:^lane$}"), style), paint::cut(beside, self.text));
+        if let Some(beside) = lanes.last_mut() {
+            beside.style = style;
+        }
+        spans.extend(lanes);
         (None, Line::from(spans))
     }
 

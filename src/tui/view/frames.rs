@@ -17,7 +17,8 @@ use crate::vocab::text::{span, utf8_or_escaped};
 pub(super) fn render(frame: &mut Frame<'_>, app: &mut App, area: Rect) {
     let detail = app.detail.clone();
     if detail.frames.is_empty() {
-        return empty(frame, app, area, &streams::waiting(&detail, "frame"));
+        let lines = streams::waiting(&detail, "frame", app.row().map(|(_, row)| row));
+        return empty(frame, app, area, &lines);
     }
     let mut room = below(area, 1);
     put(frame.buffer_mut(), &mut room, &about(app, &detail, area.width));
@@ -49,6 +50,8 @@ fn about(app: &App, detail: &Detail, wide: u16) -> Line<'static> {
     }
     if detail.state == DetailState::Reading {
         text.push_str(" · reading …");
+    } else if app.is_asking() {
+        text.push_str(" · filtering …");
     }
     Line::styled(paint::cut(&text, usize::from(wide)), app.theme.ink(Ink::Plain))
 }
@@ -57,7 +60,7 @@ fn draw_list(frame: &mut Frame<'_>, app: &mut App, detail: &Detail, area: Rect) 
     let mut room = area;
     let columns = [
         Column { title: "packet", least: 8, grow: 0, right: true, drop: 0 },
-        Column { title: "time", least: 12, grow: 0, right: true, drop: 0 },
+        Column { title: app.time.title(), least: 12, grow: 0, right: true, drop: 0 },
         Column { title: "", least: 1, grow: 0, right: false, drop: 0 },
         Column { title: "stream", least: 8, grow: 0, right: true, drop: 0 },
         Column { title: "frame", least: 13, grow: 0, right: false, drop: 0 },
@@ -71,7 +74,10 @@ fn draw_list(frame: &mut Frame<'_>, app: &mut App, detail: &Detail, area: Rect) 
     let several = app.snapshot.board.captures.len() > 1;
     let length = app.frames.shown.len();
     if length == 0 {
-        let text = " No frame passes the filter.";
+        let text = match app.is_asking() {
+            true => " Filtering …",
+            false => " No frame passes the filter.",
+        };
         return put(frame.buffer_mut(), &mut room, &Line::raw(text));
     }
     let sight = app.frames.list.in_sight(length, usize::from(room.height));

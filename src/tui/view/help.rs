@@ -7,12 +7,12 @@ use ratatui::widgets::{Block, Clear, Widget};
 
 use crate::tui::app::{App, View};
 use crate::tui::keys;
-use crate::tui::paint::{fit, put};
+use crate::tui::paint::{fit, put, wrap};
 use crate::tui::theme::Ink;
 
 pub(super) fn render(frame: &mut Frame<'_>, app: &mut App, area: Rect) {
-    let lines = lines(app);
     let wide = area.width.min(78);
+    let lines = lines(app, usize::from(wide).saturating_sub(KEYS + 3));
     let high = area.height.min(lines.len() as u16 + 2);
     let place = Rect {
         x: area.x + (area.width - wide) / 2,
@@ -34,23 +34,26 @@ pub(super) fn render(frame: &mut Frame<'_>, app: &mut App, area: Rect) {
     }
 }
 
-fn lines(app: &App) -> Vec<Line<'static>> {
+fn lines(app: &App, room: usize) -> Vec<Line<'static>> {
     let entry = |key: &str, text: &str| {
-        Line::from(vec![
-            Span::styled(fit(&format!(" {key}"), 17, false), app.theme.ink(Ink::Label)),
-            Span::raw(text.to_owned()),
-        ])
+        let line = |(place, text): (usize, String)| {
+            let key = if place == 0 { format!(" {key}") } else { String::new() };
+            let key = Span::styled(fit(&key, KEYS, false), app.theme.ink(Ink::Label));
+            Line::from(vec![key, Span::raw(text)])
+        };
+        wrap(text, room).into_iter().enumerate().map(line).collect::<Vec<_>>()
     };
     let mut lines: Vec<Line<'static>> =
-        keys::of_view(app.view).map(|binding| entry(binding.keys, binding.does)).collect();
+        keys::of_view(app.view).flat_map(|binding| entry(binding.keys, binding.does)).collect();
     lines.push(Line::default());
-    for (sign, text) in signs(app.view) {
-        lines.push(entry(sign, text));
-    }
+    lines.extend(signs(app.view).iter().flat_map(|(sign, text)| entry(sign, text)));
     lines.push(Line::default());
-    lines.push(entry("mouse", "click a view or row, again to open it, wheel; Shift selects text"));
-    lines.push(entry("filter", "field:value, > >= < <= !=, or, not, ( ), /regex/; Tab completes"));
-    lines.push(entry("", "goawhy --help lists the fields; -Y takes the same"));
+    let more = [
+        ("mouse", "click a view or row, again to open it, wheel; Shift selects text"),
+        ("filter", "field:value, > >= < <= !=, or, not, ( ), /regex/; Tab completes"),
+        ("", "goawhy --help lists the fields; -Y takes the same"),
+    ];
+    lines.extend(more.iter().flat_map(|(what, text)| entry(what, text)));
     lines
 }
 
@@ -83,3 +86,6 @@ fn signs(view: View) -> &'static [(&'static str, &'static str)] {
         ],
     }
 }
+
+/// Columns for keys and signs.
+const KEYS: usize = 17;

@@ -146,7 +146,7 @@ fn draw_causes(frame: &mut Frame<'_>, app: &App, area: Rect, causes: &[Told]) ->
     let clock = app.clock();
     let trend = usize::from(wide.get(4).copied().unwrap_or(0));
     for told in causes.iter().take(shown) {
-        let lives = if told.ended { "" } else { " (streams only)" };
+        let lives = if told.ended { "" } else { " (streams)" };
         let last = told.times.iter().max().map_or(String::new(), |at| clock.at(*at));
         let ink = app.theme.of_blame(told.blame);
         let cells = [
@@ -225,10 +225,11 @@ fn draw_connections(frame: &mut Frame<'_>, app: &mut App, area: Rect) {
     let length = app.rows.len();
     let about = about_picked(app, area.width);
     let spare = usize::from(room.height).saturating_sub(length.max(LIST_LEAST));
-    let about = if spare > about.len() { about } else { Vec::new() };
+    let fits = about.len().min(spare.saturating_sub(1));
+    let about = about.get(..fits).filter(|lines| lines.len() >= ABOUT_LEAST).unwrap_or_default();
     let list = Rect { height: room.height - about.len() as u16, ..room };
     let mut foot = below(room, list.height);
-    for line in &about {
+    for line in about {
         put(frame.buffer_mut(), &mut foot, line);
     }
     let sight = app.list.in_sight(length, usize::from(list.height));
@@ -267,6 +268,8 @@ fn about_picked(app: &App, wide: u16) -> Vec<Line<'static>> {
     lines
 }
 
+/// Lines about the picked one that are worth their place: its title, why, and a sentence.
+const ABOUT_LEAST: usize = 3;
 /// Rows of the list that come before anything is said of the picked one.
 const LIST_LEAST: usize = 4;
 
@@ -277,7 +280,7 @@ fn cells(app: &App, index: usize, row: &ConnectionRow) -> [(String, Style); 10] 
     let lead = row.lead();
     let why = match (lead, row.cancellations.first()) {
         (Some(verdict), _) => chain(verdict),
-        (None, Some(set)) => format!("{} (streams only)", set.cause),
+        (None, Some(set)) => format!("{} (streams)", set.cause),
         (None, None) if !row.findings.is_empty() => "rules broken".into(),
         (None, None) if row.end.how == EndHow::Open => "open".into(),
         (None, None) => "-".into(),

@@ -52,7 +52,7 @@ pub(super) fn render(frame: &mut Frame<'_>, app: &mut App, area: Rect) {
     };
     let detail = app.detail.clone();
     if detail.streams.is_empty() {
-        return empty(frame, app, area, &waiting(&detail, "stream"));
+        return empty(frame, app, area, &waiting(&detail, "stream", Some(row)));
     }
     let mut room = below(area, 1);
     put(frame.buffer_mut(), &mut room, &about(app, row, &detail, area.width));
@@ -62,7 +62,7 @@ pub(super) fn render(frame: &mut Frame<'_>, app: &mut App, area: Rect) {
         Column { title: "request", least: 14, grow: 2, right: false, drop: 0 },
         Column { title: "end", least: 10, grow: 0, right: false, drop: 0 },
         Column { title: "age", least: 8, grow: 0, right: true, drop: 0 },
-        Column { title: "time", least: 26, grow: 5, right: false, drop: 0 },
+        Column { title: "", least: 26, grow: 5, right: false, drop: 0 },
     ];
     let wide = widths(&columns, area.width.saturating_sub(2));
     let cells = wide.last().copied().unwrap_or(0);
@@ -97,12 +97,16 @@ pub(super) fn render(frame: &mut Frame<'_>, app: &mut App, area: Rect) {
 }
 
 /// Why there is nothing to see yet, or at all.
-pub(super) fn waiting(detail: &Detail, what: &str) -> Vec<String> {
+pub(super) fn waiting(detail: &Detail, what: &str, row: Option<&ConnectionRow>) -> Vec<String> {
     match (detail.state, &detail.error) {
         (_, Some(error)) => vec![format!("No {what} can be shown."), error.clone()],
         (DetailState::Reading, None) => vec![format!("Looking for the {what}s …")],
         (DetailState::Whole | DetailState::Recent, None) => {
-            vec![format!("This connection has no {what} that could be read.")]
+            let mut lines = vec![format!("This connection has no {what} that could be read.")];
+            if row.is_some_and(|row| row.tls.as_ref().is_some_and(|tls| !tls.decrypted)) {
+                lines.push("It is TLS that was not decrypted: --keylog FILE opens it.".into());
+            }
+            lines
         }
     }
 }
