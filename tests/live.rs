@@ -313,7 +313,7 @@ fn what_cannot_be_written_is_told_at_the_end() {
     // A file that may not grow stands for a full disk.
     let (program, file) = (env!("CARGO_BIN_EXE_goawhy"), saved.display());
     let script = format!(
-        "trap '' XFSZ; ulimit -f 16; exec {program} live -i lo -f 'tcp port {port}' \
+        "trap '' XFSZ; ulimit -f 48; exec {program} live -i lo -f 'tcp port {port}' \
          --duration 4s -w {file}"
     );
     let mut command = Command::new("sh");

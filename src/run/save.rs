@@ -95,6 +95,7 @@ impl Recorder {
             saver: None,
             waiting: 0,
             flushed: 0,
+            handed: Instant::now(),
             number: 0,
             opened: Instant::now(),
             facts: Arc::default(),
@@ -158,6 +159,8 @@ struct Writer {
     waiting: u64,
     /// Octets of the file when they last were.
     flushed: u64,
+    /// When that was.
+    handed: Instant,
     number: u32,
     opened: Instant,
     facts: Arc<Mutex<Saved>>,
@@ -175,6 +178,9 @@ impl Writer {
             match batches.recv_timeout(FLUSH_EVERY) {
                 Ok((mut batch, first)) => {
                     self.write(&batch, first);
+                    if self.handed.elapsed() >= FLUSH_AT_LEAST_EVERY {
+                        self.flush();
+                    }
                     batch.clear();
                     // Where nobody wants it back it is let go.
                     let _ = spares.try_send(batch);
@@ -217,6 +223,7 @@ impl Writer {
 
     /// Hands what waits to the system.
     fn flush(&mut self) {
+        self.handed = Instant::now();
         let Some(saver) = &mut self.saver else { return };
         let (flushed, written) = (saver.flush(), saver.written());
         self.settle(flushed, written);
@@ -341,6 +348,8 @@ fn create(path: &Path) -> std::io::Result<File> {
 const BATCHES: usize = 16;
 /// Longest time that a packet stays unwritten on a quiet line.
 const FLUSH_EVERY: Duration = Duration::from_millis(200);
+/// And on a busy one.
+const FLUSH_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 /// Octets written at once.
 const BUFFER: u64 = 256 * 1024;
 
