@@ -133,17 +133,25 @@ fn a_timeout_that_killed_a_connection() {
 
 #[test]
 fn a_network_without_trouble() {
+    views("healthy", "stacks/go127-healthy-busy.pcap");
     let mut desk = Desk::on("stacks/go127-healthy-busy.pcap", Settings::default());
     let screen = desk.text((80, 24));
     assert!(screen.contains("none went away in trouble"), "{screen}");
-    insta::assert_snapshot!("healthy", screen);
-    insta::assert_snapshot!("healthy-chain", desk.keys("2").text((80, 24)));
+}
+
+#[test]
+fn tls_without_keys() {
+    views("dark", "tls/tls13_aes128gcm.pcap");
+}
+
+#[test]
+fn resets_faster_than_answers() {
+    views("storm", "servers/rapid-reset-nginx.pcap");
 }
 
 #[test]
 fn many_endings_of_several_kinds() {
-    let mut desk = Desk::on("servers/nginx-reload.pcap", Settings::default());
-    insta::assert_snapshot!("reload", desk.text((120, 40)));
+    views("reload", "servers/nginx-reload.pcap");
 }
 
 #[test]
@@ -182,6 +190,30 @@ fn the_cause_is_two_keys_away_and_leads_to_its_frame_and_back() {
     assert_eq!(back, desk.keys("g").keys("j").text((100, 30)));
     let home = desk.keys("⎋").text((100, 30));
     assert_eq!(home, first);
+}
+
+#[test]
+fn goaways_among_the_frames() {
+    let mut desk = Desk::on(SAMPLE, Settings::default());
+    let frames = desk.keys("5n").text((120, 40));
+    assert!(frames.contains("GOAWAY in packet"), "{frames}");
+    let last = desk.keys("n").text((120, 40));
+    assert!(last.contains("that was the last") && last.contains("GOAWAY in packet"), "{last}");
+    let stream = desk.keys("gjjjjjj").keys("a").keys("n").text((120, 40));
+    assert!(stream.contains("a shows all"), "{stream}");
+}
+
+#[test]
+fn times_say_what_they_count_from() {
+    let mut desk = Desk::on(SAMPLE, Settings::default());
+    desk.keys("5");
+    for title in ["since open", "to the end", "local time", "UTC", "time"] {
+        let screen = desk.keys("t").text((80, 24));
+        let head = screen.lines().find(|line| line.contains("packet ")).unwrap();
+        assert!(head.contains(title), "{screen}");
+    }
+    let chain = desk.keys("2t").text((80, 24));
+    assert!(chain.contains("since open"), "{chain}");
 }
 
 #[test]
@@ -316,6 +348,42 @@ fn a_hundred_thousand_streams_scroll() {
     let last = desk.keys("G").text((120, 40));
     assert!(last.contains("199999"), "{last}");
 }
+
+#[test]
+fn a_filter_over_very_many_frames_is_typed_without_a_wait() {
+    let desk = Desk::on(SAMPLE, Settings::default());
+    let snapshot = desk.feed.latest();
+    let known = desk.feed.detail(&snapshot.board.connections[0]);
+    let one = known.frames.iter().find(|frame| frame.head.stream == 3).unwrap();
+    let mut frames = vec![one.clone(); FRAMES];
+    for (place, frame) in frames.iter_mut().enumerate() {
+        frame.head.stream = place as u32 * 2 + 1;
+    }
+    let detail = Detail { state: DetailState::Whole, frames, ..Detail::default() };
+    let crowd = Crowd { snapshot, detail: Arc::new(detail) };
+    let mut desk = Desk::of(Box::new(crowd), Settings::default());
+    desk.keys("5/");
+    desk.draw((120, 40));
+    let last = format!("stream:{}", FRAMES * 2 - 1);
+    let mut slowest = Duration::ZERO;
+    for letter in last.chars() {
+        let begun = Instant::now();
+        desk.keys(&letter.to_string());
+        desk.draw((120, 40));
+        slowest = slowest.max(begun.elapsed());
+    }
+    println!("the slowest letter of a filter over {FRAMES} frames: {slowest:?}");
+    // What is far behind is found by and by, while nothing is typed.
+    desk.keys("⏎");
+    while desk.text((120, 40)).contains("iltering …") {
+        desk.app.refresh(desk.feed.as_ref());
+    }
+    let found = desk.text((120, 40));
+    assert!(found.contains("1 of 400,000 frames"), "{found}");
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+}
+
+const FRAMES: usize = 400_000;
 
 /// Every screen that the README shows, as SVG.
 #[test]
