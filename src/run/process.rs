@@ -352,7 +352,8 @@ mod tests {
     fn look(namer: &Namer, client: Endpoint, server: Endpoint) -> Programs {
         namer.ask([(FlowId(7), Both { first: client, second: server })]);
         namer.look(&mut Known::default());
-        let (flow, named) = namer.answers().remove(0);
+        // What is known at once comes first.
+        let (flow, named) = namer.answers().pop().unwrap();
         assert_eq!(flow, FlowId(7));
         named.of(client, server)
     }
