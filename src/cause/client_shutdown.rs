@@ -6,7 +6,6 @@ use crate::track::history::Ping;
 use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
-use crate::vocab::frame::FrameType;
 use crate::vocab::rule::Scope;
 use crate::vocab::verdict::Step;
 
@@ -86,17 +85,10 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let summary =
         format!("The client was done with the connection and {}{with}.", scene.ending_name());
     // A hole shows when octets behind it come: one that shows later may hold the server's GOAWAY,
-    // which the client only follows. So may what came before the capture, unless the client has
-    // made requests since.
-    let requests = scene.frames.side(Side::Client).of(FrameType::HEADERS);
-    let unseen = scene.history.joined_midway && requests == 0;
+    // which the client only follows.
     let confidence = Confidence::new(confidence);
-    let blind = unseen || scene.history.has_loss();
+    let blind = scene.history.has_loss();
     let confidence = if blind { confidence.lowered() } else { confidence };
-    let summary = match unseen {
-        true => format!("{summary} The server's GOAWAY may have come before the capture began."),
-        false => summary,
-    };
     Some(Step::new(Cause::ClientShutdown, confidence, Blame::None, summary))
 }
 
@@ -110,25 +102,6 @@ mod tests {
         let talk = Talk::opened().served(10.0, 1).c(95.0, "GOAWAY 0 NO_ERROR").c(95.2, "FIN");
         talk.is(Cause::ClientShutdown, 0.9).blames(Blame::None).shows(&["GOAWAY"]);
         Talk::opened().served(10.0, 1).c(95.0, "FIN").is(Cause::ClientShutdown, 0.9);
-    }
-
-    #[test]
-    fn what_came_before_the_capture_may_be_the_reason() {
-        let talk = |requests: bool| {
-            let talk = Talk::default()
-                .s(1.0, "HEADERS 5 :status=200\n+ DATA 5 20 END_STREAM")
-                .c(2.0, "WINDOW_UPDATE 0 100\n+ PING 0000000000000001")
-                .s(3.0, "PING ACK 0000000000000001\n+ WINDOW_UPDATE 0 100")
-                .c(4.0, "PING 0000000000000002")
-                .s(5.0, "PING ACK 0000000000000002");
-            let talk = if requests { talk.served(10.0, 7) } else { talk };
-            talk.c(95.0, "GOAWAY 0 NO_ERROR").c(95.2, "FIN").told()
-        };
-        let (open, silent) = (talk(true), talk(false));
-        assert_eq!([open.cause, silent.cause], [Cause::ClientShutdown; 2]);
-        let (sure, unsure) = (open.confidence.value(), silent.confidence.value());
-        assert!(sure >= 0.8 && unsure < 0.8, "{sure} {unsure}");
-        assert!(silent.summary.contains("before the capture began"), "{}", silent.summary);
     }
 
     #[test]

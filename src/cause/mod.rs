@@ -30,6 +30,7 @@ pub mod implementation;
 mod keepalive_ping_timeout;
 pub mod known_text;
 mod late_response;
+mod late_start;
 mod max_concurrent_streams_exceeded;
 mod max_connection_age;
 mod max_requests_per_connection;
@@ -55,7 +56,7 @@ mod tests;
 #[cfg(test)]
 mod tests_implementations;
 
-use crate::track::history::History;
+use crate::track::history::{History, Reset};
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
 use crate::vocab::limits::Hit;
@@ -189,6 +190,7 @@ fn verdict(scene: &Scene<'_>) -> Verdict {
     let mut verdict = assemble(scene, trigger, root);
     verdict.alternatives = alternatives;
     admit_gap(scene, &mut verdict);
+    late_start::admit(scene, &mut verdict);
     if !scene.history.is_timed(scene.history.last) {
         verdict.confidence = verdict.confidence.lowered();
         verdict.timeout = None;
@@ -249,7 +251,11 @@ fn root_of_cancels<'a>(
         resets.filter(|reset| streams.contains(&reset.stream)).count()
     };
     let group = scene.cancels.iter().max_by_key(shared)?;
-    let most = shared(&group) * 2 > streams.len();
+    // Of a stream that was opened before the capture began the age is not known: the others tell.
+    let aged = |reset: &&Reset| reset.opened.is_some() && streams.contains(&reset.stream);
+    let aged = scene.resets.iter().filter(aged).count();
+    let known = if scene.history.joined_midway { aged } else { streams.len() };
+    let most = shared(&group) * 2 > known;
     // Resets at once are the attack itself, or its like: there is nothing behind them to name.
     let worth = group.cause == Cause::ClientRequestTimeout || trigger.cause == Cause::LateResponse;
     (most && worth).then_some(group)
