@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Map, Value};
 
-use common::damage::{Harmless, Loss};
+use common::damage::{Harmless, Loss, without_syns};
 use common::wire::Wire;
 use common::{Case, cases_named, job, list, none, parallel, text};
 
@@ -130,6 +130,23 @@ fn spans(report: &Value) -> Vec<String> {
         }
     }
     faults
+}
+
+#[test]
+fn without_handshakes_every_frame_is_found() {
+    let cases = cases_named(CAPTURES);
+    let faults = parallel(&cases, |case| {
+        let wire = Wire::read(&case.capture);
+        let told = without_syns(&wire).with_file(|path| common::frames(&job(path)).unwrap());
+        let whole = case.frames();
+        let differs = whole.iter().zip(&told).find(|(whole, told)| {
+            let same = |key: &&str| whole[*key] == told[*key];
+            !["type", "stream", "length", "headers"].iter().all(same)
+        });
+        let same = whole.len() == told.len() && differs.is_none();
+        (!same).then(|| format!("{}: {} of {}: {differs:?}", case.name, told.len(), whole.len()))
+    });
+    none(&faults.into_iter().flatten().collect::<Vec<_>>());
 }
 
 #[test]

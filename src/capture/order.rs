@@ -19,6 +19,8 @@ pub struct Disorder {
     last: Option<Timestamp>,
     /// How many more packets went back in time than twice those that went on.
     falls: u32,
+    /// The same by another measure: one that went back counts as much as [`RARE`] that went on.
+    shuffled: u32,
 }
 
 impl Disorder {
@@ -37,11 +39,17 @@ impl Disorder {
             self.latest = self.latest.max(Some(at));
         }
         match self.last.replace(at) {
-            Some(last) if at < last => self.falls += 1,
-            Some(last) if at > last => self.falls = self.falls.saturating_sub(2),
+            Some(last) if at < last => {
+                self.falls += 1;
+                self.shuffled += RARE;
+            }
+            Some(last) if at > last => {
+                self.falls = self.falls.saturating_sub(2);
+                self.shuffled = self.shuffled.saturating_sub(1);
+            }
             _ => {}
         }
-        self.steps >= STEPS || self.falls >= FALLS
+        self.steps >= STEPS || self.falls >= FALLS || self.shuffled >= SHUFFLED
     }
 }
 
@@ -139,6 +147,11 @@ const STEP: i64 = 50_000_000;
 const STEPS: u32 = 3;
 /// So many packets, each before the one in front of it, are a file that runs backwards.
 const FALLS: u32 = 12;
+/// Where more than one packet of so many goes back, however little, records were shuffled: queues
+/// of one interface differ now and then.
+const RARE: u32 = 8;
+/// Three of them within a few packets.
+const SHUFFLED: u32 = 3 * RARE;
 /// One step back is enough where it leads to the beginning: as near as this part of the time gone
 /// by since.
 const AGAIN: u64 = 16;
@@ -164,8 +177,11 @@ mod tests {
         let seconds = [10, 11, 12, 5, 6, 7, 8, 9, 10, 11, 12, 13];
         assert!(!seconds.iter().any(|s| disorder.sees(Timestamp(s * 1_000_000_000))));
         let mut disorder = Disorder::default();
-        let queues = [0, 9, 4, 12, 6, 20, 11, 30, 27, 40];
+        let queues = [0, 9, 4, 12, 16, 20, 11, 30, 37, 40, 41, 42, 43, 44, 45, 46, 39, 48];
         assert!(!queues.iter().any(|ms| disorder.sees(Timestamp(ms * 1_000_000))));
+        let mut disorder = Disorder::default();
+        let pairs = [1, 0, 2, 3, 5, 4, 7, 6, 9, 8];
+        assert!(pairs.iter().any(|ms| disorder.sees(Timestamp(ms * 1_000_000))));
         let mut disorder = Disorder::default();
         let shuffled = [3, 1, 4, 1, 5, 9, 2, 6];
         assert!(shuffled.iter().any(|s| disorder.sees(Timestamp(s * 1_000_000_000))));

@@ -10,7 +10,9 @@ use super::scene::Scene;
 
 /// Makes a verdict less sure whose reason may have come before the capture began, and says so.
 pub fn admit(scene: &Scene<'_>, verdict: &mut Verdict) {
-    if !scene.history.joined_midway {
+    // Behind its preface nothing of a client is missing.
+    let begun = scene.history.sides.side(Side::Client).preface.is_some();
+    if !scene.history.joined_midway || begun {
         return;
     }
     let unseen = match verdict.trigger {

@@ -181,7 +181,13 @@ fn verdict(scene: &Scene<'_>) -> Verdict {
     // Stable: the list's order breaks ties.
     steps.sort_by(|a, b| b.confidence.value().total_cmp(&a.confidence.value()));
     let mut steps = steps.into_iter();
-    let Some(trigger) = steps.next() else { return unknown(scene) };
+    let Some(trigger) = steps.next() else {
+        let mut verdict = unknown(scene);
+        if scene.goaway.is_none() {
+            admit_gap(scene, &mut verdict);
+        }
+        return verdict;
+    };
     let alternatives = alternatives(&trigger, steps);
     let root = match &trigger.because {
         Some(Effect::Cancels(streams)) => root_of_cancels(scene, &trigger, streams),

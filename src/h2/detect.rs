@@ -43,6 +43,64 @@ pub(super) fn opening(client: &[u8], server: &[u8], ended: bool) -> Opening {
     }
 }
 
+/// The same where the SYN was not captured: octets that begin like a client's connection are
+/// believed to be its first ones where those of the server fit.
+pub(super) fn joined(client: &[u8], server: &[u8], ended: bool) -> Opening {
+    let undecided = if ended { Opening::Other } else { Opening::Undecided };
+    match opening(client, server, ended) {
+        Opening::PriorKnowledge { client_from, server_from: 0 } => {
+            // The answer to a CONNECT or an Upgrade that came before.
+            let from = match head_length(server) {
+                Some(length) if server.starts_with(b"HTTP/1.") => length,
+                _ if is_begun(server, b"HTTP/1.") => return undecided,
+                _ => 0,
+            };
+            match begins_with_frame(server.get(from..).unwrap_or_default()) {
+                Some(false) => Opening::Other,
+                None if from > 0 => undecided,
+                _ => Opening::PriorKnowledge { client_from, server_from: from },
+            }
+        }
+        Opening::ServerOnly => Opening::Other,
+        known => known,
+    }
+}
+
+/// Whether these may be the first octets of a client: the preface, a PROXY header or an HTTP/1.1
+/// request.
+pub(super) fn asks(octets: &[u8]) -> bool {
+    let behind = match proxy::header(octets) {
+        Proxy::Partial => return false,
+        Proxy::None => octets,
+        Proxy::Length(length) => octets.get(length..).unwrap_or_default(),
+    };
+    starts_with_preface(behind) == Some(true)
+        || (behind.len() >= 4 && !matches!(http1_head(behind), Http1::None))
+}
+
+/// Whether a server's first octets may be the answer that HTTP/2 begins behind: a 101 to an
+/// Upgrade, or what grants a CONNECT.
+pub(super) fn grants(server: &[u8]) -> bool {
+    if !is_begun(server, b"HTTP/1.") {
+        return false;
+    }
+    let Some(length) = head_length(server) else { return server.len() < HTTP1_LONGEST };
+    let (head, rest) = server.split_at(length);
+    let bodiless = field(head, "content-length").or(field(head, "transfer-encoding")).is_none();
+    let granted = match head.get(9) {
+        Some(b'1') => switched(server) != Some(None),
+        Some(b'2') => bodiless,
+        _ => false,
+    };
+    granted && begins_with_frame(rest) != Some(false)
+}
+
+/// Whether the octets, as many as there are, begin like this; some must be there.
+fn is_begun(octets: &[u8], like: &[u8]) -> bool {
+    let length = octets.len().min(like.len());
+    length > 0 && octets.get(..length) == like.get(..length)
+}
+
 /// HTTP/1.1 at first: a request that upgrades, perhaps not the first one, or a CONNECT. `None`:
 /// too early to tell.
 fn behind_http1(from: usize, client: &[u8], server: &[u8], ended: bool) -> Option<Opening> {
@@ -283,5 +341,27 @@ mod tests {
         assert_eq!(opening(get, SETTINGS, false), Opening::ServerOnly);
         assert_eq!(opening(b"", SETTINGS, true), Opening::ServerOnly);
         assert_eq!(opening(b"\x16\x03\x01", b"", true), Opening::Other);
+    }
+
+    #[test]
+    fn a_beginning_without_syn() {
+        let both = [PREFACE, SETTINGS].concat();
+        let from = |server_from| Opening::PriorKnowledge { client_from: 0, server_from };
+        assert_eq!(joined(&both, SETTINGS, false), from(0));
+        assert_eq!(joined(&both, b"", false), from(0));
+        assert_eq!(joined(&both, b"something else", false), Opening::Other);
+        // Behind the answer to a request that was not captured, if its frames stand there.
+        let answer = b"HTTP/1.1 200 Connection established\r\n\r\n";
+        assert_eq!(joined(&both, &answer[..9], false), Opening::Undecided);
+        assert_eq!(joined(&both, answer, false), Opening::Undecided);
+        assert_eq!(joined(&both, answer, true), Opening::Other);
+        let tunnel = [&answer[..], SETTINGS].concat();
+        assert_eq!(joined(&both, &tunnel, false), from(answer.len()));
+        assert_eq!(joined(&both, &[&answer[..], b"stored"].concat(), false), Opening::Other);
+        assert!(asks(&both) && asks(b"GET / HTTP/1.1\r\n") && asks(b"PATCH /"));
+        assert!(!asks(&PREFACE[1..]) && !asks(SETTINGS) && !asks(b"") && !asks(b"PRI"));
+        assert!(grants(answer) && grants(&tunnel) && grants(b"HTTP/1.1 101 Swi"));
+        assert!(!grants(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n") && !grants(b""));
+        assert!(!grants(b"HTTP/1.1 101 A\r\nUpgrade: websocket\r\n\r\n"));
     }
 }

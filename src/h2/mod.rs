@@ -15,6 +15,7 @@ mod upgrade;
 use crate::vocab::address::{Both, FlowKey, Half, Side};
 use crate::vocab::flow::FlowItem;
 use crate::vocab::frame::{FrameType, PREFACE, Signal, Transport};
+use crate::vocab::http1::head_length;
 use crate::vocab::limits::Limits;
 use crate::vocab::time::Stamp;
 
@@ -59,6 +60,8 @@ struct Waiting {
     items: Vec<Held>,
     /// Whether octets are missing: then its beginning proves nothing.
     torn: bool,
+    /// Whether what had to be given up was HTTP/1.
+    http1: bool,
     searches: Both<Search>,
 }
 
@@ -110,6 +113,9 @@ impl Reader {
             State::NotHttp2 => return Interest::Drop,
             State::Open { .. } => self.read(item, limits, scratch, out),
             State::Detecting(waiting) => {
+                if let FlowItem::Synchronized { initiator, .. } = item {
+                    self.initiator.get_or_insert(*initiator);
+                }
                 let (ended, stamp) = match item {
                     FlowItem::Closed { stamp, .. } => (true, *stamp),
                     FlowItem::Bytes { stamp, .. } | FlowItem::Gap { stamp, .. } => (false, *stamp),
@@ -132,25 +138,38 @@ impl Reader {
     ) {
         let State::Detecting(waiting) = &mut self.state else { return };
         let full = waiting.tapes.first.len().max(waiting.tapes.second.len()) > limits.detect_bytes;
-        let known = match self.initiator {
-            Some(client) if !waiting.torn => {
-                let octets = |half: Half| waiting.tapes.half(half).octets();
-                detect::opening(octets(client), octets(client.other()), ended || full)
+        let octets = |half: Half| waiting.tapes.half(half).octets();
+        let asker = || [Half::A, Half::B].into_iter().find(|half| detect::asks(octets(*half)));
+        let client = if waiting.torn { None } else { self.initiator.or_else(asker) };
+        let Some(client) = client else {
+            let grants =
+                |half: Half| detect::grants(octets(half)) && octets(half.other()).is_empty();
+            let waits = !waiting.torn && [Half::A, Half::B].into_iter().any(grants);
+            if waits && !(ended || full) {
+                return;
             }
-            _ => {
+            self.join_midway(ended, full, stamp, limits, scratch, out);
+            return;
+        };
+        let (asked, answered) = (octets(client), octets(client.other()));
+        let midway = self.initiator.is_none();
+        let known = match midway {
+            true => detect::joined(asked, answered, ended || full),
+            false => detect::opening(asked, answered, ended || full),
+        };
+        let (how, client_from, server_from) = match known {
+            Opening::Undecided => return,
+            Opening::Other if midway => {
                 self.join_midway(ended, full, stamp, limits, scratch, out);
                 return;
             }
-        };
-        let Some(client) = self.initiator else { return };
-        let (how, client_from, server_from) = match known {
-            Opening::Undecided => return,
             Opening::Other => {
                 self.state = State::NotHttp2;
                 return;
             }
             Opening::PriorKnowledge { client_from, server_from } => {
-                (Transport::PriorKnowledge, client_from, server_from)
+                let how = if midway { Transport::Unknown } else { Transport::PriorKnowledge };
+                (how, client_from, server_from)
             }
             Opening::Upgrade { client_from, server_from, .. } => {
                 (Transport::Upgrade, client_from, server_from)
@@ -189,7 +208,7 @@ impl Reader {
     ) {
         let by_ports = self.by_ports();
         let State::Detecting(waiting) = &mut self.state else { return };
-        if [Half::A, Half::B].iter().any(|half| waiting.speaks_http1(*half)) {
+        if waiting.http1 || [Half::A, Half::B].iter().any(|half| waiting.speaks_http1(*half)) {
             // What looks like frames are octets of its bodies.
             self.state = State::NotHttp2;
             return;
@@ -314,6 +333,7 @@ impl Waiting {
                 self.torn = true;
                 if !self.tapes.half_mut(half).gap(stamp, offset, bytes) {
                     // Nothing before it can be chained to what follows.
+                    self.http1 |= self.speaks_http1(half);
                     *self.tapes.half_mut(half) = Tape::default();
                     *self.searches.half_mut(half) = Search::default();
                     self.items.retain(
@@ -364,7 +384,9 @@ impl Waiting {
         let tape = self.tapes.half(half);
         tape.pieces().iter().filter(|piece| !piece.hole).any(|piece| {
             let octets = tape.octets().get(piece.from..piece.to).unwrap_or_default();
-            is_text(octets) && !octets.windows(3).any(|token| token == b"h2c")
+            let head = octets.get(..head_length(octets).unwrap_or(octets.len()));
+            let upgrades = |head: &[u8]| head.windows(3).any(|token| token == b"h2c");
+            is_text(octets) && !head.is_some_and(upgrades)
         })
     }
 
@@ -439,7 +461,9 @@ fn sent_by(tape: &Tape, place: usize) -> Result<Side, usize> {
 
 /// Whether a half begins like HTTP/1 in the middle of a connection.
 fn is_text(octets: &[u8]) -> bool {
-    [&b"HTTP/1."[..], b"GET ", b"POST ", b"PUT "].iter().any(|start| octets.starts_with(start))
+    const STARTS: [&[u8]; 8] =
+        [b"HTTP/1.", b"GET ", b"POST ", b"PUT ", b"HEAD ", b"PATCH ", b"DELETE ", b"OPTIONS "];
+    STARTS.iter().any(|start| octets.starts_with(start))
 }
 
 fn by_half<T>(client: Half, of_client: T, of_server: T) -> Both<T> {

@@ -88,6 +88,10 @@ impl OtherFlow {
 
     fn note(&mut self, item: &FlowItem<'_>) {
         match *item {
+            FlowItem::Synchronized { stamp, initiator } => {
+                self.initiator = Some(initiator);
+                self.last = stamp;
+            }
             FlowItem::Accepted { stamp, .. } => {
                 self.accepted = Some(stamp);
                 self.last = stamp;

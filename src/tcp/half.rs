@@ -57,6 +57,9 @@ impl Recent {
     }
 }
 
+/// Octets behind the last one seen that a sender may be ahead by: hardly any window is larger.
+const WINDOW: u64 = 16 << 20;
+
 /// Octets of a half that are remembered, at least.
 const REMEMBERED: usize = 4096;
 
@@ -67,6 +70,10 @@ struct Fin {
     offset: u64,
     stamp: Stamp,
     seen: u64,
+    /// Offset behind the highest octet seen when it came.
+    highest: u64,
+    /// Octets before it are missing, and nothing that came behind it says that it is not real.
+    proves: bool,
 }
 
 /// One direction of a flow.
@@ -303,18 +310,39 @@ impl HalfFlow {
     }
 
     /// The sender has no more: its FIN lies at `offset`. A FIN ahead of every octet seen counts
-    /// once the receiver has acknowledged that far: anybody can send one.
+    /// once the receiver has acknowledged that far, or if its sender says nothing more: anybody
+    /// can send one.
     pub fn finish_at(&mut self, offset: u64, stamp: Stamp, seen: u64) {
-        let real = self.fin.is_some_and(|old| old.offset <= self.highest());
-        if !real {
-            self.fin = Some(Fin { offset, stamp, seen });
+        let highest = self.highest();
+        if self.certain_fin().is_none_or(|fin| fin.offset > highest) {
+            self.fin = Some(Fin { offset, stamp, seen, highest, proves: false });
         }
     }
 
     /// Where the stream ends, as far as that is certain.
     fn certain_fin(&self) -> Option<Fin> {
         let reached = self.highest().max(self.acknowledged.unwrap_or(0));
-        self.fin.filter(|fin| fin.offset <= reached)
+        // Octets went by it that it lay ahead of: it was not of this connection.
+        let passed = |fin: &Fin| fin.highest < fin.offset && fin.offset < self.highest();
+        self.fin.filter(|fin| fin.proves || fin.offset <= reached && !passed(fin))
+    }
+
+    /// The sender stands at `offset` and has no octets to send: behind a FIN it would stand behind
+    /// that (RFC 9293 section 3.4).
+    pub fn stands_at(&mut self, offset: u64) {
+        let highest = self.highest();
+        if self.fin.is_some_and(|fin| offset <= highest && highest < fin.offset && !fin.proves) {
+            self.fin = None;
+        }
+    }
+
+    /// Nothing more comes: a FIN behind missing octets tells how many, unless its sender went on
+    /// as if there were none, or it lies where no window reaches.
+    fn believe_fin(&mut self) {
+        let (highest, at_most) = (self.highest(), self.highest().saturating_add(WINDOW));
+        if let Some(fin) = self.fin.as_mut().filter(|fin| fin.offset <= at_most) {
+            fin.proves |= fin.highest == highest;
+        }
     }
 
     /// The FIN's packet, once everything before it was handed up; told once.
@@ -392,11 +420,38 @@ impl HalfFlow {
         stamp: Stamp,
         out: &mut Outlet<'_, D>,
     ) {
-        let acknowledged = self.acknowledged.unwrap_or(0);
-        let target = self.certain_fin().map_or(acknowledged, |fin| fin.offset);
+        self.believe_fin();
+        let fin = self.certain_fin();
+        let target = fin.map_or(self.acknowledged.unwrap_or(0), |fin| fin.offset);
+        let stamp = fin.map_or(stamp, |fin| fin.stamp);
         if target > self.next {
             self.lose(stamp, target - self.next, true, out);
         }
+    }
+
+    /// The sender aborted at `seq`: octets before it that were not seen are missing.
+    pub fn skip_to_abort<D: FnMut(FlowId, FlowItem<'_>)>(
+        &mut self,
+        seq: Seq,
+        stamp: Stamp,
+        out: &mut Outlet<'_, D>,
+    ) {
+        let Some(offset) = self.offset_of(seq) else { return };
+        // Behind a FIN the sender stands one further.
+        let known = self.fin.map_or(self.next, |fin| self.next.max(fin.offset + 1));
+        if offset > known && offset <= self.next.saturating_add(WINDOW) {
+            self.lose(stamp, offset - self.next, true, out);
+        }
+    }
+
+    /// What came from further away than any window reaches is of another connection.
+    pub fn forget_far(&mut self) {
+        let far = self.early.split_off(&(self.next.saturating_add(WINDOW)));
+        self.early_bytes -= far.values().map(|early| early.data.len()).sum::<usize>();
+        let highest = self.highest();
+        let near = highest.saturating_add(WINDOW);
+        self.acknowledged = self.acknowledged.map(|of| if of > near { highest } else { of });
+        self.fin = self.fin.filter(|fin| fin.offset <= near);
     }
 
     /// Octets up to `offset` went by unread: nobody wants them.

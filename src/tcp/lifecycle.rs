@@ -41,7 +41,7 @@ pub(super) struct Flow {
     syn: Both<Option<Seq>>,
     /// A SYN with another sequence number came while the flow was open.
     pending_syn: Option<NewSyn>,
-    /// The latest segment that is nowhere near this flow's octets.
+    /// The latest segment that is far from this flow's octets.
     far: Option<Far>,
     /// A RST that its receiver might not accept: it counts if nothing comes after it.
     pending_rst: Option<(Half, Stamp, Seq)>,
@@ -180,6 +180,8 @@ impl Flow {
             }
         }
         if !syn && self.far.is_some_and(|far| self.answers(far, half, segment)) {
+            self.halves.first.forget_far();
+            self.halves.second.forget_far();
             return true;
         }
         if !syn || segment.flags.has(TcpFlags::RST) {
@@ -216,7 +218,7 @@ impl Flow {
             && segment.flags.has(TcpFlags::ACK)
             && segment.seq == far.ack
             && (0..NEAR).contains(&segment.ack.ahead_of(far.seq))
-            && distance.is_some_and(is_far)
+            && distance.is_some_and(is_jump)
     }
 
     /// Takes one segment. Returns whether a limit forced a gap.
@@ -290,7 +292,11 @@ impl Flow {
         }
         self.closed = true;
         self.settle(self.last, deliver);
-        if let Some((by, stamp, _)) = self.pending_rst.take() {
+        if let Some((by, stamp, seq)) = self.pending_rst.take() {
+            if !self.ignored {
+                let mut out = Outlet { id: self.id, half: by, deliver };
+                self.halves.half_mut(by).skip_to_abort(seq, stamp, &mut out);
+            }
             deliver(self.id, FlowItem::Rst { stamp, by, refused: false });
         }
         self.tell_closed(how, deliver);
@@ -302,12 +308,26 @@ impl Flow {
         segment: &Segment<'_>,
         deliver: &mut impl FnMut(FlowId, FlowItem<'_>),
     ) {
+        let accepts = segment.flags.has(TcpFlags::ACK);
         if self.halves.half(half).is_started() {
-            return; // a retransmission
+            // A retransmission, unless it comes behind packets that it began.
+            let late = self.syn.half(half).is_none()
+                && self.halves.half(half).begins_at(segment.seq.plus(1));
+            if late {
+                *self.syn.half_mut(half) = Some(segment.seq);
+                let initiator = if accepts { half.other() } else { half };
+                if self.syn.half(half.other()).is_none() {
+                    deliver(self.id, FlowItem::Synchronized { stamp: segment.stamp, initiator });
+                }
+                if accepts {
+                    deliver(self.id, FlowItem::Accepted { stamp: segment.stamp, by: half });
+                }
+            }
+            return;
         }
         *self.syn.half_mut(half) = Some(segment.seq);
         self.halves.half_mut(half).start(segment.seq.plus(1));
-        if segment.flags.has(TcpFlags::ACK) {
+        if accepts {
             deliver(self.id, FlowItem::Accepted { stamp: segment.stamp, by: half });
         }
     }
@@ -384,9 +404,11 @@ impl Flow {
         let known = self.halves.half(half.other()).known();
         let this = self.halves.half_mut(half);
         let Some(distance) = this.distance(first) else { return };
-        if is_far(distance) {
+        if is_jump(distance) {
             let Segment { seq, ack, .. } = *segment;
             self.far = segment.flags.has(TcpFlags::ACK).then_some(Far { by: half, seq, ack });
+        }
+        if is_far(distance) {
             return;
         }
         // Octets from before the first one we know: late duplicates, keep-alives (one octet
@@ -403,6 +425,9 @@ impl Flow {
             this.finish_at(offset + data.len() as u64 + u64::from(cut), segment.stamp, seen);
         }
         if length == 0 || (data.is_empty() && cut == 0) {
+            if length == 0 && !segment.flags.has(TcpFlags::FIN) {
+                this.stands_at(offset);
+            }
             return;
         }
         let stamp = segment.stamp;
@@ -525,6 +550,12 @@ impl Flow {
 /// this connection.
 fn is_far(distance: i32) -> bool {
     !(-NEAR..=1 << 30).contains(&distance)
+}
+
+/// So much is hardly ever missing at once: the other half tells whether it was, or whether the
+/// ports are used again.
+fn is_jump(distance: i32) -> bool {
+    !(-NEAR..=NEAR).contains(&distance)
 }
 
 /// Whether the segment lies before the RST of its own half: captured out of order.

@@ -79,10 +79,11 @@ impl FlowTable {
             None => self.open(key, half, segment, deliver),
         };
         let Some(flow) = self.flows.get_mut(slot).and_then(Option::as_mut) else { return };
+        let early_bytes = flow.early_bytes();
         if flow.is_reused_by(half, segment) {
             let syn = flow.take_pending_syn();
+            self.early_bytes = self.early_bytes.saturating_sub(early_bytes);
             flow.close(FlowEnd::Reused, deliver);
-            self.early_bytes = self.early_bytes.saturating_sub(flow.early_bytes());
             self.remembering -= usize::from(flow.has_forgotten());
             let id = self.fresh_id();
             let Some(flow) = self.flows.get_mut(slot).and_then(Option::as_mut) else { return };

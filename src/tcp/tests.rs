@@ -66,6 +66,7 @@ fn line(id: FlowId, item: &FlowItem<'_>) -> String {
         FlowItem::Opened { initiator, .. } => {
             format!("open:{}", initiator.as_ref().map_or('?', who))
         }
+        FlowItem::Synchronized { initiator, .. } => format!("syn:{}", who(initiator)),
         FlowItem::Accepted { .. } => "accept".into(),
         FlowItem::Bytes { half, offset, data, .. } => {
             format!("{}{offset}:{}", who(half), String::from_utf8_lossy(data))
@@ -171,6 +172,21 @@ fn joined_midway_and_one_octet_keep_alive() {
 }
 
 #[test]
+fn a_syn_behind_later_packets() {
+    let mut wire = Wire::new();
+    wire.send('c', ACK, 100, 500, "").send('c', 2, 99, 0, "").send('s', 0x12, 499, 100, "");
+    wire.send('c', ACK, 100, 500, "ab");
+    assert_eq!(wire.finish(), "open:? syn:c accept c0:ab CaptureEnd");
+    let mut wire = Wire::new();
+    wire.send('c', ACK, 100, 500, "ab").send('s', 0x12, 499, 100, "").send('c', 2, 99, 0, "");
+    assert_eq!(wire.finish(), "open:? c0:ab syn:c accept CaptureEnd");
+    // A SYN that fits nothing says nothing.
+    let mut wire = Wire::new();
+    wire.send('c', ACK, 100, 500, "ab").send('c', ACK, 102, 500, "c").send('c', 2, 70, 0, "");
+    assert_eq!(wire.finish(), "open:? c0:ab c2:c CaptureEnd");
+}
+
+#[test]
 fn refused_and_reset_and_blind_reset() {
     let mut wire = Wire::new();
     wire.send('c', 2, 99, 0, "").send('s', 0x14, 0, 100, "");
@@ -248,7 +264,7 @@ fn a_rst_beside_the_expected_octet_counts_only_if_nothing_follows() {
     }
     let mut wire = greeted();
     wire.send('c', ACK, 100, 500, "a").send('s', 4, 70_000, 0, "");
-    assert_eq!(wire.finish(), "open:c accept c0:a rst:s CaptureEnd");
+    assert_eq!(wire.finish(), "open:c accept c0:a gap:s0+69500 rst:s CaptureEnd");
 }
 
 #[test]
@@ -259,6 +275,32 @@ fn a_fin_ahead_of_everything_is_not_believed() {
     let mut wire = greeted();
     wire.send('c', 0x11, 103, 500, "").send('s', ACK, 500, 104, "");
     assert_eq!(wire.finish(), "open:c accept gap:c0+3 fin:c CaptureEnd");
+}
+
+#[test]
+fn a_hole_that_only_a_fin_or_rst_shows_is_told() {
+    let mut wire = greeted();
+    wire.send('c', ACK, 100, 500, "ask").send('s', 0x11, 540, 103, "");
+    assert_eq!(wire.finish(), "open:c accept c0:ask gap:s0+40 fin:s CaptureEnd");
+    // Its sender goes on as if there were no FIN.
+    let mut wire = greeted();
+    wire.send('s', 0x11, 540, 100, "").send('s', ACK, 500, 100, "").send('c', ACK, 100, 500, "a");
+    assert_eq!(wire.finish(), "open:c accept c0:a CaptureEnd");
+    let mut wire = greeted();
+    wire.send('s', 0x11, 1540, 100, "").send('s', ACK, 500, 100, "x").send('c', ACK, 100, 501, "a");
+    wire.send('s', 0x11, 501, 101, "");
+    assert_eq!(wire.finish(), "open:c accept s0:x c0:a fin:s CaptureEnd");
+    // No window reaches so far.
+    let mut wire = greeted();
+    wire.send('s', 0x11, 500 + (1 << 25), 100, "");
+    assert_eq!(wire.finish(), "open:c accept CaptureEnd");
+    let mut wire = greeted();
+    wire.send('c', ACK, 100, 500, "ask").send('s', 4, 540, 103, "");
+    assert_eq!(wire.finish(), "open:c accept c0:ask gap:s0+40 rst:s CaptureEnd");
+    // One octet is a FIN that was not captured.
+    let mut wire = greeted();
+    wire.send('c', ACK, 100, 500, "ask").send('s', 4, 501, 103, "");
+    assert_eq!(wire.finish(), "open:c accept c0:ask rst:s CaptureEnd");
 }
 
 #[test]
@@ -287,7 +329,24 @@ fn a_syn_behind_its_octets_opens_nothing_new() {
     let mut wire = Wire::new();
     wire.send('c', ACK, 100, 500, "abc").send('c', ACK, 103, 500, "d");
     wire.send('c', 2, 99, 0, "").send('s', 0x12, 499, 100, "").send('s', ACK, 500, 104, "x");
-    assert_eq!(wire.finish(), "open:? c0:abc c3:d s0:x CaptureEnd");
+    assert_eq!(wire.finish(), "open:? c0:abc c3:d syn:c accept s0:x CaptureEnd");
+}
+
+#[test]
+fn ports_used_again_a_little_further_on_without_a_syn() {
+    let (c, s) = (100 + (1 << 25), 500 + (1 << 25));
+    let mut wire = greeted();
+    wire.send('c', ACK, 100, 500, "a").send('c', ACK, c, s, "new");
+    wire.send('s', ACK, s, c + 3, "yes").send('c', ACK, c + 3, s + 3, "more");
+    let new = "1/open:? 1/s0:yes 1/c0:more 1/CaptureEnd";
+    assert_eq!(wire.finish(), format!("open:c accept c0:a Reused {new}"));
+    // Where one side alone went on, its octets are missing.
+    let mut wire = greeted();
+    wire.send('c', ACK, 100, 500, "a").send('s', ACK, s, 101, "x");
+    wire.send('c', ACK, 101, s + 1, "b").send('s', ACK, s + 1, 102, "y");
+    let gap = format!("gap:s0+{}", 1 << 25);
+    let rest = "s33554432:x c1:b s33554433:y CaptureEnd";
+    assert_eq!(wire.finish(), format!("open:c accept c0:a {gap} {rest}"));
 }
 
 #[test]

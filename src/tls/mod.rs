@@ -229,7 +229,10 @@ fn apply(
                 connection.close(half, stamp);
             }
         }
-        FlowItem::Opened { .. } | FlowItem::Accepted { .. } | FlowItem::Differs { .. } => {}
+        FlowItem::Opened { .. }
+        | FlowItem::Synchronized { .. }
+        | FlowItem::Accepted { .. }
+        | FlowItem::Differs { .. } => {}
     }
     deliver(*item);
 }
@@ -243,7 +246,9 @@ impl Held {
             FlowItem::Gap { .. } | FlowItem::Fin { .. } | FlowItem::Differs { .. } => {
                 Kind::Undecided
             }
-            FlowItem::Opened { .. } | FlowItem::Accepted { .. } => Kind::Undecided,
+            FlowItem::Opened { .. } | FlowItem::Synchronized { .. } | FlowItem::Accepted { .. } => {
+                Kind::Undecided
+            }
         }
     }
 
@@ -333,7 +338,10 @@ impl Held {
                 let to = octets.len();
                 self.items.push(HeldItem::Bytes { half, from, to, stamp, offset, seen });
             }
-            FlowItem::Opened { .. } | FlowItem::Accepted { .. } | FlowItem::Differs { .. } => {
+            FlowItem::Opened { .. }
+            | FlowItem::Synchronized { .. }
+            | FlowItem::Accepted { .. }
+            | FlowItem::Differs { .. } => {
                 deliver(*item);
             }
             FlowItem::Gap { stamp, half, offset, bytes } => {

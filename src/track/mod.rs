@@ -184,6 +184,10 @@ impl Tracker {
                 self.history.joined_midway = initiator.is_none();
                 self.history.syn = initiator.map(|_| stamp);
             }
+            FlowItem::Synchronized { stamp, .. } => {
+                self.history.joined_midway = false;
+                self.history.syn = Some(stamp);
+            }
             FlowItem::Accepted { stamp, .. } => self.history.accepted = Some(stamp),
             FlowItem::Bytes { stamp, half, .. } => {
                 let side = self.side(half);

@@ -23,6 +23,13 @@ pub enum FlowItem<'a> {
         /// Sender of the first packet seen.
         first: Half,
     },
+    /// The SYN of a flow came behind later packets: it was not joined midway after all.
+    Synchronized {
+        /// Its packet.
+        stamp: Stamp,
+        /// Who opened the connection.
+        initiator: Half,
+    },
     /// The SYN,ACK was seen: the server accepted.
     Accepted {
         /// Its packet.

@@ -101,6 +101,16 @@ impl Loss {
     }
 }
 
+/// What is left where the capture of each connection begins right behind its handshake.
+pub fn without_syns(wire: &Wire) -> Wire {
+    let mut packets = wire.packets.clone();
+    packets.retain(|packet| {
+        let layout = Layout::of(wire.link, &packet.data);
+        layout.is_none_or(|layout| layout.flags(&packet.data) & SYN == 0)
+    });
+    Wire { packets, ..*wire }
+}
+
 fn each(wire: &Wire, change: impl Fn(&mut Owned)) -> Wire {
     let mut wire = wire.clone();
     wire.packets.iter_mut().for_each(change);
