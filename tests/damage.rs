@@ -44,11 +44,7 @@ const CAPTURES: &[&str] = &[
 ];
 
 /// Where a report does change: capture, change, reason.
-const CHANGES: &[(&str, &str, &str)] = &[(
-    "stacks/node-rapid-reset",
-    "Unsorted(3)",
-    "one cancelled stream of a thousand is counted with the burst beside its own",
-)];
+const CHANGES: &[(&str, &str, &str)] = &[];
 
 /// Where a loss leads to something that is not so: capture, loss, reason.
 const INVENTS: &[(&str, &str, &str)] = &[(

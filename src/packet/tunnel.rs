@@ -13,6 +13,10 @@ pub(super) fn ether_type(kind: u16, data: &[u8], short: Skip) -> Result<Layer<'_
         MPLS | MPLS_UPSTREAM => mpls(data, short),
         PPPOE => pppoe(data, short),
         BRIDGED => Ok(Layer::Ethernet(data)),
+        BACKBONE_BRIDGE => Err(Skip::Tunnel(Tunnel::BackboneBridge)),
+        MACSEC => Err(Skip::Tunnel(Tunnel::MacSec)),
+        VN_TAG => Err(Skip::Tunnel(Tunnel::VnTag)),
+        CISCO_METADATA => Err(Skip::Tunnel(Tunnel::CiscoMetadata)),
         _ => Err(Skip::NotIp(kind)),
     }
 }
@@ -150,6 +154,7 @@ fn udp(data: &[u8], short: Skip) -> Result<Layer<'_>, Skip> {
         VXLAN_GPE_PORT => return vxlan_gpe(rest).ok_or(Skip::NotTcp(UDP))?,
         GENEVE_PORT => geneve(rest),
         GTP_PORT => gtp(rest),
+        MPLS_PORT => mpls(rest, short).ok(),
         _ => None,
     };
     // Anything may use these ports: what does not fit is plain UDP.
@@ -227,6 +232,14 @@ const MPLS: u16 = 0x8847;
 const MPLS_UPSTREAM: u16 = 0x8848;
 /// PPPoE session.
 const PPPOE: u16 = 0x8864;
+/// Provider backbone bridging, the service instance tag.
+const BACKBONE_BRIDGE: u16 = 0x88e7;
+/// MACsec.
+const MACSEC: u16 = 0x88e5;
+/// VN-Tag.
+const VN_TAG: u16 = 0x8926;
+/// Cisco metadata.
+const CISCO_METADATA: u16 = 0x8909;
 /// Transparent Ethernet bridging, in GRE and Geneve.
 const BRIDGED: u16 = 0x6558;
 /// PPP in GRE.
@@ -279,6 +292,8 @@ const VXLAN_LINUX_PORT: u16 = 8472;
 const VXLAN_GPE_PORT: u16 = 4790;
 /// Geneve.
 const GENEVE_PORT: u16 = 6081;
+/// MPLS in UDP (RFC 7510).
+const MPLS_PORT: u16 = 6635;
 /// GTP-U.
 const GTP_PORT: u16 = 2152;
 /// Version 1, protocol type GTP.
@@ -430,5 +445,27 @@ mod tests {
         hello(&ether(0x86dd, &ipv6(4, &four)));
         hello(&ether(0x86dd, &ipv6(41, &six)));
         hello(&ether(0x0800, &ipv4(137, &[&[0, 1, 1, 64], &four[..]].concat())));
+    }
+
+    #[test]
+    fn labels_in_udp_are_removed_and_what_is_not_opened_is_named() {
+        let (four, _, frame) = inner();
+        let label = [0, 1, 0x01, 64];
+        for inside in [&four, &frame] {
+            let labelled = [&label[..], &inside[..]].concat();
+            hello(&ether(0x0800, &ipv4(17, &udp(MPLS_PORT, &labelled))));
+        }
+        let plain = ether(0x0800, &ipv4(17, &udp(MPLS_PORT, &[0; 80])));
+        assert_eq!(decode(LinkType::ETHERNET, &plain), Err(Skip::NotTcp(UDP)));
+        for (kind, tunnel) in [
+            (BACKBONE_BRIDGE, Tunnel::BackboneBridge),
+            (MACSEC, Tunnel::MacSec),
+            (VN_TAG, Tunnel::VnTag),
+            (CISCO_METADATA, Tunnel::CiscoMetadata),
+        ] {
+            let skip = Skip::Tunnel(tunnel);
+            assert_eq!(decode(LinkType::ETHERNET, &ether(kind, &[0; 40])), Err(skip));
+            assert!(skip.is_loss());
+        }
     }
 }

@@ -102,6 +102,10 @@ pub fn skip_reason(skip: Skip) -> String {
         Skip::Tunnel(Tunnel::VxlanGpe(next)) => {
             format!("VXLAN-GPE with next protocol {next}, not opened")
         }
+        Skip::Tunnel(Tunnel::BackboneBridge) => "provider backbone bridging, not opened".into(),
+        Skip::Tunnel(Tunnel::MacSec) => "MACsec, not opened".into(),
+        Skip::Tunnel(Tunnel::VnTag) => "VN-Tag, not opened".into(),
+        Skip::Tunnel(Tunnel::CiscoMetadata) => "Cisco metadata, not opened".into(),
     }
 }
 

@@ -89,6 +89,14 @@ pub enum Tunnel {
     Gre(u16),
     /// VXLAN-GPE with this next protocol inside.
     VxlanGpe(u8),
+    /// Provider backbone bridging (IEEE 802.1ah).
+    BackboneBridge,
+    /// MACsec (IEEE 802.1AE), which may be encrypted.
+    MacSec,
+    /// VN-Tag (IEEE 802.1Qbh, a draft).
+    VnTag,
+    /// Cisco metadata, as of TrustSec.
+    CiscoMetadata,
 }
 
 impl Skip {
