@@ -45,6 +45,10 @@ impl Namer {
             let mut known = Known::default();
             while !stop.load(Ordering::Relaxed) {
                 asked.look(&mut known);
+                // A look at all processes goes on in small steps, between which others are asked.
+                if asked.search(&mut known) {
+                    continue;
+                }
                 // At most a fifth of one core, beside what whole looks take.
                 thread::sleep(EVERY.max(known.table_took * 4));
                 asked.wait();
@@ -100,13 +104,13 @@ impl Namer {
         // What is known already is told before anything is looked for far and wide.
         let unknown = known.learn(asked.iter().flat_map(|(_, of)| [of.first, of.second]));
         self.answer(&asked, known);
-        if unknown.is_some_and(|unknown| known.look_everywhere(&unknown)) {
-            self.answer(&asked, known);
+        if let Some(unknown) = unknown {
+            known.begin_search(unknown, &asked);
         }
         for ((flow, ends), inodes) in asked.into_iter().take(fresh) {
             // Not accepted yet, had by a worker in a moment, or left for the next whole look.
             let vague = |inode| match inode {
-                Inode::Own(_) => known.program(inode).is_none(),
+                Inode::Own(inode, _) => !known.of.contains_key(&inode),
                 Inode::Listening(_) => true,
                 Inode::None => false,
             };
@@ -116,6 +120,29 @@ impl Namer {
         }
         let mut shared = self.lock();
         shared.busy = !shared.asked.is_empty();
+    }
+
+    /// A step of the look at all processes; whether there are more.
+    fn search(&self, known: &mut Known) -> bool {
+        let Some(mut search) = known.search.take() else { return false };
+        let begun = Instant::now();
+        while let Some(pid) = search.left.pop_front() {
+            if let Some(process) = of_pid(pid) {
+                known.scan(&process, &mut search.unknown);
+            }
+            if begun.elapsed() >= STEP {
+                break;
+            }
+        }
+        search.took += begun.elapsed();
+        if !search.left.is_empty() {
+            known.search = Some(search);
+            return true;
+        }
+        // At most a tenth of one core.
+        known.rests_until = Some(Instant::now() + search.took * 9);
+        self.answer(&search.asked, known);
+        false
     }
 
     fn answer(&self, asked: &[(Asked, Both<Inode>)], known: &Known) {
@@ -133,8 +160,8 @@ impl Namer {
 /// The socket of one end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Inode {
-    /// Of the connection itself.
-    Own(u64),
+    /// Of the connection itself, and of whoever listens there.
+    Own(u64, Option<u64>),
     /// Of whoever listens there: it is too early, or too late, for that of the connection.
     Listening(u64),
     /// Not on this host, or gone.
@@ -146,6 +173,19 @@ enum Inode {
 struct Unknown {
     own: HashSet<u64>,
     listening: HashSet<u64>,
+    /// Those that listen and have been found by now.
+    found: HashSet<u64>,
+}
+
+/// A look at all processes that goes on.
+struct Search {
+    /// Processes that were not looked at yet.
+    left: VecDeque<i32>,
+    unknown: Unknown,
+    /// Who is answered at the end.
+    asked: Vec<(Asked, Both<Inode>)>,
+    /// Time that it took so far.
+    took: Duration,
 }
 
 /// What is known of this host.
@@ -167,6 +207,8 @@ struct Known {
     later: VecDeque<(Instant, Asked)>,
     /// Time that it took to read the table of sockets.
     table_took: Duration,
+    /// The look at all processes that goes on.
+    search: Option<Search>,
     /// Not to look through all processes before.
     rests_until: Option<Instant>,
 }
@@ -187,7 +229,7 @@ impl Known {
         let (first, second) = (plain(ends.first), plain(ends.second));
         let inode = |end: Endpoint, other: Endpoint| {
             if let Some(inode) = sockets.connected.get(&(end, other)) {
-                return Inode::Own(*inode);
+                return Inode::Own(*inode, sockets.listener(end));
             }
             // Who listens on all addresses says nothing of a server on another host.
             let here = end.ip.is_loopback() || self.here.contains(&end.ip);
@@ -199,7 +241,10 @@ impl Known {
 
     fn program(&self, inode: Inode) -> Option<Arc<Process>> {
         match inode {
-            Inode::Own(inode) => self.of.get(&inode).cloned(),
+            Inode::Own(inode, listening) => {
+                let listener = listening.and_then(|inode| self.listening.get(&inode));
+                self.of.get(&inode).or(listener).cloned()
+            }
             Inode::Listening(inode) => self.listening.get(&inode).cloned(),
             Inode::None => None,
         }
@@ -222,50 +267,45 @@ impl Known {
     fn learn(&mut self, needed: impl Iterator<Item = Inode>) -> Option<Unknown> {
         let mut unknown = Unknown::default();
         for inode in needed {
-            match inode {
-                Inode::Own(inode) if !self.of.contains_key(&inode) => unknown.own.insert(inode),
-                Inode::Listening(inode)
-                    if self.doubted.contains(&inode) || !self.listening.contains_key(&inode) =>
-                {
-                    unknown.listening.insert(inode)
-                }
-                _ => false,
+            let (own, listening) = match inode {
+                Inode::Own(own, listening) => (Some(own), listening),
+                Inode::Listening(listening) => (None, Some(listening)),
+                Inode::None => (None, None),
             };
+            unknown.own.extend(own.filter(|inode| !self.of.contains_key(inode)));
+            let known =
+                |inode: &u64| self.listening.contains_key(inode) && !self.doubted.contains(inode);
+            unknown.listening.extend(listening.filter(|inode| !known(inode)));
         }
         if self.of.len() > KNOWN_MOST {
             self.of.clear();
         }
         if !unknown.own.is_empty() {
-            let few = Unknown { own: unknown.own.clone(), ..Unknown::default() };
+            let mut few = Unknown { own: unknown.own.clone(), ..Unknown::default() };
             let recent: Vec<i32> = self.recent.iter().copied().collect();
             for process in recent.into_iter().filter_map(of_pid) {
-                self.scan(&process, &few);
+                self.scan(&process, &mut few);
             }
             unknown.own.retain(|inode| !self.of.contains_key(inode));
         }
         (!unknown.own.is_empty() || !unknown.listening.is_empty()).then_some(unknown)
     }
 
-    /// Looks through all processes, if it is time; whether it did.
-    fn look_everywhere(&mut self, unknown: &Unknown) -> bool {
-        let begun = Instant::now();
-        if self.rests_until.is_some_and(|until| begun < until) {
-            return false;
+    /// Begins to look through all processes, if it is time.
+    fn begin_search(&mut self, unknown: Unknown, asked: &[(Asked, Both<Inode>)]) {
+        let rests = self.rests_until.is_some_and(|until| Instant::now() < until);
+        if rests || self.search.is_some() {
+            return;
         }
-        let Ok(processes) = procfs::process::all_processes() else { return false };
-        for inode in unknown.listening.iter().filter(|inode| self.doubted.remove(inode)) {
-            self.listening.remove(inode);
-        }
-        for process in processes.flatten() {
-            self.scan(&process, unknown);
-        }
-        // At most a tenth of one core.
-        self.rests_until = Some(Instant::now() + begun.elapsed() * 9);
-        true
+        let Ok(processes) = procfs::process::all_processes() else { return };
+        self.doubted.retain(|inode| !unknown.listening.contains(inode));
+        let left = processes.flatten().map(|process| process.pid).collect();
+        let asked = asked.to_vec();
+        self.search = Some(Search { left, unknown, asked, took: Duration::ZERO });
     }
 
-    fn scan(&mut self, process: &procfs::process::Process, unknown: &Unknown) {
-        let Unknown { own, listening } = unknown;
+    fn scan(&mut self, process: &procfs::process::Process, unknown: &mut Unknown) {
+        let Unknown { own, listening, found } = unknown;
         let Ok(descriptors) = process.fd() else { return };
         let mut described: Option<Arc<Process>> = None;
         for descriptor in descriptors.flatten() {
@@ -279,7 +319,9 @@ impl Known {
                 // Of several that share a socket, as a server and its workers, the last one has
                 // it: workers come after who started them.
                 self.of.insert(inode, Arc::clone(known));
-            } else if self.listening.get(&inode).is_none_or(|first| first.pid == INIT) {
+            } else if found.insert(inode)
+                || self.listening.get(&inode).is_some_and(|first| first.pid == INIT)
+            {
                 // Which worker had it is not known; who started them is. An init that listens for
                 // others (socket activation) is not meant.
                 self.listening.insert(inode, Arc::clone(known));
@@ -318,6 +360,8 @@ fn container(path: &str) -> Option<String> {
 
 /// Time between two looks at least.
 const EVERY: Duration = Duration::from_millis(10);
+/// Longest time for which processes are looked at before others may ask.
+const STEP: Duration = Duration::from_millis(10);
 /// Time after which what was not found, or only by its listener, is looked for once more.
 const AGAIN_AFTER: Duration = Duration::from_millis(300);
 /// Time after which it is learned anew who listens.
@@ -351,7 +395,9 @@ mod tests {
     /// What is found at the ends of a connection, by a look at this moment.
     fn look(namer: &Namer, client: Endpoint, server: Endpoint) -> Programs {
         namer.ask([(FlowId(7), Both { first: client, second: server })]);
-        namer.look(&mut Known::default());
+        let mut known = Known::default();
+        namer.look(&mut known);
+        while namer.search(&mut known) {}
         // What is known at once comes first.
         let (flow, named) = namer.answers().pop().unwrap();
         assert_eq!(flow, FlowId(7));
