@@ -6,8 +6,9 @@ use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::verdict::Step;
 
+use super::chance::is_setting;
 use super::explain::Explain;
-use super::scene::{Scene, is_setting, spoken};
+use super::scene::{Scene, spoken};
 use super::{Detector, client_request_timeout, dead_path, evidence, keepalive_ping_timeout};
 
 /// The detector.

@@ -3,6 +3,7 @@
 use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
+use crate::vocab::frame::Transport;
 use crate::vocab::verdict::Step;
 
 use super::explain::Explain;
@@ -56,8 +57,13 @@ pub const INADEQUATE_SECURITY: Detector = Detector {
         what_to_do: "Enable TLS 1.2 with ECDHE and an AEAD cipher, or TLS 1.3.",
     },
     step: |scene| {
-        let blame = side_blame(scene.peer());
-        named(scene, ErrorCode::INADEQUATE_SECURITY, Cause::InadequateSecurity, 0.95, blame)
+        // In cleartext there is no security to be inadequate: the sender is mistaken.
+        let (confidence, to_change) = match scene.history.transport {
+            Transport::PriorKnowledge | Transport::Upgrade => (0.5, scene.by),
+            Transport::Tls | Transport::Unknown => (0.95, scene.peer()),
+        };
+        let (code, blame) = (ErrorCode::INADEQUATE_SECURITY, side_blame(to_change));
+        named(scene, code, Cause::InadequateSecurity, confidence, blame)
     },
 };
 
@@ -92,20 +98,37 @@ pub const STREAM_ID_EXHAUSTION: Detector = Detector {
         what_to_do: "Nothing: open a new connection.",
     },
     step: |scene| {
-        let goaway = scene.goaway?;
-        let highest = goaway.highest_stream.first.max(goaway.highest_stream.second);
-        let by_text = scene.debug().contains("exhausted");
-        (highest >= 1 << 30 || by_text).then(|| {
-            let text = format!(
-                "The {} {} because the stream identifiers are used up (highest {highest}).",
-                scene.by.name(),
-                scene.ending_name()
-            );
-            let confidence = Confidence::new(if highest >= 1 << 30 { 0.95 } else { 0.7 });
-            Step::new(Cause::StreamIdExhaustion, confidence, Blame::None, text)
-        })
+        let sides = &scene.history.sides;
+        let (by_client, by_server) = match scene.goaway {
+            Some(goaway) => (goaway.highest_stream.first, goaway.highest_stream.second),
+            None => (sides.first.highest_stream, sides.second.highest_stream),
+        };
+        let highest = by_client.max(by_server);
+        let debug = scene.debug();
+        let by_text = debug.contains("exhausted") && debug.contains("stream");
+        // Half of them is where some clients change connections; the others go on to the end.
+        let confidence = match highest {
+            LAST_IDS.. => 0.95,
+            HALF_OF_IDS.. if scene.by == Side::Client => 0.6,
+            HALF_OF_IDS.. if by_text => 0.9,
+            _ if by_text => 0.7,
+            HALF_OF_IDS.. => 0.3,
+            _ => return None,
+        };
+        let text = format!(
+            "The {} {} because the stream identifiers are used up (highest {highest}).",
+            scene.by.name(),
+            scene.ending_name()
+        );
+        let confidence = Confidence::new(confidence);
+        Some(Step::new(Cause::StreamIdExhaustion, confidence, Blame::None, text))
     },
 };
+
+/// Identifiers from which on hardly one is left.
+const LAST_IDS: u32 = 0x7fff_ff00;
+/// Where some clients stop (OkHttp, Netty).
+const HALF_OF_IDS: u32 = 1 << 30;
 
 /// The server refused a request with HTTP_1_1_REQUIRED, and the connection ended right after.
 fn required_by_reset(scene: &Scene<'_>) -> Option<Step> {
@@ -154,8 +177,9 @@ mod tests {
         let told =
             |end: &str| Talk::opened().served(5.0, 1).get(50.0, 3).s(57.0, end).s(58.0, "FIN");
         told("GOAWAY 3 HTTP_1_1_REQUIRED").is(Cause::Http11Required, 0.9).blames(Blame::Server);
-        let weak = told("GOAWAY 0 INADEQUATE_SECURITY").is(Cause::InadequateSecurity, 0.9);
-        weak.blames(Blame::Client);
+        // In cleartext nobody but its sender can be wrong.
+        let weak = told("GOAWAY 0 INADEQUATE_SECURITY").is_unsure(Cause::InadequateSecurity);
+        weak.blames(Blame::Server);
         told("GOAWAY 3 CONNECT_ERROR").is(Cause::ConnectError, 0.8);
         let exception = told("GOAWAY 2147483647 INTERNAL_ERROR \"Index 9 out of bounds\"");
         exception.is(Cause::InternalError, 0.6).blames(Blame::Server);
@@ -171,8 +195,17 @@ mod tests {
 
     #[test]
     fn stream_identifiers_near_the_end() {
-        let talk = Talk::opened().served(5.0, 1_073_741_825).s(40.0, "GOAWAY 1073741825 NO_ERROR");
-        talk.is(Cause::StreamIdExhaustion, 0.9).blames(Blame::None);
+        let end = |highest: u32| {
+            let goaway = format!("GOAWAY {highest} NO_ERROR");
+            Talk::opened().served(5.0, highest).s(5040.0, &goaway).told()
+        };
+        let last = end(0x7fff_ffff);
+        assert_eq!((last.cause, last.blame), (Cause::StreamIdExhaustion, Blame::None));
+        assert!(last.confidence.value() >= 0.9);
+        // Half of them are left.
+        assert_eq!(end(1_073_741_825).cause, Cause::IdleTimeout);
+        let client = Talk::opened().served(5.0, 0x7fff_ffff).c(40.0, "FIN");
+        client.is(Cause::StreamIdExhaustion, 0.9);
     }
 
     #[test]

@@ -12,8 +12,8 @@ use crate::vocab::error_code::ErrorCode;
 use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{Cancellation, Timeout};
 
+use super::chance::round_value;
 use super::dead_path;
-use super::scene::round_value;
 
 /// Younger than this, nothing waited: no timeout is that short.
 const AT_ONCE: Duration = Duration::from_millis(20);
@@ -74,6 +74,7 @@ pub fn groups(history: &History) -> Vec<CancelGroup> {
     let mut reading = Vec::new();
     let mut with_deadline = Vec::new();
     let mut changed_mind = Vec::new();
+    let mut of_grpc = Vec::new();
     let mut blurred = Vec::new();
     let mut reacting = Vec::new();
     let blows = blows(history);
@@ -86,8 +87,10 @@ pub fn groups(history: &History) -> Vec<CancelGroup> {
             with_deadline.push(item);
         } else if dead_path::blurs(history, reset) {
             blurred.push(item);
-        } else if span < AT_ONCE || (reset.grpc && reset.deadline.is_none()) {
+        } else if span < AT_ONCE {
             changed_mind.push(item);
+        } else if reset.grpc && reset.deadline.is_none() {
+            of_grpc.push(item);
         } else if let (Some(_), Some(last)) = (reset.responded, reset.last_from_peer) {
             reading.push(Waited { place, span: reset.stamp.since(last) });
         } else {
@@ -96,9 +99,9 @@ pub fn groups(history: &History) -> Vec<CancelGroup> {
     }
     by_deadline(history, with_deadline, &mut groups);
     if !changed_mind.is_empty() {
-        let told_by = "they were reset at once, or carry gRPC without a deadline";
-        groups.push(burst(&changed_mind, Confidence::CERTAIN, told_by));
+        groups.push(burst(&changed_mind, Confidence::CERTAIN, "they were reset at once"));
     }
+    without_deadline(history, of_grpc, &mut groups);
     if !blurred.is_empty() {
         let told_by = "nothing of the client arrived when they were sent or reset";
         let group = burst(&blurred, Confidence::POSSIBLE, told_by);
@@ -106,6 +109,7 @@ pub fn groups(history: &History) -> Vec<CancelGroup> {
     }
     by_age(history, waited, &mut groups);
     join_timers(&mut groups, reacting);
+    let reading = whole_time(history, reading, &mut groups);
     by_silence(reading, &mut groups);
     by_server(history, &mut groups);
     for group in &mut groups {
@@ -192,7 +196,8 @@ fn by_age(history: &History, items: Vec<Waited>, groups: &mut Vec<CancelGroup>) 
     for cluster in clusters(&items) {
         // A few of one age among many of others are chance, the more so the younger they are.
         let young = cluster.last().is_some_and(|item| item.span < AT_ONCE * 5);
-        if cluster.len() < 3 || cluster.len() * 20 < all || (young && cluster.len() < 10) {
+        let few = cluster.len() < 3 || cluster.len() * 20 < all || (young && cluster.len() < 10);
+        if few || rivals::is_chance(cluster, &items) {
             lone.extend_from_slice(cluster);
             continue;
         }
@@ -209,6 +214,58 @@ fn by_age(history: &History, items: Vec<Waited>, groups: &mut Vec<CancelGroup>) 
         let told_by = "their ages have nothing in common";
         groups.push(burst(&other, Confidence::new(0.5), told_by));
     }
+}
+
+/// gRPC writes its deadline into the request: without one, a reset is somebody's decision, unless
+/// a proxy that has a timer of its own took the deadline away.
+fn without_deadline(history: &History, items: Vec<Waited>, groups: &mut Vec<CancelGroup>) {
+    if items.is_empty() {
+        return;
+    }
+    let told_by = "they carry gRPC without a deadline";
+    let middle = median(&items);
+    let width = middle.mul_f64(0.02) + MILLI * 5;
+    let one_age = items.iter().all(|item| item.span.abs_diff(middle) <= width);
+    let opened_over = extent(items.iter().filter_map(|item| opened(history, item)));
+    let timed = items.len() >= 3 && one_age && opened_over > middle.mul_f64(0.1) + MILLI * 10;
+    let confidence = if timed { Confidence::new(0.55) } else { Confidence::CERTAIN };
+    groups.push(burst(&items, confidence, told_by));
+}
+
+/// A time for the whole answer: requests opened at different times end at one age though their
+/// answers were still coming (Go http.Client.Timeout, OkHttp callTimeout). Returns the others.
+fn whole_time(history: &History, items: Vec<Waited>, groups: &mut Vec<CancelGroup>) -> Vec<Waited> {
+    let age = |item: &Waited| history.resets.get(item.place).and_then(Reset::age);
+    let mut aged: Vec<Waited> = items
+        .iter()
+        .filter_map(|item| Some(Waited { place: item.place, span: age(item)? }))
+        .collect();
+    aged.sort_by_key(|item| (item.span, item.place));
+    let mut taken = Vec::new();
+    for cluster in clusters(&aged) {
+        let middle = median(cluster);
+        let width = middle.mul_f64(0.005) + MILLI * 5;
+        let tight = cluster.iter().all(|item| item.span.abs_diff(middle) <= width);
+        let opened_over = extent(cluster.iter().filter_map(|item| opened(history, item)));
+        let apart = opened_over > middle.mul_f64(0.1) + MILLI * 10;
+        // Silences of one length are the nearer reason.
+        let silences: Vec<Waited> =
+            items.iter().filter(|i| cluster.iter().any(|c| c.place == i.place)).copied().collect();
+        let silent = median(&silences);
+        let at_one_silence = silent >= AT_ONCE * 5
+            && silences.iter().all(|i| i.span.abs_diff(silent) <= silent.mul_f64(0.02) + MILLI * 5);
+        if cluster.len() >= 3
+            && tight
+            && apart
+            && !at_one_silence
+            && !rivals::is_chance(cluster, &aged)
+        {
+            let told_by = "their answers were still coming when all had reached one age";
+            groups.push(timed(cluster, Confidence::new(0.9), told_by));
+            taken.extend(cluster.iter().map(|item| item.place));
+        }
+    }
+    items.into_iter().filter(|item| !taken.contains(&item.place)).collect()
 }
 
 /// A few that fit a timer that was found are the same timer. Returns the others.
@@ -277,7 +334,16 @@ fn judge_cluster(history: &History, cluster: &[Waited]) -> CancelGroup {
     let batch = middle.mul_f64(0.1) + MILLI * 10;
     if opened_over > batch {
         // Opened at different times, each gave up at the same age: timers.
-        let confidence = if cluster.len() >= 5 { 0.95 } else { 0.9 };
+        if rivals::is_outrun(history, cluster) {
+            let told_by = "each was reset right after another of its kind had been answered";
+            return burst(cluster, Confidence::new(0.75), told_by);
+        }
+        let confidence = match cluster.len() {
+            // Who types on gives up the last search for the next, at the pace of the keys.
+            _ if middle < MILLI * 600 && rivals::is_replaced(history, cluster) => 0.6,
+            5.. => 0.95,
+            _ => 0.9,
+        };
         let told_by = "they were opened at different times and reset at one age";
         return timed(cluster, Confidence::new(confidence), told_by);
     }
@@ -521,5 +587,6 @@ fn extent(times: impl Iterator<Item = i64>) -> Duration {
     Duration::from_nanos(u64::try_from(most.saturating_sub(least)).unwrap_or(0))
 }
 
+mod rivals;
 #[cfg(test)]
 mod tests;

@@ -6,8 +6,9 @@ use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::verdict::{ConfiguredIn, Step, Timeout};
 
+use super::chance::{is_setting, round_value};
 use super::explain::Explain;
-use super::scene::{Scene, is_setting, round_value, spoken};
+use super::scene::{Scene, spoken};
 use super::{Detector, dead_path, evidence};
 
 /// The detector for connections that the client closes when its time is over. Cancels by timeout

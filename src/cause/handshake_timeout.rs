@@ -7,8 +7,9 @@ use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::frame::FrameType;
 use crate::vocab::verdict::{ConfiguredIn, Step, Timeout};
 
+use super::chance::{is_setting, round_value};
 use super::explain::Explain;
-use super::scene::{Scene, round_value, spoken};
+use super::scene::{PROMPT, Scene, spoken};
 use super::{Detector, evidence};
 
 /// The detector.
@@ -69,8 +70,16 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     }
     let by_text =
         ["handshake", "settings before", "preface"].iter().any(|word| scene.debug().contains(word));
+    // What the client has just said is what an error answers.
+    if scene.is_error() && !by_text && scene.peer_quiet() <= PROMPT {
+        return None;
+    }
     let confidence = match (by_text, scene.goaway.is_some(), round_value(wait).is_some()) {
         (true, ..) => 0.96,
+        // Nothing that belongs to a handshake was missing.
+        (_, true, true) if ready && !block && !is_setting(wait) => 0.6,
+        (_, true, true) if ready && !block => 0.9,
+        _ if ready && !block => 0.4,
         (_, true, true) => 0.9,
         (_, false, true) => 0.85,
         _ => 0.65,

@@ -32,6 +32,9 @@ pub const DETECTOR: Detector = Detector {
 /// The smallest limit that anybody ships: below it a block is not large.
 const SMALL: u64 = 2_000;
 
+/// From the least limit that servers come with.
+const LARGE: u64 = 7_500;
+
 fn step(scene: &Scene<'_>) -> Option<Step> {
     scene.goaway.filter(|_| scene.is_error())?;
     let facts = scene.history.sides.side(scene.peer());
@@ -60,7 +63,8 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         Some((size, ..)) if by_text && size >= SMALL => 0.96,
         _ if by_text => 0.75,
         Some(_) if over && !broken => 0.93,
-        Some((size, ..)) if size >= SMALL && !broken && facts.opened > 0 => 0.75,
+        Some((size, ..)) if size >= LARGE && !broken && facts.opened > 0 => 0.75,
+        Some((size, ..)) if size >= SMALL && !broken && facts.opened > 0 => 0.5,
         _ => return None,
     };
     let (by, peer) = (scene.by.name(), scene.peer().name());

@@ -9,8 +9,9 @@ use crate::vocab::error_code::ErrorCode;
 use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{Effect, LateAnswer, Step};
 
+use super::chance::round_value;
 use super::explain::Explain;
-use super::scene::{PROMPT, Scene, round_value, spoken};
+use super::scene::{PROMPT, Scene, spoken};
 use super::{Detector, evidence};
 
 /// The detector.
@@ -94,10 +95,22 @@ fn told(scene: &Scene<'_>, reset: &Reset, confidence: Confidence) -> Step {
 /// The stream that the debug data names, where the peer had reset it well before.
 fn named<'a>(scene: &Scene<'a>) -> Option<&'a Reset> {
     let debug = scene.debug();
-    let numbers = debug.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse::<u32>().ok());
-    numbers
+    streams_in(&debug)
         .filter_map(|number| scene.resets.iter().find(|reset| reset.stream == number))
         .find(|reset| reset.by == scene.peer() && is_settled(scene, reset))
+}
+
+/// Numbers in a text that it says are streams: `stream 3`, `stream id=3`, `streamId: 3`. Others
+/// are ports, sizes, addresses.
+fn streams_in(text: &str) -> impl Iterator<Item = u32> {
+    text.match_indices("stream").filter_map(|(place, word)| {
+        let rest = text.get(place + word.len()..)?;
+        let rest = rest.strip_prefix('s').unwrap_or(rest).trim_start_matches([' ', '_', '-']);
+        let rest = rest.strip_prefix("id").unwrap_or(rest);
+        let rest = rest.trim_start_matches([' ', ':', '=', '#', '(', '[', '<']);
+        let end = rest.find(|sign: char| !sign.is_ascii_digit()).unwrap_or(rest.len());
+        rest.get(..end)?.parse().ok()
+    })
 }
 
 /// A stream that the GOAWAY's sender answered, knowingly late, right before the GOAWAY.

@@ -7,7 +7,7 @@ use crate::vocab::setting::SettingId;
 use crate::vocab::verdict::Step;
 
 use super::explain::Explain;
-use super::scene::Scene;
+use super::scene::{PROMPT, Scene};
 use super::{Detector, evidence};
 
 /// The detector.
@@ -38,7 +38,15 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     if most <= limit && !by_text {
         return None;
     }
-    let confidence = if by_text { 0.96 } else { 0.9 };
+    // Who is bothered by it does not wait; and what left before the limit arrived broke nothing.
+    let prompt = scene.at.since(stamp) <= PROMPT;
+    let broken = scene.findings.iter().find(|f| *f.rule == rule::MAX_CONCURRENT_STREAMS);
+    let confidence = match (by_text, prompt, broken.is_some()) {
+        (true, ..) => 0.96,
+        (_, true, true) => 0.9,
+        (_, true, false) => 0.5,
+        _ => return None,
+    };
     let (by, peer) = (scene.by.name(), scene.peer().name());
     let summary = format!(
         "The {by} {} because the {peer} had {most} streams open at once where {limit} are allowed.",
@@ -51,9 +59,8 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let mut fact = evidence::on_connection(stamp, scene.peer(), "HEADERS", text);
     fact.stream = stream;
     step.evidence.push(fact);
-    let broken = scene.findings.iter().find(|f| *f.rule == rule::MAX_CONCURRENT_STREAMS);
     step.offending = Some(broken.map_or(stamp, |finding| finding.stamp));
-    step.rule = Some(&rule::MAX_CONCURRENT_STREAMS);
+    step.rule = (by_text || broken.is_some()).then_some(&rule::MAX_CONCURRENT_STREAMS);
     Some(step)
 }
 

@@ -7,8 +7,9 @@ use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
 use crate::vocab::verdict::{ConfiguredIn, Step, Timeout};
 
+use super::chance::round_value;
 use super::explain::Explain;
-use super::scene::{Scene, round_value, spoken};
+use super::scene::{Scene, spoken};
 use super::{Detector, evidence};
 
 /// The detector.

@@ -73,7 +73,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         0..=1 => return None,
         count if count % 1000 == 0 => 0.9,
         count if count % 100 == 0 => 0.85,
-        count if count % 10 == 0 => 0.75,
+        count if count % 10 == 0 && scene.at.since(requested) <= IN_ANSWER => 0.75,
         // Any count, if the GOAWAY answers the request in the same moment.
         _ if scene.at.since(requested) <= IN_ANSWER => 0.58,
         _ => 0.4,

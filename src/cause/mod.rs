@@ -14,6 +14,7 @@ mod abrupt_close;
 pub mod advice;
 mod by_code;
 pub mod cancels;
+mod chance;
 mod client_request_timeout;
 mod client_shutdown;
 pub mod conflicts;
@@ -54,9 +55,12 @@ mod violation;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tests_alike;
+#[cfg(test)]
 mod tests_implementations;
 
 use crate::track::history::{History, Reset};
+use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
 use crate::vocab::limits::Hit;
@@ -132,7 +136,7 @@ pub fn judge(history: &History) -> Judged {
         let leader = follows.and_then(|leader| goaways.get(leader));
         let verdict = match leader {
             Some((_, leader)) => echo(&scene, leader),
-            None => verdict(&scene),
+            None => answer_to_close(&scene, verdict(&scene)),
         };
         goaways.push((follows, verdict));
     }
@@ -143,6 +147,23 @@ pub fn judge(history: &History) -> Judged {
         end: end.map(|scene| verdict(&scene)),
         cancellations: cancels.iter().filter_map(|group| group.cancellation(history)).collect(),
     }
+}
+
+/// A server that only answers the client's close: the reason is the client's. `own` is what the
+/// GOAWAY says by itself.
+fn answer_to_close(scene: &Scene<'_>, own: Verdict) -> Verdict {
+    let answers = scene.goaway.is_some_and(|goaway| goaway.after_peer_close);
+    let end = Scene::of_end(scene.history, scene.cancels);
+    let end = end.filter(|end| answers && end.by == Side::Client && end.open_count > 0);
+    let Some(end) = end.filter(|_| own.cause == Cause::ClientShutdown) else { return own };
+    let mut closed = verdict(&end);
+    closed.safe_to_retry_streams = own.safe_to_retry_streams;
+    closed.maybe_processed_streams = own.maybe_processed_streams;
+    closed.implementation = own.implementation;
+    closed.chain.push(scene.ending());
+    closed.add_clause("the server's GOAWAY only answers that");
+    sort(&mut closed.chain);
+    closed
 }
 
 /// The GOAWAY that this one repeats, answers or completes: the first one, unless this one brings

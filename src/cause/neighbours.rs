@@ -13,6 +13,7 @@ use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{ConfiguredIn, Evidence, Timeout, Verdict};
 
+use super::chance::round_value;
 use super::evidence;
 use super::scene::spoken;
 
@@ -144,7 +145,8 @@ fn judge(ending: &Ending, group: &[&Ending], refusals: &[Stamp]) -> Option<Revis
     let age_alike = found(&|other| elsewhere(other) && by_age(other));
     let at_limit =
         |e: &Ending| e.orderly && since(e).is_some_and(|since| since <= Duration::from_millis(30));
-    let count_alike = found(&|other| other.requests == ending.requests && at_limit(other));
+    let counted = |other: &&Ending| other.requests == ending.requests && at_limit(other);
+    let count_alike = found(&|other| elsewhere(other) && counted(other));
     let long_idle = ending.idle.is_some_and(|idle| idle >= Duration::from_millis(400));
     if !count_alike.is_empty() && at_limit(ending) && ending.requests > 1 {
         return Some(requests(ending, &count_alike));
@@ -155,6 +157,15 @@ fn judge(ending: &Ending, group: &[&Ending], refusals: &[Stamp]) -> Option<Revis
     if !age_alike.is_empty() && ending.is_aged() && !long_idle {
         return Some(age(ending, &age_alike));
     }
+    let spread = found(&|other| {
+        let aged = elsewhere(other) && other.is_aged() && is_spread(other, ending);
+        aged && !same(since(other), since(ending))
+    });
+    if spread.len() >= 2 && ending.is_aged() && !long_idle && together.is_empty() {
+        let mut aged = age(ending, &spread);
+        aged.confidence = aged.confidence.and(Confidence::new(0.76));
+        return Some(aged);
+    }
     let moment_of_idle = together.iter().all(|other| same(other.idle, ending.idle));
     let timed = long_idle && moment_of_idle;
     let cut = |e: &Ending| !e.announced && e.unanswered > 0;
@@ -162,7 +173,15 @@ fn judge(ending: &Ending, group: &[&Ending], refusals: &[Stamp]) -> Option<Revis
         return Some(death(ending, &together));
     }
     if !together.is_empty() && !timed {
+        // Connections that lived alike in lockstep reach any limit together.
+        let lockstep = together.iter().all(|other| {
+            let old = same(other.age, ending.age) && ending.age.and_then(round_value).is_some();
+            old || (ending.requests > 1 && at_limit(ending) && counted(other))
+        });
         let mut drained = drain(ending, &together, None);
+        if lockstep {
+            drained.confidence = drained.confidence.and(Confidence::new(0.6));
+        }
         if !ending.announced && together.iter().any(|other| cut(other)) {
             drained.confidence = drained.confidence.and(Confidence::new(0.5));
         }
@@ -172,6 +191,13 @@ fn judge(ending: &Ending, group: &[&Ending], refusals: &[Stamp]) -> Option<Revis
         ending.at.before(**stamp) && stamp.since(ending.at) <= Duration::from_secs(5)
     })?;
     (!long_idle && ending.orderly).then(|| drain(ending, &[], Some(*gone)))
+}
+
+/// Whether two ages may be of one setting that a server spreads by a tenth to either side, so that
+/// its connections do not all end at once (gRPC).
+fn is_spread(a: &Ending, b: &Ending) -> bool {
+    let ages = a.age.zip(b.age);
+    ages.is_some_and(|(a, b)| a.max(b) <= a.min(b).mul_f64(1.1 / 0.9) + Duration::from_millis(15))
 }
 
 fn apart(a: Stamp, b: Stamp) -> Duration {

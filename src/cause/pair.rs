@@ -205,6 +205,7 @@ impl Answered {
             let told = verdict
                 .late_answer
                 .as_ref()
+                .filter(|_| verdict.confidence.value() >= SURE)
                 .filter(|late| !history.late.iter().any(|frame| frame.stream == late.stream));
             let Some((stream, after)) = told.and_then(|t| t.answered_after.map(|a| (t.stream, a)))
             else {
@@ -377,7 +378,8 @@ fn pings(history: &History, by: Side) -> Option<Sample> {
 fn idle_client(history: &History, judged: &Judged) -> Option<Sample> {
     let done = verdicts(judged).next()?.cause == Cause::ClientShutdown;
     let end = client_end(history)?;
-    let since = history.idle_since.or(history.last_completed)?;
+    let since = history.at_close().map_or(history.idle_since, |at| at.idle_since);
+    let since = since.or(history.last_completed)?;
     let idle = end.since(since);
     let clear = done && history.open.is_empty() && idle >= SHORTEST_IDLE;
     (clear && history.counts.completed > 0).then(|| Sample {
@@ -391,6 +393,9 @@ fn idle_client(history: &History, judged: &Judged) -> Option<Sample> {
         request: None,
     })
 }
+
+/// From here on a verdict counts as a fact.
+const SURE: f64 = 0.8;
 
 fn doubts(history: &History, judged: &Judged) -> Vec<Doubt> {
     let mut doubts = Vec::new();
@@ -410,6 +415,13 @@ fn doubts(history: &History, judged: &Judged) -> Vec<Doubt> {
     };
     for (index, (follows, verdict)) in judged.goaways.iter().enumerate() {
         let scene = Scene::of_goaway(history, index, &[], None).filter(|_| follows.is_none());
+        // What only answers the client's close stands for that.
+        let scene = match scene {
+            Some(scene) if scene.goaway.is_some_and(|goaway| goaway.after_peer_close) => {
+                Scene::of_end(history, &[])
+            }
+            scene => scene,
+        };
         let ages = scene.map(|scene| waited(&scene, verdict)).unwrap_or_default();
         let at = history.goaways.get(index).map_or(history.last, |goaway| goaway.stamp);
         doubts.extend(doubt(About::Goaway(index), at, ages.into_iter()));
@@ -440,7 +452,7 @@ fn notes(history: &History, judged: &Judged, speak: &Both<Option<Implementation>
         names: Both { first: name(Side::Client), second: name(Side::Server) },
         resets: (within(history, THIRTY), within(history, Duration::from_secs(1))),
         reused: history.reused.map(|(idle, _)| idle),
-        repeats: repeats(history),
+        repeats: repeats(history, judged),
         ..Notes::default()
     };
     let (apart, bare) = distances(history, Side::Client);
@@ -468,7 +480,8 @@ fn notes(history: &History, judged: &Judged, speak: &Both<Option<Implementation>
     if let Some(verdict) = judged.end.as_ref().filter(|end| end.cause == Cause::IdleTimeout)
         && end.is_some_and(|(_, by, _)| by == Side::Server)
     {
-        notes.idle = idle_end(verdict, history.counts.unfinished);
+        let waiting = history.at_close().map_or(history.counts.unfinished, |at| at.open_count);
+        notes.idle = idle_end(verdict, waiting);
         let fresh = history.open.iter().filter(|stream| {
             let age = end.zip(stream.opened).map(|((end, ..), opened)| end.since(opened));
             age.is_some_and(|age| age <= RACE)
@@ -501,7 +514,13 @@ fn within(history: &History, window: Duration) -> u32 {
 
 /// Requests of one kind that begin right after a cancel of that kind, far more often than right
 /// before one. Where the client was held back by the limit on streams, the queue looks the same.
-fn repeats(history: &History) -> Option<(u32, u32, Duration)> {
+fn repeats(history: &History, judged: &Judged) -> Option<(u32, u32, Duration)> {
+    // Who changed its mind asks for something else; who lost patience asks again.
+    let mut timed_out: Vec<u32> = Vec::new();
+    for set in judged.cancellations.iter().filter(|set| set.cause == Cause::ClientRequestTimeout) {
+        timed_out.extend_from_slice(&set.streams);
+    }
+    timed_out.sort_unstable();
     let limit = history.sides.second.settings.iter().flat_map(|sent| &sent.values);
     let limit = limit.filter(|(id, _)| *id == SettingId::MAX_CONCURRENT_STREAMS);
     let most = history.sides.first.most_open.map_or(0, |(most, ..)| most);
@@ -509,7 +528,8 @@ fn repeats(history: &History) -> Option<(u32, u32, Duration)> {
         return None;
     }
     let waited = |reset: &&Reset| {
-        reset.opener == Side::Client && reset.age().is_some_and(|age| age >= AT_ONCE)
+        let lost = timed_out.binary_search(&reset.stream).is_ok();
+        lost && reset.opener == Side::Client && reset.age().is_some_and(|age| age >= AT_ONCE)
     };
     let cancels: Vec<&Reset> = history.cancels().filter(waited).collect();
     let mut opened: Vec<(u32, i64)> =

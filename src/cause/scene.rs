@@ -98,7 +98,7 @@ impl<'a> Scene<'a> {
     pub fn of_end(history: &'a History, cancels: &'a [CancelGroup]) -> Option<Self> {
         let (at, by, aborted) = history.tcp_end()?;
         let sides = &history.sides;
-        Some(Self {
+        let end = Self {
             history,
             effect: Effect::End,
             goaway: None,
@@ -119,6 +119,19 @@ impl<'a> Scene<'a> {
             findings: &history.findings,
             cancels,
             text: None,
+        };
+        let Some(closing) = history.at_close() else { return Some(end) };
+        Some(Self {
+            open: &closing.open,
+            open_count: closing.open_count,
+            idle_since: closing.idle_since,
+            last_octets: closing.last_octets,
+            last_message: closing.last_message,
+            frames: closing.frames,
+            opened: closing.opened,
+            resets: history.resets.get(..closing.resets).unwrap_or_default(),
+            findings: history.findings.get(..closing.findings).unwrap_or_default(),
+            ..end
         })
     }
 
@@ -427,38 +440,6 @@ pub fn spoken(duration: Duration) -> String {
     }
 }
 
-/// The round value that a person would have configured and that `measured` may be: timers fire a
-/// little late, never early. `None` where no round value is within 2 % and 20 ms.
-pub fn round_value(measured: Duration) -> Option<Duration> {
-    let millis = measured.as_secs_f64() * 1e3;
-    let step = match millis {
-        m if m < 190.0 => 10.0,
-        m if m < 980.0 => 50.0,
-        m if m < 9_800.0 => 100.0,
-        m if m < 59_000.0 => 500.0,
-        _ => 5_000.0,
-    };
-    let nearest = ((millis - step * 0.02) / step).round() * step;
-    let late = millis - nearest;
-    let fits = nearest > 0.0 && late >= -(0.004 * nearest + 1.0) && late <= 0.01 * nearest + 15.0;
-    // The coarser the grid, the more a hit says: near half of the fine ones hit by chance.
-    (fits && late.abs() < step * 0.25).then(|| Duration::from_secs_f64(nearest / 1e3))
-}
-
-/// A value that hardly anything but a setting has: multiples of 0.25 s below 2 s, of 0.5 s below
-/// 20 s, of 5 s beyond, met within 1 %.
-pub fn is_setting(measured: Duration) -> bool {
-    let millis = measured.as_secs_f64() * 1e3;
-    let step = match millis {
-        m if m < 1_900.0 => 250.0,
-        m if m < 19_000.0 => 500.0,
-        _ => 5_000.0,
-    };
-    let nearest = (millis / step).round() * step;
-    let late = millis - nearest;
-    nearest > 0.0 && late >= -2.0 && late <= 0.008 * nearest + 3.0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -471,14 +452,5 @@ mod tests {
         assert_eq!(say(650.4), "650 ms");
         assert_eq!(say(10_069.0), "10.07 s");
         assert_eq!(say(1.25), "1.2 ms");
-    }
-
-    #[test]
-    fn round_values() {
-        let round = |millis: f64| round_value(Duration::from_secs_f64(millis / 1e3));
-        assert_eq!(round(4_004.0), Some(Duration::from_secs(4)));
-        assert_eq!(round(600.4), Some(Duration::from_millis(600)));
-        assert_eq!(round(316.0), None);
-        assert_eq!(round(2_151.0), None);
     }
 }

@@ -8,8 +8,9 @@ use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
 use crate::vocab::verdict::{ConfiguredIn, Step, Timeout};
 
+use super::chance::is_setting;
 use super::explain::Explain;
-use super::scene::{Scene, is_setting, spoken};
+use super::scene::{Scene, spoken};
 use super::{Detector, evidence};
 
 /// The detector.

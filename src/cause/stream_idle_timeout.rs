@@ -9,8 +9,9 @@ use crate::vocab::error_code::ErrorCode;
 use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{ConfiguredIn, Step, Timeout};
 
+use super::chance::{is_setting, round_value};
 use super::explain::Explain;
-use super::scene::{Scene, is_setting, round_value, spoken};
+use super::scene::{Scene, spoken};
 use super::{Detector, evidence};
 
 /// The detector.
@@ -86,7 +87,12 @@ fn starved(scene: &Scene<'_>, stream: u32, since: Stamp) -> Option<Step> {
         scene.ending_name(),
         spoken(wait)
     );
-    let confidence = Confidence::new(if is_setting(wait) { 0.79 } else { 0.76 });
+    let confidence = Confidence::new(match (is_setting(wait), scene.goaway.is_some()) {
+        (true, _) => 0.79,
+        (false, true) => 0.76,
+        // Who dies says nothing either.
+        (false, false) => 0.65,
+    });
     let confidence = scene.despite_holes(confidence);
     let mut step = Step::new(Cause::StreamIdleTimeout, confidence, Blame::Client, summary);
     let text = "the DATA that used up the client's window".to_string();
@@ -153,7 +159,7 @@ mod tests {
     #[test]
     fn a_client_that_opens_no_window() {
         for (left, end) in [(0, "FIN"), (35, "RST"), (0, "GOAWAY 1 NO_ERROR")] {
-            let verdict = filled(left).s(2138.0, end).is(Cause::StreamIdleTimeout, 0.7);
+            let verdict = filled(left).s(2138.0, end).is(Cause::StreamIdleTimeout, 0.6);
             verdict.after(Cause::StreamIdleTimeout, 2.113).blames(Blame::Client).shows(&["DATA"]);
             assert!(verdict.summary.contains("window"), "{}", verdict.summary);
         }

@@ -134,6 +134,15 @@ impl Talk {
         verdict.unwrap_or_else(|| panic!("no verdict:\n{}", self.script())).clone()
     }
 
+    /// Why each of the connections went away.
+    pub fn all_told(&self) -> Vec<Verdict> {
+        let of = |row: &ConnectionRow| {
+            let goaway = row.goaways.first().map(|goaway| goaway.verdict.clone());
+            goaway.or_else(|| row.end_verdict.clone())
+        };
+        judged(&self.script()).connections.iter().filter_map(|row| of(row)).collect()
+    }
+
     /// Asserts the cause, with at least this confidence.
     pub fn is(&self, cause: Cause, least: f64) -> Verdict {
         let verdict = self.told();

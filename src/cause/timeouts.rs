@@ -16,6 +16,7 @@ use crate::vocab::pair::{
 use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{Alternative, Cancellation, ConfiguredIn, Timeout, Verdict};
 
+use super::chance;
 use super::pair::{About, Answered, Doubt, PairFacts, Sample};
 use super::scene::spoken;
 
@@ -43,7 +44,10 @@ pub fn infer(facts: &[PairFacts]) -> Vec<InferredTimeout> {
         let (bounds, exact): (Vec<_>, Vec<_>) =
             samples.into_iter().partition(|(_, sample)| sample.at_least);
         let mut of_key: Vec<InferredTimeout> = exact
-            .chunk_by(|(_, a), (_, b)| near(a.seconds, b.seconds))
+            .chunk_by(|(_, a), (_, b)| {
+                let spread = a.timer == Timer::Of(Cause::MaxConnectionAge);
+                near(a.seconds, b.seconds) || (spread && b.seconds <= a.seconds * 1.1 / 0.9)
+            })
             .filter_map(|cluster| pooled(key, cluster))
             .collect();
         if of_key.is_empty() {
@@ -194,6 +198,45 @@ pub struct Settled {
     pub confidence: Confidence,
 }
 
+/// Connections whose close at a round age says little: the same client closes at so many other
+/// ages that some are round by chance.
+pub fn strangers(facts: &[PairFacts]) -> Vec<usize> {
+    let mut by_pair: BTreeMap<(IpAddr, Endpoint), (usize, Vec<usize>)> = BTreeMap::new();
+    for of in facts {
+        let (odd, round) = by_pair.entry((of.client, of.server)).or_default();
+        *odd += usize::from(of.doubts.iter().any(Doubt::is_close));
+        round.extend(of.samples.iter().any(is_lone).then_some(of.place));
+    }
+    let by_chance = |(odd, round): &(usize, Vec<usize>)| {
+        let all = odd + round.len();
+        all >= CROWD && chance::at_least(all as f64 * 0.1, round.len()) > 0.01
+    };
+    let mut places: Vec<usize> =
+        by_pair.into_values().filter(by_chance).flat_map(|(_, round)| round).collect();
+    places.sort_unstable();
+    places
+}
+
+/// Fewer closes say nothing about each other.
+const CROWD: usize = 8;
+
+/// Whether a sample is a client's timeout that a single request tells.
+pub fn is_lone(sample: &Sample) -> bool {
+    sample.timer == Timer::Of(Cause::ClientRequestTimeout)
+        && sample.by == ConfiguredIn::Client
+        && sample.samples == 1
+        && sample.confidence.value() < 0.85
+}
+
+/// Takes back most of what a round age seemed to say.
+pub fn doubt_lone(verdict: &mut Verdict) {
+    let lone = verdict.timeout.as_ref().is_some_and(|timeout| timeout.samples == 1);
+    if verdict.cause == Cause::ClientRequestTimeout && lone && verdict.confidence.value() < 0.85 {
+        verdict.confidence = verdict.confidence.and(Confidence::new(0.5));
+        verdict.add_clause("the same client closed others at many other ages");
+    }
+}
+
 /// Looks at each doubt with the timers of its pair, measured elsewhere.
 pub fn settle(facts: &[PairFacts]) -> Vec<Settled> {
     let mut by_pair: BTreeMap<(IpAddr, Endpoint), Vec<&PairFacts>> = BTreeMap::new();
@@ -231,18 +274,24 @@ fn fit(place: usize, doubt: &Doubt, timers: &[(usize, &Sample)]) -> Option<Settl
     let (least, most) = (doubt.ages.0.as_secs_f64(), doubt.ages.1.as_secs_f64());
     let from = timers.partition_point(|(_, timer)| timer.seconds < most / 2.0);
     let candidates = timers.get(from..)?.iter().take_while(|(_, timer)| timer.seconds < most * 2.0);
+    // What a single request tells is no measure for others, unless a second one tells the same.
+    let alike = |one: &Sample, other: &Sample| {
+        (one.seconds - other.seconds).abs() <= 0.01 * one.seconds + 0.005
+    };
+    let measured = |(at, timer): &&(usize, &Sample)| {
+        let second = |(of, other): &(usize, &Sample)| of != at && alike(timer, other);
+        timer.samples >= 3
+            || timers.get(from..).is_some_and(|near| near.iter().take(COMPARED).any(second))
+    };
     let fitting: Vec<&(usize, &Sample)> = candidates
+        .filter(measured)
         .filter(|(at, t)| *at != place && near(t.seconds, most) && near(t.seconds, least))
         .collect();
     let (_, best) = fitting.iter().max_by(|(_, a), (_, b)| {
         let distance = |sample: &Sample| (sample.seconds - most).abs();
         distance(b).total_cmp(&distance(a))
     })?;
-    let confidence = match (fitting.len(), best.samples) {
-        (1, ..=2) => 0.75,
-        (1, _) => 0.8,
-        _ => 0.85,
-    };
+    let confidence = if fitting.len() == 1 { 0.8 } else { 0.85 };
     Some(Settled {
         place,
         about: doubt.about,
@@ -272,10 +321,17 @@ fn agree(place: usize, doubt: &Doubt, closes: &[(usize, &Doubt)]) -> Option<Sett
         .filter(|(at, other)| *at != place && apart(other.at, doubt.at))
         .take(COMPARED)
         .count();
-    let confidence = match alike {
-        0 => return None,
-        1 => 0.78,
-        _ => 0.88,
+    // Among many closes of all ages some agree by chance.
+    let around = closes.iter().filter(|(_, other)| chance::is_around(age, other.ages.1));
+    let others = around.count().saturating_sub(1);
+    // Each of them had the same chance to find one that agrees.
+    let tries = (others as f64 / 2.0).max(1.0);
+    let confidence = match chance::of_agreeing(age, width, others, alike) * tries {
+        _ if alike == 0 => return None,
+        by_chance if by_chance < 0.003 => 0.88,
+        by_chance if by_chance < 0.07 => 0.74,
+        by_chance if by_chance < 0.2 => 0.5,
+        _ => return None,
     };
     (doubt.is_close()).then(|| Settled {
         place,
@@ -285,7 +341,7 @@ fn agree(place: usize, doubt: &Doubt, closes: &[(usize, &Doubt)]) -> Option<Sett
             seconds: age.as_secs_f64(),
             at_least: false,
             spread_seconds: width.as_secs_f64(),
-            samples: alike as u32 + 1,
+            samples: doubt.count,
             configured_in: ConfiguredIn::Client,
         },
         confidence: Confidence::new(confidence),

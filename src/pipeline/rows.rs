@@ -139,6 +139,17 @@ pub(super) fn second_pass(
             facts.conclude(row.verdicts(), &row.cancellations);
         }
     }
+    for place in timeouts::strangers(&facts) {
+        if let Some(row) = connections.get_mut(place) {
+            let row = Arc::make_mut(row);
+            let goaways = row.goaways.iter_mut().map(|goaway| &mut goaway.verdict);
+            goaways.chain(&mut row.end_verdict).for_each(timeouts::doubt_lone);
+        }
+        let of = facts.binary_search_by_key(&place, |facts| facts.place);
+        if let Some(facts) = of.ok().and_then(|of| facts.get_mut(of)) {
+            facts.samples.retain(|sample| !timeouts::is_lone(sample));
+        }
+    }
     for settled in timeouts::settle(&facts) {
         if let Some(row) = connections.get_mut(settled.place) {
             settle(Arc::make_mut(row), &settled);

@@ -49,6 +49,8 @@ pub struct History {
     pub close_notify: Both<Option<Stamp>>,
     /// Sides of which nothing could be decrypted.
     pub sealed: Both<bool>,
+    /// How it stood at the first FIN or RST.
+    pub closing: Option<Box<Closing>>,
     /// Why no more comes.
     pub end: Option<FlowEnd>,
     /// TCP counters of each side.
@@ -213,6 +215,9 @@ pub struct Reset {
     pub request: Option<String>,
     /// Whether the request's sender gave up before the answer ended.
     pub is_cancel: bool,
+    /// When a request of the same class was last answered to its end before, where no request of
+    /// another class was since.
+    pub rival_answered: Option<Stamp>,
     /// Offset behind the RST_STREAM in its sender's octets.
     pub end_offset: u64,
     /// Its sender's DATA octets on the stream.
@@ -307,6 +312,29 @@ pub struct Goaway {
     pub seen: u64,
 }
 
+/// How a connection stood when one side began to close it.
+#[derive(Clone, Debug)]
+pub struct Closing {
+    /// Streams open then, oldest first, up to a limit.
+    pub open: Vec<OpenStream>,
+    /// Requests of the client that were open.
+    pub open_count: u64,
+    /// Since when no stream was open then.
+    pub idle_since: Option<Stamp>,
+    /// Last octets of each side before.
+    pub last_octets: Both<Option<Stamp>>,
+    /// Last HEADERS or DATA of each side before.
+    pub last_message: Both<Option<Stamp>>,
+    /// Frames by then.
+    pub frames: Both<FrameCounts>,
+    /// Streams that each side had opened by then.
+    pub opened: Both<u64>,
+    /// How many resets had been recorded.
+    pub resets: usize,
+    /// How many findings had been recorded.
+    pub findings: usize,
+}
+
 /// A stream that was open at some moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenStream {
@@ -372,6 +400,19 @@ impl History {
             [fin, rst, notice].into_iter().flatten()
         });
         ends.min_by_key(|(stamp, ..)| stamp.order())
+    }
+
+    /// How it stood when the first side closed. A client that closed its half, and read all that
+    /// it had asked for, only had nothing more to say: then what counts is how it ended.
+    pub fn at_close(&self) -> Option<&Closing> {
+        let closing = self.closing.as_deref()?;
+        let (_, by, aborted) = self.tcp_end()?;
+        let heard_out = by == Side::Client
+            && !aborted
+            && self.rst.first.is_none()
+            && closing.open_count > 0
+            && self.counts.unfinished == 0;
+        (!heard_out).then_some(closing)
     }
 
     /// Whether a finding can be held against its side: of a stream that the other side may have

@@ -133,10 +133,14 @@ impl Tracker {
     }
 
     fn close_if_complete(&mut self, id: u32) {
-        let Some(stream) = self.open.get_mut(&id).filter(|stream| stream.is_complete()) else {
-            return;
+        // Of a request from before the capture the end is not seen; its answer's end tells.
+        let late = self.history.joined_midway;
+        let over = |stream: &&mut Stream| {
+            stream.is_complete() || (late && stream.opened.is_none() && stream.answer_ended())
         };
+        let Some(stream) = self.open.get_mut(&id).filter(over) else { return };
         let (opener, last, ended) = (stream.opener, stream.last_frame(), stream.completed_at());
+        self.last_answered = last.map(|last| (stream.class, last));
         if let Some(row) = stream.row.take() {
             self.history.rows.push(row::completed(*row, ended, &stream.data, opener));
         }
@@ -203,6 +207,10 @@ impl Tracker {
                 class: stream.class,
                 request: stream.request.text(),
                 is_cancel,
+                rival_answered: self
+                    .last_answered
+                    .filter(|(class, _)| *class == stream.class)
+                    .map(|(_, stamp)| stamp),
                 end_offset: frame.end_offset(),
                 sent: *stream.data.side(frame.by),
             });

@@ -4,6 +4,7 @@
 //! only writer it is. Notes what happened; never says why.
 
 mod answers;
+mod closing;
 mod header;
 pub mod history;
 mod lifetimes;
@@ -57,6 +58,8 @@ pub struct Tracker {
     open: OpenStreams,
     /// Place in [`History::resets`] by stream.
     reset_places: FxHashMap<u32, usize>,
+    /// The class of the last request that was answered to its end, and when.
+    last_answered: Option<(u32, Stamp)>,
     /// Streams in [`History::late`].
     late: FxHashSet<u32>,
     rates: Both<Option<Box<Rates>>>,
@@ -95,6 +98,7 @@ impl Tracker {
                 rst: Both::default(),
                 close_notify: Both::default(),
                 sealed: Both::default(),
+                closing: None,
                 end: None,
                 tcp: Both::default(),
                 sides: Both::default(),
@@ -118,6 +122,7 @@ impl Tracker {
             client,
             open: OpenStreams::default(),
             reset_places: FxHashMap::default(),
+            last_answered: None,
             late: FxHashSet::default(),
             rates: Both::default(),
             messages_since_ping: Both::default(),
@@ -200,11 +205,13 @@ impl Tracker {
             FlowItem::Fin { stamp, by } => {
                 let side = self.side(by);
                 self.history.last = stamp;
+                self.closes();
                 self.history.fin.side_mut(side).get_or_insert(stamp);
             }
             FlowItem::Rst { stamp, by, .. } => {
                 let side = self.side(by);
                 self.history.last = stamp;
+                self.closes();
                 self.history.rst.side_mut(side).get_or_insert(stamp);
             }
             FlowItem::Closed { stamp, how, totals } => {

@@ -1,0 +1,42 @@
+//! What looks like a timer and is none: ages that agree by chance, races that were lost, searches
+//! that were typed over.
+
+use super::super::chance;
+use super::{MILLI, Waited, median, opened};
+use crate::track::history::{History, Reset};
+
+/// Whether as many as agree here may do so by chance, among cancels of all ages around.
+pub(super) fn is_chance(cluster: &[Waited], all: &[Waited]) -> bool {
+    let (Some(first), Some(last)) = (cluster.first(), cluster.last()) else { return true };
+    let middle = median(cluster);
+    let width = (last.span - first.span) / 2 + MILLI;
+    let around = all.iter().filter(|item| chance::is_around(middle, item.span)).count();
+    // Any age could have been the one: the cluster is the densest place of several.
+    let places = all.len() as f64;
+    chance::of_agreeing(middle, width, around, cluster.len() - 1) * places > 0.05
+}
+
+/// Whether nearly all were reset in the moment when another request of their kind was answered,
+/// which is seldom otherwise: the loser of a race (hedged requests).
+pub(super) fn is_outrun(history: &History, cluster: &[Waited]) -> bool {
+    let resets = || cluster.iter().filter_map(|item| history.resets.get(item.place));
+    let outrun =
+        |reset: &&Reset| reset.rival_answered.is_some_and(|at| reset.stamp.since(at) <= MILLI * 5);
+    let count = resets().filter(outrun).count();
+    let lifetime = history.last.since(history.first).as_secs_f64();
+    // Where answers come all the time, one comes right before anything.
+    let rate = history.answers.total().count() as f64 / lifetime.max(1e-3);
+    count * 5 >= cluster.len() * 4 && rate * 0.005 < 0.3
+}
+
+/// Whether most were reset in the moment when the next request was sent.
+pub(super) fn is_replaced(history: &History, cluster: &[Waited]) -> bool {
+    let mut sent: Vec<i64> = cluster.iter().filter_map(|item| opened(history, item)).collect();
+    sent.sort_unstable();
+    let near = |item: &&Waited| {
+        let Some(reset) = history.resets.get(item.place) else { return false };
+        let from = sent.partition_point(|at| *at < reset.stamp.at.0 - 5_000_000);
+        sent.get(from).is_some_and(|at| *at <= reset.stamp.at.0 + 5_000_000)
+    };
+    cluster.iter().filter(near).count() * 5 >= cluster.len() * 3
+}
