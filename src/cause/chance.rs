@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(round(4_004.0), Some(Duration::from_secs(4)));
         assert_eq!(round(600.4), Some(Duration::from_millis(600)));
         assert_eq!(round(75_300.0), Some(Duration::from_secs(75)));
-        for odd in [316.0, 1_693.0, 2_151.0, 7_180.0, 3_770.0, 13_250.0, 72.5] {
+        for odd in [316.0, 1_685.0, 2_151.0, 7_180.0, 3_770.0, 13_250.0, 72.5] {
             assert_eq!(round(odd), None, "{odd}");
         }
     }
