@@ -365,7 +365,9 @@ impl Connection {
         match self.facts.early_data {
             Some(EarlyData::Accepted) if !self.early_ended => missing.or(Some((stamp, 0))),
             Some(EarlyData::Offered) => missing.or(Some((stamp, 0))),
-            None if !self.facts.hello_seen => missing.or(Some((stamp, 0))),
+            None if !self.facts.hello_seen && self.facts.version != Some(TlsVersion::TLS12) => {
+                missing.or(Some((stamp, 0)))
+            }
             _ => missing,
         }
     }
