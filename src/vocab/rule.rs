@@ -236,7 +236,7 @@ rules! {
     MSG_CONNECTION_HEADERS = "msg-connection-headers", "RFC 9113 8.2.2", Stream, PROTOCOL_ERROR,
         "No connection, proxy-connection, keep-alive, transfer-encoding, upgrade";
     MSG_TE = "msg-te", "RFC 9113 8.2.2", Stream, PROTOCOL_ERROR,
-        "te is absent or 'trailers'";
+        "te is absent or 'trailers', and absent in responses";
     MSG_CONTENT_LENGTH = "msg-content-length", "RFC 9113 8.1.1", Stream, PROTOCOL_ERROR,
         "content-length equals the sum of DATA payload lengths";
     MSG_TRAILERS_END_STREAM = "msg-trailers-end-stream", "RFC 9113 8.1", Stream, PROTOCOL_ERROR,
@@ -244,7 +244,7 @@ rules! {
     MSG_1XX_END_STREAM = "msg-1xx-end-stream", "RFC 9113 8.1", Stream, PROTOCOL_ERROR,
         "A 1xx HEADERS has no END_STREAM";
     CONNECT_NO_SCHEME_PATH = "connect-no-scheme-path", "RFC 9113 8.5", Stream, PROTOCOL_ERROR,
-        "CONNECT has no :scheme and :path";
+        "CONNECT has :authority, and no :scheme and :path";
     CONNECT_FRAMES = "connect-frames", "RFC 9113 8.5", Stream, PROTOCOL_ERROR,
         "On a CONNECT stream only DATA, RST_STREAM, WINDOW_UPDATE, PRIORITY";
     CONNECT_TCP_ERROR = "connect-tcp-error", "RFC 9113 8.5", Stream, CONNECT_ERROR,

@@ -124,13 +124,23 @@ pub(super) fn check(list: &HeaderList<'_>, role: Role) -> Facts {
         } else if field.tag.is_sound && !matches!(of, Name::Te | Name::OfHop) {
             None
         } else {
-            regular_field(name, &field)
+            regular_field(name, &field, role)
         };
         if breach.is_some() || !field.tag.is_sound {
             facts.breaches.add(breach.or_else(|| wrong_value(name, &field)));
         }
         match of {
-            Name::ContentLength => facts.content_length = field.value.and_then(number),
+            Name::ContentLength => {
+                let new = field.value.and_then(number);
+                let (Some(one), Some(other)) = (facts.content_length, new) else {
+                    facts.content_length = new;
+                    continue;
+                };
+                if one != other {
+                    let text = format!("content-length is {one} and {other}");
+                    facts.breaches.add(Breach::of(&rule::MSG_CONTENT_LENGTH, text));
+                }
+            }
             Name::Host => host = field.value,
             _ => {}
         }
@@ -203,7 +213,7 @@ fn pseudo_field<'a>(
 }
 
 /// RFC 9113 sections 8.2, 8.2.1 and 8.2.2.
-fn regular_field(name: &[u8], field: &Field<'_>) -> Option<Breach> {
+fn regular_field(name: &[u8], field: &Field<'_>, role: Role) -> Option<Breach> {
     if !field.tag.is_sound && !field.tag.name.is_legal(name) {
         let only_upper = name.iter().all(|octet| octet.is_ascii_uppercase() || !is_no_name(*octet));
         let rule = if only_upper && !name.is_empty() {
@@ -214,6 +224,8 @@ fn regular_field(name: &[u8], field: &Field<'_>) -> Option<Breach> {
         return Breach::of(rule, format!("a field named \"{}\"", short(name)));
     }
     let is_of_hop = match field.tag.name {
+        // What a client may say of itself, a server may not.
+        Name::Te if role == Role::Response => true,
         Name::Te => field.value.is_some_and(|value| !value.eq_ignore_ascii_case(b"trailers")),
         Name::OfHop => true,
         _ => false,
@@ -245,6 +257,10 @@ fn incomplete(pseudo: &Pseudo<'_>, facts: &Facts, role: Role) -> Option<Breach> 
                 let text = format!("a promised {} request", short(method));
                 return Breach::of(&rule::PUSH_UNSAFE_METHOD, text);
             }
+            if let Some(octets @ 1..) = facts.content_length {
+                let text = format!("a promised request with content-length {octets}");
+                return Breach::of(&rule::PUSH_UNSAFE_METHOD, text);
+            }
         }
         Role::Response if pseudo.status.is_none() => {
             return Breach::of(&rule::MSG_RESPONSE_STATUS, "a response without :status");
@@ -252,10 +268,11 @@ fn incomplete(pseudo: &Pseudo<'_>, facts: &Facts, role: Role) -> Option<Breach> 
         _ => return None,
     }
     if facts.method == Method::Connect {
-        if pseudo.scheme.is_none() && pseudo.path.is_none() {
-            return None;
-        }
-        let text = "a CONNECT request with :scheme or :path";
+        let text = match (&pseudo.scheme, &pseudo.path, &pseudo.authority) {
+            (None, None, Some(_)) => return None,
+            (None, None, None) => "a CONNECT request without :authority",
+            _ => "a CONNECT request with :scheme or :path",
+        };
         return Breach::of(&rule::CONNECT_NO_SCHEME_PATH, text);
     }
     let wanted = [(":method", pseudo.method), (":scheme", pseudo.scheme), (":path", pseudo.path)];

@@ -33,6 +33,9 @@ pub(super) struct Announced {
     is_blurred: bool,
     /// ENABLE_CONNECT_PROTOCOL=1 was sent (RFC 8441 section 3).
     pub(super) connects: bool,
+    /// NO_RFC7540_PRIORITIES of its first SETTINGS (0 where that has none), once that was sent
+    /// and read (RFC 9218 section 2.1).
+    no_priorities: Option<u32>,
 }
 
 /// Values that other rules rest on.
@@ -60,7 +63,13 @@ impl Default for Announced {
             streams: Some(u32::MAX),
             push: Some(1),
         };
-        Self { acknowledged, pending: Vec::new(), is_blurred: false, connects: false }
+        Self {
+            acknowledged,
+            pending: Vec::new(),
+            is_blurred: false,
+            connects: false,
+            no_priorities: None,
+        }
     }
 }
 
@@ -152,7 +161,8 @@ impl Rules {
         match frame.payload {
             Payload::Settings { ack: true, .. } => self.settings_ack(desk),
             Payload::Settings { ack: false, values } => {
-                let wrong = wrong_value(desk.history, frame, values);
+                let wrong = wrong_value(desk.history, frame, values)
+                    .or_else(|| self.changed_value(desk.history, frame, values));
                 let overflow = wrong.is_none().then(|| self.windows_overflow(desk, values));
                 self.sides.side_mut(by).announced.send(values, frame.stamp, frame.end_offset());
                 wrong.or(overflow.flatten())
@@ -163,6 +173,33 @@ impl Rules {
             }
             _ => None,
         }
+    }
+
+    /// Values that their sender may not take back: RFC 8441 section 3, RFC 9218 section 2.1.
+    fn changed_value(
+        &mut self,
+        history: &History,
+        frame: &Frame<'_>,
+        values: &[(SettingId, u32)],
+    ) -> Option<Breach> {
+        let is_exact = self.is_exact(history, frame.by);
+        let by = frame.by.name();
+        let last =
+            |wanted| values.iter().rev().find(|(id, _)| *id == wanted).map(|(_, value)| *value);
+        let announced = &mut self.sides.side_mut(frame.by).announced;
+        let now = last(SettingId::NO_RFC7540_PRIORITIES);
+        let first = announced.no_priorities;
+        if first.is_none() && is_exact {
+            announced.no_priorities = Some(now.unwrap_or(0));
+        }
+        if announced.connects && last(SettingId::ENABLE_CONNECT_PROTOCOL) == Some(0) {
+            announced.connects = false;
+            let text = format!("the {by} sets ENABLE_CONNECT_PROTOCOL back from 1 to 0");
+            return Breach::of(&rule::EXTENDED_CONNECT_SETTING, text);
+        }
+        let (first, now) = first.zip(now).filter(|(first, now)| first != now)?;
+        let text = format!("the {by} changes NO_RFC7540_PRIORITIES from {first} to {now}");
+        Breach::of(&rule::NO_RFC7540_PRIORITIES_VALUE, text)
     }
 
     /// RFC 9113 section 6.5.3; that nothing else may be acknowledged is everybody's reading of it.

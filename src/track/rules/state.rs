@@ -34,7 +34,8 @@ impl Rules {
         let role = match desk.open.get(&id) {
             _ if misplaced.is_some() => Role::Misplaced,
             Some(stream) => self.role(desk, stream),
-            None if by == opener(id) && self.is_exact(desk.history, by) => Role::Request,
+            None if opens && self.is_exact(desk.history, by) => Role::Request,
+            // What else comes on a stream that is gone was on its way: an answer or trailers.
             None => Role::Unsure,
         };
         if by != opener(id) && misplaced.is_none() {

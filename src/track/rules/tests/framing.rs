@@ -101,6 +101,14 @@ fn settings_values() {
         ("5 C> SETTINGS MAX_FRAME_SIZE=0xffffff", &[]),
         ("5 C> SETTINGS NO_RFC7540_PRIORITIES=2", &["client no-rfc7540-priorities-value 0 @5"]),
         ("5 S> SETTINGS ENABLE_CONNECT_PROTOCOL=2", &["server extended-connect-setting 0 @5"]),
+        (
+            "5 S> SETTINGS ENABLE_CONNECT_PROTOCOL=1\n6 S> SETTINGS ENABLE_CONNECT_PROTOCOL=0",
+            &["server extended-connect-setting 0 @6"],
+        ),
+        ("5 S> SETTINGS ENABLE_CONNECT_PROTOCOL=0\n6 S> SETTINGS ENABLE_CONNECT_PROTOCOL=1", &[]),
+        // The first SETTINGS had none: that is 0.
+        ("5 C> SETTINGS NO_RFC7540_PRIORITIES=0\n6 C> SETTINGS MAX_FRAME_SIZE=20000", &[]),
+        ("5 C> SETTINGS NO_RFC7540_PRIORITIES=1", &["client no-rfc7540-priorities-value 0 @5"]),
         ("5 C> SETTINGS ACK", &["client settings-ack-unexpected 0 @5"]),
         ("5 C> SETTINGS\n6 C> SETTINGS\n7 S> SETTINGS ACK\n8 S> SETTINGS ACK", &[]),
         ("5 S> SETTINGS 0x2a2a=7 0x99=1 MAX_HEADER_LIST_SIZE=0 HEADER_TABLE_SIZE=0", &[]),

@@ -42,6 +42,9 @@ fn requests() {
         (":method=CONNECT :authority=a:443 :path=/", "connect-no-scheme-path"),
         ("GET content-length=5", "msg-content-length"),
         ("GET content-length=0", ""),
+        ("GET content-length=0 content-length=5", "msg-content-length"),
+        ("GET content-length=0 content-length=0", ""),
+        (":method=CONNECT", "connect-no-scheme-path"),
         (
             ":method=CONNECT :protocol=websocket :scheme=http :path=/ :authority=a",
             "extended-connect-unsupported",
@@ -71,6 +74,10 @@ fn responses() {
         (
             &format!("{get}6 S> HEADERS 1 END_STREAM :status=103"),
             &["server msg-1xx-end-stream 1 @6"],
+        ),
+        (
+            &format!("{get}6 S> HEADERS 1 END_STREAM :status=200 te=trailers"),
+            &["server msg-te 1 @6"],
         ),
         (&format!("{get}6 S> DATA 1 5"), &["server data-before-headers 1 @6"]),
         (

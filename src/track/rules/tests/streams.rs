@@ -69,6 +69,13 @@ fn half_closed_and_reset_streams() {
             &[],
         ),
         (&format!("{DONE}7 C> WINDOW_UPDATE 1 5\n8 C> RST_STREAM 1 CANCEL\n8 C> PRIORITY 1"), &[]),
+        // Trailers that cross with a reset are no request.
+        (
+            &format!(
+                "{posted}6 C> DATA 1 5\n7 S> RST_STREAM 1 CANCEL\n7 C> HEADERS 1 END_STREAM a=b"
+            ),
+            &[],
+        ),
         // The server may have enough of a request before its end (RFC 9113 section 8.1).
         (
             &format!(
@@ -114,6 +121,24 @@ fn pushes() {
             ),
             &[],
         ),
+        // The client does not want it: what comes on it was on its way, or comes late.
+        (
+            &format!(
+                "{get}6 S> PUSH_PROMISE 1 2 GET\n7 C> RST_STREAM 2 CANCEL\n\
+                 7 S> HEADERS 2 :status=200 a=b\n8 S> DATA 2 10 END_STREAM\n\
+                 9 S> HEADERS 1 END_STREAM :status=200"
+            ),
+            &[],
+        ),
+        (
+            &format!("{get}6 S> PUSH_PROMISE 1 2 GET\n7 S> HEADERS 2 END_STREAM a=b"),
+            &["server msg-response-status 2 @7"],
+        ),
+        (
+            &format!("{get}6 S> PUSH_PROMISE 1 2 GET content-length=5"),
+            &["server push-unsafe-method 1 @6"],
+        ),
+        (&format!("{get}6 S> PUSH_PROMISE 1 2 GET content-length=0"), &[]),
         ("5 C> PUSH_PROMISE 1 2 GET", &["client push-from-client 1 @5"]),
         (
             &format!("{refuse}6 S> SETTINGS ACK\n7 S> PUSH_PROMISE 1 2 GET"),
