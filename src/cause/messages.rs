@@ -148,7 +148,10 @@ pub fn of_line(pasted: &str) -> Option<Explanation> {
         page.text("debug text", parts.join(" ").trim().to_string());
     }
     let mut causes: Vec<Cause> = text.and_then(|row| row.cause()).into_iter().collect();
-    for cause in behind(&said, row) {
+    // This code stands for opposite faults, whoever wrote the line.
+    let is_vague = causes.is_empty() && said.code == Some(ErrorCode::ENHANCE_YOUR_CALM);
+    let by_code = if is_vague { behind(&said, None) } else { Vec::new() };
+    for cause in behind(&said, row).into_iter().chain(by_code) {
         if !causes.contains(&cause) {
             causes.push(cause);
         }
@@ -451,6 +454,22 @@ mod tests {
         ),
         ("dial tcp 10.0.0.1:80: connect: connection refused", "A client", "connection_ref"),
         ("net::ERR_HTTP2_PING_FAILED", "Chrome", "keepalive_ping_timeout"),
+        ("Connection reset by peer", "A program of any", "abrupt_close"),
+        ("java.io.IOException: Connection reset by peer", "Java", "abrupt_close"),
+        ("ConnectionResetError: [Errno 104] Connection reset by peer", "A program of any", ""),
+        (
+            "2026/03/02 11:04:05 [error] 7#7: *1 recv() failed (104: Connection reset by peer) \
+             while reading response header from upstream",
+            "nginx",
+            "abrupt_close",
+        ),
+        ("Get \"https://a/\": unexpected EOF", "Go", "abrupt_close"),
+        ("error:0A000126:SSL routines::unexpected eof while reading", "A program with Open", ""),
+        (
+            "hyper_util::client::legacy::Error(SendRequest, hyper::Error(IncompleteMessage))",
+            "Rust hyper",
+            "idle_timeout",
+        ),
     ];
 
     #[test]
@@ -463,6 +482,19 @@ mod tests {
                 causes.first().is_some_and(|first| first.starts_with(cause)),
                 "{line}: {causes:?}"
             );
+        }
+    }
+
+    #[test]
+    fn one_code_for_opposite_faults() {
+        let lines = ["ENHANCE_YOUR_CALM", "received GOAWAY, error=11, last_stream=5"];
+        let rust = "hyper::Error(Http2, Error { kind: GoAway(b\"\", ENHANCE_YOUR_CALM, Remote) })";
+        for line in lines.into_iter().chain([rust]) {
+            let causes = causes(line);
+            let wanted = ["too_many_pings", "keepalive_ping_timeout", "rapid_reset_protection"];
+            for cause in wanted.into_iter().chain(["flood_protection"]) {
+                assert!(causes.iter().any(|told| told == cause), "{line}: {causes:?}");
+            }
         }
     }
 
