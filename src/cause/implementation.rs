@@ -211,8 +211,17 @@ fn by_manner(facts: &SideFacts, side: Side) -> Option<Implementation> {
     if manner.priority == Some(true) {
         rests_on.push("a priority in HEADERS".into());
     }
-    Some(Implementation { name: manner.name.into(), fingerprint: rests_on.join(", ") })
+    let mut name = manner.name;
+    // Vert.x is Netty but for the priority in its HEADERS: before those nobody can tell.
+    if name == "Netty" && facts.first_priority.is_none() {
+        name = NETTY_OR_VERTX;
+        rests_on.push("no HEADERS yet, which would tell Vert.x from plain Netty".into());
+    }
+    Some(Implementation { name: name.into(), fingerprint: rests_on.join(", ") })
 }
+
+/// A server that has sent no answer yet.
+const NETTY_OR_VERTX: &str = "Netty or Vert.x";
 
 impl Manner {
     fn fits(&self, facts: &SideFacts) -> bool {
@@ -270,6 +279,12 @@ pub fn reset_limit(name: &str) -> Option<ResetLimit> {
         n if n.starts_with("vert") => {
             limit(200, 30, "HttpServerOptions.setHttp2RstFloodMaxRstFramePerWindow")
         }
+        n if n == NETTY_OR_VERTX.to_ascii_lowercase() => limit(
+            200,
+            30,
+            "decoderEnforceMaxRstFramesPerWindow (Vert.x: \
+             HttpServerOptions.setHttp2RstFloodMaxRstFramePerWindow)",
+        ),
         n if n.starts_with("netty") => limit(200, 30, "decoderEnforceMaxRstFramesPerWindow"),
         n if n.starts_with("undertow") => limit(200, 30, "MAX_RST_FRAMES_PER_WINDOW"),
         n if n.starts_with("node") => limit(1000, 30, "streamResetBurst and streamResetRate"),
@@ -309,6 +324,7 @@ pub fn idle_setting(name: &str) -> Option<&'static str> {
         ("h2o", "http2-idle-timeout"),
         ("haproxy", "timeout http-keep-alive or timeout client"),
         ("vert", "HttpServerOptions.setIdleTimeout"),
+        ("netty or vert", "HttpServerOptions.setIdleTimeout (Vert.x) or the IdleStateHandler"),
         ("node", "http2Server.setTimeout"),
         ("grpc", "MAX_CONNECTION_IDLE"),
         ("nghttpx", "--frontend-http2-idle-timeout"),
@@ -323,6 +339,7 @@ fn look_up(known: &[(&str, &'static str)], name: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::Talk;
     use super::*;
 
     #[test]
@@ -331,6 +348,19 @@ mod tests {
         assert!(reset_limit("nginx").is_none());
         assert_eq!(idle_setting("Go net/http"), Some("http.Server.IdleTimeout"));
         assert!(request_timeout_setting("HAProxy").is_some());
+    }
+
+    #[test]
+    fn vertx_is_netty_until_it_answers() {
+        let server = |talk: Talk| talk.row().implementations.second.map(|found| found.name);
+        let open = Talk::with_settings("MAX_CONCURRENT_STREAMS=200 MAX_HEADER_LIST_SIZE=8192");
+        let asked = open.get(20.0, 1);
+        assert_eq!(server(asked.clone()).as_deref(), Some("Netty or Vert.x"));
+        let answered = |fields| asked.clone().s(30.0, &format!("HEADERS 1 {fields} :status=200"));
+        assert_eq!(server(answered("END_STREAM")).as_deref(), Some("Netty"));
+        let vertx = server(answered("PRIORITY=0 END_STREAM"));
+        assert_eq!(vertx.as_deref(), Some("Vert.x on Netty"));
+        assert!(reset_limit("Netty or Vert.x").unwrap().setting.contains("Vert.x"));
     }
 
     #[test]
