@@ -145,7 +145,7 @@ impl FrameSays {
             }
             Payload::WindowUpdate { increment } => Self::WindowUpdate(increment),
             Payload::Continuation { of } => Self::Continuation(of),
-            Payload::Other => Self::Other,
+            Payload::PriorityUpdate { .. } | Payload::Other => Self::Other,
             Payload::Broken(fault) => Self::Broken(fault),
             Payload::Unseen => Self::Unseen,
         }

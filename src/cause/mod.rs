@@ -11,6 +11,7 @@
 //! step by one. A chain is as sure as its weakest step.
 
 mod abrupt_close;
+mod accuses;
 pub mod advice;
 mod by_code;
 pub mod cancels;
@@ -64,7 +65,7 @@ use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
 use crate::vocab::limits::Hit;
-use crate::vocab::verdict::{Alternative, Cancellation, Effect, Evidence, Step, Verdict};
+use crate::vocab::verdict::{Alternative, Cancellation, Effect, Evidence, Finding, Step, Verdict};
 
 use cancels::CancelGroup;
 use explain::Explain;
@@ -123,12 +124,15 @@ pub struct Judged {
     pub end: Option<Verdict>,
     /// Cancellations by reason.
     pub cancellations: Vec<Cancellation>,
+    /// Accusations without a breach.
+    pub findings: Vec<Finding>,
 }
 
 /// Judges a connection.
 pub fn judge(history: &History) -> Judged {
     let cancels = cancels::groups(history);
     let mut goaways: Vec<(Option<usize>, Verdict)> = Vec::new();
+    let mut findings = Vec::new();
     for index in 0..history.goaways.len() {
         let text = history.goaways.get(index).and_then(known_text::find);
         let Some(scene) = Scene::of_goaway(history, index, &cancels, text) else { continue };
@@ -138,6 +142,9 @@ pub fn judge(history: &History) -> Judged {
             Some((_, leader)) => echo(&scene, leader),
             None => answer_to_close(&scene, verdict(&scene)),
         };
+        if leader.is_none() {
+            findings.extend(accuses::finding(&scene, &verdict));
+        }
         goaways.push((follows, verdict));
     }
     let announced = !goaways.is_empty();
@@ -146,6 +153,7 @@ pub fn judge(history: &History) -> Judged {
         goaways,
         end: end.map(|scene| verdict(&scene)),
         cancellations: cancels.iter().filter_map(|group| group.cancellation(history)).collect(),
+        findings,
     }
 }
 

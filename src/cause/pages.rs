@@ -3,7 +3,7 @@
 use crate::vocab::cause::Cause;
 use crate::vocab::error_code::ErrorCode;
 use crate::vocab::explanation::{Explanation, Part};
-use crate::vocab::rule::{RULES, Rule, Scope};
+use crate::vocab::rule::{RULES, Rule, Scope, UNTOLD, Untold};
 
 use super::{explain, known_text, messages};
 
@@ -18,8 +18,18 @@ pub fn look_up(topic: &str) -> Result<Explanation, String> {
     if let Some(cause) = Cause::ALL.iter().find(|known| known.name() == cause) {
         return Ok(of_cause(*cause));
     }
+    // A code, whichever rule bears its name.
+    let code = word.to_ascii_uppercase();
+    if ErrorCode::from_name(&code).is_some()
+        && let Some(page) = messages::of_line(&code)
+    {
+        return Ok(page);
+    }
     if let Some(rule) = Rule::find(&word.replace([' ', '_'], "-")) {
         return Ok(of_rule(rule));
+    }
+    if let Some(rule) = UNTOLD.iter().find(|rule| rule.id == word.replace([' ', '_'], "-")) {
+        return Ok(of_untold(rule));
     }
     if let Some(found) = of_section(&word) {
         return found;
@@ -67,6 +77,19 @@ fn of_rule(rule: &Rule) -> Explanation {
     page
 }
 
+/// A rule that others cover, or of which a capture does not tell.
+fn of_untold(rule: &Untold) -> Explanation {
+    let mut page = Explanation::new(format!("{} ({})", rule.id, rule.section), rule.statement);
+    page.text("not told by this name", rule.why);
+    page.list("told as", rule.told_as.iter().map(|rule| item(rule)).collect());
+    page
+}
+
+fn item(rule: &Rule) -> (String, String) {
+    let text = format!("{}. {} ({})", rule.statement, cost(rule), rule.section);
+    (rule.id.to_string(), text)
+}
+
 fn cost(rule: &Rule) -> String {
     match rule.scope {
         _ if rule.code == ErrorCode::NO_ERROR => "No error code is called for.".to_owned(),
@@ -103,11 +126,7 @@ fn of_section(word: &str) -> Option<Result<Explanation, String>> {
     }
     let meaning = if rules.len() == 1 { "The rule checked here" } else { "The rules checked here" };
     let mut page = Explanation::new(format!("{name}section {section}"), meaning);
-    let item = |rule: &&Rule| {
-        let text = format!("{}. {} ({})", rule.statement, cost(rule), rule.section);
-        (rule.id.to_string(), text)
-    };
-    page.list("rules", rules.iter().map(item).collect());
+    page.list("rules", rules.into_iter().map(item).collect());
     Some(Ok(page))
 }
 
@@ -166,6 +185,12 @@ mod tests {
         for rule in RULES {
             assert!(look_up(rule.id).unwrap().title.starts_with(rule.id));
         }
+        for rule in UNTOLD {
+            let page = look_up(rule.id).unwrap();
+            assert!(page.title.starts_with(rule.id) && Rule::find(rule.id).is_none());
+            assert!(matches!(&page.parts[0], Part::Text(_, why) if why.ends_with('.')));
+            assert_eq!(page.parts.len() > 1, !rule.told_as.is_empty());
+        }
     }
 
     #[test]
@@ -176,6 +201,8 @@ mod tests {
         }
         assert!(look_up("99.1").unwrap_err().contains("99.1"));
         assert!(look_up("rfc7541 6.1").is_ok());
+        assert!(look_up("enhance_your_calm").unwrap().parts.len() > 2);
+        assert!(look_up("enhance-your-calm").unwrap().meaning.contains("may be answered"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::vocab::verdict::{Finding, Step};
 
 use super::explain::Explain;
 use super::scene::{PROMPT, Scene};
-use super::{Detector, evidence};
+use super::{Detector, accuses, evidence};
 
 const KNOWN: &str = "RFC 9113 section 5.4; every implementation.";
 const TO_DO: &str = "Fix the endpoint that broke the rule: the finding names packet, side and \
@@ -120,6 +120,12 @@ fn step(scene: &Scene<'_>, cause: Cause) -> Option<Step> {
     accused(scene, cause)
 }
 
+/// What a GOAWAY with this code accuses its receiver of.
+pub fn accusation(code: ErrorCode) -> Option<Cause> {
+    let generic = (code == ErrorCode::PROTOCOL_ERROR).then_some(Cause::ProtocolViolation);
+    by_code(code).or(generic)
+}
+
 /// The broken rule that the ending answers: the peer's last one before it, if the code fits.
 fn offence<'a>(scene: &Scene<'a>) -> Option<&'a Finding> {
     let code = scene.code();
@@ -131,6 +137,8 @@ fn offence<'a>(scene: &Scene<'a>) -> Option<&'a Finding> {
         .findings
         .iter()
         .filter(|finding| finding.by == scene.peer() && !scene.at.before(finding.stamp))
+        // Nobody leaves because of a rule that calls for no error.
+        .filter(|finding| finding.rule.code != ErrorCode::NO_ERROR)
         .filter(|finding| scene.at.since(finding.stamp) <= REACTION)
         .filter(|finding| {
             let whole = finding.rule.scope == Scope::Connection;
@@ -187,6 +195,16 @@ fn accused(scene: &Scene<'_>, cause: Cause) -> Option<Step> {
     let code = scene.code()?;
     let by_text = scene.text.and_then(|row| row.cause()) == Some(cause);
     let by_code = by_code(code) == Some(cause);
+    let (by, peer) = (scene.by.name(), scene.peer().name());
+    if accusation(code) == Some(cause) && accuses::is_unfounded(scene) {
+        let summary = format!(
+            "The {by} {} and so accuses the {peer} of a breach, but the whole connection is in the \
+             capture and the {peer} broke no rule: look for the fault in the {by}.",
+            scene.ending_name()
+        );
+        let confidence = Confidence::new(if by_text || by_code { 0.55 } else { 0.45 });
+        return Some(Step::new(cause, confidence, scene.by.into(), summary));
+    }
     if !by_text && !by_code {
         return None;
     }
@@ -195,7 +213,6 @@ fn accused(scene: &Scene<'_>, cause: Cause) -> Option<Step> {
         (true, _, false) => 0.6,
         (false, _, _) => 0.4,
     };
-    let (by, peer) = (scene.by.name(), scene.peer().name());
     let summary = format!(
         "The {by} {} and so accuses the {peer} of a breach, but the capture shows none.",
         scene.ending_name()
@@ -271,9 +288,12 @@ mod tests {
     fn an_accusation_without_a_breach_is_not_believed() {
         let talk =
             Talk::opened().served(4.0, 1).get(20.0, 3).s(31.0, "GOAWAY 3 FLOW_CONTROL_ERROR");
-        let verdict = talk.is_unsure(Cause::FlowControlViolation);
-        verdict.blames(Blame::Unknown);
-        Talk::opened().get(20.0, 1).s(77.0, "GOAWAY 1 PROTOCOL_ERROR").is_unsure(Cause::Unknown);
+        talk.is_unsure(Cause::FlowControlViolation).blames(Blame::Server);
+        let torn = Talk::opened().served(4.0, 1).hole(15.0).get(20.0, 3);
+        let verdict = torn.s(31.0, "GOAWAY 3 FLOW_CONTROL_ERROR");
+        verdict.is_unsure(Cause::FlowControlViolation).blames(Blame::Unknown);
+        // Long after all that the client said.
+        Talk::opened().get(20.0, 1).s(777.0, "GOAWAY 1 PROTOCOL_ERROR").is_unsure(Cause::Unknown);
     }
 
     #[test]

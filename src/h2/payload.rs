@@ -29,6 +29,7 @@ pub(super) fn kept(head: &FrameHead, block_limit: usize, debug_limit: usize) -> 
         FrameType::SETTINGS => length.min(SETTINGS_KEPT),
         FrameType::GOAWAY => length.min(8 + debug_limit),
         FrameType::PING => length.min(8),
+        FrameType::PRIORITY_UPDATE => length.min(4),
         FrameType::PRIORITY | FrameType::RST_STREAM | FrameType::WINDOW_UPDATE => length.min(5),
         _ => 0,
     }
@@ -86,6 +87,12 @@ pub(super) fn parse<'a>(
         FrameType::CONTINUATION => {
             Parsed { payload: Payload::Continuation { of: None }, block: Some(octets) }
         }
+        FrameType::PRIORITY_UPDATE => match number(octets) {
+            Some(prioritized) => {
+                Payload::PriorityUpdate { prioritized: prioritized & 0x7fff_ffff }.into()
+            }
+            None => Payload::Broken(FrameFault::Length).into(),
+        },
         _ => Payload::Other.into(),
     }
 }

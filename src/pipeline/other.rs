@@ -8,6 +8,7 @@ use super::rows::{copies, tls_row};
 use crate::board::{ConnectionRow, End, EndHow, StreamCounts};
 use crate::cause;
 use crate::cause::scene::spoken;
+use crate::track;
 use crate::vocab::address::{Both, Endpoint, Half, Side};
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::frame::Transport;
@@ -33,6 +34,7 @@ pub(super) fn row(flow: &OtherFlow, servers: &BTreeSet<Endpoint>) -> Option<Conn
     let totals = |half: Half| flow.totals.half(half);
     let of = |half: Half| flow.notes.half(half).clone();
     let notes = Both { first: of(client), second: of(client.other()) };
+    let broken = tls.as_ref().filter(|_| is_h2).map(track::of_tls).unwrap_or_default();
     Some(ConnectionRow {
         flow: flow.id,
         client: flow.key.sender(client),
@@ -55,7 +57,7 @@ pub(super) fn row(flow: &OtherFlow, servers: &BTreeSet<Endpoint>) -> Option<Conn
         },
         tls: tls.map(tls_row),
         cancellations: Vec::new(),
-        findings: copies(&notes),
+        findings: [broken, copies(&notes)].concat(),
         notes,
         stream_list: Vec::new(),
         answers: AnswerTimes::default(),

@@ -11,6 +11,7 @@ use crate::cause::pair::{About, Answered, PairFacts};
 use crate::cause::scene::Scene;
 use crate::cause::timeouts::{self, Settled};
 use crate::cause::{self, Judged, conflicts, implementation};
+use crate::track;
 use crate::track::history::{ByClass, History};
 use crate::vocab::address::{Both, Endpoint, Side};
 use crate::vocab::flow::{FlowEnd, FlowId, HalfNotes};
@@ -398,6 +399,9 @@ fn connection(history: &History, mut judged: Judged, tls: Option<TlsFacts>) -> C
     if tls.is_some() {
         row.transport = Transport::Tls;
     }
+    if let Some(tls) = &tls {
+        row.findings.splice(..0, track::of_tls(tls));
+    }
     row.tls = tls.map(tls_row);
     let mut row = Arc::new(row);
     advise(&mut row, Slowest::default());
@@ -446,7 +450,7 @@ fn row(
             .collect(),
         end_verdict: judged.end,
         cancellations: judged.cancellations,
-        findings: [&findings[..], &copies(&history.notes)].concat(),
+        findings: [findings, judged.findings, copies(&history.notes)].concat(),
         notes: history.notes.clone(),
         stream_list: Vec::new(),
         answers: history.answers.total().times(),

@@ -199,6 +199,7 @@ impl Pen<'_> {
             Payload::Preface
             | Payload::Headers { priority: None }
             | Payload::Continuation { .. }
+            | Payload::PriorityUpdate { .. }
             | Payload::Other => {}
         }
         Ok(())
@@ -282,6 +283,7 @@ impl Pen<'_> {
             | Payload::Data { .. }
             | Payload::Headers { priority: None }
             | Payload::Continuation { .. }
+            | Payload::PriorityUpdate { .. }
             | Payload::Other => Ok(()),
         }
     }

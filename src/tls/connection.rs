@@ -1,8 +1,10 @@
 //! A TLS connection from its hellos to its last alert: which keys protect what, and what is handed
 //! up of it.
 
+mod messages;
+
 use super::direction::{Bounds, Direction, Waiting};
-use super::hello::{ClientHello, Hellos, Messages, ServerHello, encrypted_extensions, message};
+use super::hello::{ClientHello, Hellos, ServerHello, encrypted_extensions, message};
 use super::keylog::KeyLog;
 use super::ladder::{Epoch, Hit, Ladder};
 use super::record::{Chunk, Found, HEAD, Place, body_length, kind};
@@ -103,7 +105,7 @@ impl Connection {
             self.halves.half_mut(half).torn += u64::from(head[0] == kind::DATA);
             if head[0] == kind::HANDSHAKE && !self.is_protected(half, kind::HANDSHAKE) {
                 let partial = self.halves.half_mut(half).framing.body().to_vec();
-                self.handshake(half, &partial);
+                self.handshake(half, stamp, &partial);
             }
             let exact = match head[0] {
                 kind::DATA => {
@@ -116,7 +118,7 @@ impl Connection {
             if self.is_protected(half, head[0]) {
                 self.lose(half, stamp, 0, exact);
             } else {
-                self.tear(half);
+                self.tear(half, stamp);
             }
         }
         if torn.lost {
@@ -219,7 +221,7 @@ impl Connection {
         match kind {
             kind::CHANGE_CIPHER_SPEC => self.halves.half_mut(half).changed = true,
             kind::HANDSHAKE => {
-                self.handshake(half, record.body);
+                self.handshake(half, record.place.stamp, record.body);
                 for half in [Half::A, Half::B] {
                     self.flush(half, false, keys, deliver);
                 }
@@ -299,7 +301,7 @@ impl Connection {
                 if hit.epoch == Epoch::Early && hit.missed > 0 {
                     self.halves.half_mut(half).hold_early(place, &[], true);
                 }
-                self.handshake(half, content);
+                self.handshake(half, place.stamp, content);
                 self.settle_early(deliver);
             }
             kind::ALERT => self.alert(half, place.stamp, content),
@@ -441,14 +443,8 @@ impl Connection {
         side.farewell = Some(Farewell { stamp, alert });
     }
 
-    fn handshake(&mut self, half: Half, content: &[u8]) {
-        let mut messages = std::mem::take(&mut self.halves.half_mut(half).messages);
-        messages
-            .push(content, self.bounds.message, &mut |kind, body| self.message(half, kind, body));
-        self.halves.half_mut(half).messages = messages;
-    }
-
-    fn message(&mut self, half: Half, kind: u8, body: &[u8]) {
+    fn message(&mut self, half: Half, stamp: Stamp, kind: u8, body: &[u8]) {
+        self.note(half, stamp, kind);
         match kind {
             message::CLIENT_HELLO => {
                 if let Some(hello) = ClientHello::parse(body) {
@@ -517,15 +513,7 @@ impl Connection {
     /// Loss of whole records, or of what they are.
     fn lose(&mut self, half: Half, stamp: Stamp, octets: u64, exact: Option<u64>) {
         self.halves.half_mut(half).lose(stamp, octets, exact);
-        self.tear(half);
-    }
-
-    /// Handshake messages do not go on behind a loss.
-    fn tear(&mut self, half: Half) {
-        let mut messages: Messages = std::mem::take(&mut self.halves.half_mut(half).messages);
-        messages.tear(&mut |kind, body| self.message(half, kind, body));
-        self.halves.half_mut(half).messages = messages;
-        self.miss_hello(half);
+        self.tear(half, stamp);
     }
 
     /// A hello of this half that has not come by now will not come any more.

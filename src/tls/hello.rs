@@ -6,10 +6,12 @@ use crate::vocab::tls::{CipherSuite, TlsVersion};
 
 /// Handshake message types.
 pub(super) mod message {
+    pub const HELLO_REQUEST: u8 = 0;
     pub const CLIENT_HELLO: u8 = 1;
     pub const SERVER_HELLO: u8 = 2;
     pub const END_OF_EARLY_DATA: u8 = 5;
     pub const ENCRYPTED_EXTENSIONS: u8 = 8;
+    pub const CERTIFICATE_REQUEST: u8 = 13;
     pub const KEY_UPDATE: u8 = 24;
 }
 

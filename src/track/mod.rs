@@ -35,6 +35,7 @@ use rules::Rules;
 use stream::Stream;
 
 pub use answers::{Answers, ByClass};
+pub use rules::of_tls;
 
 /// SETTINGS frames remembered for each side: the first says almost everything.
 const SETTINGS_KEPT: usize = 16;

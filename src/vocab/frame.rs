@@ -165,6 +165,11 @@ pub enum Payload<'a> {
         /// Type of the frame that began the block; `None` where there is none to continue.
         of: Option<FrameType>,
     },
+    /// PRIORITY_UPDATE (RFC 9218 section 7.1), by its first field.
+    PriorityUpdate {
+        /// The stream whose priority it tells.
+        prioritized: u32,
+    },
     /// An extension or unknown type: kept by its head.
     Other,
     /// The payload contradicts the rules of its type.

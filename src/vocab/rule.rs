@@ -49,8 +49,6 @@ rules! {
         "The preface is followed at once by a SETTINGS frame";
     SERVER_SETTINGS_FIRST = "server-settings-first", "RFC 9113 3.4", Connection, PROTOCOL_ERROR,
         "The first frame a server sends is SETTINGS (not an ACK)";
-    PREFACE_SETTINGS_ACKED = "preface-settings-acked", "RFC 9113 3.4", Connection, SETTINGS_TIMEOUT,
-        "Preface SETTINGS are acknowledged";
     H2C_NOT_IN_ALPN = "h2c-not-in-alpn", "RFC 9113 3.2", Connection, PROTOCOL_ERROR,
         "h2c is never used as ALPN value";
     FRAME_SIZE_LIMIT = "frame-size-limit", "RFC 9113 4.2", Connection, FRAME_SIZE_ERROR,
@@ -87,38 +85,24 @@ rules! {
         "On an idle stream only HEADERS or PRIORITY may arrive";
     RESERVED_LOCAL_SEND = "reserved-local-send", "RFC 9113 5.1", Connection, PROTOCOL_ERROR,
         "On reserved (local) only HEADERS, RST_STREAM, PRIORITY may be sent";
-    RESERVED_REMOTE_RECV = "reserved-remote-recv", "RFC 9113 5.1", Connection, PROTOCOL_ERROR,
-        "On reserved (remote) only HEADERS, RST_STREAM, PRIORITY may be received";
     HALF_CLOSED_REMOTE_FRAME = "half-closed-remote-frame", "RFC 9113 5.1", Stream, STREAM_CLOSED,
         "After END_STREAM only WINDOW_UPDATE, PRIORITY, RST_STREAM may follow from that side";
     CLOSED_STREAM_FRAME = "closed-stream-frame", "RFC 9113 5.1", Connection, STREAM_CLOSED,
         "No frames other than PRIORITY on a closed stream";
     FRAME_AFTER_OWN_RST = "frame-after-own-rst", "RFC 9113 5.1", Connection, STREAM_CLOSED,
         "The sender of RST_STREAM sends no more frames (except PRIORITY) on that stream";
-    FRAME_AFTER_OWN_END_STREAM = "frame-after-own-end-stream", "RFC 9113 5.1", Stream, STREAM_CLOSED,
-        "No DATA or HEADERS after own END_STREAM";
     CLIENT_STREAM_IDS_ODD = "client-stream-ids-odd", "RFC 9113 5.1.1", Connection, PROTOCOL_ERROR,
         "Client-opened stream ids are odd";
-    SERVER_STREAM_IDS_EVEN = "server-stream-ids-even", "RFC 9113 5.1.1", Connection, PROTOCOL_ERROR,
-        "Server-opened (pushed) stream ids are even";
     STREAM_IDS_INCREASE = "stream-ids-increase", "RFC 9113 5.1.1", Connection, PROTOCOL_ERROR,
         "A new stream id is greater than all ids its side has used";
-    STREAM_ID_NOT_REUSED = "stream-id-not-reused", "RFC 9113 5.1.1", Connection, PROTOCOL_ERROR,
-        "Stream ids are never reused";
     MAX_CONCURRENT_STREAMS = "max-concurrent-streams", "RFC 9113 5.1.2", Stream, PROTOCOL_ERROR,
         "Open + half-closed streams never exceed the peer's SETTINGS_MAX_CONCURRENT_STREAMS";
-    CONNECTION_ERROR_CLOSES = "connection-error-closes", "RFC 9113 5.4.1", Connection, PROTOCOL_ERROR,
+    CONNECTION_ERROR_CLOSES = "connection-error-closes", "RFC 9113 5.4.1", Connection, NO_ERROR,
         "After an error GOAWAY the sender closes the TCP connection";
-    GOAWAY_BEFORE_CLOSE = "goaway-before-close", "RFC 9113 5.4.1", Connection, PROTOCOL_ERROR,
-        "GOAWAY should precede any close";
     DATA_STREAM_ZERO = "data-stream-zero", "RFC 9113 6.1", Connection, PROTOCOL_ERROR,
         "DATA on stream 0";
-    DATA_NOT_OPEN = "data-not-open", "RFC 9113 6.1", Stream, STREAM_CLOSED,
-        "DATA on a stream that is not open or half-closed(local) for the receiver";
     DATA_PADDING = "data-padding", "RFC 9113 6.1", Connection, PROTOCOL_ERROR,
         "Pad length must be smaller than the payload";
-    PADDING_NONZERO = "padding-nonzero", "RFC 9113 6.1", Connection, PROTOCOL_ERROR,
-        "Padding octets are zero";
     DATA_BEFORE_HEADERS = "data-before-headers", "RFC 9113 8.1", Stream, PROTOCOL_ERROR,
         "DATA before any HEADERS on a stream";
     HEADERS_STREAM_ZERO = "headers-stream-zero", "RFC 9113 6.2", Connection, PROTOCOL_ERROR,
@@ -145,8 +129,6 @@ rules! {
         "SETTINGS on a stream other than 0";
     SETTINGS_LENGTH = "settings-length", "RFC 9113 6.5", Connection, FRAME_SIZE_ERROR,
         "SETTINGS length is a multiple of 6";
-    SETTINGS_MALFORMED = "settings-malformed", "RFC 9113 6.5", Connection, PROTOCOL_ERROR,
-        "Badly formed SETTINGS";
     SETTINGS_ENABLE_PUSH_VALUE = "settings-enable-push-value", "RFC 9113 6.5.2", Connection, PROTOCOL_ERROR,
         "ENABLE_PUSH is 0 or 1";
     SETTINGS_SERVER_ENABLE_PUSH = "settings-server-enable-push", "RFC 9113 6.5.2", Connection, PROTOCOL_ERROR,
@@ -177,10 +159,12 @@ rules! {
         "PING on a stream other than 0";
     PING_LENGTH = "ping-length", "RFC 9113 6.7", Connection, FRAME_SIZE_ERROR,
         "PING length is 8";
-    PING_ACK_REQUIRED = "ping-ack-required", "RFC 9113 6.7", Connection, PROTOCOL_ERROR,
+    PING_ACK_REQUIRED = "ping-ack-required", "RFC 9113 6.7", Connection, NO_ERROR,
         "A PING is answered by a PING ACK with the same payload";
     PING_NO_ACK_TO_ACK = "ping-no-ack-to-ack", "RFC 9113 6.7", Connection, NO_ERROR,
         "A PING ACK is not answered";
+    ACCUSES_WITHOUT_BREACH = "accuses-without-breach", "RFC 9113 7", Connection, NO_ERROR,
+        "The code of a GOAWAY names what was detected: a peer that broke no rule is not accused";
     GOAWAY_STREAM_NONZERO = "goaway-stream-nonzero", "RFC 9113 6.8", Connection, PROTOCOL_ERROR,
         "GOAWAY on a stream other than 0";
     GOAWAY_LAST_ID_NOT_INCREASE = "goaway-last-id-not-increase", "RFC 9113 6.8", Connection, PROTOCOL_ERROR,
@@ -247,16 +231,14 @@ rules! {
         "CONNECT has :authority, and no :scheme and :path";
     CONNECT_FRAMES = "connect-frames", "RFC 9113 8.5", Stream, PROTOCOL_ERROR,
         "On a CONNECT stream only DATA, RST_STREAM, WINDOW_UPDATE, PRIORITY";
-    CONNECT_TCP_ERROR = "connect-tcp-error", "RFC 9113 8.5", Stream, CONNECT_ERROR,
-        "TCP error behind a CONNECT proxy becomes RST_STREAM(CONNECT_ERROR)";
-    ENHANCE_YOUR_CALM = "enhance-your-calm", "RFC 9113 10.5", Connection, ENHANCE_YOUR_CALM,
-        "Excessive behaviour may be answered with ENHANCE_YOUR_CALM";
     TLS_VERSION = "tls-version", "RFC 9113 9.2", Connection, INADEQUATE_SECURITY,
         "TLS 1.2 or higher";
     TLS_BAD_CIPHER = "tls-bad-cipher", "RFC 9113 9.2.2", Connection, INADEQUATE_SECURITY,
-        "TLS 1.2 with a prohibited cipher suite";
+        "TLS 1.2 with a prohibited cipher suite, which a peer may treat as an error";
     TLS_RENEGOTIATION = "tls-renegotiation", "RFC 9113 9.2.1", Connection, PROTOCOL_ERROR,
         "No TLS 1.2 renegotiation after the preface";
+    TLS_POST_HANDSHAKE_AUTH = "tls13-post-handshake-auth", "RFC 9113 9.2.3", Connection, PROTOCOL_ERROR,
+        "No TLS 1.3 CertificateRequest after the handshake";
     PRIORITY_UPDATE_STREAM_NONZERO = "priority-update-stream-nonzero", "RFC 9218 7.1", Connection, PROTOCOL_ERROR,
         "PRIORITY_UPDATE (0x10) frame header stream id is 0";
     PRIORITY_UPDATE_ID_ZERO = "priority-update-id-zero", "RFC 9218 7.1", Connection, PROTOCOL_ERROR,
@@ -267,13 +249,127 @@ rules! {
         "PRIORITY_UPDATE for a push stream in idle state";
     NO_RFC7540_PRIORITIES_VALUE = "no-rfc7540-priorities-value", "RFC 9218 2.1", Connection, PROTOCOL_ERROR,
         "SETTINGS_NO_RFC7540_PRIORITIES (0x9) is 0 or 1 and does not change after the first SETTINGS";
-    PRIORITY_UPDATE_PARSE = "priority-update-parse", "RFC 9218 7", Connection, PROTOCOL_ERROR,
-        "Unparsable priority value";
     EXTENDED_CONNECT_SETTING = "extended-connect-setting", "RFC 8441 3", Connection, PROTOCOL_ERROR,
         "ENABLE_CONNECT_PROTOCOL (0x8) never goes back from 1 to 0";
     EXTENDED_CONNECT_UNSUPPORTED = "extended-connect-unsupported", "RFC 8441 4", Stream, PROTOCOL_ERROR,
         ":protocol without the server's setting is a malformed request";
 }
+
+/// A rule that is never told under its own name.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Untold {
+    /// Stable name.
+    pub id: &'static str,
+    /// RFC and section.
+    pub section: &'static str,
+    /// The rule in one sentence.
+    pub statement: &'static str,
+    /// Under which rules its breach is told; empty where it is not told at all.
+    pub told_as: &'static [&'static Rule],
+    /// Why.
+    pub why: &'static str,
+}
+
+/// Rules that others cover, and rules of which no capture tells for certain.
+pub static UNTOLD: &[Untold] = &[
+    Untold {
+        id: "preface-settings-acked",
+        section: "RFC 9113 3.4",
+        statement: "Preface SETTINGS are acknowledged",
+        told_as: &[&SETTINGS_ACK_REQUIRED],
+        why: "They are acknowledged like any other SETTINGS.",
+    },
+    Untold {
+        id: "reserved-remote-recv",
+        section: "RFC 9113 5.1",
+        statement: "On reserved (remote) only HEADERS, RST_STREAM, PRIORITY may be received",
+        told_as: &[&RESERVED_LOCAL_SEND],
+        why: "It is the same state, seen by the other side.",
+    },
+    Untold {
+        id: "frame-after-own-end-stream",
+        section: "RFC 9113 5.1",
+        statement: "No DATA or HEADERS after own END_STREAM",
+        told_as: &[&HALF_CLOSED_REMOTE_FRAME, &CLOSED_STREAM_FRAME],
+        why: "It depends on whether the other side had ended the stream, too.",
+    },
+    Untold {
+        id: "server-stream-ids-even",
+        section: "RFC 9113 5.1.1",
+        statement: "Server-opened (pushed) stream ids are even",
+        told_as: &[&PUSH_PROMISED_ID],
+        why: "Servers open streams with PUSH_PROMISE alone.",
+    },
+    Untold {
+        id: "stream-id-not-reused",
+        section: "RFC 9113 5.1.1",
+        statement: "Stream ids are never reused",
+        told_as: &[&CLOSED_STREAM_FRAME, &HALF_CLOSED_REMOTE_FRAME, &FRAME_AFTER_OWN_RST],
+        why: "HEADERS that reuse an id are frames on a closed stream.",
+    },
+    Untold {
+        id: "data-not-open",
+        section: "RFC 9113 6.1",
+        statement: "DATA only on a stream that is open for its sender",
+        told_as: &[
+            &HALF_CLOSED_REMOTE_FRAME,
+            &CLOSED_STREAM_FRAME,
+            &FRAME_AFTER_OWN_RST,
+            &IDLE_STREAM_FRAME,
+        ],
+        why: "It depends on how the stream had closed.",
+    },
+    Untold {
+        id: "settings-malformed",
+        section: "RFC 9113 6.5",
+        statement: "Badly formed SETTINGS",
+        told_as: &[&SETTINGS_LENGTH, &SETTINGS_ACK_EMPTY],
+        why: "Any octets of the right length are SETTINGS.",
+    },
+    Untold {
+        id: "goaway-before-close",
+        section: "RFC 9113 5.4.1",
+        statement: "GOAWAY should precede any close",
+        told_as: &[],
+        why: "Not told: endpoints should, but need not, and most clients do not. The verdict says \
+              where a connection was closed without GOAWAY.",
+    },
+    Untold {
+        id: "no-rst-answer-to-rst",
+        section: "RFC 9113 5.4.2",
+        statement: "No RST_STREAM in answer to RST_STREAM",
+        told_as: &[],
+        why: "Not told: two that cross on their way look the same in a capture.",
+    },
+    Untold {
+        id: "padding-nonzero",
+        section: "RFC 9113 6.1",
+        statement: "Padding octets are zero",
+        told_as: &[],
+        why: "Not checked: receivers need not look, and this program keeps no octets of bodies.",
+    },
+    Untold {
+        id: "connect-tcp-error",
+        section: "RFC 9113 8.5",
+        statement: "A TCP error behind a CONNECT proxy becomes RST_STREAM(CONNECT_ERROR)",
+        told_as: &[],
+        why: "A capture of this connection cannot show it: the error is on another one.",
+    },
+    Untold {
+        id: "enhance-your-calm",
+        section: "RFC 9113 10.5",
+        statement: "Excessive behaviour may be answered with ENHANCE_YOUR_CALM",
+        told_as: &[],
+        why: "No rule but a right: see rapid_reset_protection, flood_protection, too_many_pings.",
+    },
+    Untold {
+        id: "priority-update-parse",
+        section: "RFC 9218 7.1",
+        statement: "The value of PRIORITY_UPDATE is a dictionary of structured fields",
+        told_as: &[],
+        why: "Not checked: receivers may, and do, ignore what they cannot read.",
+    },
+];
 
 impl Rule {
     /// The rule with this id.

@@ -5,7 +5,7 @@ use std::ops::Deref;
 
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
-use super::address::{Both, Half};
+use super::address::{Both, Half, Side};
 use super::time::Stamp;
 
 /// Everything the records, the handshake and the keys tell of one connection.
@@ -23,6 +23,14 @@ pub struct TlsFacts {
     pub alpn: Option<String>,
     /// Protocols that the client offered, in its order.
     pub alpn_offered: Vec<String>,
+    /// Packet of the first ClientHello.
+    pub client_hello: Option<Stamp>,
+    /// Packet of the ServerHello that chose version and suite.
+    pub server_hello: Option<Stamp>,
+    /// A TLS 1.2 handshake begun anew behind application data of the client, and by whom.
+    pub renegotiated: Option<(Stamp, Side)>,
+    /// The server's CertificateRequest behind the handshake of TLS 1.3 (RFC 8446 section 4.6.2).
+    pub asked_for_certificate: Option<Stamp>,
     /// Whether the handshake's beginning was not captured.
     pub joined_midway: bool,
     /// Whether a whole ClientHello was captured: else nobody knows what was offered.
@@ -279,6 +287,15 @@ impl std::fmt::Display for TlsVersion {
 pub struct CipherSuite(pub u16);
 
 impl CipherSuite {
+    /// Whether RFC 9113 appendix A prohibits it with TLS 1.2: all suites but those with ephemeral
+    /// keys and AEAD. `None` where it is not known here.
+    pub fn is_prohibited(self) -> Option<bool> {
+        let name = self.name().filter(|_| self.0 >> 8 != 0x13)?;
+        let is_ephemeral = name.contains("DHE_");
+        let is_aead = ["_GCM_", "_CCM", "_POLY1305_"].iter().any(|mode| name.contains(mode));
+        Some(!(is_ephemeral && is_aead))
+    }
+
     /// IANA name, for the suites that are in use.
     pub fn name(self) -> Option<&'static str> {
         SUITE_NAMES.iter().find(|(number, _)| *number == self.0).map(|(_, name)| *name)

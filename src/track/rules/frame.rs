@@ -20,6 +20,7 @@ impl Rules {
         let first = self.first_frame(desk);
         unordered
             .or_else(|| misplaced(frame))
+            .or_else(|| self.priority_update(desk))
             .or_else(|| self.oversize(desk))
             .or_else(|| broken(frame))
             .or_else(|| depends_on_itself(frame))
@@ -101,6 +102,21 @@ impl Rules {
                 Breach::of(rule, text)
             }
         }
+    }
+
+    /// RFC 9218 section 7.1: of a stream that there is, or that the client may open.
+    fn priority_update(&self, desk: &Desk<'_, '_>) -> Option<Breach> {
+        let Payload::PriorityUpdate { prioritized } = desk.frame.payload else { return None };
+        if prioritized == 0 {
+            return Breach::of(&rule::PRIORITY_UPDATE_ID_ZERO, "PRIORITY_UPDATE of stream 0");
+        }
+        let is_promised = prioritized <= self.sides.second.highest;
+        let is_known = self.knows_peer(desk.history, desk.frame);
+        if !prioritized.is_multiple_of(2) || is_promised || !is_known {
+            return None;
+        }
+        let text = format!("PRIORITY_UPDATE of stream {prioritized}, which was never promised");
+        Breach::of(&rule::PRIORITY_UPDATE_IDLE_PUSH, text)
     }
 
     /// RFC 9113 section 4.2.

@@ -1,17 +1,23 @@
-//! GOAWAY (RFC 9113 sections 6.8 and 8.7).
+//! GOAWAY (RFC 9113 sections 5.4.1, 6.8 and 8.7).
 
 use std::time::Duration;
 
 use crate::vocab::address::Side;
-use crate::vocab::frame::Payload;
+use crate::vocab::error_code::ErrorCode;
+use crate::vocab::frame::{FrameType, Payload};
 use crate::vocab::rule;
 
 use super::{Breach, Desk, Rules};
 
 impl Rules {
     pub(super) fn goaway(&mut self, desk: &mut Desk<'_, '_>) -> Option<Breach> {
-        let Payload::GoAway { last_stream_id, .. } = desk.frame.payload else { return None };
+        let Payload::GoAway { last_stream_id, code, .. } = desk.frame.payload else {
+            return None;
+        };
         let by = desk.frame.by;
+        if code != ErrorCode::NO_ERROR {
+            self.sides.side_mut(by).gave_up.get_or_insert(desk.frame.stamp);
+        }
         let is_exact = self.is_exact(desk.history, by);
         let side = self.sides.side_mut(by);
         let before = std::mem::replace(&mut side.goaway_last, last_stream_id);
@@ -50,22 +56,25 @@ impl Rules {
         Breach::of(&rule::GOAWAY_NO_NEW_STREAMS, text)
     }
 
-    /// A PING ACK that answers the peer's own answer.
-    pub(super) fn ping(&self, desk: &Desk<'_, '_>) -> Option<Breach> {
-        let Payload::Ping { ack: true, opaque } = desk.frame.payload else { return None };
-        let by = desk.frame.by;
-        let pings = || desk.history.pings.iter().filter(|ping| ping.opaque == opaque);
-        let asked = pings().any(|ping| ping.by != by);
-        let was_answered = pings().any(|ping| ping.by == by && ping.answered.is_some());
-        let known = self.is_exact(desk.history, by) && self.knows_peer(desk.history, desk.frame);
-        if asked || !was_answered || !known {
+    /// Whether this side goes on long after its GOAWAY for an error. No rule says how soon it has
+    /// to close, and what it had written before may be on its way for long.
+    pub(super) fn does_not_close(&mut self, desk: &Desk<'_, '_>) -> Option<Breach> {
+        let frame = desk.frame;
+        let gave_up = &mut self.sides.side_mut(frame.by).gave_up;
+        let since = frame.stamp.since((*gave_up)?);
+        let goes_on = matches!(frame.head.kind, FrameType::HEADERS | FrameType::PING);
+        if since < CLOSED_BY || !goes_on {
             return None;
         }
-        let name = by.other().name();
-        let text = format!("PING ACK for a PING that the {name} never sent, but answered");
-        Breach::of(&rule::PING_NO_ACK_TO_ACK, text)
+        *gave_up = None;
+        let name = frame.type_name();
+        let text = format!("{name} {:.1} s after its GOAWAY for an error", since.as_secs_f64());
+        Breach::of(&rule::CONNECTION_ERROR_CLOSES, text)
     }
 }
+
+/// By then an endpoint that meant to close has closed: what it lingers for takes seconds.
+const CLOSED_BY: Duration = Duration::from_secs(30);
 
 /// By then a program has read what its kernel acknowledged, unless it hangs.
 const READ_BY: Duration = Duration::from_secs(1);

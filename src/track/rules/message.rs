@@ -34,6 +34,21 @@ pub(super) struct Facts {
     pub is_whole: bool,
 }
 
+impl Facts {
+    /// Takes in a `content-length`, which is one number however often it is told (RFC 9110
+    /// section 8.6).
+    fn add_length(&mut self, value: Option<&[u8]>) {
+        let new = value.and_then(number);
+        match (self.content_length, new) {
+            (Some(one), Some(other)) if one != other => {
+                let text = format!("content-length is {one} and {other}");
+                self.breaches.add(Breach::of(&rule::MSG_CONTENT_LENGTH, text));
+            }
+            _ => self.content_length = new,
+        }
+    }
+}
+
 /// Pseudo-header fields of a list.
 #[derive(Default)]
 struct Pseudo<'a> {
@@ -130,17 +145,7 @@ pub(super) fn check(list: &HeaderList<'_>, role: Role) -> Facts {
             facts.breaches.add(breach.or_else(|| wrong_value(name, &field)));
         }
         match of {
-            Name::ContentLength => {
-                let new = field.value.and_then(number);
-                let (Some(one), Some(other)) = (facts.content_length, new) else {
-                    facts.content_length = new;
-                    continue;
-                };
-                if one != other {
-                    let text = format!("content-length is {one} and {other}");
-                    facts.breaches.add(Breach::of(&rule::MSG_CONTENT_LENGTH, text));
-                }
-            }
+            Name::ContentLength => facts.add_length(field.value),
             Name::Host => host = field.value,
             _ => {}
         }

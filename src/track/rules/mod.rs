@@ -8,10 +8,14 @@ mod frame;
 mod goaway;
 mod hpack;
 mod message;
+mod ping;
 mod push;
 mod settings;
 mod state;
+mod tls;
 mod window;
+
+pub use tls::of_tls;
 
 use rustc_hash::FxHashMap;
 
@@ -87,6 +91,20 @@ struct SideRules {
     torn: bool,
     /// Whether SETTINGS that it left unacknowledged were told.
     ack_told: bool,
+    /// Its oldest PING that was not answered yet.
+    asked: Option<Asked>,
+    /// Whether PINGs that it left unanswered were told.
+    pong_told: bool,
+    /// Its GOAWAY for an error, until it was told that it did not close.
+    gave_up: Option<Stamp>,
+}
+
+/// A PING that waits for its answer.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    opaque: [u8; 8],
+    stamp: Stamp,
+    end_offset: u64,
 }
 
 impl Default for SideRules {
@@ -104,6 +122,9 @@ impl Default for SideRules {
             spoke: false,
             torn: false,
             ack_told: false,
+            asked: None,
+            pong_told: false,
+            gave_up: None,
         }
     }
 }
@@ -188,13 +209,14 @@ impl Rules {
         let streams_max = limits.open_streams;
         let mut desk = Desk { history, open, resets, frame, streams_max, client_streams };
         let breaches = self.judge(&mut desk);
+        let overdue = [self.overdue_pong(&desk), self.does_not_close(&desk)];
         let timed_out = self.settings_timeout(&desk);
         let (by, stream) = (frame.by, frame.head.stream);
         for breach in breaches.0 {
             tell(history, limits, frame.stamp, by, stream, breach);
         }
-        if let Some(finding) = self.overdue_ack(history, frame) {
-            tell(history, limits, frame.stamp, by, 0, finding);
+        for breach in overdue.into_iter().flatten().chain(self.overdue_ack(history, frame)) {
+            tell(history, limits, frame.stamp, by, 0, breach);
         }
         if let Some((stamp, breach)) = timed_out {
             tell(history, limits, stamp, by.other(), 0, breach);

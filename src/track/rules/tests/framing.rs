@@ -31,6 +31,16 @@ fn frames_alone() {
         ("5 C> HEADERS 1 POST\n6 C> WINDOW_UPDATE 1 0", &["client window-update-zero-stream 1 @6"]),
         ("5 C> FRAME 0x10 0 3 00000001", &["client priority-update-stream-nonzero 3 @5"]),
         ("5 S> FRAME 0x10 0 0 00000001", &["server priority-update-from-server 0 @5"]),
+        ("5 C> FRAME 0x10 0 0 00000000753d30", &["client priority-update-id-zero 0 @5"]),
+        ("5 C> FRAME 0x10 0 0 00000002753d30", &["client priority-update-idle-push 0 @5"]),
+        ("5 C> FRAME 0x10 0 0 000001", &["client frame-size-min 0 @5"]),
+        // A stream that the client may open yet, one that was promised, what was lost.
+        ("5 C> FRAME 0x10 0 0 00000009", &[]),
+        (
+            "5 C> HEADERS 1 END_STREAM GET\n6 S> PUSH_PROMISE 1 2 GET\n7 C> FRAME 0x10 0 0 00000002",
+            &[],
+        ),
+        ("5 GAP S 1\n6 S> PING\n7 C> FRAME 0x10 0 0 00000002", &[]),
     ]);
 }
 

@@ -208,6 +208,71 @@ fn refusals() {
 }
 
 #[test]
+fn pings_without_an_answer() {
+    let ping = "5 S> PING 0102030405060708\n";
+    let asked = "5 C> PING 0102030405060708\n";
+    let get = "HEADERS 1 END_STREAM GET";
+    check_opened(&[
+        // A later one is answered in its place.
+        (
+            &format!("{ping}900 S> PING 0000000000000001\n1100 C> PING ACK 0000000000000001"),
+            &["client ping-ack-required 0 @1100"],
+        ),
+        (
+            &format!(
+                "{ping}900 S> PING 0000000000000001\n901 C> PING ACK 0102030405060708\n\
+                 1100 C> PING ACK 0000000000000001"
+            ),
+            &[],
+        ),
+        // Nobody knows how they cross.
+        (
+            &format!(
+                "{ping}6 S> PING 0000000000000001\n7 C> PING ACK 0000000000000001\n\
+                 7 C> PING ACK 0102030405060708"
+            ),
+            &[],
+        ),
+        // The server answers what came behind it.
+        (
+            &format!("{asked}2000 C> {get}\n2010 S> HEADERS 1 END_STREAM :status=200"),
+            &["server ping-ack-required 0 @2010"],
+        ),
+        // What it answers came before it, and may have waited in its socket.
+        (&format!("5 C> {get}\n{asked}9000 S> HEADERS 1 END_STREAM :status=200"), &[]),
+        (&format!("{ping}9000 C> {get}"), &[]),
+        (&format!("{ping}61000 C> {get}"), &["client ping-ack-required 0 @61000"]),
+        // An end is no answer, and what was lost may have been one.
+        (&format!("{ping}9000 S> GOAWAY 0 NO_ERROR\n9001 C> FIN"), &[]),
+        (
+            &format!(
+                "{asked}6 GAP S 1\n7 S> PING ACK 0102030405060708\n8 S> PING\n9 C> PING ACK\n\
+                 2000 C> {get}\n2010 S> HEADERS 1 END_STREAM :status=200"
+            ),
+            &[],
+        ),
+    ]);
+}
+
+#[test]
+fn errors_end_connections() {
+    let error = "5 C> HEADERS 1 END_STREAM GET\n6 S> GOAWAY 1 PROTOCOL_ERROR\n";
+    check_opened(&[
+        (
+            &format!("{error}60000 S> HEADERS 1 END_STREAM :status=200\n60001 S> PING"),
+            &["server connection-error-closes 0 @60000"],
+        ),
+        // What it lingers for, and what it had written.
+        (&format!("{error}8000 S> HEADERS 1 END_STREAM :status=200\n8001 S> FIN"), &[]),
+        (
+            "5 C> HEADERS 1 END_STREAM GET\n6 S> GOAWAY 1 NO_ERROR\n\
+             60000 S> HEADERS 1 END_STREAM :status=200",
+            &[],
+        ),
+    ]);
+}
+
+#[test]
 fn ping_answers() {
     check_opened(&[
         ("5 C> PING 0102030405060708\n6 S> PING ACK 0102030405060708", &[]),
