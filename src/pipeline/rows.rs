@@ -506,3 +506,20 @@ fn one_sided(history: &History) -> Option<Side> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vocab::flow::Differing;
+    use crate::vocab::time::Timestamp;
+
+    #[test]
+    fn copies_that_differ_are_findings_of_their_sender() {
+        let mut notes: Both<HalfNotes> = Both::default();
+        assert!(copies(&notes).is_empty());
+        let stamp = Stamp::new(0, 9, Timestamp(0));
+        notes.second.differing.push(Differing { stamp, offset: 4, octets: 3 });
+        let found = copies(&notes);
+        assert_eq!((found.len(), found[0].by, found[0].rule.id), (1, Side::Server, "copy-differs"));
+    }
+}
