@@ -37,7 +37,8 @@ fn frames_alone() {
         // A stream that the client may open yet, one that was promised, what was lost.
         ("5 C> FRAME 0x10 0 0 00000009", &[]),
         (
-            "5 C> HEADERS 1 END_STREAM GET\n6 S> PUSH_PROMISE 1 2 GET\n7 C> FRAME 0x10 0 0 00000002",
+            "5 C> HEADERS 1 END_STREAM GET\n6 S> PUSH_PROMISE 1 2 GET\n\
+             7 C> FRAME 0x10 0 0 00000002",
             &[],
         ),
         ("5 GAP S 1\n6 S> PING\n7 C> FRAME 0x10 0 0 00000002", &[]),
