@@ -43,6 +43,7 @@ impl Facts {
             (Some(one), Some(other)) if one != other => {
                 let text = format!("content-length is {one} and {other}");
                 self.breaches.add(Breach::of(&rule::MSG_CONTENT_LENGTH, text));
+                self.content_length = None; // DATA cannot be held against it any more
             }
             _ => self.content_length = new,
         }
