@@ -1,18 +1,21 @@
 //! The README says what the program says.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 use std::process::Command;
 
-use serde_json::Value;
-
+use common::{cases, parallel};
 use goawhy::board::filter::{FIELDS, Field};
 use goawhy::vocab::cause::Cause;
 
+mod common;
+mod proofs;
 mod stored;
+#[allow(dead_code, reason = "proofs uses a part of it")]
+mod truth;
+
+use proofs::proved;
 
 // One test, so that nobody rewrites the file while another reads it.
 #[test]
@@ -37,60 +40,36 @@ fn filters() -> String {
     format!("| field | what it is, and an example |\n| --- | --- |\n{rows}")
 }
 
-/// Every cause with its meaning, and how many labelled endings of how many captures prove it.
+/// Every cause with its meaning, and how many endings (and groups of cancelled streams) of how many
+/// labelled captures prove it: the program names it as the truth does. Captures made of others, cut
+/// or with other headers, prove nothing new.
 fn causes() -> String {
+    let mut cases = cases();
+    cases.retain(|case| case.truth["base"].is_null());
     let mut proofs: BTreeMap<String, (usize, usize)> = BTreeMap::new();
-    count(&Path::new(env!("CARGO_MANIFEST_DIR")).join("captures"), &mut proofs);
+    for proved in parallel(&cases, proved) {
+        let mut here: BTreeMap<String, usize> = BTreeMap::new();
+        for cause in proved {
+            *here.entry(cause).or_default() += 1;
+        }
+        for (cause, times) in here {
+            let proof = proofs.entry(cause).or_default();
+            proof.0 += times;
+            proof.1 += 1;
+        }
+    }
     let mut table = "| cause | meaning | proved by |\n| --- | --- | --- |\n".to_string();
     for cause in Cause::ALL {
         let proof = match proofs.get(cause.name()) {
-            Some((endings, captures)) => {
-                let plural = |count: &usize| if *count == 1 { "" } else { "s" };
-                let (e, c) = (plural(endings), plural(captures));
-                format!("{endings} ending{e} in {captures} capture{c}")
+            _ if *cause == Cause::Unknown => "-".to_string(),
+            Some((1, _)) => "once".to_string(),
+            Some((times, captures)) => {
+                let plural = if *captures == 1 { "" } else { "s" };
+                format!("{times} times in {captures} capture{plural}")
             }
-            None if *cause == Cause::Unknown => "-".to_string(),
             None => "scripts only".to_string(),
         };
         table.push_str(&format!("| `{}` | {} | {proof} |\n", cause.name(), cause.meaning()));
     }
     table
-}
-
-fn count(folder: &Path, proofs: &mut BTreeMap<String, (usize, usize)>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            count(&path, proofs);
-            continue;
-        }
-        if !path.to_str().unwrap().ends_with(".truth.json") {
-            continue;
-        }
-        let truth: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        let mut here: BTreeMap<&str, usize> = BTreeMap::new();
-        let empty = Vec::new();
-        for connection in truth["connections"].as_array().unwrap_or(&empty) {
-            let goaways = connection["goaways"].as_array().unwrap_or(&empty);
-            let leaders = goaways.iter().filter(|goaway| goaway["follows"].is_null());
-            let causes = leaders.flat_map(|goaway| [&goaway["cause"], &goaway["also"]]);
-            for cause in causes.chain([&connection["no_goaway_cause"]]) {
-                if let Some(name) = cause.as_str() {
-                    *here.entry(name).or_default() += 1;
-                }
-            }
-            let groups = connection["cancellations"].as_array();
-            let one = std::slice::from_ref(&connection["cancellations"]);
-            for group in groups.map_or(one, Vec::as_slice) {
-                if group["cause"] == "client_cancel_burst" {
-                    *here.entry("client_cancel_burst").or_default() += 1;
-                }
-            }
-        }
-        for (name, endings) in here {
-            let proof = proofs.entry(name.to_string()).or_default();
-            proof.0 += endings;
-            proof.1 += 1;
-        }
-    }
 }
