@@ -80,7 +80,7 @@ fn of_rule(rule: &Rule) -> Explanation {
 /// A rule that others cover, or of which a capture does not tell.
 fn of_untold(rule: &Untold) -> Explanation {
     let mut page = Explanation::new(format!("{} ({})", rule.id, rule.section), rule.statement);
-    page.text("not told by this name", rule.why);
+    page.text("why", rule.why);
     page.list("told as", rule.told_as.iter().map(|rule| item(rule)).collect());
     page
 }
