@@ -226,6 +226,11 @@ fn verdict(scene: &Scene<'_>) -> Verdict {
     verdict.alternatives = alternatives;
     admit_gap(scene, &mut verdict);
     late_start::admit(scene, &mut verdict);
+    if scene.may_follow_a_close() {
+        verdict.confidence = verdict.confidence.lowered();
+        let peer = scene.peer().name();
+        verdict.add_clause(&format!("the {peer} may have closed before: its FIN was not captured"));
+    }
     if !scene.history.is_timed(scene.history.last) {
         verdict.confidence = verdict.confidence.lowered();
         verdict.timeout = None;

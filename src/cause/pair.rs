@@ -399,6 +399,10 @@ const SURE: f64 = 0.8;
 
 fn doubts(history: &History, judged: &Judged) -> Vec<Doubt> {
     let mut doubts = Vec::new();
+    // Where answers may be missing, who was still waiting is not known.
+    if history.has_loss() {
+        return doubts;
+    }
     for (index, set) in judged.cancellations.iter().enumerate() {
         if set.cause != Cause::ClientCancelBurst || set.by != Side::Client {
             continue;

@@ -161,6 +161,13 @@ impl<'a> Scene<'a> {
         self.by.other()
     }
 
+    /// Whether the other side may have closed before: its FIN is not in the capture, but was
+    /// acknowledged.
+    pub fn may_follow_a_close(&self) -> bool {
+        let hidden = self.history.tcp.side(self.peer()).hidden_fin;
+        hidden && !self.is_error() && !self.aborted
+    }
+
     /// The error code, where a GOAWAY told one.
     pub fn code(&self) -> Option<ErrorCode> {
         self.goaway.map(|goaway| goaway.code)

@@ -156,7 +156,9 @@ fn alerts(tls: &TlsFacts) -> impl Iterator<Item = Evidence> {
 fn verdict(flow: &OtherFlow, client: Half, end: End) -> Option<Verdict> {
     let (stamp, by) = end.stamp.zip(end.by)?;
     let lost = |half| flow.totals.half(half).lost > 0;
-    let partial = flow.initiator.is_none() || lost(Half::A) || lost(Half::B);
+    let hidden = |half| flow.totals.half(half).hidden_fin;
+    let partial = [Half::A, Half::B].into_iter().any(|half| lost(half) || hidden(half));
+    let partial = partial || flow.initiator.is_none();
     let told = |cause, confidence, blame, summary: &str| {
         let confidence = Confidence::new(confidence);
         let confidence = if partial { confidence.lowered() } else { confidence };
@@ -179,8 +181,9 @@ fn verdict(flow: &OtherFlow, client: Half, end: End) -> Option<Verdict> {
             format!("The server closed: the client had sent nothing for {}.", spoken(waited));
         let confidence = if waited.as_millis() >= 300 { 0.9 } else { 0.4 };
         let mut verdict = told(Cause::HandshakeTimeout, confidence, Blame::Client, &summary)?;
-        verdict.timeout =
-            Some(Timeout::once(Cause::HandshakeTimeout, waited, ConfiguredIn::Server));
+        // Packets without times tell no spans.
+        verdict.timeout = (stamp.at != flow.first.at)
+            .then(|| Timeout::once(Cause::HandshakeTimeout, waited, ConfiguredIn::Server));
         let (by, what, text) = match flow.accepted {
             Some(_) => (Side::Server, "SYN,ACK", "connection accepted"),
             None => (Side::Client, "SYN", "first packet of the connection"),

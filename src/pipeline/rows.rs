@@ -335,7 +335,7 @@ fn endings(history: &History, judged: &Judged) -> Vec<Ending> {
 }
 
 fn ending(scene: &Scene<'_>, verdict: &Verdict, index: Option<usize>) -> Option<Ending> {
-    (scene.by == Side::Server).then(|| Ending {
+    (scene.by == Side::Server && !scene.may_follow_a_close()).then(|| Ending {
         place: (0, index),
         client: scene.history.ends.first,
         server: scene.history.ends.second,

@@ -139,7 +139,7 @@ fn shards(job: &Job, secrets: &[KeyLines]) -> Vec<Shard<Rows>> {
     (0..count).map(shard).collect()
 }
 
-/// Hands every frame to `each`, with its connection's number in order of first frames, from 1.
+/// Hands every frame to `each`, with its connection's number in the report.
 /// Ends early where `each` fails.
 ///
 /// # Errors
@@ -151,11 +151,14 @@ pub fn frames<E>(
     let only = job.only.as_ref();
     // Once: a named pipe cannot be read again.
     let secrets = secrets::gather(job)?;
+    // A pipe cannot be read twice: its connections are numbered in order of their first frames.
+    let piped = job.files.iter().any(|file| file.as_os_str() == "-");
     let rows = match only.filter(|only| !only.is_of_frames()) {
-        Some(only) => Known::of(job, only, &secrets)?,
-        None => Known::default(),
+        Some(only) if piped => return Err(Error::Twice { text: only.text().to_owned() }),
+        only if !piped => Known::of(job, only, &secrets)?,
+        _ => Known::default(),
     };
-    let mut lister = Lister { numbers: FxHashMap::default(), only, rows, each, failure: None };
+    let mut lister = Lister { numbers: rows.numbers(), only, rows, each, failure: None };
     let mut pipeline = Pipeline::new(&job.limits, &secrets, false);
     // Lines that were written cannot be taken back: this looks first.
     let source = Source::open_in_order(&job.files, job.limits.sorting_bytes)?;
@@ -179,24 +182,30 @@ pub fn frames<E>(
     })
 }
 
-/// What a first reading tells, for filters that ask for more than a frame has.
+/// What a first reading tells: how the report numbers the connections, and what filters ask for
+/// that a frame does not have.
 #[derive(Default)]
 struct Known {
+    /// In the order of the report.
+    order: Vec<FlowId>,
     rows: FxHashMap<FlowId, (Arc<ConnectionRow>, FxHashMap<u32, StreamRow>)>,
 }
 
 impl Known {
-    fn of(job: &Job, only: &Filter, secrets: &[KeyLines]) -> Result<Self, Error> {
-        if job.files.iter().any(|file| file.as_os_str() == "-") {
-            return Err(Error::Twice { text: only.text().to_owned() });
-        }
-        let job = Job { streams: only.wants_streams(), ..job.clone() };
-        let board = report_with(&job, secrets)?;
+    fn of(job: &Job, only: Option<&Filter>, secrets: &[KeyLines]) -> Result<Self, Error> {
+        let streams = only.is_some_and(Filter::wants_streams);
+        let board = report_with(&Job { streams, ..job.clone() }, secrets)?;
+        let order = board.connections.iter().map(|row| row.flow).collect();
         let rows = board.connections.into_iter().map(|mut row| {
             let streams = std::mem::take(&mut Arc::make_mut(&mut row).stream_list).into_iter();
             (row.flow, (row, streams.map(|stream| (stream.id, stream)).collect()))
         });
-        Ok(Self { rows: rows.collect() })
+        Ok(Self { rows: rows.collect(), order })
+    }
+
+    /// Each connection's number in the report.
+    fn numbers(&self) -> FxHashMap<FlowId, u64> {
+        self.order.iter().copied().zip(1..).collect()
     }
 
     fn passes(&self, only: &Filter, flow: FlowId, frame: &Frame<'_>) -> bool {

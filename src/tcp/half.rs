@@ -483,6 +483,7 @@ impl HalfFlow {
     ) {
         // The one octet acknowledged at the very end is a FIN that was not captured, not data.
         let is_fin = bytes == 1 && self.early.is_empty() && self.fin.is_none() && is_tail;
+        self.totals.hidden_fin |= is_fin;
         if !is_fin {
             self.totals.lost += bytes;
             self.totals.gaps += 1;

@@ -142,7 +142,7 @@ pub struct HalfTotals {
     /// Octets that the capture lacks.
     pub lost: u64,
     /// Places where octets are missing.
-    pub gaps: u64,
+    pub gaps: u32,
     /// Octets seen more than once (retransmitted or captured twice).
     pub repeated: u64,
     /// Octets seen again with another value than the first time.
@@ -151,6 +151,8 @@ pub struct HalfTotals {
     pub early: u64,
     /// Octets of this half that the receiver never acknowledged in the capture.
     pub unacknowledged: u64,
+    /// Whether one octet behind the last one seen was acknowledged: a FIN that was not captured.
+    pub hidden_fin: bool,
     /// The worst time in which octets of this half were sent again and again without progress: one
     /// that lasted to the end where there was one, otherwise the longest.
     pub stall: Option<Stall>,

@@ -77,8 +77,7 @@ impl Loss {
     pub fn all(packets: usize) -> Vec<Self> {
         let mut losses = vec![Self::Snapped(96), Self::Snapped(200)];
         losses.extend([0, 5, 9].map(Self::Dropped));
-        let step = 97.max(packets / 12 / 97 * 97);
-        losses.extend((step..packets).step_by(step).map(Self::Joined));
+        losses.extend((97..packets).step_by(97).map(Self::Joined));
         losses
     }
 
