@@ -9,9 +9,9 @@ use crate::vocab::verdict::{Finding, Verdict};
 use super::scene::{PROMPT, Scene};
 use super::violation;
 
-/// Codes that say that the peer broke a rule.
-const ACCUSING: [ErrorCode; 5] = [
-    ErrorCode::PROTOCOL_ERROR,
+/// Codes that say that the peer broke a rule of a kind that is checked here to the last one.
+/// PROTOCOL_ERROR also stands for the grammar of header fields, of which more rules exist.
+const ACCUSING: [ErrorCode; 4] = [
     ErrorCode::FLOW_CONTROL_ERROR,
     ErrorCode::FRAME_SIZE_ERROR,
     ErrorCode::COMPRESSION_ERROR,
@@ -32,10 +32,13 @@ pub fn is_unfounded(scene: &Scene<'_>) -> bool {
     };
     let before = |stamp| !scene.at.before(stamp);
     let (history, peer) = (scene.history, scene.peer());
-    let broke = history.findings.iter().any(|found| found.by == peer && before(found.stamp));
+    // Whoever refuses a frame by its head does not wait for the rest: the breach shows later.
+    let broke = history.findings.iter().any(|found| found.by == peer);
+    let torn = history.sides.side(peer).torn_at_end;
     let late = history.late.iter().any(|late| late.by == peer && before(late.stamp));
     is_whole(scene)
         && !broke
+        && !torn
         && !late
         && !goaway.after_peer_close
         && !is_provoked(scene)
@@ -98,7 +101,6 @@ mod tests {
     #[test]
     fn who_accuses_without_a_breach_is_told() {
         let cases = [
-            ("PROTOCOL_ERROR", Cause::ProtocolViolation),
             ("FLOW_CONTROL_ERROR", Cause::FlowControlViolation),
             ("FRAME_SIZE_ERROR", Cause::FrameSizeViolation),
             ("COMPRESSION_ERROR", Cause::CompressionError),
@@ -110,25 +112,32 @@ mod tests {
             talk.is_unsure(cause).blames(Blame::Server);
         }
         assert!(!is_told(&accused("GOAWAY 3 NO_ERROR")));
+        assert!(!is_told(&accused("GOAWAY 3 PROTOCOL_ERROR")));
         assert!(!is_told(&accused("GOAWAY 3 INTERNAL_ERROR")));
     }
 
     #[test]
     fn not_where_a_rule_was_broken_or_the_capture_has_gaps() {
         let broken = Talk::opened().served(4.0, 1).c(1000.0, "DATA 0 3");
-        assert!(!is_told(&broken.s(1001.0, "GOAWAY 1 PROTOCOL_ERROR")));
+        assert!(!is_told(&broken.s(1001.0, "GOAWAY 1 STREAM_CLOSED")));
+        // A frame that was refused before its end had come.
+        let late = Talk::opened().served(4.0, 1).s(1001.0, "GOAWAY 1 FRAME_SIZE_ERROR");
+        assert!(!is_told(
+            &late.clone().c(1001.2, "RAW 0000060600000000000102030405").c(1002.0, "FIN")
+        ));
+        assert!(!is_told(&late.c(1001.2, "RAW 10000000000000000100").c(1002.0, "FIN")));
         let torn = Talk::opened().served(4.0, 1).hole(20.0).get(1000.0, 3);
-        assert!(!is_told(&torn.s(1001.0, "GOAWAY 3 PROTOCOL_ERROR")));
+        assert!(!is_told(&torn.s(1001.0, "GOAWAY 3 STREAM_CLOSED")));
     }
 
     #[test]
     fn not_where_such_a_code_is_known_to_mean_something_else() {
         // A timer of the server, an answer to a stream that the client had reset, a lost PING.
         let timer = Talk::opened().served(4.0, 1).get(1000.0, 3);
-        assert!(!is_told(&timer.s(6000.0, "GOAWAY 3 PROTOCOL_ERROR")));
+        assert!(!is_told(&timer.s(6000.0, "GOAWAY 3 STREAM_CLOSED")));
         let reset = Talk::opened().get(4.0, 1).c(900.0, "RST_STREAM 1 CANCEL").get(1000.0, 3);
-        assert!(!is_told(&reset.s(1001.0, "GOAWAY 3 PROTOCOL_ERROR")));
+        assert!(!is_told(&reset.s(1001.0, "GOAWAY 3 STREAM_CLOSED")));
         let ping = Talk::opened().get(4.0, 1).s(400.0, "PING 0000000000000009").get(1000.0, 3);
-        assert!(!is_told(&ping.s(1001.0, "GOAWAY 3 PROTOCOL_ERROR")));
+        assert!(!is_told(&ping.s(1001.0, "GOAWAY 3 STREAM_CLOSED")));
     }
 }

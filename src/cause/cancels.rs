@@ -228,7 +228,7 @@ fn without_deadline(history: &History, items: Vec<Waited>, groups: &mut Vec<Canc
     let one_age = items.iter().all(|item| item.span.abs_diff(middle) <= width);
     let opened_over = extent(items.iter().filter_map(|item| opened(history, item)));
     let timed = items.len() >= 3 && one_age && opened_over > middle.mul_f64(0.1) + MILLI * 10;
-    let confidence = if timed { Confidence::new(0.55) } else { Confidence::CERTAIN };
+    let confidence = Confidence::new(if timed { 0.55 } else { 0.75 });
     groups.push(burst(&items, confidence, told_by));
 }
 

@@ -13,7 +13,7 @@ use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{ConfiguredIn, Evidence, Timeout, Verdict};
 
-use super::chance::round_value;
+use super::chance::{self, round_value};
 use super::evidence;
 use super::scene::spoken;
 
@@ -152,7 +152,18 @@ fn judge(ending: &Ending, group: &[&Ending], refusals: &[Stamp]) -> Option<Revis
         return Some(requests(ending, &count_alike));
     }
     if !idle_alike.is_empty() && long_idle && idle_alike.len() >= age_alike.len() {
-        return Some(idle(ending, &idle_alike));
+        let others: Vec<Duration> = found(&elsewhere).iter().filter_map(|e| e.idle).collect();
+        let by_chance = coincidence(ending, &others, idle_alike.len());
+        // Who closes in good order has a reason; who cuts off what waits hardly has a timer.
+        let most = if ending.orderly { 0.05 } else { 0.002 };
+        if by_chance <= most {
+            return Some(idle(ending, &idle_alike));
+        }
+        if by_chance <= most * 6.0 {
+            let mut unsure = idle(ending, &idle_alike);
+            unsure.confidence = unsure.confidence.and(Confidence::new(0.6));
+            return Some(unsure);
+        }
     }
     if !age_alike.is_empty() && ending.is_aged() && !long_idle {
         return Some(age(ending, &age_alike));
@@ -191,6 +202,21 @@ fn judge(ending: &Ending, group: &[&Ending], refusals: &[Stamp]) -> Option<Revis
         ending.at.before(**stamp) && stamp.since(ending.at) <= Duration::from_secs(5)
     })?;
     (!long_idle && ending.orderly).then(|| drain(ending, &[], Some(*gone)))
+}
+
+/// Probability that the silence before an ending agrees with so many of the others by chance.
+fn coincidence(ending: &Ending, others: &[Duration], alike: usize) -> f64 {
+    let span = ending.idle.unwrap_or_default();
+    // Timers agree far more closely than what counts as alike.
+    let mut apart: Vec<Duration> = others.iter().map(|other| other.abs_diff(span)).collect();
+    apart.sort_unstable();
+    let around = others.iter().filter(|other| chance::is_around(span, **other)).count();
+    let of = |count: usize| {
+        let width = apart.get(count.checked_sub(1)?)?.max(&Duration::from_millis(2)).to_owned();
+        Some(chance::of_agreeing(span, width, around, count))
+    };
+    let tries = (around as f64 / 2.0).max(1.0);
+    (1..=alike).filter_map(of).fold(1.0, f64::min) * tries
 }
 
 /// Whether two ages may be of one setting that a server spreads by a tenth to either side, so that

@@ -33,6 +33,8 @@ fn an_answer_after_the_clients_close_comes_too_late() {
     let open = || Talk::opened().get(10.0, 1).c(3010.5, "FIN");
     let late = open().ok(5010.0, 1).c(5010.2, "RST");
     late.is(Cause::ClientRequestTimeout, 0.7).after(Cause::ClientRequestTimeout, 3.0);
+    let reset = open().s(3011.0, "RST_STREAM 1 CANCEL").s(3012.0, "FIN");
+    reset.is(Cause::ClientRequestTimeout, 0.7);
     // A client that goes on reading only has nothing more to ask.
     open().ok(5010.0, 1).s(5011.0, "FIN").is(Cause::ClientShutdown, 0.7);
 }
@@ -73,6 +75,23 @@ fn resets_at_random_ages_are_no_timers() {
     };
     let found = sets(&talk);
     assert_eq!(found.iter().filter(sure).count(), 0, "{found:?}");
+}
+
+#[test]
+fn crashes_after_random_silences_are_no_idle_timer() {
+    let mut random = random(120);
+    let mut sure = 0;
+    for _ in 0..20 {
+        let crash = |age: f64| Talk::opened().get(10.0, 1).s(10.0 + age, "RST");
+        let talk = (2..7).fold(crash(1_300.0), |talk, number| {
+            let age = 1000.0 + 24_000.0 * random.next().unwrap();
+            talk.again(number, f64::from(number) * 31_000.0, &crash(age))
+        });
+        let told = talk.all_told();
+        let idle = |told: &&Verdict| told.cause == Cause::IdleTimeout;
+        sure += told.iter().filter(idle).filter(|told| told.confidence.value() >= 0.8).count();
+    }
+    assert!(sure <= 1, "{sure} of 120");
 }
 
 #[test]

@@ -411,7 +411,8 @@ impl History {
             && !aborted
             && self.rst.first.is_none()
             && closing.open_count > 0
-            && self.counts.unfinished == 0;
+            && self.counts.unfinished == 0
+            && self.resets.len() == closing.resets;
         (!heard_out).then_some(closing)
     }
 
