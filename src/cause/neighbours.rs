@@ -153,16 +153,8 @@ fn judge(ending: &Ending, group: &[&Ending], refusals: &[Stamp]) -> Option<Revis
     }
     if !idle_alike.is_empty() && long_idle && idle_alike.len() >= age_alike.len() {
         let others: Vec<Duration> = found(&elsewhere).iter().filter_map(|e| e.idle).collect();
-        let by_chance = coincidence(ending, &others, idle_alike.len());
-        // Who closes in good order has a reason; who cuts off what waits hardly has a timer.
-        let most = if ending.orderly { 0.05 } else { 0.002 };
-        if by_chance <= most {
-            return Some(idle(ending, &idle_alike));
-        }
-        if by_chance <= most * 6.0 {
-            let mut unsure = idle(ending, &idle_alike);
-            unsure.confidence = unsure.confidence.and(Confidence::new(0.6));
-            return Some(unsure);
+        if let Some(revision) = idle_unless_by_chance(ending, &idle_alike, &others) {
+            return Some(revision);
         }
     }
     if !age_alike.is_empty() && ending.is_aged() && !long_idle {
@@ -202,6 +194,22 @@ fn judge(ending: &Ending, group: &[&Ending], refusals: &[Stamp]) -> Option<Revis
         ending.at.before(**stamp) && stamp.since(ending.at) <= Duration::from_secs(5)
     })?;
     (!long_idle && ending.orderly).then(|| drain(ending, &[], Some(*gone)))
+}
+
+/// An idle timer that neighbours show, unless silences of `others` agree by chance.
+fn idle_unless_by_chance(
+    ending: &Ending,
+    alike: &[&Ending],
+    others: &[Duration],
+) -> Option<Revision> {
+    let by_chance = coincidence(ending, others, alike.len());
+    // Who closes in good order has a reason; who cuts off what waits hardly has a timer.
+    let most = if ending.orderly { 0.05 } else { 0.002 };
+    let mut revision = idle(ending, alike);
+    if by_chance > most {
+        revision.confidence = revision.confidence.and(Confidence::new(0.6));
+    }
+    (by_chance <= most * 6.0).then_some(revision)
 }
 
 /// Probability that the silence before an ending agrees with so many of the others by chance.

@@ -2,7 +2,9 @@
 //! up of it.
 
 mod messages;
+mod opened;
 
+use self::opened::Opened;
 use super::direction::{Bounds, Direction, Waiting};
 use super::hello::{ClientHello, Hellos, ServerHello, encrypted_extensions, message};
 use super::keylog::KeyLog;
@@ -126,11 +128,15 @@ impl Connection {
         }
     }
 
-    /// Opens what has waited for keys that the log has now.
+    /// Opens what has waited for keys that the log has now, and hands it up in the order in which
+    /// it came: an answer must not stand before its request.
     pub fn wake(&mut self, keys: &KeyLog, last: bool, deliver: &mut impl FnMut(FlowItem<'_>)) {
+        let mut opened = Vec::new();
         for half in [Half::A, Half::B] {
-            self.flush(half, last, keys, deliver);
+            self.flush(half, last, keys, &mut |item| opened.extend(Opened::of(&item)));
         }
+        opened.sort_by_key(|opened| opened.stamp.order());
+        opened.iter().for_each(|opened| deliver(opened.item()));
     }
 
     /// Whether records wait for a hello or for keys.
