@@ -3,12 +3,14 @@
 
 use std::ops::Range;
 
+use ::hmac::{Hmac, Mac as _};
 use aes::cipher::{BlockModeDecrypt, InOutBuf, KeyIvInit};
 use aes::{Aes128, Aes256};
 use ccm::Ccm;
 use ccm::aead::{AeadInOut, KeyInit, KeySizeUser};
 use ccm::consts::{U8, U12, U16};
 use ring::{aead, hmac};
+use sha1::Sha1;
 use zeroize::Zeroizing;
 
 use super::record::HEAD;
@@ -126,13 +128,43 @@ impl Mac {
         }
     }
 
-    fn key(self, octets: &[u8]) -> hmac::Key {
+    fn key(self, octets: &[u8]) -> Option<MacKey> {
         let algorithm = match self {
-            Self::Sha1 => hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
+            Self::Sha1 => {
+                let key = Hmac::<Sha1>::new_from_slice(octets).ok()?;
+                return Some(MacKey::Sha1(Box::new(key)));
+            }
             Self::Sha256 => hmac::HMAC_SHA256,
             Self::Sha384 => hmac::HMAC_SHA384,
         };
-        hmac::Key::new(algorithm, octets)
+        Some(MacKey::Ring(hmac::Key::new(algorithm, octets)))
+    }
+}
+
+/// A key that proves records of CBC suites.
+enum MacKey {
+    Ring(hmac::Key),
+    Sha1(Box<Hmac<Sha1>>),
+}
+
+impl MacKey {
+    /// Whether `tag` is that of `head` and `content`. A passive reader has no secret timing to
+    /// guard.
+    fn proves(&self, head: &[u8], content: &[u8], tag: &[u8]) -> bool {
+        match self {
+            Self::Ring(key) => {
+                let mut context = hmac::Context::with_key(key);
+                context.update(head);
+                context.update(content);
+                context.sign().as_ref() == tag
+            }
+            Self::Sha1(key) => {
+                let mut context = Hmac::clone(key);
+                context.update(head);
+                context.update(content);
+                context.finalize().into_bytes().as_slice() == tag
+            }
+        }
     }
 }
 
@@ -155,7 +187,7 @@ enum Engine {
 
 struct Cbc {
     key: Zeroizing<Vec<u8>>,
-    mac: hmac::Key,
+    mac: MacKey,
     mac_length: usize,
     encrypt_then_mac: bool,
 }
@@ -192,7 +224,7 @@ impl Opener {
             Bulk::Aes256Ccm8 => Engine::Ccm256Short(ccm_of(&keys.key)?),
             Bulk::Aes128Cbc(mac) | Bulk::Aes256Cbc(mac) => Engine::Cbc(Box::new(Cbc {
                 key: keys.key.clone(),
-                mac: mac.key(&keys.mac_key),
+                mac: mac.key(&keys.mac_key)?,
                 mac_length: mac.length(),
                 encrypt_then_mac,
             })),
@@ -330,11 +362,8 @@ impl Cbc {
     }
 
     fn prove(&self, sequence: u64, head: [u8; HEAD], content: &[u8], tag: &[u8]) -> Option<()> {
-        let mut context = hmac::Context::with_key(&self.mac);
-        context.update(&pseudo_head(sequence, head, u16::try_from(content.len()).ok()?));
-        context.update(content);
-        // A passive reader has no secret timing to guard.
-        (context.sign().as_ref() == tag).then_some(())
+        let head = pseudo_head(sequence, head, u16::try_from(content.len()).ok()?);
+        self.mac.proves(&head, content, tag).then_some(())
     }
 }
 
