@@ -79,11 +79,13 @@ pub fn is_setting(measured: Duration) -> bool {
 /// One of the values that most people take, in milliseconds, met up to this share and a second
 /// late, as by timers that look only now and then.
 fn popular(millis: f64, late: f64) -> Option<f64> {
-    const SECONDS: [f64; 26] = [
-        2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 12.0, 15.0, 20.0, 25.0, 30.0, 40.0, 45.0,
-        60.0, 75.0, 90.0, 120.0, 180.0, 240.0, 300.0, 600.0, 1800.0, 3600.0,
+    const SECONDS: [f64; 27] = [
+        1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 12.0, 15.0, 20.0, 25.0, 30.0, 40.0,
+        45.0, 60.0, 75.0, 90.0, 120.0, 180.0, 240.0, 300.0, 600.0, 1800.0, 3600.0,
     ];
-    let by = |value: f64| (millis - value) >= 0.0 && millis - value <= (late * value).min(1_000.0);
+    let by = |value: f64| {
+        (millis - value) >= 0.0 && millis - value <= (late * value).clamp(20.0, 1_000.0)
+    };
     SECONDS.iter().map(|seconds| seconds * 1e3).find(|value| by(*value))
 }
 
