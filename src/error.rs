@@ -136,7 +136,7 @@ pub enum Error {
         name: String,
     },
     /// A filter that asks for what is known only after all packets have been read.
-    #[error("standard input cannot be read twice, as '-Y {text}' needs; save it to a file first")]
+    #[error("a pipe cannot be read twice, as '-Y {text}' needs; save it to a file first")]
     Twice {
         /// The filter as the user gave it.
         text: String,

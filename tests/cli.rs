@@ -71,6 +71,23 @@ fn one_filter_serves_every_command() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_capture_in_a_named_pipe_is_read_once() {
+    let pipe = std::env::temp_dir().join(format!("goawhy-frames-{}", std::process::id()));
+    let name = pipe.to_str().unwrap();
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let through = |line: &str| {
+        let to = pipe.clone();
+        let writer = std::thread::spawn(move || std::fs::copy(SAMPLE, to));
+        let done = goawhy(&format!("{line} {name}"));
+        let _ = writer.join();
+        String::from_utf8(done.stdout).unwrap()
+    };
+    assert_eq!(through("frames"), text(&format!("frames {SAMPLE}")));
+    std::fs::remove_file(&pipe).unwrap();
+}
+
+#[test]
 fn a_bad_filter_is_shown_with_its_place() {
     let done = goawhy(&format!("report {SAMPLE} -Y age>4x"));
     assert_eq!(done.status.code(), Some(2));

@@ -151,17 +151,21 @@ pub fn frames<E>(
     let only = job.only.as_ref();
     // Once: a named pipe cannot be read again.
     let secrets = secrets::gather(job)?;
+    // Lines that were written cannot be taken back: this looks first.
+    let asks = only.filter(|only| !only.is_of_frames());
+    let twice = |only: &Filter| Error::Twice { text: only.text().to_owned() };
+    if let Some(only) = asks.filter(|_| job.files.iter().any(|file| file.as_os_str() == "-")) {
+        return Err(twice(only));
+    }
+    let source = Source::open_in_order(&job.files, job.limits.sorting_bytes)?;
     // A pipe cannot be read twice: its connections are numbered in order of their first frames.
-    let piped = job.files.iter().any(|file| file.as_os_str() == "-");
-    let rows = match only.filter(|only| !only.is_of_frames()) {
-        Some(only) if piped => return Err(Error::Twice { text: only.text().to_owned() }),
-        only if !piped => Known::of(job, only, &secrets)?,
-        _ => Known::default(),
+    let rows = match asks {
+        _ if source.total_bytes().is_some() => Known::of(job, asks, &secrets)?,
+        Some(only) => return Err(twice(only)),
+        None => Known::default(),
     };
     let mut lister = Lister { numbers: rows.numbers(), only, rows, each, failure: None };
     let mut pipeline = Pipeline::new(&job.limits, &secrets, false);
-    // Lines that were written cannot be taken back: this looks first.
-    let source = Source::open_in_order(&job.files, job.limits.sorting_bytes)?;
     if source.may_bring_secrets() {
         pipeline.expect_secrets();
     }
