@@ -17,9 +17,7 @@ pub struct Disorder {
     steps: u32,
     /// The time of the last packet.
     last: Option<Timestamp>,
-    /// How many more packets went back in time than twice those that went on.
-    falls: u32,
-    /// The same by another measure: one that went back counts as much as [`RARE`] that went on.
+    /// Packets that went back in time, each as much as [`RARE`] that went on, less those.
     shuffled: u32,
 }
 
@@ -39,17 +37,11 @@ impl Disorder {
             self.latest = self.latest.max(Some(at));
         }
         match self.last.replace(at) {
-            Some(last) if at < last => {
-                self.falls += 1;
-                self.shuffled += RARE;
-            }
-            Some(last) if at > last => {
-                self.falls = self.falls.saturating_sub(2);
-                self.shuffled = self.shuffled.saturating_sub(1);
-            }
+            Some(last) if at < last => self.shuffled += RARE,
+            Some(last) if at > last => self.shuffled = self.shuffled.saturating_sub(1),
             _ => {}
         }
-        self.steps >= STEPS || self.falls >= FALLS || self.shuffled >= SHUFFLED
+        self.steps >= STEPS || self.shuffled >= SHUFFLED
     }
 }
 
@@ -145,8 +137,6 @@ impl Ord for Held {
 const STEP: i64 = 50_000_000;
 /// How often: a clock is set back once, or twice.
 const STEPS: u32 = 3;
-/// So many packets, each before the one in front of it, are a file that runs backwards.
-const FALLS: u32 = 12;
 /// Where more than one packet of so many goes back, however little, records were shuffled: queues
 /// of one interface differ now and then.
 const RARE: u32 = 8;
