@@ -40,7 +40,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         }
         let summary = "The client closed the connection when it was done; the server answered \
                        with a GOAWAY.";
-        let confidence = Confidence::new(if goaway.open_count == 0 { 0.93 } else { 0.7 });
+        let confidence = Confidence::new(if scene.open_count == 0 { 0.93 } else { 0.7 });
         let mut step =
             Step::new(Cause::ClientShutdown, confidence, Blame::None, summary.to_string());
         if let Some(fin) = scene.history.fin.first {
@@ -87,8 +87,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     // A hole shows when octets behind it come: one that shows later may hold the server's GOAWAY,
     // which the client only follows.
     let confidence = Confidence::new(confidence);
-    let blind = scene.history.has_loss();
-    let confidence = if blind { confidence.lowered() } else { confidence };
+    let confidence = if scene.history.has_loss() { confidence.lowered() } else { confidence };
     Some(Step::new(Cause::ClientShutdown, confidence, Blame::None, summary))
 }
 

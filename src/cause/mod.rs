@@ -61,7 +61,6 @@ mod tests_alike;
 mod tests_implementations;
 
 use crate::track::history::{History, Reset};
-use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
 use crate::vocab::limits::Hit;
@@ -160,10 +159,8 @@ pub fn judge(history: &History) -> Judged {
 /// A server that only answers the client's close: the reason is the client's. `own` is what the
 /// GOAWAY says by itself.
 fn answer_to_close(scene: &Scene<'_>, own: Verdict) -> Verdict {
-    let answers = scene.goaway.is_some_and(|goaway| goaway.after_peer_close);
-    let end = Scene::of_end(scene.history, scene.cancels);
-    let end = end.filter(|end| answers && end.by == Side::Client && end.open_count > 0);
-    let Some(end) = end.filter(|_| own.cause == Cause::ClientShutdown) else { return own };
+    let shutdown = own.cause == Cause::ClientShutdown;
+    let Some(end) = scene.of_answered_close().filter(|_| shutdown) else { return own };
     let mut closed = verdict(&end);
     closed.safe_to_retry_streams = own.safe_to_retry_streams;
     closed.maybe_processed_streams = own.maybe_processed_streams;

@@ -378,8 +378,7 @@ fn pings(history: &History, by: Side) -> Option<Sample> {
 fn idle_client(history: &History, judged: &Judged) -> Option<Sample> {
     let done = verdicts(judged).next()?.cause == Cause::ClientShutdown;
     let end = client_end(history)?;
-    let since = history.at_close().map_or(history.idle_since, |at| at.idle_since);
-    let since = since.or(history.last_completed)?;
+    let since = history.closing.as_ref()?.idle_since.or(history.last_completed)?;
     let idle = end.since(since);
     let clear = done && history.open.is_empty() && idle >= SHORTEST_IDLE;
     (clear && history.counts.completed > 0).then(|| Sample {
@@ -420,12 +419,7 @@ fn doubts(history: &History, judged: &Judged) -> Vec<Doubt> {
     for (index, (follows, verdict)) in judged.goaways.iter().enumerate() {
         let scene = Scene::of_goaway(history, index, &[], None).filter(|_| follows.is_none());
         // What only answers the client's close stands for that.
-        let scene = match scene {
-            Some(scene) if scene.goaway.is_some_and(|goaway| goaway.after_peer_close) => {
-                Scene::of_end(history, &[])
-            }
-            scene => scene,
-        };
+        let scene = scene.map(|scene| scene.of_answered_close().unwrap_or(scene));
         let ages = scene.map(|scene| waited(&scene, verdict)).unwrap_or_default();
         let at = history.goaways.get(index).map_or(history.last, |goaway| goaway.stamp);
         doubts.extend(doubt(About::Goaway(index), at, ages.into_iter()));
@@ -484,7 +478,7 @@ fn notes(history: &History, judged: &Judged, speak: &Both<Option<Implementation>
     if let Some(verdict) = judged.end.as_ref().filter(|end| end.cause == Cause::IdleTimeout)
         && end.is_some_and(|(_, by, _)| by == Side::Server)
     {
-        let waiting = history.at_close().map_or(history.counts.unfinished, |at| at.open_count);
+        let waiting = history.closing.as_ref().map_or(0, |at| at.open_count);
         notes.idle = idle_end(verdict, waiting);
         let fresh = history.open.iter().filter(|stream| {
             let age = end.zip(stream.opened).map(|((end, ..), opened)| end.since(opened));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::track::history::{FrameCounts, Goaway, History, OpenStream, Ping, Reset};
+use crate::track::history::{FrameCounts, Goaway, History, Moment, OpenStream, Ping, Reset};
 use crate::vocab::address::{Both, Side};
 use crate::vocab::cause::Confidence;
 use crate::vocab::error_code::ErrorCode;
@@ -73,66 +73,51 @@ impl<'a> Scene<'a> {
         text: Option<&'static KnownText>,
     ) -> Option<Self> {
         let goaway = history.goaways.get(index)?;
-        Some(Self {
-            history,
-            effect: Effect::Goaway(index),
-            goaway: Some(goaway),
-            at: goaway.stamp,
-            by: goaway.by,
-            aborted: false,
-            open: &goaway.open,
-            open_count: goaway.open_count,
-            idle_since: goaway.idle_since,
-            last_octets: goaway.last_octets,
-            last_message: goaway.last_message,
-            frames: goaway.frames,
-            opened: goaway.opened,
-            resets: history.resets.get(..goaway.resets).unwrap_or_default(),
-            findings: history.findings.get(..goaway.findings).unwrap_or_default(),
-            cancels,
-            text,
-        })
+        let end = (goaway.stamp, goaway.by, false);
+        let scene = Self::of(history, Effect::Goaway(index), end, &goaway.moment, cancels);
+        Some(Self { goaway: Some(goaway), text, ..scene })
     }
 
     /// The scene of an end without GOAWAY.
     pub fn of_end(history: &'a History, cancels: &'a [CancelGroup]) -> Option<Self> {
-        let (at, by, aborted) = history.tcp_end()?;
-        let sides = &history.sides;
-        let end = Self {
+        let (end, moment) = (history.tcp_end()?, history.closing.as_deref()?);
+        Some(Self::of(history, Effect::End, end, moment, cancels))
+    }
+
+    /// The client's close that this GOAWAY of the server only answers, with requests open.
+    pub fn of_answered_close(&self) -> Option<Self> {
+        self.goaway.filter(|goaway| goaway.after_peer_close)?;
+        let end = Self::of_end(self.history, self.cancels)?;
+        (end.by == Side::Client && end.open_count > 0).then_some(end)
+    }
+
+    /// An ending by `by` at `at`, whether it is a RST, and how the connection stood then.
+    fn of(
+        history: &'a History,
+        effect: Effect,
+        (at, by, aborted): (Stamp, Side, bool),
+        moment: &'a Moment,
+        cancels: &'a [CancelGroup],
+    ) -> Self {
+        Self {
             history,
-            effect: Effect::End,
+            effect,
             goaway: None,
             at,
             by,
             aborted,
-            open: &history.open,
-            open_count: history.counts.unfinished,
-            idle_since: history.idle_since,
-            last_octets: Both { first: sides.first.last_octets, second: sides.second.last_octets },
-            last_message: Both {
-                first: sides.first.last_message,
-                second: sides.second.last_message,
-            },
-            frames: Both { first: sides.first.frames, second: sides.second.frames },
-            opened: Both { first: sides.first.opened, second: sides.second.opened },
-            resets: &history.resets,
-            findings: &history.findings,
+            open: &moment.open,
+            open_count: moment.open_count,
+            idle_since: moment.idle_since,
+            last_octets: moment.last_octets,
+            last_message: moment.last_message,
+            frames: moment.frames,
+            opened: moment.opened,
+            resets: history.resets.get(..moment.resets).unwrap_or_default(),
+            findings: history.findings.get(..moment.findings).unwrap_or_default(),
             cancels,
             text: None,
-        };
-        let Some(closing) = history.at_close() else { return Some(end) };
-        Some(Self {
-            open: &closing.open,
-            open_count: closing.open_count,
-            idle_since: closing.idle_since,
-            last_octets: closing.last_octets,
-            last_message: closing.last_message,
-            frames: closing.frames,
-            opened: closing.opened,
-            resets: history.resets.get(..closing.resets).unwrap_or_default(),
-            findings: history.findings.get(..closing.findings).unwrap_or_default(),
-            ..end
-        })
+        }
     }
 
     /// Streams of the client that wait for the end of their answer: their request is complete, and

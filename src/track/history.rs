@@ -49,8 +49,8 @@ pub struct History {
     pub close_notify: Both<Option<Stamp>>,
     /// Sides of which nothing could be decrypted.
     pub sealed: Both<bool>,
-    /// How it stood at the first FIN or RST.
-    pub closing: Option<Box<Closing>>,
+    /// How it stood at the first FIN or RST, else at the end of the capture.
+    pub closing: Option<Box<Moment>>,
     /// Why no more comes.
     pub end: Option<FlowEnd>,
     /// TCP counters of each side.
@@ -280,44 +280,28 @@ pub struct Goaway {
     pub last_stream_id: u32,
     /// Its debug data, up to a limit.
     pub debug: Vec<u8>,
-    /// Streams open then, oldest first, up to a limit.
-    pub open: Vec<OpenStream>,
-    /// How many were open.
-    pub open_count: u64,
+    /// How the connection stood.
+    pub moment: Moment,
     /// Last frame of each side before it.
     pub last_frame: Both<Option<Stamp>>,
-    /// Last octets of each side before it.
-    pub last_octets: Both<Option<Stamp>>,
-    /// Last HEADERS or DATA of each side before it.
-    pub last_message: Both<Option<Stamp>>,
-    /// Since when no stream was open then.
-    pub idle_since: Option<Stamp>,
     /// Highest stream of each side by then.
     pub highest_stream: Both<u32>,
-    /// Streams that each side had opened by then.
-    pub opened: Both<u64>,
-    /// Frames by then.
-    pub frames: Both<FrameCounts>,
     /// Streams completed by then.
     pub completed: u64,
     /// The sender of the GOAWAY had already received a FIN or RST.
     pub after_peer_close: bool,
-    /// How many resets had been recorded.
-    pub resets: usize,
-    /// How many findings had been recorded.
-    pub findings: usize,
     /// Newest stream opened by the receiver, and where.
     pub newest: Option<(u32, Stamp)>,
     /// Octets of the other side that the sender had acknowledged in TCP.
     pub seen: u64,
 }
 
-/// How a connection stood when one side began to close it.
+/// How a connection stood at some moment.
 #[derive(Clone, Debug)]
-pub struct Closing {
+pub struct Moment {
     /// Streams open then, oldest first, up to a limit.
     pub open: Vec<OpenStream>,
-    /// Requests of the client that were open.
+    /// How many were open: of both sides at a GOAWAY, of the client at an end without.
     pub open_count: u64,
     /// Since when no stream was open then.
     pub idle_since: Option<Stamp>,
@@ -402,20 +386,6 @@ impl History {
         ends.min_by_key(|(stamp, ..)| stamp.order())
     }
 
-    /// How it stood when the first side closed. A client that closed its half, and read all that
-    /// it had asked for, only had nothing more to say: then what counts is how it ended.
-    pub fn at_close(&self) -> Option<&Closing> {
-        let closing = self.closing.as_deref()?;
-        let (_, by, aborted) = self.tcp_end()?;
-        let heard_out = by == Side::Client
-            && !aborted
-            && self.rst.first.is_none()
-            && closing.open_count > 0
-            && self.counts.unfinished == 0
-            && self.resets.len() == closing.resets;
-        (!heard_out).then_some(closing)
-    }
-
     /// Whether a finding can be held against its side: of a stream that the other side may have
     /// opened or kept open in octets that the capture lacks, it cannot.
     pub fn is_sound(&self, finding: &Finding) -> bool {
@@ -433,7 +403,9 @@ impl History {
     /// Approximate octets in memory, beside the record itself.
     pub fn weight(&self) -> usize {
         let goaways = self.goaways.iter().map(|goaway| {
-            size_of::<Goaway>() + goaway.open.len() * size_of::<OpenStream>() + goaway.debug.len()
+            size_of::<Goaway>()
+                + goaway.moment.open.len() * size_of::<OpenStream>()
+                + goaway.debug.len()
         });
         let texts = self.findings.iter().map(|finding| finding.text.len());
         let requests = self.resets.iter().filter_map(|reset| reset.request.as_ref());

@@ -4,10 +4,10 @@
 //! only writer it is. Notes what happened; never says why.
 
 mod answers;
-mod closing;
 mod header;
 pub mod history;
 mod lifetimes;
+mod moment;
 mod open;
 mod rate;
 mod row;
@@ -28,7 +28,7 @@ use crate::vocab::stream::StreamCounts;
 use crate::vocab::time::Stamp;
 
 use header::Kept;
-use history::{Goaway, History, Loss, Ping, SettingsSent, SideFacts};
+use history::{Goaway, History, Loss, Moment, Ping, SettingsSent};
 use open::OpenStreams;
 use rate::Rates;
 use rules::Rules;
@@ -491,10 +491,6 @@ impl Tracker {
             self.hit(Hit::DebugData);
         }
         let history = &self.history;
-        let each = |pick: &dyn Fn(&SideFacts) -> Option<Stamp>| Both {
-            first: pick(&history.sides.first),
-            second: pick(&history.sides.second),
-        };
         let peer = frame.by.other();
         let newest = self.open.values().filter(|stream| stream.opener == peer).max_by_key(|s| s.id);
         let goaway = Goaway {
@@ -503,25 +499,24 @@ impl Tracker {
             code,
             last_stream_id,
             debug: debug.to_vec(),
-            open: self.open_streams(),
-            open_count: self.open.len() as u64,
-            last_frame: each(&|side| side.last_frame),
-            last_octets: octets_before(history, frame.by),
-            last_message: each(&|side| side.last_message),
-            idle_since: history.idle_since,
+            moment: Moment {
+                open_count: self.open.len() as u64,
+                last_octets: octets_before(history, frame.by),
+                ..self.moment()
+            },
+            last_frame: Both {
+                first: history.sides.first.last_frame,
+                second: history.sides.second.last_frame,
+            },
             highest_stream: Both {
                 first: history.sides.first.highest_stream,
                 second: history.sides.second.highest_stream,
             },
-            opened: Both { first: history.sides.first.opened, second: history.sides.second.opened },
-            frames: Both { first: history.sides.first.frames, second: history.sides.second.frames },
             completed: history.counts.completed,
             after_peer_close: [history.fin.side(peer), history.rst.side(peer)]
                 .into_iter()
                 .flatten()
                 .any(|stamp| stamp.before(frame.stamp)),
-            resets: history.resets.len(),
-            findings: history.findings.len(),
             newest: newest.and_then(|stream| stream.opened.map(|opened| (stream.id, opened))),
             seen: frame.seen,
         };
@@ -540,6 +535,7 @@ impl Tracker {
     }
 
     fn finish(&mut self, _limits: &Limits) {
+        self.closes();
         self.history.open = self.open_streams();
         self.history.counts.unfinished = self.open_of.first;
         let by = self.history.tcp_end().map(|(_, side, _)| side);
