@@ -3,6 +3,8 @@
 //! A cancel is any reset by the request's sender before the answer ended, whatever its code: some
 //! clients cancel with NO_ERROR, most with CANCEL.
 
+mod rivals;
+
 use std::time::Duration;
 
 use crate::track::history::{History, Reset};
@@ -223,49 +225,53 @@ fn without_deadline(history: &History, items: Vec<Waited>, groups: &mut Vec<Canc
         return;
     }
     let told_by = "they carry gRPC without a deadline";
-    let middle = median(&items);
-    let width = middle.mul_f64(0.02) + MILLI * 5;
-    let one_age = items.iter().all(|item| item.span.abs_diff(middle) <= width);
-    let opened_over = extent(items.iter().filter_map(|item| opened(history, item)));
-    let timed = items.len() >= 3 && one_age && opened_over > middle.mul_f64(0.1) + MILLI * 10;
+    let timed = items.len() >= 3 && are_alike(&items, 0.02) && opened_apart(history, &items);
     let confidence = Confidence::new(if timed { 0.55 } else { 0.75 });
     groups.push(burst(&items, confidence, told_by));
 }
 
 /// A time for the whole answer: requests opened at different times end at one age though their
-/// answers were still coming (Go http.Client.Timeout, OkHttp callTimeout). Returns the others.
+/// answers were still coming (Go http.Client.Timeout, OkHttp callTimeout). Takes resets with the
+/// silence before each, and returns the others.
 fn whole_time(history: &History, items: Vec<Waited>, groups: &mut Vec<CancelGroup>) -> Vec<Waited> {
     let age = |item: &Waited| history.resets.get(item.place).and_then(Reset::age);
-    let mut aged: Vec<Waited> = items
-        .iter()
-        .filter_map(|item| Some(Waited { place: item.place, span: age(item)? }))
-        .collect();
-    aged.sort_by_key(|item| (item.span, item.place));
-    let mut taken = Vec::new();
+    let aged = |item: &Waited| Some((Waited { span: age(item)?, ..*item }, *item));
+    let mut both: Vec<(Waited, Waited)> = items.iter().filter_map(aged).collect();
+    both.sort_by_key(|(aged, _)| (aged.span, aged.place));
+    let (aged, silent): (Vec<Waited>, Vec<Waited>) = both.into_iter().unzip();
+    let mut rest = Vec::new();
+    let mut from = 0;
     for cluster in clusters(&aged) {
-        let middle = median(cluster);
-        let width = middle.mul_f64(0.005) + MILLI * 5;
-        let tight = cluster.iter().all(|item| item.span.abs_diff(middle) <= width);
-        let opened_over = extent(cluster.iter().filter_map(|item| opened(history, item)));
-        let apart = opened_over > middle.mul_f64(0.1) + MILLI * 10;
+        let silences = silent.get(from..from + cluster.len()).unwrap_or_default();
+        from += cluster.len();
         // Silences of one length are the nearer reason.
-        let silences: Vec<Waited> =
-            items.iter().filter(|i| cluster.iter().any(|c| c.place == i.place)).copied().collect();
-        let silent = median(&silences);
-        let at_one_silence = silent >= AT_ONCE * 5
-            && silences.iter().all(|i| i.span.abs_diff(silent) <= silent.mul_f64(0.02) + MILLI * 5);
-        if cluster.len() >= 3
-            && tight
-            && apart
+        let at_one_silence = median(silences) >= AT_ONCE * 5 && are_alike(silences, 0.02);
+        let timer = cluster.len() >= 3
+            && are_alike(cluster, 0.005)
+            && opened_apart(history, cluster)
             && !at_one_silence
-            && !rivals::is_chance(cluster, &aged)
-        {
+            && !rivals::is_chance(cluster, &aged);
+        if timer {
             let told_by = "their answers were still coming when all had reached one age";
             groups.push(timed(cluster, Confidence::new(0.9), told_by));
-            taken.extend(cluster.iter().map(|item| item.place));
+        } else {
+            rest.extend_from_slice(silences);
         }
     }
-    items.into_iter().filter(|item| !taken.contains(&item.place)).collect()
+    rest
+}
+
+/// Whether all have one length, within this share of it and a few milliseconds.
+fn are_alike(items: &[Waited], share: f64) -> bool {
+    let middle = median(items);
+    let width = middle.mul_f64(share) + MILLI * 5;
+    items.iter().all(|item| item.span.abs_diff(middle) <= width)
+}
+
+/// Whether they were opened at different times, as seen from how long they waited.
+fn opened_apart(history: &History, items: &[Waited]) -> bool {
+    let opened_over = extent(items.iter().filter_map(|item| opened(history, item)));
+    opened_over > median(items).mul_f64(0.1) + MILLI * 10
 }
 
 /// A few that fit a timer that was found are the same timer. Returns the others.
@@ -330,9 +336,7 @@ fn judge_cluster(history: &History, cluster: &[Waited]) -> CancelGroup {
     if near * 5 < cluster.len() * 4 {
         return coarse(history, cluster).unwrap_or_else(|| judge_wide(history, cluster));
     }
-    let opened_over = extent(cluster.iter().filter_map(|item| opened(history, item)));
-    let batch = middle.mul_f64(0.1) + MILLI * 10;
-    if opened_over > batch {
+    if opened_apart(history, cluster) {
         // Opened at different times, each gave up at the same age: timers.
         if rivals::is_outrun(history, cluster) {
             let told_by = "each was reset right after another of its kind had been answered";
@@ -348,6 +352,7 @@ fn judge_cluster(history: &History, cluster: &[Waited]) -> CancelGroup {
         return timed(cluster, Confidence::new(confidence), told_by);
     }
     // One batch: a timer and one decision look alike. A timer fires for each stream by itself.
+    let opened_over = extent(cluster.iter().filter_map(|item| opened(history, item)));
     let one_by_one = reset_over(history, cluster) + MILLI >= opened_over;
     let ends = [cluster.first(), cluster.get(cluster.len() * 4 / 5)];
     let round = ends.into_iter().flatten().any(|item| round_value(item.span).is_some());
@@ -440,10 +445,8 @@ fn by_silence(mut items: Vec<Waited>, groups: &mut Vec<CancelGroup>) {
     for cluster in clusters(&items) {
         let silent = cluster.first().is_some_and(|item| item.span >= AT_ONCE * 5);
         let middle = median(cluster);
-        let width = middle.mul_f64(0.02) + MILLI * 5;
-        let tight = cluster.iter().all(|item| item.span.abs_diff(middle) <= width);
         let round = round_value(middle).is_some();
-        if silent && tight && (cluster.len() >= 3 || round) {
+        if silent && are_alike(cluster, 0.02) && (cluster.len() >= 3 || round) {
             let confidence = if cluster.len() >= 3 { 0.85 } else { 0.6 };
             let mut group =
                 timed(cluster, Confidence::new(confidence), "one silence before each reset");
@@ -508,13 +511,12 @@ fn may_be_timer(code: ErrorCode) -> bool {
 fn server_timer(history: &History, cluster: &[Waited]) -> Option<(f64, f32)> {
     let least = cluster.first()?.span;
     let middle = median(cluster);
-    let width = middle.mul_f64(0.02) + MILLI * 5;
-    let tight = cluster.iter().all(|item| item.span.abs_diff(middle) <= width);
+    let tight = are_alike(cluster, 0.02);
     // Timers fire late on a busy machine, never early.
     let late = cluster.iter().all(|item| item.span <= least.mul_f64(1.05) + MILLI * 50);
     let opened_over = extent(cluster.iter().filter_map(|item| opened(history, item)));
     let reset_over = reset_over(history, cluster);
-    let at_different_times = opened_over > middle.mul_f64(0.1) + MILLI * 10;
+    let at_different_times = opened_apart(history, cluster);
     // Opened one after another and reset together: the server's decision, not a timer of each.
     let together = reset_over + MILLI < opened_over.mul_f64(0.5);
     let drained = history.goaways.iter().any(|goaway| {
@@ -587,6 +589,5 @@ fn extent(times: impl Iterator<Item = i64>) -> Duration {
     Duration::from_nanos(u64::try_from(most.saturating_sub(least)).unwrap_or(0))
 }
 
-mod rivals;
 #[cfg(test)]
 mod tests;

@@ -65,6 +65,19 @@ fn closes_at_random_ages_are_no_timers() {
 }
 
 #[test]
+fn many_closes_at_one_age_are_a_timer_however_many() {
+    let close = |late: f64| Talk::opened().get(10.0, 1).c(1387.0 + late, "FIN");
+    let talk = (1..300_u16).zip(random(300)).fold(Talk::opened(), |talk, (number, part)| {
+        talk.again(number, f64::from(number) * 977.0, &close(part * 3.0))
+    });
+    let told = talk.all_told();
+    let timed = |told: &&Verdict| {
+        told.cause == Cause::ClientRequestTimeout && told.confidence.value() >= 0.8
+    };
+    assert!(told.iter().filter(timed).count() >= 299, "{:?}", told.last());
+}
+
+#[test]
 fn resets_at_random_ages_are_no_timers() {
     let talk = (0..).zip(random(60)).fold(Talk::opened(), |talk, (number, part)| {
         let (at, stream) = (10.0 + f64::from(number) * 613.0, 2 * number + 1);

@@ -259,6 +259,7 @@ pub fn settle(facts: &[PairFacts]) -> Vec<Settled> {
         let mut closes: Vec<_> = ends.filter(|(_, doubt)| doubt.is_close()).collect();
         closes.sort_by_key(|(place, doubt)| (doubt.ages.1, *place));
         timers.sort_by(|(p, a), (q, b)| a.seconds.total_cmp(&b.seconds).then(p.cmp(q)));
+        let timers = measured(timers);
         for of in pair {
             let of_pair =
                 |doubt| fit(of.place, doubt, &timers).or_else(|| agree(of.place, doubt, &closes));
@@ -269,22 +270,26 @@ pub fn settle(facts: &[PairFacts]) -> Vec<Settled> {
     settled
 }
 
+/// Of timers in their order those that are a measure for other requests: what a single request
+/// tells is none, unless its neighbour from another connection tells the same.
+fn measured(timers: Vec<(usize, &Sample)>) -> Vec<(usize, &Sample)> {
+    let alike = |(at, one): &(usize, &Sample), (of, other): &(usize, &Sample)| {
+        at != of && (one.seconds - other.seconds).abs() <= 0.01 * one.seconds + 0.005
+    };
+    let is_measure = |(index, timer): &(usize, &(usize, &Sample))| {
+        let before = index.checked_sub(1).and_then(|before| timers.get(before));
+        let beside = [before, timers.get(index + 1)];
+        timer.1.samples >= 3 || beside.into_iter().flatten().any(|other| alike(timer, other))
+    };
+    timers.iter().enumerate().filter(is_measure).map(|(_, timer)| *timer).collect()
+}
+
 /// The timer that a doubt fits: measured on other connections, or on this one from other streams.
 fn fit(place: usize, doubt: &Doubt, timers: &[(usize, &Sample)]) -> Option<Settled> {
     let (least, most) = (doubt.ages.0.as_secs_f64(), doubt.ages.1.as_secs_f64());
     let from = timers.partition_point(|(_, timer)| timer.seconds < most / 2.0);
     let candidates = timers.get(from..)?.iter().take_while(|(_, timer)| timer.seconds < most * 2.0);
-    // What a single request tells is no measure for others, unless a second one tells the same.
-    let alike = |one: &Sample, other: &Sample| {
-        (one.seconds - other.seconds).abs() <= 0.01 * one.seconds + 0.005
-    };
-    let measured = |(at, timer): &&(usize, &Sample)| {
-        let second = |(of, other): &(usize, &Sample)| of != at && alike(timer, other);
-        timer.samples >= 3
-            || timers.get(from..).is_some_and(|near| near.iter().take(COMPARED).any(second))
-    };
     let fitting: Vec<&(usize, &Sample)> = candidates
-        .filter(measured)
         .filter(|(at, t)| *at != place && near(t.seconds, most) && near(t.seconds, least))
         .collect();
     let (_, best) = fitting.iter().max_by(|(_, a), (_, b)| {
@@ -312,18 +317,18 @@ fn fit(place: usize, doubt: &Doubt, timers: &[(usize, &Sample)]) -> Option<Settl
 fn agree(place: usize, doubt: &Doubt, closes: &[(usize, &Doubt)]) -> Option<Settled> {
     let age = doubt.ages.1;
     let width = age.mul_f64(0.01) + Duration::from_millis(10);
-    let from = closes.partition_point(|(_, other)| other.ages.1 + width < age);
+    let older = |than: Duration| closes.partition_point(|(_, other)| other.ages.1 <= than);
+    let younger = |than: Duration| closes.partition_point(|(_, other)| other.ages.1 < than);
+    let near = closes.get(younger(age.saturating_sub(width))..older(age + width))?;
+    // What ended in the same moment ended for the same reason, whatever that was.
     let apart = |a: Stamp, b: Stamp| a.since(b).max(b.since(a)) > width * 5;
-    let alike = closes
-        .get(from..)?
-        .iter()
-        .take_while(|(_, other)| other.ages.1 <= age + width)
-        .filter(|(at, other)| *at != place && apart(other.at, doubt.at))
-        .take(COMPARED)
-        .count();
+    let other = |(at, other): &&(usize, &Doubt)| *at != place && apart(other.at, doubt.at);
+    // Of very many a part stands for all.
+    let looked = near.len().min(COMPARED);
+    let alike = near.iter().take(looked).filter(other).count() * near.len() / looked.max(1);
     // Among many closes of all ages some agree by chance.
-    let around = closes.iter().filter(|(_, other)| chance::is_around(age, other.ages.1));
-    let others = around.count().saturating_sub(1);
+    let around = older(age.mul_f64(chance::AROUND.1)) - younger(age.mul_f64(chance::AROUND.0));
+    let others = around.saturating_sub(1);
     // Each of them had the same chance to find one that agrees.
     let tries = (others as f64 / 2.0).max(1.0);
     let confidence = match chance::of_agreeing(age, width, others, alike) * tries {
@@ -348,8 +353,8 @@ fn agree(place: usize, doubt: &Doubt, closes: &[(usize, &Doubt)]) -> Option<Sett
     })
 }
 
-/// More connections that agree make nothing surer.
-const COMPARED: usize = 8;
+/// Closes of about one age that are looked at one by one.
+const COMPARED: usize = 256;
 
 /// A timer that other connections may be measured by.
 const CLEAR: f64 = 0.6;

@@ -146,8 +146,7 @@ pub(super) fn second_pass(
             let goaways = row.goaways.iter_mut().map(|goaway| &mut goaway.verdict);
             goaways.chain(&mut row.end_verdict).for_each(timeouts::doubt_lone);
         }
-        let of = facts.binary_search_by_key(&place, |facts| facts.place);
-        if let Some(facts) = of.ok().and_then(|of| facts.get_mut(of)) {
+        if let Some(facts) = of_place(&mut facts, place) {
             facts.samples.retain(|sample| !timeouts::is_lone(sample));
         }
     }
@@ -155,9 +154,7 @@ pub(super) fn second_pass(
         if let Some(row) = connections.get_mut(settled.place) {
             settle(Arc::make_mut(row), &settled);
         }
-        // `facts` has the order of `connections`, without those that have none.
-        let place = facts.binary_search_by_key(&settled.place, |facts| facts.place);
-        if let Some(facts) = place.ok().and_then(|place| facts.get_mut(place)) {
+        if let Some(facts) = of_place(&mut facts, settled.place) {
             facts.learn(&settled);
         }
     }
@@ -290,6 +287,12 @@ fn revise(row: &mut ConnectionRow, goaway: Option<usize>, revision: &Revision) {
             neighbours::apply(&mut goaway.verdict, revision);
         }
     }
+}
+
+/// Those of a connection. `facts` have the order of the connections, without those that have none.
+fn of_place(facts: &mut [PairFacts], place: usize) -> Option<&mut PairFacts> {
+    let at = facts.binary_search_by_key(&place, |facts| facts.place).ok()?;
+    facts.get_mut(at)
 }
 
 /// Puts in what other connections of the pair have settled.

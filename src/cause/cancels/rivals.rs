@@ -6,11 +6,13 @@ use super::{MILLI, Waited, median, opened};
 use crate::track::history::{History, Reset};
 
 /// Whether as many as agree here may do so by chance, among cancels of all ages around.
+/// `all` are in order.
 pub(super) fn is_chance(cluster: &[Waited], all: &[Waited]) -> bool {
     let (Some(first), Some(last)) = (cluster.first(), cluster.last()) else { return true };
     let middle = median(cluster);
     let width = (last.span - first.span) / 2 + MILLI;
-    let around = all.iter().filter(|item| chance::is_around(middle, item.span)).count();
+    let below = |span| all.partition_point(|item| item.span < span);
+    let around = below(middle.mul_f64(chance::AROUND.1)) - below(middle.mul_f64(chance::AROUND.0));
     // Any age could have been the one: the cluster is the densest place of several.
     let places = all.len() as f64;
     chance::of_agreeing(middle, width, around, cluster.len() - 1) * places > 0.05
