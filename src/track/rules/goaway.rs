@@ -11,13 +11,8 @@ use super::{Breach, Desk, Rules};
 
 impl Rules {
     pub(super) fn goaway(&mut self, desk: &mut Desk<'_, '_>) -> Option<Breach> {
-        let Payload::GoAway { last_stream_id, code, .. } = desk.frame.payload else {
-            return None;
-        };
+        let Payload::GoAway { last_stream_id, .. } = desk.frame.payload else { return None };
         let by = desk.frame.by;
-        if code != ErrorCode::NO_ERROR {
-            self.sides.side_mut(by).gave_up.get_or_insert(desk.frame.stamp);
-        }
         let is_exact = self.is_exact(desk.history, by);
         let side = self.sides.side_mut(by);
         let before = std::mem::replace(&mut side.goaway_last, last_stream_id);
@@ -60,13 +55,14 @@ impl Rules {
     /// to close, and what it had written before may be on its way for long.
     pub(super) fn does_not_close(&mut self, desk: &Desk<'_, '_>) -> Option<Breach> {
         let frame = desk.frame;
-        let gave_up = &mut self.sides.side_mut(frame.by).gave_up;
-        let since = frame.stamp.since((*gave_up)?);
+        let mut goaways = desk.history.goaways.iter();
+        let gave_up = goaways.find(|of| of.by == frame.by && of.code != ErrorCode::NO_ERROR)?;
+        let since = frame.stamp.since(gave_up.stamp);
         let goes_on = matches!(frame.head.kind, FrameType::HEADERS | FrameType::PING);
-        if since < CLOSED_BY || !goes_on {
+        let told = &mut self.sides.side_mut(frame.by).lingering_told;
+        if since < CLOSED_BY || !goes_on || std::mem::replace(told, true) {
             return None;
         }
-        *gave_up = None;
         let name = frame.type_name();
         let text = format!("{name} {:.1} s after its GOAWAY for an error", since.as_secs_f64());
         Breach::of(&rule::CONNECTION_ERROR_CLOSES, text)

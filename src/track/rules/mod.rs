@@ -92,11 +92,11 @@ struct SideRules {
     /// Whether SETTINGS that it left unacknowledged were told.
     ack_told: bool,
     /// Its oldest PING that was not answered yet.
-    asked: Option<Asked>,
+    asked: Option<Box<Asked>>,
     /// Whether PINGs that it left unanswered were told.
     pong_told: bool,
-    /// Its GOAWAY for an error, until it was told that it did not close.
-    gave_up: Option<Stamp>,
+    /// Whether it was told that it did not close after its GOAWAY for an error.
+    lingering_told: bool,
 }
 
 /// A PING that waits for its answer.
@@ -124,7 +124,7 @@ impl Default for SideRules {
             ack_told: false,
             asked: None,
             pong_told: false,
-            gave_up: None,
+            lingering_told: false,
         }
     }
 }

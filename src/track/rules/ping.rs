@@ -17,7 +17,8 @@ impl Rules {
             Payload::Ping { ack: false, opaque } => {
                 let (stamp, end_offset) = (desk.frame.stamp, desk.frame.end_offset());
                 let side = self.sides.side_mut(desk.frame.by);
-                side.asked.get_or_insert(Asked { opaque, stamp, end_offset });
+                let asked = || Box::new(Asked { opaque, stamp, end_offset });
+                side.asked.get_or_insert_with(asked);
                 None
             }
             _ => None,
@@ -28,7 +29,7 @@ impl Rules {
     fn answers(&mut self, desk: &Desk<'_, '_>, opaque: [u8; 8]) -> Option<Breach> {
         let frame = desk.frame;
         let asker = frame.by.other();
-        let oldest = self.sides.side(asker).asked?;
+        let oldest = *self.sides.side(asker).asked.as_deref()?;
         let end_offset = self.sides.side(asker).end;
         let waiting = || {
             let pings = desk.history.pings.iter();
@@ -37,11 +38,9 @@ impl Rules {
         if oldest.opaque == opaque {
             // What came later was not seen by any later offset than this.
             let next = |ping: &&crate::track::history::Ping| oldest.stamp.before(ping.sent);
-            self.sides.side_mut(asker).asked = waiting().find(next).map(|ping| Asked {
-                opaque: ping.opaque,
-                stamp: ping.sent,
-                end_offset,
-            });
+            self.sides.side_mut(asker).asked = waiting()
+                .find(next)
+                .map(|ping| Box::new(Asked { opaque: ping.opaque, stamp: ping.sent, end_offset }));
             return None;
         }
         let is_later = waiting().any(|ping| ping.opaque == opaque);
@@ -71,7 +70,7 @@ impl Rules {
     /// PING, or a request much later, is certain to be newer.
     pub(super) fn overdue_pong(&mut self, desk: &Desk<'_, '_>) -> Option<Breach> {
         let frame = desk.frame;
-        let oldest = self.sides.side(frame.by.other()).asked?;
+        let oldest = *self.sides.side(frame.by.other()).asked.as_deref()?;
         let since = frame.stamp.since(oldest.stamp);
         if frame.head.kind != FrameType::HEADERS
             || since < ANSWERED_BY

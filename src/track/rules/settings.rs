@@ -33,9 +33,9 @@ pub(super) struct Announced {
     is_blurred: bool,
     /// ENABLE_CONNECT_PROTOCOL=1 was sent (RFC 8441 section 3).
     pub(super) connects: bool,
-    /// NO_RFC7540_PRIORITIES of its first SETTINGS (0 where that has none), once that was sent
-    /// and read (RFC 9218 section 2.1).
-    no_priorities: Option<u32>,
+    /// Whether its first SETTINGS set NO_RFC7540_PRIORITIES (no where they do not name it), once
+    /// they were sent and read (RFC 9218 section 2.1).
+    no_priorities: Option<bool>,
 }
 
 /// Values that other rules rest on.
@@ -187,10 +187,10 @@ impl Rules {
         let last =
             |wanted| values.iter().rev().find(|(id, _)| *id == wanted).map(|(_, value)| *value);
         let announced = &mut self.sides.side_mut(frame.by).announced;
-        let now = last(SettingId::NO_RFC7540_PRIORITIES);
+        let now = last(SettingId::NO_RFC7540_PRIORITIES).map(|value| value != 0);
         let first = announced.no_priorities;
         if first.is_none() && is_exact {
-            announced.no_priorities = Some(now.unwrap_or(0));
+            announced.no_priorities = Some(now.unwrap_or(false));
         }
         if announced.connects && last(SettingId::ENABLE_CONNECT_PROTOCOL) == Some(0) {
             announced.connects = false;
@@ -198,6 +198,7 @@ impl Rules {
             return Breach::of(&rule::EXTENDED_CONNECT_SETTING, text);
         }
         let (first, now) = first.zip(now).filter(|(first, now)| first != now)?;
+        let (first, now) = (u8::from(first), u8::from(now));
         let text = format!("the {by} changes NO_RFC7540_PRIORITIES from {first} to {now}");
         Breach::of(&rule::NO_RFC7540_PRIORITIES_VALUE, text)
     }

@@ -109,7 +109,7 @@ fn a_rule_told_often_is_told_no_more() {
 
 #[test]
 fn rules_are_small() {
-    assert!(size_of::<super::Rules>() <= 704, "{}", size_of::<super::Rules>());
+    assert!(size_of::<super::Rules>() <= 420, "{}", size_of::<super::Rules>());
     assert!(size_of::<super::StreamRules>() <= 64, "{}", size_of::<super::StreamRules>());
     assert!(Rule::find("rst-then-silent").is_some());
 }
