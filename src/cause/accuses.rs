@@ -80,7 +80,11 @@ pub fn finding(scene: &Scene<'_>, verdict: &Verdict) -> Option<Finding> {
     if !named || verdict.rule.is_some() || !is_unfounded(scene) {
         return None;
     }
-    let text = format!("GOAWAY({}), but the {} broke no rule", goaway.code, scene.peer().name());
+    let text = format!(
+        "GOAWAY({}), but the {} broke no rule of that kind",
+        goaway.code,
+        scene.peer().name()
+    );
     let (stamp, by) = (goaway.stamp, goaway.by);
     Some(Finding { stamp, by, stream: 0, rule: &rule::ACCUSES_WITHOUT_BREACH, text })
 }

@@ -32,8 +32,7 @@ pub fn is_around(age: Duration, other: Duration) -> bool {
 }
 
 /// The round value that a person would have configured and that `measured` may be: timers fire a
-/// little late, never early. Of random spans one in six to ten
-/// has one.
+/// little late, never early. Of random spans one in five to ten has one.
 pub fn round_value(measured: Duration) -> Option<Duration> {
     let millis = measured.as_secs_f64() * 1e3;
     let step = match millis {

@@ -76,10 +76,9 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     }
     let confidence = match (by_text, scene.goaway.is_some(), round_value(wait).is_some()) {
         (true, ..) => 0.96,
-        // Nothing that belongs to a handshake was missing.
+        // Nothing that belongs to a handshake was missing: a time that somebody set must show.
         (_, true, true) if ready && !block && !is_setting(wait) => 0.6,
-        (_, true, true) if ready && !block => 0.9,
-        _ if ready && !block => 0.4,
+        (_, true, false) if ready && !block => 0.4,
         (_, true, true) => 0.9,
         (_, false, true) => 0.85,
         _ => 0.65,

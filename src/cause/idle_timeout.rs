@@ -72,7 +72,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     if opened == 0 && scene.goaway.is_none() && !handshaken {
         return None; // the handshake never ended
     }
-    let confidence: f32 = match (idle_word, timeout_word, scene.open_count == 0) {
+    let confidence = match (idle_word, timeout_word, scene.open_count == 0) {
         (true, ..) => 0.93,
         (_, true, _) => 0.85,
         _ if scene.is_error() && is_setting(span) => 0.66,
@@ -85,8 +85,6 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         (_, _, false) if round && span >= LONG && scene.cut_off().is_some() => 0.62,
         (_, _, false) => 0.3,
     };
-    // Nobody knows how long the silence had lasted when the capture began.
-    let confidence = if is_cut(scene, since) { confidence.min(0.6) } else { confidence };
     // Who still waits for a PING has lost its peer rather than its patience.
     let least =
         if scene.lost_ping().is_some() { Confidence::new(0.5) } else { Confidence::CERTAIN };
@@ -130,11 +128,6 @@ fn is_alone(scene: &Scene<'_>) -> bool {
     silent && timed && scene.opened.side(Side::Client) > &0
 }
 
-/// Whether the silence began before the capture did.
-fn is_cut(scene: &Scene<'_>, since: Stamp) -> bool {
-    scene.history.joined_midway && since == scene.history.first
-}
-
 fn told(scene: &Scene<'_>, span: Duration, since: Stamp, confidence: Confidence) -> Step {
     let by = scene.by.name();
     let waiting = match scene.open_count {
@@ -153,8 +146,7 @@ fn told(scene: &Scene<'_>, span: Duration, since: Stamp, confidence: Confidence)
         _ => "the last octets before the silence",
     };
     step.evidence.push(evidence::on_connection(since, by, "silence", text.to_string()));
-    let timeout = Timeout::once(Cause::IdleTimeout, span, scene.by.into());
-    step.timeout = Some(Timeout { at_least: is_cut(scene, since), ..timeout });
+    step.timeout = Some(Timeout::once(Cause::IdleTimeout, span, scene.by.into()));
     step
 }
 

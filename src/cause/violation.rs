@@ -199,7 +199,7 @@ fn accused(scene: &Scene<'_>, cause: Cause) -> Option<Step> {
     if accusation(code) == Some(cause) && accuses::is_unfounded(scene) {
         let summary = format!(
             "The {by} {} and so accuses the {peer} of a breach, but the whole connection is in the \
-             capture and the {peer} broke no rule: look for the fault in the {by}.",
+             capture and the {peer} broke no rule of that kind: look for the fault in the {by}.",
             scene.ending_name()
         );
         let confidence = Confidence::new(if by_text || by_code { 0.55 } else { 0.45 });
