@@ -2,13 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod common;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use goawhy::capture::Source;
 use goawhy::h2::{Reader, Scratch};
 use goawhy::packet::Decoder;
 use goawhy::pipeline::{Pipeline, Sink};
@@ -18,18 +18,9 @@ use goawhy::vocab::address::{Both, Half, Side};
 use goawhy::vocab::flow::{FlowId, FlowItem};
 use goawhy::vocab::frame::{Frame, Signal};
 use goawhy::vocab::limits::{Hit, Limits};
-use goawhy::vocab::packet::{LinkType, Packet};
-use goawhy::vocab::time::Stamp;
 use goawhy::vocab::tls::{Alert, EarlyData, TlsFacts, TlsVersion};
 
-/// One captured packet, to be damaged.
-#[derive(Clone)]
-struct Owned {
-    stamp: Stamp,
-    link: LinkType,
-    data: Vec<u8>,
-    wire_length: u32,
-}
+use common::tls::{Owned, home};
 
 /// What came out of a capture.
 #[derive(Default)]
@@ -64,10 +55,6 @@ struct Lane {
     reader: Option<Reader>,
 }
 
-fn home() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/tls")
-}
-
 fn truth(name: &str) -> Value {
     let path = home().join(format!("{name}.truth.json"));
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
@@ -81,13 +68,9 @@ fn frames_of(name: &str) -> Vec<Value> {
 /// The packets of a capture and the text of the key log that belongs to it.
 fn load(name: &str) -> (Vec<Owned>, Vec<u8>) {
     let file = home().join(truth(name)["capture"].as_str().unwrap());
-    let mut source = Source::open(&[file]).unwrap();
-    let mut packets = Vec::new();
-    while let Some(Packet { stamp, link, data, wire_length, .. }) = source.next() {
-        packets.push(Owned { stamp, link, data: data.to_vec(), wire_length });
-    }
+    let (packets, secrets) = common::tls::packets(file);
     let mut text = std::fs::read(home().join(format!("{name}.keys"))).unwrap_or_default();
-    source.secrets().iter().for_each(|secrets| text.extend_from_slice(secrets));
+    text.extend(secrets);
     (packets, text)
 }
 
@@ -133,13 +116,11 @@ fn run_with_late_keys(packets: &[Owned], keys: KeyLog, late: usize, text: &[u8])
             outcome.facts.extend(session.facts());
         }
     };
-    for (at, Owned { stamp, link, data, wire_length }) in packets.iter().enumerate() {
+    for (at, packet) in packets.iter().enumerate() {
         if at == late {
             keys.borrow_mut().add_text(text);
         }
-        let (stamp, link, wire_length) = (*stamp, *link, *wire_length);
-        let packet = Packet { stamp, link, data, wire_length, fcs_length: 0 };
-        if let Ok(segment) = decoder.decode(&packet) {
+        if let Ok(segment) = decoder.decode(&packet.packet()) {
             table.push(&segment, &mut handle);
         }
     }
@@ -308,10 +289,8 @@ impl Sink for Listed {
 fn what_waited_is_opened_as_soon_as_its_keys_come() {
     let (packets, text) = load("tls13_aes128gcm");
     let push = |pipeline: &mut Pipeline, some: &[Owned], listed: &mut Listed| {
-        for Owned { stamp, link, data, wire_length } in some {
-            let (stamp, link, wire_length) = (*stamp, *link, *wire_length);
-            let packet = Packet { stamp, link, data, wire_length, fcs_length: 0 };
-            pipeline.push(&packet, listed).unwrap();
+        for packet in some {
+            pipeline.push(&packet.packet(), listed).unwrap();
         }
     };
     let limits = Limits::default();

@@ -5,41 +5,22 @@
 mod common;
 
 use goawhy::board::{Board, ConnectionRow};
-use goawhy::capture::Source;
 use goawhy::pipeline::Pipeline;
 use goawhy::pipeline::rows::Rows;
 use goawhy::vocab::frame::Transport;
 use goawhy::vocab::limits::Limits;
-use goawhy::vocab::packet::{LinkType, Packet};
-use goawhy::vocab::time::Stamp;
 
-use common::tls::{home, key_log};
-
-#[derive(Clone)]
-struct Owned {
-    stamp: Stamp,
-    link: LinkType,
-    data: Vec<u8>,
-    wire_length: u32,
-}
+use common::tls::{Owned, home, key_log};
 
 fn packets(name: &str) -> Vec<Owned> {
-    let mut source = Source::open(&[home().join(format!("{name}.pcap"))]).unwrap();
-    let mut all = Vec::new();
-    while let Some(packet) = source.next() {
-        let Packet { stamp, link, data, wire_length, .. } = packet;
-        all.push(Owned { stamp, link, data: data.to_vec(), wire_length });
-    }
-    all
+    common::tls::packets(home().join(format!("{name}.pcap"))).0
 }
 
 fn board(packets: &[Owned], log: &[u8]) -> Board {
     let mut rows = Rows::default();
     let mut pipeline = Pipeline::new(&Limits::default(), &[log.into()], false);
-    for Owned { stamp, link, data, wire_length } in packets {
-        let (stamp, link, wire_length) = (*stamp, *link, *wire_length);
-        let packet = Packet { stamp, link, data, wire_length, fcs_length: 0 };
-        let _ = pipeline.push(&packet, &mut rows);
+    for packet in packets {
+        let _ = pipeline.push(&packet.packet(), &mut rows);
     }
     pipeline.finish(&mut rows);
     rows.into_board()

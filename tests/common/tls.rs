@@ -9,6 +9,7 @@ use goawhy::tls::{KeyLog, Kind, Session};
 use goawhy::vocab::address::{Both, FlowKey, Half};
 use goawhy::vocab::flow::{FlowEnd, FlowItem, FlowTotals};
 use goawhy::vocab::limits::Limits;
+use goawhy::vocab::packet::{LinkType, Packet};
 use goawhy::vocab::time::{Stamp, Timestamp};
 use goawhy::vocab::tls::TlsFacts;
 
@@ -24,6 +25,33 @@ pub struct Flow {
 
 pub fn home() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/tls")
+}
+
+/// One captured packet, to be damaged.
+#[derive(Clone)]
+pub struct Owned {
+    pub stamp: Stamp,
+    pub link: LinkType,
+    pub data: Vec<u8>,
+    pub wire_length: u32,
+}
+
+impl Owned {
+    pub fn packet(&self) -> Packet<'_> {
+        let Self { stamp, link, ref data, wire_length } = *self;
+        Packet { stamp, link, data, wire_length, fcs_length: 0 }
+    }
+}
+
+/// The packets of a capture, and the secrets in it.
+pub fn packets(file: PathBuf) -> (Vec<Owned>, Vec<u8>) {
+    let mut source = Source::open(&[file]).unwrap();
+    let mut packets = Vec::new();
+    while let Some(Packet { stamp, link, data, wire_length, .. }) = source.next() {
+        packets.push(Owned { stamp, link, data: data.to_vec(), wire_length });
+    }
+    let secrets = source.secrets().iter().flat_map(|lines| lines.to_vec()).collect();
+    (packets, secrets)
 }
 
 /// The key log beside a capture.
