@@ -247,12 +247,15 @@ impl KeyLog {
     }
 }
 
-/// `CLIENT_TRAFFIC_SECRET_1` and on: they follow from the first (RFC 8446 section 7.2).
+/// `CLIENT_TRAFFIC_SECRET_1` and on: they follow from the first (RFC 8446 section 7.2). OpenSSL
+/// writes the letter N for each of them.
 fn is_later_secret(label: &[u8]) -> bool {
     [&b"CLIENT_TRAFFIC_SECRET_"[..], b"SERVER_TRAFFIC_SECRET_"]
         .iter()
         .filter_map(|start| label.strip_prefix(*start))
-        .any(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))
+        .any(|number| {
+            number == b"N" || (!number.is_empty() && number.iter().all(u8::is_ascii_digit))
+        })
 }
 
 impl Secret {
@@ -340,6 +343,7 @@ mod tests {
             ("SERVER_TRAFFIC_SECRET_0", 48),
             ("EXPORTER_SECRET", 32),
             ("SERVER_TRAFFIC_SECRET_1", 32),
+            ("CLIENT_TRAFFIC_SECRET_N", 32),
         ];
         for (secret, (label, length)) in (1..).zip(labels) {
             log.add_text(line(label, 9, secret, length).as_bytes());
