@@ -6,7 +6,7 @@ use super::{hit_meaning, timeline};
 use crate::board::words::{
     LAST_STREAM_MAX, because, cancellation, last_stream, numbered, streams, timeout,
 };
-use crate::board::{ConnectionRow, EndHow, GoawayRow};
+use crate::board::{ConnectionRow, EndHow, GoawayRow, TlsRow};
 use crate::vocab::address::Side;
 use crate::vocab::cause::Blame;
 use crate::vocab::flow::HalfNotes;
@@ -244,10 +244,20 @@ pub(super) fn facts(row: &ConnectionRow) -> String {
             let why = tls.why_not.as_deref().and_then(|why| why.split(';').next());
             parts.push(why.map_or("not decrypted".into(), |why| format!("not decrypted: {why}")));
         }
+        parts.extend(truncated(row, tls));
     } else if !row.http2 {
         parts.push("never became HTTP/2".into());
     }
     parts.join(" · ")
+}
+
+/// Of TLS that was read: who closed without a word of TLS (RFC 8446 section 6.1). What the capture
+/// lacks of its octets may have held one.
+fn truncated(row: &ConnectionRow, tls: &TlsRow) -> Option<String> {
+    let by = row.end.by.filter(|_| tls.decrypted && row.end.how == EndHow::Fin)?;
+    let sent = if by == Side::Client { &tls.client } else { &tls.server };
+    let whole = *row.lost_bytes.side(by) == 0;
+    (whole && sent.alert.is_none()).then(|| format!("no close_notify of the {}", by.name()))
 }
 
 /// ` (1448 between packets 12 and 17, 200 in packet 20 and 3 more places)`.

@@ -1,5 +1,6 @@
-use super::super::sample;
+use super::super::{block, sample};
 use super::*;
+use crate::board::{TlsAlert, TlsRow, TlsSent};
 
 /// Compares with the stored file; `UPDATE=1` rewrites it.
 fn stored(name: &str, board: &Board, options: &Options) {
@@ -81,4 +82,21 @@ fn colours_only_where_asked_for() {
     };
     assert!(paint(true));
     assert!(!paint(false));
+}
+
+#[test]
+fn a_close_without_close_notify_is_told_where_it_would_have_shown() {
+    let row = sample::seed().connections.into_iter().find(|row| row.goaways.is_empty()).unwrap();
+    let facts = |decrypted: bool, alert: Option<TlsAlert>, lost: u64| {
+        let mut row = row.as_ref().clone();
+        let client = TlsSent { alert, ..TlsSent::default() };
+        row.tls = Some(TlsRow { decrypted, client, ..TlsRow::default() });
+        row.lost_bytes.first = lost;
+        block::facts(&row)
+    };
+    let notify = TlsAlert { packet: 9, name: "close_notify".into() };
+    assert!(facts(true, None, 0).ends_with(" · no close_notify of the client"));
+    for told in [facts(true, Some(notify), 0), facts(true, None, 40), facts(false, None, 0)] {
+        assert!(!told.contains("close_notify"), "{told}");
+    }
 }
