@@ -16,7 +16,8 @@ use crate::vocab::verdict::{Timeout, Verdict};
 pub enum Standing {
     /// It went away, and somebody has to change something or requests died with it.
     Trouble,
-    /// It lived on or ended in good order, but streams were cancelled or rules were broken.
+    /// It lived on or ended in good order, but streams were cancelled or left without an answer, or
+    /// rules were broken.
     Scratched,
     /// Nothing to tell.
     Orderly,
@@ -63,12 +64,12 @@ impl ConnectionRow {
         let troubled = self.lead().is_some_and(|verdict| {
             let left = !verdict.maybe_processed_streams.is_empty()
                 || !verdict.safe_to_retry_streams.is_empty();
-            // What a client drops when it is done, nobody misses.
+            // What a client drops when it is done, it may not miss.
             verdict.blame != Blame::None || (left && verdict.cause != Cause::ClientShutdown)
         });
         if troubled {
             Standing::Trouble
-        } else if !self.cancellations.is_empty() || !self.findings.is_empty() {
+        } else if self.victims() > 0 || !self.findings.is_empty() {
             Standing::Scratched
         } else {
             Standing::Orderly

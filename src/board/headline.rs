@@ -52,6 +52,7 @@ pub fn headline(board: &Board) -> String {
         return format!("{}.", parts.join("; "));
     }
     parts.extend(cancelled(board));
+    parts.extend(left(board));
     match parts.is_empty() {
         true => format!("{all}: none went away in trouble."),
         false => format!("{all}: none went away in trouble, but {}.", parts.join(", and ")),
@@ -115,6 +116,17 @@ fn cancelled(board: &Board) -> Option<String> {
     let told: Vec<String> = told.collect();
     let requests = count(number, "request");
     Some(format!("{requests} {were} cancelled ({})", cut_short(told.iter(), REASONS_SHOWN)))
+}
+
+/// `30 requests were left without an answer (client_shutdown)`: by clients that were done.
+fn left(board: &Board) -> Option<String> {
+    let done = board.rows().filter_map(|(_, row)| row.lead());
+    let done = done.filter(|verdict| verdict.cause == Cause::ClientShutdown);
+    let number: usize = done.map(|verdict| verdict.maybe_processed_streams.len()).sum();
+    let were = if number == 1 { "was" } else { "were" };
+    let cause = Cause::ClientShutdown;
+    (number > 0)
+        .then(|| format!("{} {were} left without an answer ({cause})", count(number, "request")))
 }
 
 /// Who has to change something, behind a cause.

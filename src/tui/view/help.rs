@@ -62,7 +62,10 @@ fn signs(view: View) -> &'static [(&'static str, &'static str)] {
     match view {
         View::Overview => &[
             ("▲", "went away, and somebody has to act, or requests died"),
-            ("◆", "lived on or ended in order, but streams were cancelled or rules broken"),
+            (
+                "◆",
+                "ended in order or lived on, but streams were cancelled or left, or rules broken",
+            ),
             ("● ○", "nothing to tell: ended, still open"),
         ],
         View::Chain => &[
