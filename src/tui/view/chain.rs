@@ -34,7 +34,8 @@ pub(super) fn render(frame: &mut Frame<'_>, app: &mut App, area: Rect) {
     let side = beside(app, ending, if aside > 0 { aside - 3 } else { main.width - 2 });
     let advice = below(app, ending.verdict, main.width);
     let others = if aside > 0 { advice.len() } else { advice.len() + side.len() };
-    let room = usize::from(area.height).saturating_sub(rows.len() + others + 1);
+    let alone = usize::from(area.height).saturating_sub(rows.len() + 1);
+    let room = Room { alone, beside_others: alone.saturating_sub(others) };
     rows.extend(diagram(app, &ending.verdict.chain, ending.verdict, main.width, room));
     if aside > 0 {
         let place = Rect { x: area.x + main.width, width: aside, ..area };
@@ -204,8 +205,27 @@ struct Lanes<'a> {
     text: usize,
 }
 
-/// The chain, drawn in about `room` lines.
-fn diagram(app: &App, chain: &[Evidence], verdict: &Verdict, wide: u16, room: usize) -> Vec<Row> {
+/// Lines that a diagram may take.
+#[derive(Clone, Copy)]
+struct Room {
+    /// To fill the screen by itself.
+    alone: usize,
+    /// To stand on one screen with what comes below it.
+    beside_others: usize,
+}
+
+impl Room {
+    /// Lines for so many gaps, where all else takes `taken` lines. Where not everything fits on
+    /// one screen, what comes below is scrolled to, rather than gaps drawn out of scale.
+    fn spare(self, taken: usize, gaps: usize) -> usize {
+        let wanted = gaps.saturating_mul(GAP_LINES_WANTED);
+        let least = wanted.min(self.alone.saturating_sub(taken));
+        self.beside_others.saturating_sub(taken).max(least)
+    }
+}
+
+/// The chain, drawn in about this room.
+fn diagram(app: &App, chain: &[Evidence], verdict: &Verdict, wide: u16, room: Room) -> Vec<Row> {
     if chain.is_empty() {
         return Vec::new();
     }
@@ -227,7 +247,8 @@ fn diagram(app: &App, chain: &[Evidence], verdict: &Verdict, wide: u16, room: us
     let gaps: Vec<f64> =
         gaps.map(|(before, after)| after.stamp.since(before.stamp).as_secs_f64()).collect();
     let taken = 1 + events.iter().map(Vec::len).sum::<usize>();
-    let lines = shares(&gaps, room.saturating_sub(taken));
+    let told = gaps.iter().filter(|gap| **gap >= GAP_SECONDS).count();
+    let lines = shares(&gaps, room.spare(taken, told));
     let total: usize = lines.iter().sum();
     let whole: f64 = gaps.iter().zip(&lines).filter(|(_, n)| **n > 0).map(|(gap, _)| gap).sum();
     let row = whole / total.max(1) as f64;
@@ -365,6 +386,8 @@ const ASIDE_FROM: u16 = 112;
 const GAP_SECONDS: f64 = 0.001;
 /// Lines of one gap at most.
 const GAP_LINES: usize = 12;
+/// Lines a gap, on average, in which their lengths can be told apart.
+const GAP_LINES_WANTED: usize = 3;
 const ALTERNATIVES_SHOWN: usize = 4;
 
 #[cfg(test)]
@@ -377,5 +400,14 @@ mod tests {
         assert_eq!(shares(&[0.0, 0.01, 1000.0], 20), [0, 1, 12]);
         assert_eq!(shares(&[1.0, 1.0, 1.0], 0), [1, 1, 1]);
         assert_eq!(shares(&[], 5), [] as [usize; 0]);
+    }
+
+    #[test]
+    fn what_comes_below_gives_way_to_the_scale() {
+        let small = Room { alone: 14, beside_others: 2 };
+        assert_eq!(small.spare(8, 2), 6);
+        assert_eq!(small.spare(11, 2), 3);
+        assert_eq!(small.spare(20, 2), 0);
+        assert_eq!(Room { alone: 50, beside_others: 30 }.spare(10, 2), 20);
     }
 }
