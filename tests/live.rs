@@ -109,6 +109,22 @@ fn reload(server: &Server, live: &mut Live) {
 }
 
 #[test]
+fn a_filter_on_streams_tells_connections_that_have_such_a_stream() {
+    let told = |filter: &str| {
+        let sample = "captures/stacks/vertx-client-timeout-goaway1-10s.pcap";
+        let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join(sample);
+        let file = std::fs::File::open(sample).unwrap();
+        let mut command = goawhy();
+        command.args(["live", "-", "--format", "jsonl", "-Y", filter]).stdin(file);
+        let text = String::from_utf8(command.output().unwrap().stdout).unwrap();
+        text.lines().filter(|line| line.contains("\"cause\"")).count()
+    };
+    assert!(told("path:/slow") > 0);
+    assert_eq!(told("path:/zzz"), 0);
+    assert_eq!(told("path:/slow cause:idle_timeout trigger:late_response"), 0);
+}
+
+#[test]
 fn verdicts_fall_while_it_watches() {
     let programs = [("nginx", "-v"), ("h2load", "--version"), ("curl", "--version")];
     if let Some(why) = missing(&programs) {

@@ -16,7 +16,8 @@ use ratatui::crossterm::event::{
 };
 use ratatui::style::Color;
 
-use goawhy::board::detail::{Detail, DetailState};
+use goawhy::board::detail::{Detail, DetailState, Matching};
+use goawhy::board::filter::Filter;
 use goawhy::board::snapshot::{Feed, Snapshot, State};
 use goawhy::board::{ConnectionRow, StreamEnd, StreamRow};
 use goawhy::run::offline::Job;
@@ -50,6 +51,13 @@ impl Feed for Patient {
     fn detail(&self, row: &ConnectionRow) -> Arc<Detail> {
         let found = || Some(self.0.detail(row)).filter(|d| d.state != DetailState::Reading);
         patiently(found)
+    }
+
+    fn matching(&self, filter: &Filter, snapshot: &Arc<Snapshot>) -> Arc<Matching> {
+        patiently(|| {
+            let found = self.0.matching(filter, snapshot);
+            Some(found).filter(|found| found.state != DetailState::Reading)
+        })
     }
 }
 
@@ -304,6 +312,27 @@ fn what_keys_ask_of_the_loop() {
     assert!(desk.keys(" ").text((100, 30)).contains("HELD"));
 }
 
+#[test]
+fn a_filter_on_streams_lists_what_the_report_lists() {
+    let mut told = std::collections::BTreeSet::new();
+    for capture in [SAMPLE, "servers/nginx-reload.pcap", "stacks/go127-healthy-busy.pcap"] {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures").join(capture);
+        let job = Job { files: vec![file], streams: true, ..Job::default() };
+        let board = goawhy::run::offline::report(&job).unwrap();
+        for filter in ["path:/zzz", "path:/slow", "age>3s", "end:goaway path:/", "not path:/slow"] {
+            let of = Filter::new(filter).unwrap();
+            let passing = board.connections.iter().filter(|row| of.connection(row)).count();
+            let all = board.connections.len();
+            let mut desk = Desk::on(capture, Settings::default());
+            let screen = desk.keys(&format!("/{filter}⏎")).text((160, 40));
+            let told_so = format!("filter: {filter} ({passing} of {all})");
+            assert!(screen.contains(&told_so), "{capture} {told_so}\n{screen}");
+            told.insert((passing == 0, passing == all));
+        }
+    }
+    assert!(told.len() > 1, "{told:?}");
+}
+
 /// One connection with very many streams.
 struct Crowd {
     snapshot: Arc<Snapshot>,
@@ -317,6 +346,10 @@ impl Feed for Crowd {
 
     fn detail(&self, _: &ConnectionRow) -> Arc<Detail> {
         Arc::clone(&self.detail)
+    }
+
+    fn matching(&self, _: &Filter, _: &Arc<Snapshot>) -> Arc<Matching> {
+        Arc::default()
     }
 }
 

@@ -1,8 +1,11 @@
 //! One connection in detail, on demand: its frames with decoded headers, and its streams.
 
+use std::collections::HashSet;
+
 use crate::board::StreamRow;
 use crate::vocab::address::Side;
 use crate::vocab::error_code::ErrorCode;
+use crate::vocab::flow::FlowId;
 use crate::vocab::frame::{Frame, FrameFault, FrameHead, FrameType, Payload};
 use crate::vocab::header::HeaderList;
 use crate::vocab::setting::SettingId;
@@ -27,6 +30,17 @@ pub struct Detail {
     pub streams_beyond: u64,
     /// Why nothing was found, in one line.
     pub error: Option<String>,
+}
+
+/// Which connections have a stream that a filter asks for.
+#[derive(Clone, Debug, Default)]
+pub struct Matching {
+    /// Whether this is all.
+    pub state: DetailState,
+    /// Connections with such a stream.
+    pub flows: HashSet<FlowId>,
+    /// Connections without one, as far as their packets can be read.
+    pub others: HashSet<FlowId>,
 }
 
 /// Whether a detail is all there is.

@@ -7,7 +7,8 @@
 
 use std::sync::Arc;
 
-use super::detail::Detail;
+use super::detail::{Detail, Matching};
+use super::filter::Filter;
 use super::{Board, ConnectionRow};
 use crate::vocab::time::Timestamp;
 
@@ -143,4 +144,9 @@ pub trait Feed: Send + Sync {
     /// (captures are read again in the background); ask again on each drawing until its state is
     /// no longer [`Reading`](super::detail::DetailState::Reading).
     fn detail(&self, row: &ConnectionRow) -> Arc<Detail>;
+
+    /// Which connections of a snapshot pass a filter by one of their streams. The first call
+    /// begins to look, as with [`detail`](Self::detail); what was found is looked for again while
+    /// the snapshots grow.
+    fn matching(&self, filter: &Filter, snapshot: &Arc<Snapshot>) -> Arc<Matching>;
 }

@@ -323,7 +323,8 @@ fn job(arguments: &LiveArgs) -> Result<Job, String> {
         duration: capture.duration,
         memory: capture.memory,
         only: capture.only.clone(),
-        details: false,
+        // A filter of streams asks packets that have passed.
+        details: capture.only.as_ref().is_some_and(Filter::wants_streams),
         processes: !capture.no_process,
         #[cfg(target_os = "linux")]
         wish: Wish { drop_user: !capture.no_drop, sandbox: !capture.no_sandbox },

@@ -1,7 +1,11 @@
-//! One connection in detail: its frames and streams, picked out of everything that passes.
+//! What passes again: one connection's frames and streams, or the connections that have a stream
+//! of some kind, picked out of everything.
+
+use rustc_hash::FxHashMap;
 
 use crate::board::ConnectionRow;
-use crate::board::detail::{Detail, FrameRow};
+use crate::board::detail::{Detail, FrameRow, Matching};
+use crate::board::filter::Filter;
 use crate::track::history::History;
 use crate::vocab::address::FlowKey;
 use crate::vocab::flow::FlowId;
@@ -30,6 +34,18 @@ impl Wanted {
     /// Its first packet.
     pub fn first(&self) -> Stamp {
         self.first
+    }
+
+    /// The endpoints that have to be followed.
+    pub fn key(&self) -> FlowKey {
+        self.key
+    }
+
+    /// Whether a connection of these endpoints that begins here is this one. Its first packets may
+    /// be missing where it is `late`.
+    pub fn is_at(&self, first: Stamp, late: bool) -> bool {
+        let (from, to) = (self.first.order(), self.last.order());
+        first == self.first || (late && (from..=to).contains(&first.order()))
     }
 
     /// Whether it is the same connection, be it longer by now.
@@ -73,16 +89,6 @@ impl Collector {
         Self { late: true, ..Self::new(wanted, limits) }
     }
 
-    fn is_wanted(&self, first: Stamp) -> bool {
-        let (from, to) = (self.wanted.first.order(), self.wanted.last.order());
-        first == self.wanted.first || (self.late && (from..=to).contains(&first.order()))
-    }
-
-    /// The endpoints that have to be followed.
-    pub fn key(&self) -> FlowKey {
-        self.wanted.key
-    }
-
     /// Whether the connection is over, so that no more will come.
     pub fn is_done(&self) -> bool {
         self.found
@@ -106,6 +112,53 @@ impl Collector {
     }
 }
 
+/// Finds connections with a stream that a filter asks for.
+pub struct Matcher<'a> {
+    filter: &'a Filter,
+    /// Connections that the filter cannot judge without their streams.
+    asked: FxHashMap<FlowKey, Vec<&'a ConnectionRow>>,
+    late: bool,
+    found: Matching,
+}
+
+impl<'a> Matcher<'a> {
+    /// For those of these connections whose streams decide; the first packets of connections may
+    /// be missing where they are `late`.
+    pub fn new(
+        filter: &'a Filter,
+        rows: impl Iterator<Item = &'a ConnectionRow>,
+        late: bool,
+    ) -> Self {
+        let mut asked: FxHashMap<FlowKey, Vec<&ConnectionRow>> = FxHashMap::default();
+        for row in rows.filter(|row| filter.without_streams(row).is_none()) {
+            asked.entry(Wanted::of(row).key).or_default().push(row);
+        }
+        Self { filter, asked, late, found: Matching::default() }
+    }
+
+    /// What was found.
+    pub fn into_matching(self) -> Matching {
+        self.found
+    }
+}
+
+impl Sink for Matcher<'_> {
+    const READS_FIELDS: bool = false;
+
+    fn connection(&mut self, history: History, _tls: Option<TlsFacts>) {
+        let (key, _) = FlowKey::of(history.ends.first, history.ends.second);
+        let rows = self.asked.get(&key).into_iter().flatten();
+        for row in rows.filter(|row| Wanted::of(row).is_at(history.first, self.late)) {
+            let passes = |stream| self.filter.connection_with(row, stream);
+            if history.rows.iter().any(passes) {
+                self.found.flows.insert(row.flow);
+            } else {
+                self.found.others.insert(row.flow);
+            }
+        }
+    }
+}
+
 impl Sink for Collector {
     fn frame(&mut self, flow: FlowId, frame: &Frame<'_>) {
         if self.found {
@@ -122,7 +175,7 @@ impl Sink for Collector {
     }
 
     fn connection(&mut self, history: History, _tls: Option<TlsFacts>) {
-        if self.found || !self.is_wanted(history.first) {
+        if self.found || !self.wanted.is_at(history.first, self.late) {
             return;
         }
         self.begin(history.flow);

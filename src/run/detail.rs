@@ -6,13 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::board::detail::{Detail, DetailState};
+use crate::board::ConnectionRow;
+use crate::board::detail::{Detail, DetailState, Matching};
+use crate::board::filter;
 use crate::capture::Source;
 #[cfg(feature = "live")]
 use crate::capture::filter::Filter;
 use crate::error::Error;
-use crate::pipeline::Pipeline;
-use crate::pipeline::detail::{Collector, Wanted};
+use crate::pipeline::detail::{Collector, Matcher, Wanted};
+use crate::pipeline::{Pipeline, Sink};
+use crate::vocab::address::FlowKey;
 use crate::vocab::tls::KeyLines;
 
 use super::offline::Job;
@@ -37,6 +40,32 @@ impl Again {
             }
             #[cfg(feature = "live")]
             Self::Recent(recent) => recent.read(wanted, stop),
+        }
+    }
+
+    /// Which of these connections pass a filter by one of their streams; unfinished where `stop`
+    /// is set.
+    pub(super) fn matching<'a>(
+        &self,
+        filter: &'a filter::Filter,
+        rows: impl Iterator<Item = &'a ConnectionRow>,
+        stop: &AtomicBool,
+    ) -> Matching {
+        match self {
+            Self::Files(job, secrets) => {
+                let mut matcher = Matcher::new(filter, rows, false);
+                let secrets = secrets.get().map_or(&[][..], Vec::as_slice);
+                // What cannot be read again has no streams to show, as its details tell.
+                let done = |_: &Matcher<'_>| stop.load(Ordering::Relaxed);
+                let _ = replay(job, secrets, None, &mut matcher, done);
+                Matching { state: DetailState::Whole, ..matcher.into_matching() }
+            }
+            #[cfg(feature = "live")]
+            Self::Recent(recent) => {
+                let mut matcher = Matcher::new(filter, rows, true);
+                recent.replay(None, &mut matcher, |_| stop.load(Ordering::Relaxed));
+                Matching { state: DetailState::Recent, ..matcher.into_matching() }
+            }
         }
     }
 }
@@ -118,41 +147,47 @@ impl Drop for Details {
     }
 }
 
-fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Reads frames and streams of a connection; ends early where `stop` is set.
 fn read(job: &Job, secrets: &[KeyLines], wanted: Wanted, stop: &AtomicBool) -> Detail {
     let mut collector = Collector::new(wanted, &job.limits);
-    let error = fill(job, secrets, &mut collector, stop).err().map(|error| error.to_string());
+    let done = |collector: &Collector| collector.is_done() || stop.load(Ordering::Relaxed);
+    let read = replay(job, secrets, Some(wanted.key()), &mut collector, done);
+    let error = read.err().map(|error| error.to_string());
     let detail = collector.into_detail();
     Detail { state: DetailState::Whole, error, ..detail }
 }
 
-fn fill(
+/// Reads files again, for one pair of endpoints or all, until it is done.
+pub(super) fn replay<S: Sink>(
     job: &Job,
     secrets: &[KeyLines],
-    collector: &mut Collector,
-    stop: &AtomicBool,
+    only: Option<FlowKey>,
+    sink: &mut S,
+    done: impl Fn(&S) -> bool,
 ) -> Result<(), Error> {
     #[cfg(feature = "live")]
     let mut filter = job.filter.as_deref().map(Filter::new).transpose()?;
     let mut source = Source::open_in_order(&job.files, job.limits.sorting_bytes)?;
     let mut pipeline = Pipeline::new(&job.limits, secrets, true);
-    pipeline.follow_only(collector.key());
+    if let Some(only) = only {
+        pipeline.follow_only(only);
+    }
     while let Some(packet) = source.next() {
         #[cfg(feature = "live")]
         if filter.as_mut().is_some_and(|filter| !filter.passes(&packet)) {
             continue;
         }
         // What a packet is good for was counted when it was read first.
-        let _ = pipeline.push(&packet, collector);
-        if collector.is_done() || stop.load(Ordering::Relaxed) {
+        let _ = pipeline.push(&packet, sink);
+        if done(sink) {
             break;
         }
     }
-    pipeline.finish(collector);
+    pipeline.finish(sink);
     Ok(())
 }
 

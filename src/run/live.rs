@@ -11,9 +11,11 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::board::ConnectionRow;
+use crate::board::detail::Matching;
 use crate::board::filter::Filter;
 use crate::board::snapshot::{Feed, LiveFacts, Snapshot, State};
-use crate::board::told::Teller;
+use crate::board::told::{Teller, Told};
 use crate::capture::live;
 pub use crate::capture::live::{Interface, Options};
 use crate::error::Error;
@@ -146,6 +148,23 @@ pub fn run(
     ended
 }
 
+/// Keeps what passes the filter. Of connections whose packets are no longer there, which streams
+/// they had is not known: they are told rather than kept back.
+fn retain(only: &Filter, watch: &Watch, told: &mut Vec<Told>) {
+    let asks = |told: &&Told| only.without_streams(&told.row).is_none();
+    let asked: Vec<&ConnectionRow> = told.iter().filter(asks).map(|told| &*told.row).collect();
+    let matching = match asked.is_empty() {
+        true => Matching::default(),
+        false => watch.matching_now(only, asked.into_iter()),
+    };
+    told.retain(|told| {
+        let (flow, opened) = (&told.row.flow, told.row.streams.opened);
+        only.without_streams(&told.row).unwrap_or_else(|| {
+            matching.flows.contains(flow) || (opened > 0 && !matching.others.contains(flow))
+        })
+    });
+}
+
 /// What the first line says.
 fn listening(job: &Job) -> String {
     let own: Vec<String> = job.left_out.iter().map(ToString::to_string).collect();
@@ -234,7 +253,7 @@ impl Telling {
         self.seen = snapshot.revision;
         let mut told = self.teller.tell(snapshot);
         if let Some(only) = &self.only {
-            told.retain(|told| only.may_pass(&told.row));
+            retain(only, &self.watch, &mut told);
         }
         if told.is_empty() {
             return;

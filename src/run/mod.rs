@@ -4,6 +4,7 @@
 mod detail;
 #[cfg(feature = "live")]
 pub mod live;
+mod matching;
 pub mod offline;
 #[cfg(feature = "live")]
 pub mod own;

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::board::detail::{Detail, DetailState};
-use crate::pipeline::Pipeline;
 use crate::pipeline::detail::{Collector, Wanted};
+use crate::pipeline::{Pipeline, Sink};
+use crate::vocab::address::FlowKey;
 use crate::vocab::limits::Limits;
 use crate::vocab::tls::KeyLines;
 
@@ -82,28 +83,9 @@ impl Recent {
 
     /// Frames and streams of a connection, as far as its packets are still here.
     pub(super) fn read(&self, wanted: Wanted, stop: &AtomicBool) -> Detail {
-        let (pieces, secrets) = {
-            let inner = self.lock();
-            let pieces: Vec<_> = inner.pieces.iter().cloned().collect();
-            (pieces, inner.secrets.clone())
-        };
         let mut collector = Collector::recent(wanted, &self.limits);
-        let mut pipeline = Pipeline::new(&self.limits, &secrets, true);
-        pipeline.follow_only(collector.key());
-        'pieces: for piece in &pieces {
-            for (_, packet) in piece.batch.packets(piece.first) {
-                // What a packet is good for was counted when it was read first.
-                let _ = pipeline.push(&packet, &mut collector);
-                if collector.is_done() {
-                    break 'pieces;
-                }
-            }
-            if stop.load(Ordering::Relaxed) {
-                break;
-            }
-        }
-        pipeline.finish(&mut collector);
-        let begins = pieces.first().map_or(u64::MAX, |piece| piece.first);
+        let done = |collector: &Collector| collector.is_done() || stop.load(Ordering::Relaxed);
+        let begins = self.replay(Some(wanted.key()), &mut collector, done);
         let detail = collector.into_detail();
         let error = (detail.frames.is_empty() && detail.streams.is_empty()).then(|| {
             "its packets are no longer kept: capture with -w, and open the file".to_owned()
@@ -111,6 +93,35 @@ impl Recent {
         let whole = begins <= wanted.first().packet();
         let state = if whole { DetailState::Whole } else { DetailState::Recent };
         Detail { state, error, ..detail }
+    }
+
+    /// Reads what is kept again, for one pair of endpoints or all, until it is done. Gives the
+    /// first packet.
+    pub(super) fn replay<S: Sink>(
+        &self,
+        only: Option<FlowKey>,
+        sink: &mut S,
+        done: impl Fn(&S) -> bool,
+    ) -> u64 {
+        let (pieces, secrets) = {
+            let inner = self.lock();
+            let pieces: Vec<_> = inner.pieces.iter().cloned().collect();
+            (pieces, inner.secrets.clone())
+        };
+        let mut pipeline = Pipeline::new(&self.limits, &secrets, true);
+        if let Some(only) = only {
+            pipeline.follow_only(only);
+        }
+        let packets = pieces.iter().flat_map(|piece| piece.batch.packets(piece.first));
+        for (_, packet) in packets {
+            // What a packet is good for was counted when it was read first.
+            let _ = pipeline.push(&packet, sink);
+            if done(sink) {
+                break;
+            }
+        }
+        pipeline.finish(sink);
+        pieces.first().map_or(u64::MAX, |piece| piece.first)
     }
 }
 

@@ -7,7 +7,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::board::ConnectionRow;
-use crate::board::detail::Detail;
+use crate::board::detail::{Detail, Matching};
+use crate::board::filter;
 use crate::board::snapshot::{Feed, Progress, Snapshot, State};
 #[cfg(feature = "live")]
 use crate::capture::filter::Filter;
@@ -21,6 +22,7 @@ use crate::vocab::packet::Skip;
 use crate::vocab::tls::KeyLines;
 
 use super::detail::{Again, Details};
+use super::matching::Matchings;
 use super::offline::Job;
 use super::publish::{Latest, Now, Publisher};
 use super::secrets;
@@ -34,6 +36,7 @@ pub struct Watch {
     /// Set to have saved packets go to a new file.
     reopen: Arc<AtomicBool>,
     details: Details,
+    matchings: Matchings,
     reader: Option<JoinHandle<()>>,
 }
 
@@ -62,8 +65,9 @@ impl Watch {
             stop: Arc::clone(&stop),
         };
         let reader = thread::spawn(move || reading.run());
-        let (details, reopen) = (Details::new(Again::Files(job, secrets)), Arc::default());
-        Ok(Self { latest, stop, reopen, details, reader: Some(reader) })
+        let (again, reopen) = (Again::Files(job, secrets), Arc::default());
+        let (details, matchings) = (Details::new(again.clone()), Matchings::new(again));
+        Ok(Self { latest, stop, reopen, details, matchings, reader: Some(reader) })
     }
 
     /// Begins to capture. Root and all else that is no longer needed are given up on the way;
@@ -79,12 +83,24 @@ impl Watch {
         let publisher = Publisher::new(Arc::clone(&latest));
         let most = usize::try_from(job.memory / RECENT).unwrap_or(usize::MAX);
         let recent = Arc::new(Recent::new(if job.details { most } else { 0 }, &job.limits));
-        let details = Details::new(Again::Recent(Arc::clone(&recent)));
+        let again = Again::Recent(Arc::clone(&recent));
+        let (details, matchings) = (Details::new(again.clone()), Matchings::new(again));
         let kept = job.details.then_some(recent);
         let (ends, anew) = (Arc::clone(&stop), Arc::clone(&reopen));
         let stage = start::stage(job, publisher, kept, ends, anew, notice)?;
         let reader = thread::spawn(move || stage.run());
-        Ok(Self { latest, stop, reopen, details, reader: Some(reader) })
+        Ok(Self { latest, stop, reopen, details, matchings, reader: Some(reader) })
+    }
+
+    /// Which of these connections pass a filter by one of their streams, as far as packets of them
+    /// can be read again. Waits for the answer.
+    #[cfg(feature = "live")]
+    pub(super) fn matching_now<'a>(
+        &self,
+        filter: &'a filter::Filter,
+        rows: impl Iterator<Item = &'a ConnectionRow>,
+    ) -> Matching {
+        self.matchings.now(filter, rows)
     }
 
     /// Tells the reader to end, without waiting for it.
@@ -120,6 +136,10 @@ impl Feed for Watch {
 
     fn detail(&self, row: &ConnectionRow) -> Arc<Detail> {
         self.details.get(Wanted::of(row))
+    }
+
+    fn matching(&self, filter: &filter::Filter, snapshot: &Arc<Snapshot>) -> Arc<Matching> {
+        self.matchings.get(filter, snapshot)
     }
 }
 

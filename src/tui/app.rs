@@ -13,7 +13,7 @@ use super::clock::TimeStyle;
 use super::keys;
 use super::theme::Theme;
 use crate::board::ConnectionRow;
-use crate::board::detail::Detail;
+use crate::board::detail::{Detail, Matching};
 use crate::board::filter::Filter;
 use crate::board::snapshot::{Feed, Snapshot};
 use crate::vocab::flow::FlowId;
@@ -177,6 +177,8 @@ pub struct App {
     pub(super) mask: bool,
     pub(super) time: TimeStyle,
     pub(super) filter: Option<Filter>,
+    /// Connections that pass the filter by one of their streams.
+    pub(super) matching: Arc<Matching>,
     pub(super) prompt: Option<Prompt>,
     pub(super) help: Option<usize>,
     pub(super) toast: Option<(String, u32)>,
@@ -214,6 +216,7 @@ impl App {
             mask: settings.mask,
             time: settings.time,
             filter: settings.filter,
+            matching: Arc::default(),
             prompt: None,
             help: None,
             toast: None,
@@ -246,6 +249,7 @@ impl App {
             self.arrange();
             dirty |= fresh;
         }
+        dirty |= self.ask_streams(feed);
         if matches!(self.view, View::Streams | View::Frames)
             && let Some((_, row)) = self.row()
         {

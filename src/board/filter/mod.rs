@@ -106,17 +106,16 @@ impl Filter {
         self.tree.any(what)
     }
 
-    /// Whether a connection passes, or one of its streams does.
+    /// Whether a connection passes; where that depends on its streams, with one of them.
     pub fn connection(&self, row: &ConnectionRow) -> bool {
-        let alone = Facts { of_connection: true, row: Some(row), ..Facts::default() };
-        let with = |stream| self.tree.holds(&Facts { stream: Some(stream), ..alone });
-        self.tree.holds(&alone) || (self.wants_streams() && row.stream_list.iter().any(with))
+        let with = |stream| self.connection_with(row, stream);
+        self.without_streams(row).unwrap_or_else(|| row.stream_list.iter().any(with))
     }
 
-    /// Whether a connection may pass, where its streams are not known.
-    pub fn may_pass(&self, row: &ConnectionRow) -> bool {
-        let alone = Facts { of_connection: true, row: Some(row), ..Facts::default() };
-        self.tree.may_hold(&alone) != Some(false)
+    /// Whether a connection passes, where its streams are not known; nothing where that depends
+    /// on them.
+    pub fn without_streams(&self, row: &ConnectionRow) -> Option<bool> {
+        self.tree.may_hold(&Facts { of_connection: true, row: Some(row), ..Facts::default() })
     }
 
     /// Whether a connection passes with this stream of it.

@@ -1,11 +1,13 @@
 //! What follows from the snapshot: which rows are shown, in which order, and what is picked.
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 use super::{App, View};
-use crate::board::detail::FrameRow;
+use crate::board::detail::{DetailState, FrameRow};
 use crate::board::filter::FrameFacts;
 use crate::board::group::Standing;
+use crate::board::snapshot::Feed;
 use crate::board::{ConnectionRow, GoawayRow, StreamRow};
 use crate::tui::view;
 use crate::vocab::error_code::ErrorCode;
@@ -52,8 +54,12 @@ impl App {
     /// Picks and orders the connections anew; what is looked at stays.
     pub(super) fn arrange(&mut self) {
         let board = &self.snapshot.board;
-        let passes =
-            |row: &ConnectionRow| self.filter.as_ref().is_none_or(|filter| filter.may_pass(row));
+        let passes = |row: &ConnectionRow| {
+            let filter = self.filter.as_ref();
+            // Until its streams were asked, each may pass.
+            let by_streams = || self.is_matching() || self.matching.flows.contains(&row.flow);
+            filter.is_none_or(|filter| filter.without_streams(row).unwrap_or_else(by_streams))
+        };
         let mut rows: Vec<usize> =
             board.rows().filter(|(_, row)| passes(row)).map(|(index, _)| index).collect();
         let row = |index: &usize| board.connections.get(*index);
@@ -166,6 +172,25 @@ impl App {
         self.find_frame();
     }
 
+    /// Asks which connections pass the filter by their streams. Whether there is news of it.
+    pub(super) fn ask_streams(&mut self, feed: &dyn Feed) -> bool {
+        let filter = self.filter.as_ref().filter(|filter| filter.wants_streams());
+        let Some(filter) = filter else { return false };
+        let matching = feed.matching(filter, &self.snapshot);
+        let is_news = !Arc::ptr_eq(&matching, &self.matching);
+        if is_news {
+            self.matching = matching;
+            self.arrange();
+        }
+        is_news
+    }
+
+    /// Whether streams are still asked whether they pass the filter.
+    pub(in crate::tui) fn is_matching(&self) -> bool {
+        let asks = self.filter.as_ref().is_some_and(|filter| filter.wants_streams());
+        asks && self.matching.state == DetailState::Reading
+    }
+
     /// Whether frames are still to be asked.
     pub(in crate::tui) fn is_asking(&self) -> bool {
         self.frames.asked < self.detail.frames.len()
@@ -189,7 +214,7 @@ impl App {
             self.frames.wanted = None;
             return;
         }
-        if detail.state == crate::board::detail::DetailState::Reading || self.is_asking() {
+        if detail.state == DetailState::Reading || self.is_asking() {
             return;
         }
         // A FIN is no frame, and a filter may hide one: the nearest one before it is shown.

@@ -200,7 +200,8 @@ pub(super) fn foot(frame: &mut Frame<'_>, app: &App, area: Rect) {
     let filter = app.filter.as_ref().map_or(String::new(), |filter| {
         let known = app.rows.len();
         let of = app.snapshot.board.connections.len();
-        format!("filter: {} ({known} of {of})", filter.text())
+        let still = if app.is_matching() { ", asking streams" } else { "" };
+        format!("filter: {} ({known} of {of}{still})", filter.text())
     });
     let filter = cut(&filter, usize::from(area.width) / 2);
     let room = usize::from(area.width).saturating_sub(width(&filter) + 1);
@@ -246,12 +247,11 @@ fn prompt_lines(frame: &mut Frame<'_>, app: &App, prompt: &Prompt, area: Rect) {
         Err(fault) => fault.what.clone(),
         Ok(_) => {
             let (some, all) = (app.rows.len(), app.snapshot.board.connections.len());
-            let known = if app.filter.as_ref().is_some_and(|filter| filter.wants_streams()) {
-                "; what streams have shows in views 3 and 5"
-            } else {
-                ""
-            };
-            format!("{some} of {} pass{known}", count(all, "connection"))
+            let all = count(all, "connection");
+            match app.is_matching() {
+                true => format!("{some} of {all} may pass; asking their streams"),
+                false => format!("{some} of {all} pass"),
+            }
         }
     };
     let buffer = frame.buffer_mut();
