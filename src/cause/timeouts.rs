@@ -162,10 +162,16 @@ fn times(answers: &Answers, late: &Answers) -> ServerTimes {
         0 => 0.0,
         _ => of.quantile(share).as_secs_f64(),
     };
+    let range = |share| {
+        let (low, high) = answers.quantile_range(share)?;
+        Some((low.as_secs_f64(), high.as_secs_f64()))
+    };
     ServerTimes {
         count: answers.count(),
         median: seconds(answers, 0.5),
+        median_range: range(0.5),
         p99: seconds(answers, 0.99),
+        p99_range: range(0.99),
         max: answers.max().as_secs_f64(),
         late: late.count(),
         late_median: seconds(late, 0.5),

@@ -330,7 +330,9 @@ fn times(count: u64, late: u64) -> ServerTimes {
     ServerTimes {
         count,
         median: 0.008,
+        median_range: None,
         p99: 0.03,
+        p99_range: None,
         max: 0.031,
         late,
         late_median: slowest,

@@ -48,7 +48,21 @@ impl Answers {
 
     /// The value below which `share` (0 to 1) of the answers lie, to about 5 %.
     pub fn quantile(&self, share: f64) -> Duration {
-        let wanted = (self.count as f64 * share).ceil().max(1.0) as u64;
+        self.at_rank((self.count as f64 * share).ceil().max(1.0) as u64)
+    }
+
+    /// Where the quantile of what these answers are a sample of lies with 95 % confidence, by their
+    /// order alone (Conover, Practical Nonparametric Statistics, section 3.2). `None` where there
+    /// are too few for that.
+    pub fn quantile_range(&self, share: f64) -> Option<(Duration, Duration)> {
+        let (count, expected) = (self.count as f64, self.count as f64 * share);
+        let half = 1.96 * (count * share * (1.0 - share)).sqrt();
+        let (low, high) = ((expected - half).floor(), (expected + half).ceil() + 1.0);
+        let inside = low >= 1.0 && high <= count;
+        inside.then(|| (self.at_rank(low as u64), self.at_rank(high as u64)))
+    }
+
+    fn at_rank(&self, wanted: u64) -> Duration {
         let mut passed = 0u64;
         for (bucket, count) in &self.buckets {
             passed += u64::from(*count);
@@ -202,6 +216,21 @@ mod tests {
         sum.merge(&kinds);
         sum.merge(&kinds);
         assert_eq!((sum.total().count(), sum.total().max()), (202, Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn few_answers_have_no_range_of_quantiles() {
+        let mut answers = Answers::default();
+        for number in 1..=1000 {
+            answers.add(Duration::from_millis(number));
+            let range = answers.quantile_range(0.5);
+            assert_eq!(range.is_some(), number >= 8, "{number}");
+            let of_slowest = answers.quantile_range(0.99).is_some();
+            assert!(of_slowest == (number >= 500) || (400..600).contains(&number), "{number}");
+        }
+        let (low, high) = answers.quantile_range(0.5).unwrap();
+        assert!(low < Duration::from_millis(475) && low > Duration::from_millis(440), "{low:?}");
+        assert!(high > Duration::from_millis(525) && high < Duration::from_millis(560), "{high:?}");
     }
 
     #[test]

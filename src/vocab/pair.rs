@@ -94,14 +94,20 @@ pub struct RequestAnswers {
 }
 
 /// Times from request to answer, in seconds; 0 where there is no answer.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct ServerTimes {
     /// Answers that were delivered.
     pub count: u64,
     /// Their median, to about 5 %.
     pub median: f64,
+    /// Where the median of the server's answers lies with 95 % confidence, whatever their
+    /// distribution; `None` where there are too few.
+    pub median_range: Option<(f64, f64)>,
     /// 99 of 100 are faster, to about 5 %.
     pub p99: f64,
+    /// The same of the 99th of 100.
+    pub p99_range: Option<(f64, f64)>,
     /// The slowest.
     pub max: f64,
     /// Answers that came when their stream was gone already.

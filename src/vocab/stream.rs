@@ -7,7 +7,8 @@ use super::error_code::ErrorCode;
 use super::time::Stamp;
 
 /// Counters of a connection's streams.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct StreamCounts {
     /// Opened by a request or a push.
     pub opened: u64,
