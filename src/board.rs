@@ -3,10 +3,14 @@
 //! Takes what the shards found, gives the read model that text, JSON and screens draw from. Groups
 //! and counts; never alters a verdict.
 
+pub mod check;
 pub mod detail;
+pub mod diff;
+pub mod digest;
 pub mod filter;
 pub mod group;
 pub mod headline;
+pub mod odds;
 pub mod snapshot;
 pub mod told;
 pub mod words;

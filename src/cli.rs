@@ -1,9 +1,12 @@
 //! The command line: what was asked for, where the answer goes, how the program exits.
 
+mod check;
 #[cfg(feature = "live")]
 mod live;
 pub mod output;
+mod saved;
 mod screen;
+mod value;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -56,6 +59,10 @@ enum Command {
     /// What can be captured on this host, and what is missing
     #[cfg(feature = "live")]
     Interfaces,
+    /// For CI and load tests: exit status 1 where something is found that must not be
+    Check(Box<check::CheckArgs>),
+    /// Two captures or saved reports side by side: what is gone, what is new, what takes longer
+    Diff(check::DiffArgs),
     /// What a cause, a rule or an error line means, and what to do
     Explain(ExplainArgs),
 }
@@ -269,6 +276,8 @@ impl<E> From<io::Error> for FramesError<E> {
 pub enum Exit {
     /// Done; also where the reader of the output went away.
     Done,
+    /// Something was found that must not be.
+    Denied,
     /// The command line is wrong, or the output cannot be written.
     Usage,
     /// An input could not be read at all.
@@ -281,6 +290,7 @@ impl From<Exit> for std::process::ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(match exit {
             Exit::Done => 0,
+            Exit::Denied => 1,
             Exit::Usage => 2,
             Exit::Input => 3,
             Exit::Interrupted => 130,
@@ -311,6 +321,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>, runner: &impl Runner) -> E
             _ => report(&arguments, runner),
         },
         Command::Frames(arguments) => frames(&arguments, runner),
+        Command::Check(arguments) => check::check(&arguments, runner),
+        Command::Diff(arguments) => check::diff(&arguments, runner),
         Command::Explain(arguments) => explained(&arguments, runner),
         #[cfg(feature = "live")]
         Command::Live(arguments) => live::live(&arguments),
@@ -337,6 +349,7 @@ fn parse(
     let input = match &command {
         Command::Report(arguments) => &arguments.input,
         Command::Frames(arguments) => &arguments.input,
+        Command::Check(arguments) => &arguments.input,
         _ => return Ok((command, None)),
     };
     if input.files.is_empty() && input.read.is_empty() {
@@ -537,11 +550,14 @@ Examples:
   goawhy report --format json trace.pcap      the same for programs
   goawhy frames --headers trace.pcap          every frame with its header fields
   goawhy frames -Y 'stream:17' trace.pcap     only some frames (goawhy --help has the fields)
+  goawhy check trace.pcap                     for CI: exit status 1 where somebody has to act
+  goawhy diff before.pcap after.pcap          what is gone, what is new
   goawhy explain 'GOAWAY error code = 1'      what an error line means
   tcpdump -U -w - tcp port 8080 | goawhy -    a capture from a pipe
   sudo goawhy -i eth0                         what happens on an interface
 
-Exit status: 0 done, 2 wrong usage, 3 an input could not be read, 130 interrupted";
+Exit status: 0 done, 1 a check failed, 2 wrong usage, 3 an input could not be read,
+130 interrupted";
 
 /// Examples, and the language of filters.
 fn long_help() -> String {

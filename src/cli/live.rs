@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, Parser, ValueEnum};
 
 use super::screen::{self, Look, ScreenArgs};
+use super::value::time;
 use super::{Cli, Colour, Command, Exit, Runner, Times, complain, style};
 use crate::board::filter::Filter;
 use crate::error::Error;
@@ -144,16 +145,6 @@ fn size(text: &str) -> Result<u64, String> {
     };
     let number: u64 = digits.parse().map_err(|_| "a size is a number, as in 64MB".to_owned())?;
     number.checked_mul(unit).ok_or_else(|| "too large".to_owned())
-}
-
-/// `90s`, `15m`, `2h`; a bare number is seconds.
-fn time(text: &str) -> Result<Duration, String> {
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Ok(Duration::from_secs(seconds));
-    }
-    let span: jiff::SignedDuration =
-        text.parse().map_err(|_| "a time is a number with s, m or h behind it".to_owned())?;
-    Duration::try_from(span).map_err(|_| "a time is not negative".to_owned())
 }
 
 /// Whether the words ask for a capture on an interface without naming a command.
@@ -403,13 +394,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_and_times_are_read() {
+    fn sizes_are_read() {
         assert_eq!(size("64MB"), Ok(64 << 20));
         assert_eq!(size("1g"), Ok(1 << 30));
         assert_eq!(size("12"), Ok(12));
         assert!(size("many").is_err() && size("5 parsecs").is_err());
-        assert_eq!(time("90"), Ok(Duration::from_secs(90)));
-        assert_eq!(time("1h30m"), Ok(Duration::from_secs(5400)));
-        assert!(time("soon").is_err());
     }
 }

@@ -9,6 +9,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::time::Rfc3339;
 use super::{Pick, skip_reason};
+use crate::board::digest::SCHEMA;
 use crate::board::{
     AnswerTimes, Board, ConnectionRow, End, GoawayRow, StreamEnd, StreamRow, Tally,
 };
@@ -474,8 +475,6 @@ impl Serialize for View<'_, StreamEnd> {
         map.end()
     }
 }
-
-const SCHEMA: u32 = 1;
 
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,8 @@
 //!
 //! Takes a [`Board`] (or frames), gives bytes for people and programs. Computes no conclusion.
 
+pub mod check;
+pub mod diff;
 pub mod explain;
 pub mod frames;
 pub mod json;

@@ -1,0 +1,220 @@
+//! `goawhy check` and `goawhy diff`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::output::Output;
+use super::{Exit, Filter, InputArgs, Runner, complain, finish, inputs, saved, value};
+use crate::board::check::{self, Rules};
+use crate::board::diff;
+use crate::report;
+use crate::vocab::cause::Cause;
+
+#[derive(Debug, Args)]
+#[command(after_help = CHECK_HELP)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    pub(super) input: InputArgs,
+    /// Causes that must not be found; without any: each for which client, server or network have
+    /// to change something, and requests that a timeout ended
+    #[arg(long, value_name = "CAUSE", value_delimiter = ',', value_parser = value::cause)]
+    deny: Vec<Cause>,
+    /// Causes that may be found: an ending passes if every link of its chain is among them
+    #[arg(long, value_name = "CAUSE", value_delimiter = ',', value_parser = value::cause)]
+    allow: Vec<Cause>,
+    /// Only verdicts at least as sure count: 0 to 1, or certain, likely, possible
+    #[arg(long, value_name = "N", default_value = "likely", value_parser = value::sureness)]
+    min_confidence: f64,
+    /// GOAWAYs of any code at most
+    #[arg(long, value_name = "N")]
+    max_goaways: Option<u64>,
+    /// GOAWAYs with an error code at most
+    #[arg(long, value_name = "N")]
+    max_error_goaways: Option<u64>,
+    /// Cancelled requests at most
+    #[arg(long, value_name = "N")]
+    max_cancelled: Option<u64>,
+    /// Share of all requests that may be cancelled, as in 1%
+    #[arg(long, value_name = "SHARE", value_parser = value::share)]
+    max_cancelled_share: Option<f64>,
+    /// Requests that may go away with their connection
+    #[arg(long, value_name = "N")]
+    max_died: Option<u64>,
+    /// Time within which every answer has to begin, as in 800ms; late answers count
+    #[arg(long, value_name = "TIME", value_parser = value::seconds)]
+    max_answer: Option<f64>,
+    /// Time within which 99 of 100 answers of each server have to begin
+    #[arg(long, value_name = "TIME", value_parser = value::seconds)]
+    max_p99: Option<f64>,
+    /// Share of the client's request timeout that answers may take, as in 80%
+    #[arg(long, value_name = "SHARE", value_parser = value::share)]
+    max_answer_share: Option<f64>,
+    /// The client's request timeout, where it is known; else the measured one is used
+    #[arg(long, value_name = "TIME", value_parser = value::seconds, requires = "max_answer_share")]
+    client_timeout: Option<f64>,
+    /// Share of the traffic that the capture may lack
+    #[arg(long, value_name = "SHARE", value_parser = value::share, default_value = "5%")]
+    max_loss: f64,
+    /// Requests that must have been seen
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    min_requests: u64,
+    /// Fail on settings that do not fit together, too
+    #[arg(long)]
+    deny_conflicts: bool,
+    /// How to write what was found
+    #[arg(long, value_enum, default_value_t = CheckFormat::Text)]
+    format: CheckFormat,
+    /// Write to this file instead of standard output
+    #[arg(short = 'o', long, value_name = "OUT")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum CheckFormat {
+    /// For people and logs
+    Text,
+    /// JUnit XML, for CI systems
+    Junit,
+    /// For pull requests
+    Markdown,
+    /// One object for programs
+    Json,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = DIFF_HELP)]
+pub(super) struct DiffArgs {
+    /// A capture, or a report saved with --format json
+    #[arg(value_name = "BEFORE")]
+    before: PathBuf,
+    /// A capture or a saved report to compare with it
+    #[arg(value_name = "AFTER")]
+    after: PathBuf,
+    /// Only packets that pass this filter (pcap-filter(7))
+    #[cfg(feature = "live")]
+    #[arg(short = 'f', value_name = "BPF")]
+    filter: Option<String>,
+    /// Only connections that pass this filter (fields: goawhy --help)
+    #[arg(short = 'Y', long = "only", value_name = "FILTER", value_parser = super::filter)]
+    only: Option<Filter>,
+    /// TLS secrets in the format of SSLKEYLOGFILE; that variable is heeded too
+    #[arg(long, value_name = "FILE")]
+    keylog: Vec<PathBuf>,
+    /// How to write what was found
+    #[arg(long, value_enum, default_value_t = DiffFormat::Text)]
+    format: DiffFormat,
+    /// Write to this file instead of standard output
+    #[arg(short = 'o', long, value_name = "OUT")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum DiffFormat {
+    /// For people
+    Text,
+    /// For pull requests
+    Markdown,
+    /// One object for programs
+    Json,
+}
+
+impl CheckArgs {
+    fn rules(&self) -> Rules {
+        Rules {
+            deny: self.deny.clone(),
+            allow: self.allow.clone(),
+            min_confidence: self.min_confidence,
+            max_goaways: self.max_goaways,
+            max_error_goaways: self.max_error_goaways,
+            max_cancelled: self.max_cancelled,
+            max_cancelled_share: self.max_cancelled_share,
+            max_died: self.max_died,
+            max_answer: self.max_answer,
+            max_p99: self.max_p99,
+            max_answer_share: self.max_answer_share,
+            client_timeout: self.client_timeout,
+            max_loss: self.max_loss,
+            min_requests: self.min_requests,
+            deny_conflicts: self.deny_conflicts,
+        }
+    }
+}
+
+/// Checks captures against rules.
+pub(super) fn check(arguments: &CheckArgs, runner: &impl Runner) -> Exit {
+    let mut inputs = inputs(&arguments.input);
+    inputs.streams = inputs.only.as_ref().is_some_and(Filter::wants_streams);
+    let output = match Output::open(arguments.output.as_deref(), &inputs.files) {
+        Ok(output) => output,
+        Err(error) => return complain(Exit::Usage, &error),
+    };
+    let digest = match saved::digest(&inputs, runner) {
+        Ok(digest) => digest,
+        Err(exit) => return exit,
+    };
+    let outcome = check::check(&digest, &arguments.rules());
+    let done = finish(output.write(|out| match arguments.format {
+        CheckFormat::Text => report::check::text(out, &outcome),
+        CheckFormat::Junit => report::check::junit(out, &outcome),
+        CheckFormat::Markdown => report::check::markdown(out, &outcome),
+        CheckFormat::Json => report::check::json(out, &outcome),
+    }));
+    if done == Exit::Done && !outcome.passed { Exit::Denied } else { done }
+}
+
+/// Compares two captures or reports.
+pub(super) fn diff(arguments: &DiffArgs, runner: &impl Runner) -> Exit {
+    let (before, after) = (&arguments.before, &arguments.after);
+    if [before, after].iter().all(|file| file.as_os_str() == "-") {
+        return complain(Exit::Usage, &"standard input can be one of them, not both");
+    }
+    let files = [before.clone(), after.clone()];
+    let output = match Output::open(arguments.output.as_deref(), &files) {
+        Ok(output) => output,
+        Err(error) => return complain(Exit::Usage, &error),
+    };
+    let digest = |file: &PathBuf| {
+        let input = InputArgs {
+            files: vec![file.clone()],
+            read: Vec::new(),
+            #[cfg(feature = "live")]
+            filter: arguments.filter.clone(),
+            only: arguments.only.clone(),
+            keylog: arguments.keylog.clone(),
+        };
+        let mut inputs = inputs(&input);
+        inputs.streams = inputs.only.as_ref().is_some_and(Filter::wants_streams);
+        saved::digest(&inputs, runner)
+    };
+    let compared = match (digest(before), digest(after)) {
+        (Ok(before), Ok(after)) => diff::compare(&before, &after),
+        (Err(exit), _) | (_, Err(exit)) => return exit,
+    };
+    finish(output.write(|out| match arguments.format {
+        DiffFormat::Text => report::diff::text(out, &compared),
+        DiffFormat::Markdown => report::diff::markdown(out, &compared),
+        DiffFormat::Json => report::diff::json(out, &compared),
+    }))
+}
+
+const CHECK_HELP: &str = "\
+FILE may also be a report that was saved with goawhy report --format json.
+
+Examples:
+  goawhy check trace.pcap                                  orderly ends pass, faults fail
+  goawhy check trace.pcap --format junit -o result.xml     for a CI system
+  goawhy check trace.pcap --allow client_request_timeout   timeouts may be, what they lead to not
+  goawhy check trace.pcap --max-cancelled-share 1% --max-answer-share 80% --client-timeout 4s
+  goawhy check trace.pcap -Y 'server:10.0.0.2' --max-error-goaways 0
+
+Exit status: 0 everything passed, 1 something did not, 2 wrong usage, 3 an input could not be read";
+
+const DIFF_HELP: &str = "\
+A change is named where chance would make it less often than once in a hundred times (Fisher's exact
+test for shares, ranges of 95 % for times); with fewer connections or requests than that takes it
+says: too few to tell. Behind each share stands where it lies with 95 % confidence.
+
+Examples:
+  goawhy diff before.pcap after.pcap
+  goawhy report --format json before.pcap -o before.json; goawhy diff before.json after.pcap";

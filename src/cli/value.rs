@@ -1,0 +1,82 @@
+//! Values of options as people write them.
+
+use std::time::Duration;
+
+use crate::vocab::cause::Cause;
+
+/// `90s`, `250ms`, `15m`, `2h`; a bare number is seconds.
+pub(super) fn time(text: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    let span: jiff::SignedDuration =
+        text.parse().map_err(|_| "a time is a number with ms, s, m or h behind it".to_owned())?;
+    Duration::try_from(span).map_err(|_| "a time is not negative".to_owned())
+}
+
+/// The same as a number of seconds.
+pub(super) fn seconds(text: &str) -> Result<f64, String> {
+    time(text).map(|time| time.as_secs_f64())
+}
+
+/// `1%`, `0.5 %`, or `0.01`.
+pub(super) fn share(text: &str) -> Result<f64, String> {
+    let says = || "a share is written as in 1% or 0.01".to_owned();
+    let (digits, scale) = match text.strip_suffix('%') {
+        Some(digits) => (digits.trim_end(), 100.0),
+        None => (text, 1.0),
+    };
+    let number: f64 = digits.parse().map_err(|_| says())?;
+    let share = number / scale;
+    if scale == 1.0 && number > 1.0 {
+        return Err(format!("{}: is it {text}%?", says()));
+    }
+    (share >= 0.0 && share.is_finite()).then_some(share).ok_or_else(says)
+}
+
+/// 0 to 1, or a word.
+pub(super) fn sureness(text: &str) -> Result<f64, String> {
+    let known = [("certain", 0.9), ("likely", 0.6), ("possible", 0.2)];
+    if let Some((_, value)) = known.iter().find(|(word, _)| *word == text) {
+        return Ok(*value);
+    }
+    let number = text.parse::<f64>().ok().filter(|number| (0.0..=1.0).contains(number));
+    number.ok_or_else(|| "it is 0 to 1, or one of certain, likely, possible".to_owned())
+}
+
+/// A cause by its name.
+pub(super) fn cause(text: &str) -> Result<Cause, String> {
+    let found = Cause::ALL.iter().find(|cause| cause.name() == text);
+    found.copied().ok_or_else(|| {
+        let near = Cause::ALL.iter().map(|cause| cause.name());
+        let near: Vec<&str> = near.filter(|name| !text.is_empty() && name.contains(text)).collect();
+        match near.as_slice() {
+            [] => "no such cause; the README and the report name them".to_owned(),
+            some => format!("no such cause; is it {}?", some.join(" or ")),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_read_as_people_write_them() {
+        assert_eq!(time("90"), Ok(Duration::from_secs(90)));
+        assert_eq!(time("1h30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(seconds("250ms"), Ok(0.25));
+        assert_eq!(seconds("1.5s"), Ok(1.5));
+        assert!(time("soon").is_err());
+        assert_eq!(share("1%"), Ok(0.01));
+        assert_eq!(share("0.5 %"), Ok(0.005));
+        assert_eq!(share("0.25"), Ok(0.25));
+        assert!(share("5").is_err() && share("-1%").is_err() && share("many").is_err());
+        assert_eq!(share("150%"), Ok(1.5));
+        assert_eq!(sureness("likely"), Ok(0.6));
+        assert_eq!(sureness("0.75"), Ok(0.75));
+        assert!(sureness("2").is_err());
+        assert_eq!(cause("idle_timeout"), Ok(Cause::IdleTimeout));
+        assert!(cause("ping").unwrap_err().contains("too_many_pings"));
+    }
+}

@@ -1,0 +1,127 @@
+//! `goawhy check` and `goawhy diff` on captures: the case this project began with against its fixed
+//! twin, exit codes, and saved reports in place of captures.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod common;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use common::{cases, none, parallel, report_text};
+use goawhy::board::digest::Digest;
+use goawhy::run::offline;
+
+const SEED: &str = "captures/stacks/vertx-client-timeout-goaway1-10s.pcap";
+const TWIN: &str = "captures/stacks/vertx-client-timeout-fixed-guard.pcap";
+const HEALTHY: &str = "captures/servers/healthy-long.pcap";
+
+fn goawhy(words: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_goawhy"));
+    command.args(words).current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("SSLKEYLOGFILE");
+    command.output().unwrap()
+}
+
+/// What it writes, where it ends with this status.
+fn said(status: i32, words: &[&str]) -> String {
+    let done = goawhy(words);
+    let error = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert_eq!(done.status.code(), Some(status), "{words:?}: {error}");
+    String::from_utf8(done.stdout).unwrap()
+}
+
+/// Compares with a stored file; `UPDATE=1` rewrites it.
+fn stored(name: &str, found: &str) {
+    let path = format!("{}/tests/snapshots/{name}", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&path, found).unwrap();
+    }
+    let wanted = fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(found, wanted, "{name}: rewrite it with UPDATE=1 cargo test");
+}
+
+#[test]
+fn the_case_fails_and_its_fixed_twin_passes_what_it_fixed() {
+    stored("check-seed.txt", &said(1, &["check", SEED]));
+    stored("check-seed.xml", &said(1, &["check", SEED, "--format", "junit", "--deny-conflicts"]));
+    stored("check-seed.md", &said(1, &["check", SEED, "--format", "markdown"]));
+    stored("check-seed.json", &said(1, &["check", SEED, "--format", "json"]));
+    // The twin's guard keeps connections alive; its client's timeout still ends requests.
+    let allow = ["check", TWIN, "--allow", "client_request_timeout"];
+    stored("check-twin.txt", &said(0, &allow));
+    said(1, &["check", SEED, "--allow", "client_request_timeout"]);
+    said(1, &["check", TWIN]);
+    for (deny, seed, twin) in [("late_response", 1, 0), ("idle_timeout,too_many_pings", 0, 0)] {
+        said(seed, &["check", SEED, "--deny", deny]);
+        said(twin, &["check", TWIN, "--deny", deny]);
+    }
+    stored("diff-seed-twin.txt", &said(0, &["diff", SEED, TWIN]));
+    stored("diff-seed-twin.md", &said(0, &["diff", SEED, TWIN, "--format", "markdown"]));
+    stored("diff-seed-twin.json", &said(0, &["diff", SEED, TWIN, "--format", "json"]));
+}
+
+#[test]
+fn exit_codes_are_those_that_jobs_rely_on() {
+    said(0, &["check", HEALTHY]);
+    said(0, &["check", HEALTHY, "--max-error-goaways", "0", "--max-cancelled-share", "1%"]);
+    said(1, &["check", HEALTHY, "--min-requests", "63"]);
+    said(1, &["check", HEALTHY, "-Y", "port:1"]);
+    said(1, &["check", SEED, "-Y", "victims>0"]);
+    said(0, &["check", SEED, "-Y", "cause:client_shutdown"]);
+    said(
+        1,
+        &["check", SEED, "--allow", "client_request_timeout,late_response", "--max-died", "43"],
+    );
+    said(
+        0,
+        &["check", SEED, "--allow", "client_request_timeout,late_response", "--max-died", "44"],
+    );
+    said(2, &["check"]);
+    said(2, &["check", SEED, "--deny", "bad_luck"]);
+    said(2, &["check", SEED, "--max-cancelled-share", "7"]);
+    said(2, &["check", SEED, "--client-timeout", "4s"]);
+    said(3, &["check", "/no/such.pcap"]);
+    said(3, &["check", HEALTHY, "README.md"]);
+    said(2, &["diff", SEED]);
+    said(2, &["diff", "-", "-"]);
+    said(3, &["diff", SEED, "/no/such.pcap"]);
+}
+
+/// A file that goes with the test.
+struct Gone(PathBuf);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn a_saved_report_serves_as_well_as_its_capture() {
+    let saved = std::env::temp_dir().join(format!("goawhy-saved-{}.json", std::process::id()));
+    let saved = Gone(saved);
+    let name = saved.0.to_str().unwrap();
+    said(0, &["report", SEED, "--format", "json", "-o", name]);
+    assert_eq!(said(1, &["check", name]), said(1, &["check", SEED]));
+    assert_eq!(said(0, &["diff", name, TWIN]), said(0, &["diff", SEED, TWIN]));
+    said(2, &["check", name, "-Y", "port:1"]);
+    for (text, why) in [("{}", "no report"), ("{\"schema\":9}", "schema 9"), ("{", "no report")] {
+        fs::write(name, text).unwrap();
+        let done = goawhy(&["check", name]);
+        let error = String::from_utf8(done.stderr).unwrap();
+        assert_eq!((done.status.code(), error.lines().count()), (Some(3), 1), "{error}");
+        assert!(error.contains(why), "{error}");
+    }
+}
+
+#[test]
+fn a_report_keeps_all_that_a_digest_has() {
+    let faults = parallel(&cases(), |case| {
+        // Some are there because they cannot be read.
+        let board = offline::report(&case.job()).ok()?;
+        let read: Digest = serde_json::from_slice(&report_text(&case.job()).unwrap()).unwrap();
+        (read != Digest::of(&board, |_| true)).then(|| case.name.clone())
+    });
+    none(&faults.into_iter().flatten().collect::<Vec<_>>());
+}
