@@ -429,6 +429,10 @@ impl App {
             self.keep();
             self.view = view;
         }
+        // The overview is where ways begin: Esc there gives up the filter.
+        if view == View::Overview {
+            self.past.clear();
+        }
         if view == View::Frames {
             self.frames.only = None;
             self.arrange_detail();
