@@ -10,7 +10,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -221,6 +221,30 @@ fn an_interface_that_is_not_there_is_one_line() {
     assert_eq!(done.status.code(), Some(3));
     let text = String::from_utf8(done.stderr).unwrap();
     assert!(text.lines().count() == 1 && text.contains("goawhy-none"), "{text}");
+}
+
+/// The kernel's own figures stand in the summary, however short it was.
+#[test]
+fn what_the_kernel_counted_is_told_at_the_end() {
+    if let Some(why) = missing(&[]) {
+        eprintln!("skipped: {why}");
+        return;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let filter = format!("tcp port {}", listener.local_addr().unwrap().port());
+    let mut command = goawhy();
+    command.args(["live", "-i", "lo", "-f", &filter, "--format", "jsonl", "-c", "5"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let done = thread::spawn(move || child.wait_with_output().unwrap());
+    let begun = Instant::now();
+    while !done.is_finished() && begun.elapsed() < Duration::from_secs(30) {
+        let _ = TcpStream::connect(listener.local_addr().unwrap());
+        thread::sleep(Duration::from_millis(20));
+    }
+    let text = String::from_utf8(done.join().unwrap().stdout).unwrap();
+    let summary: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!(summary["packets"], 5, "{summary:#}");
+    assert!(summary["kernel_received"].as_u64().unwrap() >= 5, "{summary:#}");
 }
 
 /// Whoever gets what is written sees none of it captured, though it goes over this interface.

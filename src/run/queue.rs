@@ -150,6 +150,13 @@ impl Queue {
         self.filled.notify_one();
     }
 
+    /// Waits until every source has ended, and thereby counted what it has, but not for long: a
+    /// pipe may be silent for ever.
+    pub(super) fn wait_for_sources(&self) {
+        let open = |inner: &mut Inner| inner.sources > 0;
+        let _ = self.filled.wait_timeout_while(self.lock(), LAST_WORDS, open);
+    }
+
     /// Takes what there is, after a short wait for more; leaves `spare` in its place. Gives also
     /// how many packets were dropped until now, and whether any source is left.
     pub(super) fn take(&self, spare: Batch) -> (Batch, u64, bool) {
@@ -185,6 +192,8 @@ impl Drop for Door<'_> {
 
 /// Longest wait of either side for the other: how late a packet may be analyzed for it.
 const PATIENCE: Duration = Duration::from_millis(20);
+/// Longest wait for sources that were told to end: they look ten times a second.
+const LAST_WORDS: Duration = Duration::from_millis(300);
 /// Octets for which the analysis is woken early.
 const WORTH_WAKING: usize = 256 * 1024;
 

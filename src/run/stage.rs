@@ -108,6 +108,7 @@ impl Stage {
             }
         }
         self.stop.store(true, Ordering::Relaxed);
+        self.queue.wait_for_sources();
         self.learn(Vec::new());
         self.pipeline.finish(&mut self.rows);
         if let Some(mut recorder) = self.recorder.take() {

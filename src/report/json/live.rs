@@ -95,6 +95,7 @@ impl Serialize for Last<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (snapshot, board) = (self.0, &self.0.board);
         let live = snapshot.live.clone().unwrap_or_default();
+        let received: u64 = live.interfaces.iter().map(|of| of.received).sum();
         let kernel: u64 = live.interfaces.iter().map(|of| of.kernel_dropped).sum();
         let interface: u64 = live.interfaces.iter().map(|of| of.interface_dropped).sum();
         let facts = board.captures.first();
@@ -107,6 +108,7 @@ impl Serialize for Last<'_> {
         map.serialize_entry("bytes", &facts.map_or(0, |facts| facts.bytes))?;
         map.serialize_entry("first_packet_at", &at(facts.and_then(|facts| facts.first_packet_at)))?;
         map.serialize_entry("last_packet_at", &at(snapshot.latest))?;
+        map.serialize_entry("kernel_received", &received)?;
         map.serialize_entry("kernel_dropped", &kernel)?;
         map.serialize_entry("interface_dropped", &interface)?;
         map.serialize_entry("queue_dropped", &live.queue_dropped)?;
