@@ -17,7 +17,7 @@ use crate::run::live::Wish;
 use crate::run::live::{self, Ended, Format, Interface, Job, Options, Target};
 use crate::run::own;
 use crate::vocab::limits::Limits;
-use crate::vocab::text::printable;
+use crate::vocab::text::{cut_short, printable};
 
 /// What is captured, and how.
 #[derive(Debug, Args)]
@@ -333,16 +333,17 @@ pub(super) fn interfaces() -> Exit {
         Err(error) => return complain(Exit::Input, &error),
     };
     let mut out = io::stdout().lock();
-    let mut refused = None;
+    let mut refused: Vec<&str> = Vec::new();
     let mut any = false;
+    let longest = found.iter().map(|interface| interface.name.len()).max().unwrap_or(0);
     for interface in &found {
         let state = match live::probe(&interface.name) {
             Ok(()) => {
                 any = true;
                 "can be captured".to_owned()
             }
-            Err(error @ Error::Privilege { .. }) => {
-                refused.get_or_insert(error);
+            Err(Error::Privilege { .. }) => {
+                refused.push(&interface.name);
                 "you may not".to_owned()
             }
             Err(_) if !interface.up => "is down".to_owned(),
@@ -351,24 +352,30 @@ pub(super) fn interfaces() -> Exit {
             Err(error) => error.to_string(),
         };
         // A reader that went away is content with what it got.
-        if writeln!(out, "{}", line(interface, &state)).is_err() {
+        if writeln!(out, "{}", line(interface, &state, longest)).is_err() {
             return Exit::Done;
         }
     }
-    match refused {
-        Some(error) if !any => complain(Exit::Input, &error),
-        _ if found.is_empty() => complain(Exit::Input, &"libpcap finds no interface here"),
-        _ => Exit::Done,
+    if found.is_empty() {
+        return complain(Exit::Input, &"libpcap finds no interface here");
     }
+    if !refused.is_empty() {
+        let name = cut_short(refused.iter().map(|name| printable(name)), REFUSED_NAMED);
+        let status = if any { Exit::Done } else { Exit::Input };
+        return complain(status, &Error::Privilege { name });
+    }
+    Exit::Done
 }
 
-fn line(interface: &Interface, state: &str) -> String {
+/// Interfaces that are named where they may not be captured.
+const REFUSED_NAMED: usize = 8;
+
+fn line(interface: &Interface, state: &str, longest: usize) -> String {
     let mut facts = Vec::new();
     facts.extend(interface.addresses.iter().take(3).map(ToString::to_string));
     facts.extend(interface.description.clone());
-    format!("{:<16} {state:<16} {}", printable(&interface.name), printable(&facts.join(", ")))
-        .trim_end()
-        .to_owned()
+    let name = printable(&interface.name);
+    format!("{name:<longest$}  {state:<15}  {}", printable(&facts.join(", "))).trim_end().to_owned()
 }
 
 /// Why `-f` is refused for a pipe.
