@@ -32,7 +32,8 @@
 //! @2 20 SYN                      # a second connection, from its own client port
 //! ```
 //!
-//! The server is 10.0.0.2:8080, client `@n` is 10.0.0.1:40000+n and `@1` may be left out. Each
+//! The server is 10.0.0.2:8080, client `@n` is 10.0.0.1:40000+n and `@1` may be left out; other
+//! hosts stand behind a SYN: `@3 30 SYN 10.0.0.2 10.0.0.3:80`. Each
 //! packet with something in it is acknowledged by an empty one 0.02 ms later. A packet
 //! acknowledges what was sent at least that much earlier, so lines with the same time cross on
 //! the way. `!` makes a field a never-indexed literal; all others take the shortest form that
@@ -47,7 +48,7 @@ use std::fmt;
 use crate::vocab::address::Side;
 use item::Item;
 use token::Token;
-use wire::Wire;
+use wire::{Ends, Wire};
 
 /// Why a script cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +78,9 @@ pub fn packets(script: &str) -> Result<Vec<(i64, Vec<u8>)>, ScriptError> {
         let at_line = |message| ScriptError { line: number, message };
         wire.until(line.at).map_err(at_line)?;
         match line.act {
-            Act::Syn => wire.handshake(line.connection, line.at).map_err(at_line)?,
+            Act::Syn(ends) => {
+                wire.handshake(line.connection, line.at, ends).map_err(at_line)?;
+            }
             Act::Gap(side, count) => wire.lose(line.connection, side, count),
             Act::Send(side, item) => {
                 let mut items = vec![item];
@@ -126,7 +129,8 @@ struct Line {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Act {
-    Syn,
+    /// The client's address, and the server's with its port, where they are told.
+    Syn(Option<Ends>),
     Gap(Side, u32),
     Send(Side, Item),
 }
@@ -168,7 +172,13 @@ fn parse_line(tokens: &[Token], number: usize, last: Option<&Line>) -> Result<Li
         return Err("time goes back".to_owned());
     }
     let act = match advance()? {
-        "SYN" => Act::Syn,
+        "SYN" => match rest.split_first() {
+            Some((client, [server])) => {
+                rest = &[];
+                Act::Syn(Some(ends(client.word(), server.word())?))
+            }
+            _ => Act::Syn(None),
+        },
         "GAP" => {
             let side = side(advance()?)?;
             let count = advance()?;
@@ -188,6 +198,12 @@ fn parse_line(tokens: &[Token], number: usize, last: Option<&Line>) -> Result<Li
         return Err(format!("`{}` is too much", token.word()));
     }
     Ok(Line { number, connection, at, joins: false, act })
+}
+
+/// The hosts of a connection.
+fn ends(client: &str, server: &str) -> Result<Ends, String> {
+    let ends = client.parse().ok().zip(server.parse().ok());
+    ends.ok_or_else(|| "write the hosts as 10.0.0.2 10.0.0.3:80".to_owned())
 }
 
 /// A line that begins with `+`.

@@ -1,6 +1,7 @@
 //! Connections of a script: sequence numbers, header compression, and the packets they make.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::item::{Frame, Item};
 use crate::vocab::address::{Both, Side};
@@ -12,6 +13,8 @@ use httlib_hpack::Encoder;
 #[derive(Default)]
 pub(super) struct Wire {
     connections: BTreeMap<u16, Connection>,
+    /// Hosts of connections, where they are not the usual ones.
+    ends: BTreeMap<u16, Ends>,
     /// Empty packets that acknowledge, in time order.
     due: VecDeque<Due>,
     packets: Vec<(i64, Vec<u8>)>,
@@ -28,6 +31,9 @@ struct Due {
 }
 
 type Connection = Both<Peer>;
+
+/// The client's address, the server's and its port.
+pub(super) type Ends = (Ipv4Addr, SocketAddrV4);
 
 /// One side of a connection.
 struct Peer {
@@ -129,7 +135,8 @@ impl Wire {
     }
 
     /// SYN, SYN-ACK and ACK, at one time. A connection that exists begins anew.
-    pub(super) fn handshake(&mut self, id: u16, at: i64) -> Result<(), String> {
+    pub(super) fn handshake(&mut self, id: u16, at: i64, ends: Option<Ends>) -> Result<(), String> {
+        self.ends.extend(ends.map(|ends| (id, ends)));
         self.due.retain(|due| due.connection != id);
         let (client, server) = match self.connections.get(&id) {
             Some(old) => (old.first.next.wrapping_add(REUSE), old.second.next.wrapping_add(REUSE)),
@@ -217,13 +224,16 @@ impl Wire {
         content: Content<'_>,
     ) -> Result<(), String> {
         let port = CLIENT_PORT.saturating_add(id);
+        let usual = || (CLIENT_IP.into(), SocketAddrV4::new(SERVER_IP.into(), SERVER_PORT));
+        let (client, server) = self.ends.get(&id).copied().unwrap_or_else(usual);
+        let (client, listens, server) = (client.octets(), server.port(), server.ip().octets());
         let builder = match by {
             Side::Client => PacketBuilder::ethernet2(CLIENT_MAC, SERVER_MAC)
-                .ipv4(CLIENT_IP, SERVER_IP, 64)
-                .tcp(port, SERVER_PORT, numbers.0, WINDOW),
+                .ipv4(client, server, 64)
+                .tcp(port, listens, numbers.0, WINDOW),
             Side::Server => PacketBuilder::ethernet2(SERVER_MAC, CLIENT_MAC)
-                .ipv4(SERVER_IP, CLIENT_IP, 64)
-                .tcp(SERVER_PORT, port, numbers.0, WINDOW),
+                .ipv4(server, client, 64)
+                .tcp(listens, port, numbers.0, WINDOW),
         };
         let mut builder = match numbers.1 {
             Some(number) => builder.ack(number),
