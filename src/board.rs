@@ -24,6 +24,7 @@ use crate::vocab::cause::{Blame, Cause};
 use crate::vocab::error_code::ErrorCode;
 use crate::vocab::flow::{FlowId, HalfNotes};
 use crate::vocab::frame::Transport;
+pub use crate::vocab::hop::HopLink;
 use crate::vocab::limits::Hit;
 pub use crate::vocab::pair::{
     AgeCount, Ages, Conflict, InferredTimeout, RequestAnswers, ServerAnswers, ServerTimes, Timer,
@@ -54,6 +55,8 @@ pub struct Board {
     pub ages: Ages,
     /// Settings of both ends that do not fit together.
     pub conflicts: Vec<Conflict>,
+    /// Proxies of which both sides were captured.
+    pub hops: Vec<HopLink>,
     /// Limits that were reached, and how often.
     pub hits: BTreeMap<Hit, u64>,
     /// Connections that a long live capture no longer lists.

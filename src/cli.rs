@@ -82,6 +82,9 @@ struct InputArgs {
     /// Only what passes this filter, as in 'cause:idle_timeout age>4s'; fields below
     #[arg(short = 'Y', long = "only", value_name = "FILTER", value_parser = filter)]
     only: Option<Filter>,
+    /// The clock of the Nth FILE is that many seconds behind the first one's (negative: ahead)
+    #[arg(long, value_name = "N=SECONDS", value_parser = clock_offset, allow_hyphen_values = true)]
+    clock_offset: Vec<(usize, i64)>,
     /// TLS secrets in the format of SSLKEYLOGFILE; that variable is heeded too
     #[arg(long, value_name = "FILE")]
     keylog: Vec<PathBuf>,
@@ -196,6 +199,8 @@ impl From<Times> for TimeStyle {
 pub struct Inputs {
     /// Captures in the order they were given; `-` is standard input.
     pub files: Vec<PathBuf>,
+    /// Nanoseconds to be added to the times of each capture, whose clock went wrong.
+    pub clocks: Vec<i64>,
     /// TLS secrets that were asked for.
     pub keylogs: Vec<PathBuf>,
     /// TLS secrets that the environment names; they need not exist.
@@ -418,9 +423,9 @@ fn drop_unreadable(inputs: &mut Inputs, runner: &impl Runner) -> bool {
     }
     let mut readable = Vec::with_capacity(inputs.files.len());
     let mut errors = Vec::new();
-    for file in &inputs.files {
+    for (file, clock) in inputs.files.iter().zip(&inputs.clocks) {
         match runner.probe(file) {
-            Ok(()) => readable.push(file.clone()),
+            Ok(()) => readable.push((file.clone(), *clock)),
             Err(error) => errors.push(error),
         }
     }
@@ -429,7 +434,7 @@ fn drop_unreadable(inputs: &mut Inputs, runner: &impl Runner) -> bool {
         for error in &errors {
             complain(Exit::Input, error);
         }
-        inputs.files = readable;
+        (inputs.files, inputs.clocks) = readable.into_iter().unzip();
     }
     some
 }
@@ -491,8 +496,14 @@ fn frames(arguments: &FramesArgs, runner: &impl Runner) -> Exit {
 
 fn inputs(arguments: &InputArgs) -> Inputs {
     let environment = std::env::var_os("SSLKEYLOGFILE").filter(|name| !name.is_empty());
+    let files: Vec<PathBuf> = arguments.read.iter().chain(&arguments.files).cloned().collect();
+    let clock = |at: usize| {
+        let told = arguments.clock_offset.iter().rev().find(|(number, _)| *number == at + 1);
+        told.map_or(0, |(_, nanoseconds)| *nanoseconds)
+    };
     Inputs {
-        files: arguments.read.iter().chain(&arguments.files).cloned().collect(),
+        clocks: (0..files.len()).map(clock).collect(),
+        files,
         keylogs: arguments.keylog.clone(),
         keylog_of_environment: environment.map(PathBuf::from),
         #[cfg(feature = "live")]
@@ -502,6 +513,16 @@ fn inputs(arguments: &InputArgs) -> Inputs {
         threads: None,
         only: arguments.only.clone(),
     }
+}
+
+/// `2=-0.35`: capture number, from 1, and seconds as nanoseconds.
+fn clock_offset(text: &str) -> Result<(usize, i64), String> {
+    let wrong = || "write the FILE's number and seconds, as in 2=-0.350".to_owned();
+    let (number, seconds) = text.split_once('=').ok_or_else(wrong)?;
+    let number = number.parse().ok().filter(|number| *number > 0).ok_or_else(wrong)?;
+    let seconds: f64 = seconds.trim_end_matches('s').parse().map_err(|_| wrong())?;
+    let fits = seconds.abs() <= 1e9;
+    fits.then(|| (number, (seconds * 1e9).round() as i64)).ok_or_else(wrong)
 }
 
 fn filter(text: &str) -> Result<Filter, String> {

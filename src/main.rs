@@ -102,6 +102,7 @@ fn show(watch: &Watch, filter: Option<Filter>, look: Look) -> Result<Exit, Error
 fn job(inputs: &Inputs) -> Job {
     Job {
         files: inputs.files.clone(),
+        clocks: inputs.clocks.clone(),
         #[cfg(feature = "live")]
         filter: inputs.filter.clone(),
         keylogs: inputs.keylogs.clone(),

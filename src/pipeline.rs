@@ -4,6 +4,7 @@
 //! Drain rule: one packet goes through every room before the next one enters.
 
 pub mod detail;
+mod hops;
 mod lane;
 pub mod moving;
 mod other;

@@ -15,7 +15,7 @@ use goawhy::board::{Board, InferredTimeout};
 use goawhy::exchange;
 use goawhy::run::offline::{Job, report};
 use goawhy::vocab::cause::Cause;
-use goawhy::vocab::verdict::ConfiguredIn::{self, Client, Server};
+use goawhy::vocab::verdict::ConfiguredIn::{self, Client, Proxy, Server};
 
 fn captures(folder: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("captures").join(folder)
@@ -63,7 +63,7 @@ const IN_WORDS: &[(&str, &str, ConfiguredIn, f64)] = &[
     ("stacks/vertx4512-idle", "idle_timeout", Server, 3.0),
     // The proxy is the client of its own server.
     ("servers/h2o-timeouts", "client_request_timeout", Client, 6.0),
-    ("servers/haproxy-504", "client_request_timeout", Client, 2.0),
+    ("servers/haproxy-504", "server_request_timeout", Proxy, 2.0),
 ];
 
 /// Timers that show later than configured: by which share of it.

@@ -1,8 +1,9 @@
 //! How the read model is said: one wording on paper and on the screen.
 
 use super::headline::chain;
-use super::{InferredTimeout, ServerTimes, StreamCounts};
+use super::{HopLink, InferredTimeout, ServerTimes, StreamCounts};
 use crate::vocab::cause::Blame;
+use crate::vocab::hop::{Hop, Way};
 use crate::vocab::text::{self, count, cut_short, span};
 use crate::vocab::verdict::{Cancellation, Timeout, Verdict};
 
@@ -76,7 +77,58 @@ pub fn cancellation(set: &Cancellation) -> String {
         format!(" after {}", bound(measured.seconds, measured.at_least))
     });
     let which = numbered(&set.streams);
-    format!("{what}{timer}: {} ({}); {which}", set.cause, set.confidence.word())
+    let hop = set.hop.as_deref().map_or(String::new(), |hop| format!("; {}", beyond(hop)));
+    format!("{what}{timer}: {} ({}); {which}{hop}", set.cause, set.confidence.word())
+}
+
+/// `passed on by a proxy from #1, #4 (likely)`.
+pub fn beyond(hop: &Hop) -> String {
+    let there = places(&hop.connections, hop.count);
+    let sure = hop.confidence.word();
+    match hop.way {
+        Way::CancelPassedOn => format!("passed on by a proxy from {there} ({sure})"),
+        Way::FailurePassedOn => format!("passed on by a proxy from its server on {there} ({sure})"),
+        Way::ProxyGaveUp => format!("given up by the proxy itself, which told {there} ({sure})"),
+    }
+}
+
+/// `#1, #4, … (+8)`: connections as they are counted, from 1.
+fn places(places: &[usize], count: usize) -> String {
+    let numbers = places.iter().take(PLACES_SHOWN).map(|place| format!("#{}", place + 1));
+    let shown = numbers.collect::<Vec<_>>().join(", ");
+    match count.saturating_sub(PLACES_SHOWN) {
+        0 => shown,
+        more => format!("{shown}, … (+{more})"),
+    }
+}
+
+/// `10.0.0.2:443 → 10.0.0.3:8080: 12 failed requests on both sides (certain, by the same trace
+/// id): 12 cancels passed on; 0.2 ms between both ends (median); #1, #2 → #3`.
+pub fn link(link: &HopLink) -> String {
+    let parts = [
+        (link.cancels_passed_on, "cancel", " passed on"),
+        (link.failures_passed_on, "failure", " passed on"),
+        (link.given_up, "request", " given up by the proxy itself"),
+    ];
+    let parts = parts.iter().filter(|(number, ..)| *number > 0);
+    let parts: Vec<String> =
+        parts.map(|(number, what, how)| format!("{}{how}", count(*number, what))).collect();
+    let clocks = link.clock_offset.filter(|(_, seconds)| *seconds != 0.0);
+    let clocks = clocks.map_or(String::new(), |(capture, seconds)| {
+        format!("; the clock of capture {} differs by {seconds:+.3} s", capture + 1)
+    });
+    format!(
+        "{} → {}: {} on both sides ({}, by {}): {}; {} between both ends (median){clocks}; {} → {}",
+        link.front,
+        link.back,
+        count(link.requests, "failed request"),
+        link.confidence.word(),
+        link.by.words(),
+        parts.join(", "),
+        span(link.delay_seconds),
+        places(&link.front_connections, link.front_connections.len()),
+        places(&link.back_connections, link.back_connections.len())
+    )
 }
 
 /// `stream 3`, `streams 3, 5, … (+8)`.
@@ -139,4 +191,5 @@ pub fn answered(what: &str, answers: &ServerTimes) -> String {
 /// Names every stream, so that it says nothing (RFC 9113 section 6.8).
 pub const LAST_STREAM_MAX: u32 = 0x7fff_ffff;
 const REQUESTS_SHOWN: usize = 4;
+const PLACES_SHOWN: usize = 4;
 const STREAMS_SHOWN: usize = 8;

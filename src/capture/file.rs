@@ -30,6 +30,8 @@ pub(super) struct Reader {
     facts: CaptureFacts,
     counter: Arc<AtomicU64>,
     size: Option<u64>,
+    /// Nanoseconds that are added to its times.
+    shift: i64,
 }
 
 enum Format {
@@ -74,7 +76,13 @@ impl Reader {
             },
             counter: input.counter,
             size: input.size,
+            shift: 0,
         })
+    }
+
+    /// From now on adds so many nanoseconds to its times.
+    pub(super) fn shift(&mut self, nanoseconds: i64) {
+        self.shift = nanoseconds;
     }
 
     /// Moves to the next packet; false at the end, be it regular or damage.
@@ -91,7 +99,8 @@ impl Reader {
                 Format::Pcapng(pcapng) => pcapng.step(data),
             };
             match step {
-                Step::Packet(record, octets) => {
+                Step::Packet(mut record, octets) => {
+                    record.at.0 = record.at.0.saturating_add(self.shift);
                     self.count(&record);
                     self.record = record;
                     self.standing = octets;

@@ -33,6 +33,8 @@ use crate::vocab::tls::KeyLines;
 /// All captures of one run, as one sequence of packets.
 pub struct Source {
     slots: Vec<Slot>,
+    /// Nanoseconds to be added to the times of each; nothing beyond its end.
+    shifts: Vec<i64>,
     /// First waiting packet of each slot that is not at its end, earliest on top; the slot whose
     /// packet was given out last is not in it.
     waiting: BinaryHeap<Reverse<(Timestamp, usize)>>,
@@ -84,7 +86,18 @@ impl Source {
     ///
     /// Where an input cannot be read at all: missing, empty, not a capture.
     pub fn open(paths: &[PathBuf]) -> Result<Self, Error> {
+        Self::open_shifted(paths, &[])
+    }
+
+    /// As [`Source::open`]; `shifts` are nanoseconds to be added to the times of each, whose clock
+    /// went wrong.
+    ///
+    /// # Errors
+    ///
+    /// As [`Source::open`].
+    pub fn open_shifted(paths: &[PathBuf], shifts: &[i64]) -> Result<Self, Error> {
         let mut source = Self {
+            shifts: shifts.to_vec(),
             slots: Vec::with_capacity(paths.len()),
             waiting: BinaryHeap::new(),
             current: None,
@@ -98,7 +111,8 @@ impl Source {
         let buffer_size = if paths.len() == 1 { BUFFER } else { BUFFER_OF_MANY };
         for (at, path) in paths.iter().enumerate() {
             let capture = u16::try_from(at).unwrap_or(u16::MAX);
-            let reader = Reader::open(path, capture, buffer_size)?;
+            let mut reader = Reader::open(path, capture, buffer_size)?;
+            reader.shift(shifts.get(at).copied().unwrap_or(0));
             let (path, size) = (path.clone(), reader.size());
             source.slots.push(Slot { path, size, state: State::Open(Box::new(reader)) });
             // A single stream is not read ahead of need: its first packet may be long in coming.
@@ -200,8 +214,8 @@ impl Source {
     /// # Errors
     ///
     /// As [`Source::open`].
-    pub fn open_in_order(paths: &[PathBuf], octets: usize) -> Result<Self, Error> {
-        let mut first = Self::open(paths)?;
+    pub fn open_in_order(paths: &[PathBuf], shifts: &[i64], octets: usize) -> Result<Self, Error> {
+        let mut first = Self::open_shifted(paths, shifts)?;
         if first.total_bytes().is_none() {
             return Ok(first);
         }
@@ -212,7 +226,7 @@ impl Source {
         {
             sorted = !disorder.sees(packet.stamp.at);
         }
-        let mut source = Self::open(paths)?;
+        let mut source = Self::open_shifted(paths, shifts)?;
         if !sorted {
             source.sort_by_time(octets);
         }
@@ -322,6 +336,7 @@ impl Source {
         let capture = u16::try_from(at).unwrap_or(u16::MAX);
         match Reader::open(&slot.path, capture, BUFFER_OF_MANY) {
             Ok(mut reader) => {
+                reader.shift(self.shifts.get(at).copied().unwrap_or(0));
                 let more = reader.advance();
                 let found = reader.take_secrets();
                 slot.state = State::Open(Box::new(reader));

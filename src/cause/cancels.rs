@@ -57,6 +57,7 @@ impl CancelGroup {
             confidence: self.confidence,
             first,
             last,
+            hop: None,
         })
     }
 }

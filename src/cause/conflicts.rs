@@ -132,6 +132,7 @@ fn timeout_below_answers(pair: &Pair<'_>) -> Option<Conflict> {
     let mut timers: Vec<&InferredTimeout> =
         pair.timers(Cause::ClientRequestTimeout, ConfiguredIn::Client).collect();
     timers.extend(pair.timers(Cause::ClientRequestTimeout, ConfiguredIn::Proxy));
+    timers.extend(pair.timers(Cause::ServerRequestTimeout, ConfiguredIn::Proxy));
     if !timers.iter().any(|timer| clear(timer)) {
         return None;
     }
@@ -148,8 +149,11 @@ fn timeout_below_answers(pair: &Pair<'_>) -> Option<Conflict> {
     let values: Vec<String> = timers.iter().map(|timer| spoken(seconds(timer.seconds))).collect();
     let (values, s) = (values.join(" and "), if timers.len() == 1 { "" } else { "s" });
     let (text, value) = what_would_help(pair, &timers, killed, seconds(longest.seconds));
+    // A proxy is the client of its own server.
+    let proxy = timers.iter().all(|timer| timer.configured_in == ConfiguredIn::Proxy);
+    let (who, title) = if proxy { ("proxy", "Proxy") } else { ("client", "Client") };
     let text = format!(
-        "The client's request timeout{s} of {values} ended {killed} of {} ({}) before the server \
+        "The {who}'s request timeout{s} of {values} ended {killed} of {} ({}) before the server \
          answered.{text}",
         plural(requests, "request"),
         percent(killed, requests)
@@ -157,7 +161,7 @@ fn timeout_below_answers(pair: &Pair<'_>) -> Option<Conflict> {
     let setting = pair.client_name().and_then(implementation::request_timeout_setting);
     let advice = vec![
         format!(
-            "Client: raise the request timeout{s}, now {values}, {value}{}.",
+            "{title}: raise the request timeout{s}, now {values}, {value}{}.",
             by_setting(setting, pair.client_name())
         ),
         "Server: make these requests faster, and stop the work when the client is gone.".into(),

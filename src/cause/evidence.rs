@@ -10,13 +10,13 @@ use super::scene::spoken;
 
 /// Something that one side did on the connection as a whole.
 pub fn on_connection(stamp: Stamp, by: Side, what: &'static str, text: String) -> Evidence {
-    Evidence { stamp, by: Some(by), stream: 0, what, text }
+    Evidence { stamp, by: Some(by), connection: None, stream: 0, what, text }
 }
 
 /// The request of a stream.
 pub fn request(stamp: Stamp, by: Side, stream: u32, name: Option<&str>) -> Evidence {
     let text = name.map_or_else(|| "the request".to_string(), |name| format!("request: {name}"));
-    Evidence { stamp, by: Some(by), stream, what: "HEADERS", text }
+    Evidence { stamp, by: Some(by), connection: None, stream, what: "HEADERS", text }
 }
 
 /// A reset, with its stream's age.
@@ -30,6 +30,7 @@ pub fn reset(reset: &Reset) -> Evidence {
     Evidence {
         stamp: reset.stamp,
         by: Some(reset.by),
+        connection: None,
         stream: reset.stream,
         what: "RST_STREAM",
         text,
@@ -46,6 +47,7 @@ pub fn broken(finding: &Finding) -> Evidence {
     Evidence {
         stamp: finding.stamp,
         by: Some(finding.by),
+        connection: None,
         stream: finding.stream,
         what: "violation",
         text: format!("{} ({})", finding.text, finding.rule.section),

@@ -27,6 +27,7 @@ mod flood_protection;
 mod graceful_shutdown;
 mod handshake_timeout;
 mod header_list_too_large;
+pub mod hops;
 mod idle_timeout;
 pub mod implementation;
 mod keepalive_ping_timeout;
@@ -325,6 +326,7 @@ fn assemble(scene: &Scene<'_>, trigger: Step, root: Option<&CancelGroup>) -> Ver
             .map(known_text::KnownText::implementation),
         alternatives: Vec::new(),
         advice: Vec::new(),
+        hop: None,
     };
     match root {
         Some(group) => add_root(scene, &mut verdict, group),

@@ -254,7 +254,8 @@ fn revision(
     let evidence = before.into_iter().map(|other| {
         let word = if other.announced { "GOAWAY" } else { "end" };
         let text = format!("{word} of the server's connection with {}", other.client);
-        evidence::on_connection(other.at, Side::Server, "neighbour", text)
+        let step = evidence::on_connection(other.at, Side::Server, "neighbour", text);
+        Evidence { connection: Some(other.place.0), ..step }
     });
     let evidence = evidence.collect();
     let mut packets: Vec<_> = after.iter().map(|other| (other.at.order(), other.at)).collect();

@@ -154,6 +154,27 @@ impl PairFacts {
         self.notes.grace = self.notes.grace.filter(|_| aged);
     }
 
+    /// Cancels of this set were only passed on: their timer is none of this pair.
+    pub fn forget(&mut self, index: usize, set: &Cancellation) {
+        self.doubts.retain(|doubt| doubt.about != About::Cancels(index));
+        let Some(timeout) = &set.timeout else { return };
+        self.samples.retain(|sample| !is_of(sample, timeout));
+        let of_set = (timeout.seconds, set.streams.len() as u64);
+        if let Some(place) = self.killed.iter().position(|killed| *killed == of_set) {
+            self.killed.remove(place);
+        }
+    }
+
+    /// The client is a proxy, and the timer of this set its own.
+    pub fn is_of_proxy(&mut self, index: usize, set: &Cancellation) {
+        self.doubts.retain(|doubt| doubt.about != About::Cancels(index));
+        let Some(timeout) = &set.timeout else { return };
+        for sample in self.samples.iter_mut().filter(|sample| is_of(sample, timeout)) {
+            sample.timer = Timer::Of(Cause::ServerRequestTimeout);
+            sample.by = ConfiguredIn::Proxy;
+        }
+    }
+
     /// Takes in what other connections have settled.
     pub fn learn(&mut self, settled: &super::timeouts::Settled) {
         self.killed.push((settled.timeout.seconds, u64::from(settled.timeout.samples)));
@@ -220,6 +241,13 @@ impl Answered {
             self.late.add(class, name, after);
         }
     }
+}
+
+fn is_of(sample: &Sample, timeout: &Timeout) -> bool {
+    sample.timer == Timer::Of(timeout.kind)
+        && sample.by == timeout.configured_in
+        && sample.seconds == timeout.seconds
+        && sample.samples == timeout.samples.max(1)
 }
 
 fn verdicts(judged: &Judged) -> impl Iterator<Item = &Verdict> {

@@ -393,7 +393,7 @@ impl<'a> Scene<'a> {
             None if self.hidden_octets() > 0 => ("FIN", format!("the {by} closes")),
             None => ("FIN", format!("the {by} closes without GOAWAY")),
         };
-        Evidence { stamp: self.at, by: Some(self.by), stream: 0, what, text }
+        Evidence { stamp: self.at, by: Some(self.by), connection: None, stream: 0, what, text }
     }
 
     /// The `GOAWAY(CODE)` or `FIN` by name, for sentences.

@@ -13,6 +13,7 @@ use crate::cause::pair::Answered;
 use crate::track::history::History;
 use crate::vocab::address::{Both, Endpoint};
 use crate::vocab::flow::FlowId;
+use crate::vocab::limits::Limits;
 use crate::vocab::process::Named;
 use crate::vocab::time::Stamp;
 use crate::vocab::tls::TlsFacts;
@@ -43,6 +44,8 @@ pub struct Moving {
     refused: VecDeque<(Endpoint, Stamp)>,
     other_flows: u64,
     earlier: Tally,
+    /// Requests that may still be kept for the other side of a proxy.
+    room: usize,
     /// The last board, as long as nothing changes.
     last: Option<Board>,
     /// Where local programs are asked for: all open flows, of whatever kind, with those programs.
@@ -96,6 +99,7 @@ impl Moving {
             refused: VecDeque::new(),
             other_flows: 0,
             earlier: Tally::default(),
+            room: Limits::default().troubled_of_all,
             last: None,
             programs: None,
             fresh: Vec::new(),
@@ -221,6 +225,7 @@ impl Moving {
             put(named, &mut row.row);
         }
         self.forget_open(row.row.flow);
+        row.troubled_within(&mut self.room);
         let place = place(&row);
         self.closed.push_back(place);
         self.rows.insert(place, row);
@@ -228,6 +233,7 @@ impl Moving {
             && let Some(oldest) = self.closed.pop_front()
             && let Some(old) = self.rows.remove(&oldest)
         {
+            self.room += old.troubled.len();
             self.earlier.add(&old.row);
         }
     }

@@ -208,7 +208,7 @@ fn verdict(flow: &OtherFlow, client: Half, end: End) -> Option<Verdict> {
 }
 
 fn fact(stamp: Stamp, by: Side, what: &'static str, text: &str) -> Evidence {
-    Evidence { stamp, by: Some(by), stream: 0, what, text: text.to_string() }
+    Evidence { stamp, by: Some(by), connection: None, stream: 0, what, text: text.to_string() }
 }
 
 /// Whether the server answered in HTTP/1 without complaint.
@@ -229,6 +229,7 @@ fn plain(
     let ending = Evidence {
         stamp,
         by: Some(by),
+        connection: None,
         stream: 0,
         what,
         text: format!("the {} closes", by.name()),
@@ -250,6 +251,7 @@ fn plain(
         implementation: None,
         alternatives: Vec::new(),
         advice: Vec::new(),
+        hop: None,
     }
 }
 

@@ -16,11 +16,14 @@ use crate::track::history::{ByClass, History};
 use crate::vocab::address::{Both, Endpoint, Side};
 use crate::vocab::flow::{FlowEnd, FlowId, HalfNotes};
 use crate::vocab::frame::Transport;
+use crate::vocab::hop::{Troubled, Way};
+use crate::vocab::limits::{Hit, Limits};
 use crate::vocab::rule;
 use crate::vocab::time::Stamp;
 use crate::vocab::tls::{TlsFacts, TlsSide};
 use crate::vocab::verdict::{Finding, Implementation, Verdict};
 
+use super::hops::Hops;
 use super::{OtherFlow, Sink, other};
 
 /// What was found so far.
@@ -32,6 +35,10 @@ pub struct Rows {
     others: Vec<OtherFlow>,
     /// Endpoints that serve HTTP/2 in this capture.
     servers: BTreeSet<Endpoint>,
+    /// Requests that may still be kept for the other side of a proxy.
+    room: usize,
+    /// Connections whose requests were not kept any more.
+    beyond: u64,
 }
 
 /// A connection: what is shown of it, and what its neighbours are judged by.
@@ -40,6 +47,8 @@ pub(super) struct Connection {
     pub(super) row: Arc<ConnectionRow>,
     endings: Vec<Ending>,
     facts: Option<PairFacts>,
+    /// Its requests that did not end well.
+    pub(super) troubled: Arc<[Troubled]>,
 }
 
 impl Connection {
@@ -47,7 +56,21 @@ impl Connection {
     pub(super) fn alone(row: ConnectionRow) -> Self {
         let mut row = Arc::new(row);
         advise(&mut row, Slowest::default());
-        Self { row, endings: Vec::new(), facts: None }
+        Self { row, endings: Vec::new(), facts: None, troubled: Arc::default() }
+    }
+}
+
+impl Connection {
+    /// Lets its requests go where there is no room for them; says whether there was.
+    pub(super) fn troubled_within(&mut self, room: &mut usize) -> bool {
+        match room.checked_sub(self.troubled.len()) {
+            Some(rest) => *room = rest,
+            None => {
+                self.troubled = Arc::default();
+                return false;
+            }
+        }
+        true
     }
 }
 
@@ -58,7 +81,9 @@ impl Sink for Rows {
         self.servers.insert(history.ends.second);
         let judged = cause::judge(&history);
         self.answered.entry(history.ends.second).or_default().add(&history, &judged);
-        self.connections.push(finished(history, judged, tls));
+        let mut connection = finished(history, judged, tls);
+        self.beyond += u64::from(!connection.troubled_within(&mut self.room));
+        self.connections.push(connection);
     }
 
     fn other_flow(&mut self, flow: OtherFlow) {
@@ -67,6 +92,11 @@ impl Sink for Rows {
 }
 
 impl Rows {
+    /// Nothing found yet.
+    pub fn within(limits: &Limits) -> Self {
+        Self { room: limits.troubled_of_all, ..Self::default() }
+    }
+
     /// Takes in what another shard found.
     pub fn merge(&mut self, other: Self) {
         self.connections.extend(other.connections);
@@ -75,6 +105,7 @@ impl Rows {
         }
         self.others.extend(other.others);
         self.servers.extend(other.servers);
+        self.beyond += other.beyond;
     }
 
     /// Gives every flow its number in order of first sight, whichever shard had it.
@@ -109,7 +140,11 @@ impl Rows {
             }
         }
         self.connections.sort_by_key(|of| (of.row.first.order(), of.row.flow));
-        Board { other_flows, ..second_pass(self.connections, &refused, &self.answered) }
+        let mut board = second_pass(self.connections, &refused, &self.answered);
+        if self.beyond > 0 {
+            board.hits.insert(Hit::Troubled, self.beyond);
+        }
+        Board { other_flows, ..board }
     }
 }
 
@@ -123,7 +158,9 @@ pub(super) fn second_pass(
     let mut connections = Vec::with_capacity(all.len());
     let mut endings = Vec::new();
     let mut facts = Vec::new();
+    let mut hops = Hops::default();
     for (place, of) in all.into_iter().enumerate() {
+        hops.take(place, &of.row, &of.troubled);
         let placed = of.endings.into_iter();
         endings.extend(placed.map(|end| Ending { place: (place, end.place.1), ..end }));
         facts.extend(of.facts.map(|facts| PairFacts { place, ..facts }));
@@ -150,6 +187,8 @@ pub(super) fn second_pass(
             facts.samples.retain(|sample| !timeouts::is_lone(sample));
         }
     }
+    hops.join(&connections);
+    hops.unload(&connections, &mut facts);
     for settled in timeouts::settle(&facts) {
         if let Some(row) = connections.get_mut(settled.place) {
             settle(Arc::make_mut(row), &settled);
@@ -158,6 +197,7 @@ pub(super) fn second_pass(
             facts.learn(&settled);
         }
     }
+    let hops = hops.tell(&mut connections);
     let slowest: BTreeMap<Endpoint, Slowest> =
         answered.iter().map(|(server, of)| (*server, Slowest::of(of))).collect();
     for row in &mut connections {
@@ -166,6 +206,7 @@ pub(super) fn second_pass(
     }
     let inferred_timeouts = timeouts::infer(&facts);
     Board {
+        hops,
         conflicts: conflicts::find(&facts, &inferred_timeouts, answered),
         server_answers: timeouts::answers(answered),
         ages: timeouts::ages(answered.values()),
@@ -222,13 +263,14 @@ fn advise(row: &mut Arc<ConnectionRow>, slowest: Slowest) {
     };
     let goaways = row.goaways.iter().map(|goaway| {
         let said = Some((goaway.code, goaway.last_stream_id));
+        let of = beyond(&goaway.verdict, of);
         advice::advice(&goaway.verdict, &Circumstances { by: Some(goaway.by), goaway: said, ..of })
     });
     let goaways: Vec<Vec<String>> = goaways.collect();
     // TLS that was not decrypted has its advice: how to get the keys.
     let dark = row.tls.as_ref().is_some_and(|tls| !tls.decrypted);
     let end = row.end_verdict.as_ref().filter(|_| !dark);
-    let end = end.map(|verdict| advice::advice(verdict, &of));
+    let end = end.map(|verdict| advice::advice(verdict, &beyond(verdict, of)));
     let known = row.goaways.iter().zip(&goaways).all(|(old, new)| old.verdict.advice == *new);
     let ended = row.end_verdict.as_ref().zip(end.as_ref());
     if known && ended.is_none_or(|(old, new)| old.advice == *new) {
@@ -240,6 +282,14 @@ fn advise(row: &mut Arc<ConnectionRow>, slowest: Slowest) {
     }
     if let Some((verdict, advice)) = row.end_verdict.as_mut().zip(end) {
         verdict.advice = advice;
+    }
+}
+
+/// Where a proxy only passed on what its client did, that client has to change something.
+fn beyond<'a>(verdict: &'a Verdict, of: Circumstances<'a>) -> Circumstances<'a> {
+    match verdict.hop.as_deref().filter(|hop| hop.way == Way::CancelPassedOn) {
+        Some(hop) => Circumstances { client: hop.program.as_deref(), ..of },
+        None => of,
     }
 }
 
@@ -290,7 +340,7 @@ fn revise(row: &mut ConnectionRow, goaway: Option<usize>, revision: &Revision) {
 }
 
 /// Those of a connection. `facts` have the order of the connections, without those that have none.
-fn of_place(facts: &mut [PairFacts], place: usize) -> Option<&mut PairFacts> {
+pub(super) fn of_place(facts: &mut [PairFacts], place: usize) -> Option<&mut PairFacts> {
     let at = facts.binary_search_by_key(&place, |facts| facts.place).ok()?;
     facts.get_mut(at)
 }
@@ -408,7 +458,7 @@ fn connection(history: &History, mut judged: Judged, tls: Option<TlsFacts>) -> C
     row.tls = tls.map(tls_row);
     let mut row = Arc::new(row);
     advise(&mut row, Slowest::default());
-    Connection { row, endings, facts }
+    Connection { row, endings, facts, troubled: history.troubled.as_slice().into() }
 }
 
 fn row(

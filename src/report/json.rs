@@ -1,5 +1,6 @@
 //! The report as one JSON object: a contract with other programs, versioned by `schema`.
 
+mod hops;
 pub mod live;
 
 use std::collections::BTreeMap;
@@ -103,6 +104,7 @@ impl Serialize for View<'_, Board> {
         map.serialize_entry("inferred_timeouts", &board.inferred_timeouts)?;
         map.serialize_entry("server_answers", &board.server_answers)?;
         map.serialize_entry("conflicts", &board.conflicts)?;
+        map.serialize_entry("hops", &shape.view(board.hops.as_slice()))?;
         map.serialize_entry("limits", &board.hits)?;
         let mut tally = match shape.pick == Pick::default() {
             true => board.earlier.clone(),
@@ -320,6 +322,7 @@ impl Serialize for View<'_, Verdict> {
         map.serialize_entry("implementation", &verdict.implementation)?;
         map.serialize_entry("alternatives", &verdict.alternatives)?;
         map.serialize_entry("advice", &verdict.advice)?;
+        map.serialize_entry("hop", &shape.view(&verdict.hop))?;
         map.end()
     }
 }
@@ -347,6 +350,9 @@ impl Serialize for View<'_, Evidence> {
         self.shape.place(&mut map, step.stamp)?;
         map.serialize_entry("at", &Rfc3339(step.stamp.at))?;
         map.serialize_entry("by", &step.by)?;
+        if let Some(place) = step.connection {
+            map.serialize_entry("connection", &place.saturating_add(1))?;
+        }
         map.serialize_entry("stream", &step.stream)?;
         map.serialize_entry("what", &step.what)?;
         map.serialize_entry("text", &step.text)?;
@@ -377,6 +383,7 @@ impl Serialize for View<'_, Cancellation> {
         if self.shape.several {
             map.serialize_entry("capture", &set.first.capture())?;
         }
+        map.serialize_entry("hop", &self.shape.view(&set.hop))?;
         map.end()
     }
 }

@@ -121,6 +121,7 @@ fn hit_meaning(hit: Hit) -> &'static str {
         Hit::DebugData => "debug data longer than is kept",
         Hit::OpenStreams => "more streams open at once than are followed",
         Hit::Resets => "more resets than are remembered",
+        Hit::Troubled => "more failed requests than are looked for beyond a proxy",
         Hit::Goaways => "more GOAWAYs than are remembered",
         Hit::Pings => "more pings than are remembered",
         Hit::Findings => "more broken rules than are told",

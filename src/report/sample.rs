@@ -35,7 +35,8 @@ fn endpoint(port: u16) -> Endpoint {
 }
 
 fn step(packet: u64, ms: i64, by: Side, stream: u32, what: &'static str, text: &str) -> Evidence {
-    Evidence { stamp: stamp(packet, ms), by: Some(by), stream, what, text: text.into() }
+    let (stamp, text) = (stamp(packet, ms), text.into());
+    Evidence { stamp, by: Some(by), connection: None, stream, what, text }
 }
 
 /// A verdict with nothing but its cause.
@@ -57,6 +58,7 @@ fn plain(cause: Cause, blame: Blame, summary: &str) -> Verdict {
         implementation: None,
         alternatives: Vec::new(),
         advice: Vec::new(),
+        hop: None,
     }
 }
 
@@ -102,6 +104,7 @@ fn seed_verdict() -> Verdict {
             "Server: check that the response is still open before writing to it.".into(),
             "The client's log says: Connection was closed (GOAWAY error code = 1).".into(),
         ],
+        hop: None,
         ..plain(
             Cause::ClientRequestTimeout,
             Blame::Server,
@@ -195,6 +198,7 @@ fn seed_connection() -> ConnectionRow {
             confidence: Confidence::CERTAIN,
             first: stamp(134, 4005),
             last: stamp(398, 10_060),
+            hop: None,
         }],
         stream_list: vec![seed_stream()],
         ..quiet(33874)
@@ -216,6 +220,7 @@ fn facts() -> CaptureFacts {
 /// The seed case: one connection went away, one ended in good order.
 pub(super) fn seed() -> Board {
     Board {
+        hops: Vec::new(),
         captures: vec![facts()],
         connections: vec![Arc::new(seed_connection()), Arc::new(quiet(44222))],
         other_flows: 0,
@@ -289,6 +294,7 @@ pub(super) fn trouble() -> Board {
     damaged.skipped = [(Skip::NotTcp(17), 4), (Skip::Fragment, 2)].into();
     Board {
         ages: crate::board::Ages::default(),
+        hops: Vec::new(),
         captures: vec![damaged, facts()],
         connections: vec![Arc::new(row)],
         key_log: Some(KeyLogFacts { connections: 2, lines: 11, useless_lines: 1, left_out: 0 }),

@@ -10,7 +10,7 @@ use super::{Pick, hit_meaning, skip_reason};
 use crate::board::Board;
 use crate::board::group::{Group, Standing, groups};
 use crate::board::headline::headline;
-use crate::board::words::{answered, cancellation, measured, streams, told};
+use crate::board::words::{answered, cancellation, link, measured, streams, told};
 use crate::vocab::address::Side;
 
 /// How the text report looks, and what it contains.
@@ -43,6 +43,7 @@ pub fn write(out: &mut impl Write, board: &Board, options: &Options) -> io::Resu
     }
     report.timeouts();
     report.conflicts();
+    report.hops();
     report.speakers();
     report.flush()
 }
@@ -266,6 +267,22 @@ impl<W: Write> Report<'_, W> {
             if more > 0 {
                 self.page.paragraph(4, Ink::Dim, &format!("(+{} of request)", count(more, "kind")));
             }
+        }
+    }
+
+    /// Proxies of which both sides were captured.
+    fn hops(&mut self) {
+        if self.board.hops.is_empty() {
+            return;
+        }
+        self.page.blank();
+        self.page.paragraph(0, Ink::Bold, "Proxies seen from both sides");
+        for of in self.board.hops.iter().take(LINES_SHOWN) {
+            self.page.paragraph(2, Ink::Plain, &link(of));
+        }
+        let more = self.board.hops.len().saturating_sub(LINES_SHOWN);
+        if more > 0 {
+            self.page.paragraph(2, Ink::Dim, &format!("(+{more})"));
         }
     }
 

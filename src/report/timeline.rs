@@ -46,10 +46,7 @@ fn shown(chain: &[Evidence]) -> Vec<Option<&Evidence>> {
 
 fn event(page: &mut Page, step: &Evidence, time: &str, several: bool) {
     let number = packet(step.stamp, several);
-    let label = match step.stream {
-        0 => step.what.to_owned(),
-        stream => format!("{} {stream}", step.what),
-    };
+    let label = step.label();
     let (lane, ink) = match step.by {
         Some(Side::Client) => (format!("├─ {label} {:─>1$}▶│", "", rest(&label)), Ink::Yellow),
         Some(Side::Server) => (format!("│◀{:─>1$} {label} ─┤", "", rest(&label)), Ink::Yellow),

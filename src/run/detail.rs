@@ -171,7 +171,7 @@ pub(super) fn replay<S: Sink>(
 ) -> Result<(), Error> {
     #[cfg(feature = "live")]
     let mut filter = job.filter.as_deref().map(Filter::new).transpose()?;
-    let mut source = Source::open_in_order(&job.files, job.limits.sorting_bytes)?;
+    let mut source = Source::open_in_order(&job.files, &job.clocks, job.limits.sorting_bytes)?;
     let mut pipeline = Pipeline::new(&job.limits, secrets, true);
     if let Some(only) = only {
         pipeline.follow_only(only);

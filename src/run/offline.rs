@@ -33,6 +33,8 @@ use super::shard::{self, Shard};
 pub struct Job {
     /// Captures; `-` is standard input.
     pub files: Vec<PathBuf>,
+    /// Nanoseconds to be added to the times of each capture, whose clock went wrong.
+    pub clocks: Vec<i64>,
     /// TLS key logs that were asked for.
     pub keylogs: Vec<PathBuf>,
     /// A TLS key log that the environment names; it need not exist.
@@ -72,7 +74,7 @@ pub fn report(job: &Job) -> Result<Board, Error> {
 fn report_with(job: &Job, secrets: &[KeyLines]) -> Result<Board, Error> {
     // Files are nearly always in order of time; what turns out not to be is read again. A pipe
     // cannot be.
-    let mut source = Source::open(&job.files)?;
+    let mut source = Source::open_shifted(&job.files, &job.clocks)?;
     if source.may_bring_secrets() {
         source.read_ahead(job.limits.ahead_bytes);
     }
@@ -80,7 +82,7 @@ fn report_with(job: &Job, secrets: &[KeyLines]) -> Result<Board, Error> {
     if let Some(board) = board(job, secrets, source, doubt)? {
         return Ok(board);
     }
-    let mut source = Source::open(&job.files)?;
+    let mut source = Source::open_shifted(&job.files, &job.clocks)?;
     source.sort_by_time(job.limits.sorting_bytes);
     Ok(board(job, secrets, source, None)?.unwrap_or_default())
 }
@@ -134,7 +136,7 @@ fn shards(job: &Job, secrets: &[KeyLines]) -> Vec<Shard<Rows>> {
     let shard = |place: usize| {
         let mut pipeline = Pipeline::new(&limits, secrets, job.streams);
         pipeline.number_flows(place as u64, count as u64);
-        Shard { pipeline, sink: Rows::default() }
+        Shard { pipeline, sink: Rows::within(&limits) }
     };
     (0..count).map(shard).collect()
 }
@@ -157,7 +159,7 @@ pub fn frames<E>(
     if let Some(only) = asks.filter(|_| job.files.iter().any(|file| file.as_os_str() == "-")) {
         return Err(twice(only));
     }
-    let source = Source::open_in_order(&job.files, job.limits.sorting_bytes)?;
+    let source = Source::open_in_order(&job.files, &job.clocks, job.limits.sorting_bytes)?;
     // A pipe cannot be read twice: its connections are numbered in order of their first frames.
     let rows = match asks {
         _ if source.total_bytes().is_some() => Known::of(job, asks, &secrets)?,

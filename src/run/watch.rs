@@ -49,7 +49,7 @@ impl Watch {
     pub fn files(job: Job) -> Result<Self, Error> {
         #[cfg(feature = "live")]
         let filter = job.filter.as_deref().map(Filter::new).transpose()?;
-        let source = Source::open(&job.files)?;
+        let source = Source::open_shifted(&job.files, &job.clocks)?;
         let (job, secrets) = (Arc::new(job), Arc::new(OnceLock::new()));
         let latest = Arc::new(Latest::default());
         let stop = Arc::new(AtomicBool::new(false));
@@ -220,7 +220,7 @@ impl Reading {
 
     /// The same files from their beginning, put in order of time.
     fn in_order(&self) -> Option<Source> {
-        let mut source = Source::open(&self.job.files).ok()?;
+        let mut source = Source::open_shifted(&self.job.files, &self.job.clocks).ok()?;
         source.sort_by_time(self.job.limits.sorting_bytes);
         Some(source)
     }

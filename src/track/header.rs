@@ -3,7 +3,8 @@
 use std::hash::Hasher as _;
 use std::time::Duration;
 
-use crate::vocab::header::{HeaderList, Name};
+use crate::vocab::header::{Field, HeaderList, Name};
+use crate::vocab::hop::Mark;
 use crate::vocab::text::utf8_or_escaped;
 
 use super::stream::grpc_timeout;
@@ -61,11 +62,85 @@ impl<'a> Kept<'a> {
         Some(utf8_or_escaped(name.get(..SOFTWARE_KEPT).unwrap_or(name)))
     }
 
+    /// What the request is known by on the other side of a proxy.
+    pub fn mark(&self) -> Mark {
+        let method = self.value(Name::Method).unwrap_or_default();
+        let path = self.value(Name::Path).map_or(0, |path| hash(&[method, path]));
+        let authority = self.value(Name::Authority).or_else(|| self.value(Name::Host));
+        let secure = self.value(Name::Scheme) == Some(b"https");
+        let mut mark = Mark {
+            path,
+            authority: authority.map_or(0, |authority| hash(&[authority])),
+            port: authority.map_or(0, |authority| port(authority, secure)),
+            ..Mark::default()
+        };
+        let named = [Name::Trace, Name::RequestId, Name::Forwarded];
+        if named.into_iter().any(|name| self.0.may_have(name)) {
+            self.0.iter().for_each(|field| note_id(&mut mark, &field));
+        }
+        mark
+    }
+
     /// What kind of request this is; [`Kind::NONE`] where the path is not known.
     pub fn kind(&self) -> Kind {
         self.value(Name::Path)
             .map_or(Kind::NONE, |path| Kind::of(self.value(Name::Method).unwrap_or(b"?"), path))
     }
+}
+
+/// Notes an identifier that a field carries; the first one of each kind counts.
+fn note_id(mark: &mut Mark, field: &Field<'_>) {
+    let (Some(name), Some(value)) = (field.name, field.value) else { return };
+    match field.tag.name {
+        Name::Trace if mark.trace == 0 => {
+            mark.trace = trace_id(name, value).map_or(0, |id| hash(&[&id]));
+        }
+        Name::RequestId if mark.request == 0 && value.len() >= SHORTEST_ID => {
+            mark.request = hash(&[value]);
+        }
+        Name::Forwarded => mark.forwarded = mark.forwarded.saturating_add(1),
+        _ => {}
+    }
+}
+
+/// The part of a tracing field that stays the same on every hop, lower case, without leading
+/// zeros: `traceparent` is `00-TRACE-SPAN-01` (W3C Trace Context section 3.2), `b3` is
+/// `TRACE-SPAN-1`, Jaeger's `TRACE:SPAN:0:1`, Google's `TRACE/SPAN`, Amazon's `Root=1-TIME-ID`.
+fn trace_id(name: &[u8], value: &[u8]) -> Option<Vec<u8>> {
+    let part = |at: usize, by: u8| value.split(move |octet| *octet == by).nth(at);
+    let id = match name {
+        b"traceparent" => part(1, b'-'),
+        b"b3" => part(0, b'-').filter(|id| id.len() > 1),
+        b"uber-trace-id" => part(0, b':'),
+        b"x-cloud-trace-context" => part(0, b'/'),
+        b"x-amzn-trace-id" => {
+            let mut parts = value.split(|octet| *octet == b';');
+            parts.find_map(|part| part.trim_ascii_start().strip_prefix(b"Root="))
+        }
+        _ => Some(value),
+    };
+    let id: Vec<u8> = id?.to_ascii_lowercase();
+    let zeros = id.iter().take_while(|octet| **octet == b'0').count();
+    id.get(zeros..).filter(|id| id.len() >= SHORTEST_ID).map(<[u8]>::to_vec)
+}
+
+/// Shorter ones are counters or flags, which many requests share.
+const SHORTEST_ID: usize = 8;
+
+/// The port that an authority names; that of its scheme where it names none.
+fn port(authority: &[u8], secure: bool) -> u16 {
+    let behind = authority.rsplit(|octet| *octet == b':').next().unwrap_or_default();
+    let named = behind.len() < authority.len() && behind.iter().all(u8::is_ascii_digit);
+    let text = std::str::from_utf8(behind).ok().filter(|_| named);
+    let port = text.and_then(|text| text.parse().ok());
+    port.unwrap_or(if secure { 443 } else { 80 })
+}
+
+/// A hash that is never 0.
+fn hash(parts: &[&[u8]]) -> u64 {
+    let mut hasher = rustc_hash::FxHasher::default();
+    parts.iter().for_each(|part| hasher.write(part));
+    hasher.finish().max(1)
 }
 
 /// The name of requests of one kind, `GET /orders/#`: the method and the path without query,
@@ -124,3 +199,35 @@ impl Kind {
 
 /// Octets of a kind's name that are kept.
 const KIND_KEPT: usize = 80;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(name: &str, value: &str) -> Option<String> {
+        trace_id(name.as_bytes(), value.as_bytes()).map(|id| String::from_utf8(id).unwrap())
+    }
+
+    #[test]
+    fn one_trace_has_one_id_whoever_writes_it_down() {
+        let same = Some("f92f3577b34da6a3ce929d0e0e4736".to_owned());
+        let trace = "00f92f3577b34da6a3ce929d0e0e4736";
+        assert_eq!(id("traceparent", &format!("00-{trace}-00f067aa0ba902b7-01")), same);
+        assert_eq!(id("b3", &format!("{}-e457b5a2e4d86bd1-1", trace.to_uppercase())), same);
+        assert_eq!(id("x-b3-traceid", trace), same);
+        assert_eq!(id("uber-trace-id", &format!("{trace}:e457b5a2:0:1")), same);
+        assert_eq!(id("x-cloud-trace-context", &format!("{trace}/123;o=1")), same);
+        let root = id("x-amzn-trace-id", "Self=1-2-3; Root=1-67891233-abcdef012345678912345678");
+        assert_eq!(root.as_deref(), Some("1-67891233-abcdef012345678912345678"));
+        // Not an id at all.
+        assert_eq!(id("traceparent", "00-00000000000000000000000000000000-0-01"), None);
+        assert_eq!((id("b3", "0"), id("traceparent", "nonsense")), (None, None));
+    }
+
+    #[test]
+    fn an_authority_names_a_port_or_its_scheme_does() {
+        let of = |text: &str, secure| port(text.as_bytes(), secure);
+        assert_eq!((of("a:8080", false), of("[::1]:81", true)), (8080, 81));
+        assert_eq!((of("a", false), of("a", true), of("[::1]", true)), (80, 443, 443));
+    }
+}

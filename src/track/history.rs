@@ -7,6 +7,7 @@ use crate::vocab::address::{Both, Endpoint, Side};
 use crate::vocab::error_code::ErrorCode;
 use crate::vocab::flow::{FlowEnd, FlowId, HalfNotes, HalfTotals};
 use crate::vocab::frame::{FrameType, Transport};
+use crate::vocab::hop::Troubled;
 use crate::vocab::limits::Hit;
 use crate::vocab::rule;
 use crate::vocab::setting::SettingId;
@@ -84,6 +85,9 @@ pub struct History {
     pub open: Vec<OpenStream>,
     /// When the last completed stream completed.
     pub last_completed: Option<Stamp>,
+    /// The client's requests that did not end well, as many as
+    /// [`Limits::troubled`](crate::vocab::limits::Limits), for the other side of a proxy.
+    pub troubled: Vec<Troubled>,
     /// Times from request to first response.
     pub answers: ByClass,
     /// Limits that were reached.
@@ -418,6 +422,7 @@ impl History {
             + texts.sum::<usize>()
             + self.losses.capacity() * size_of::<Loss>()
             + self.open.capacity() * size_of::<OpenStream>()
+            + self.troubled.capacity() * size_of::<Troubled>()
             + self.rows.capacity() * size_of::<StreamRow>()
     }
 }

@@ -4,6 +4,7 @@ use crate::vocab::address::Side;
 use crate::vocab::error_code::ErrorCode;
 use crate::vocab::frame::{Flags, Frame, FrameType, Payload};
 use crate::vocab::header::HeaderList;
+use crate::vocab::hop::Trouble;
 use crate::vocab::limits::{Hit, Limits};
 use crate::vocab::time::Stamp;
 
@@ -55,7 +56,7 @@ impl Tracker {
         *stream.last.side_mut(frame.by) = Some(frame.stamp);
         if frame.head.flags.has(Flags::END_STREAM) {
             stream.ended.side_mut(frame.by).get_or_insert(frame.stamp);
-            self.close_if_complete(id);
+            self.close_if_complete(id, limits);
         }
     }
 
@@ -91,11 +92,13 @@ impl Tracker {
         }
         let interim = kept.status().is_some_and(|status| status < 200);
         if stream.responded.is_some() {
+            stream.failed = stream.failed.or_else(|| kept.failure());
             if let Some(row) = &mut stream.row {
                 row::trailers(row, list, &kept);
             }
         } else if !interim {
             stream.responded = Some(frame.stamp);
+            stream.failed = kept.failure();
             let opened = stream.opened.filter(|_| self.history.is_timed(frame.stamp));
             if let Some(opened) = opened {
                 let after = frame.stamp.since(opened);
@@ -128,11 +131,11 @@ impl Tracker {
         *stream.last.side_mut(frame.by) = Some(frame.stamp);
         if ends {
             stream.ended.side_mut(frame.by).get_or_insert(frame.stamp);
-            self.close_if_complete(frame.head.stream);
+            self.close_if_complete(frame.head.stream, limits);
         }
     }
 
-    fn close_if_complete(&mut self, id: u32) {
+    fn close_if_complete(&mut self, id: u32, limits: &Limits) {
         // Of a request from before the capture the end is not seen; its answer's end tells.
         let late = self.history.joined_midway;
         let over = |stream: &&mut Stream| {
@@ -141,6 +144,9 @@ impl Tracker {
         let Some(stream) = self.open.get_mut(&id).filter(over) else { return };
         let (opener, last, ended) = (stream.opener, stream.last_frame(), stream.completed_at());
         self.last_answered = last.map(|last| (stream.class, last));
+        if let Some(how) = stream.failed {
+            self.history.note_trouble(stream, ended, opener.other(), how, limits);
+        }
         if let Some(row) = stream.row.take() {
             self.history.rows.push(row::completed(*row, ended, &stream.data, opener));
         }
@@ -188,6 +194,10 @@ impl Tracker {
         }
         if self.open.is_empty() {
             self.history.idle_since = Some(frame.stamp);
+        }
+        if !answer_ended {
+            let how = Trouble::Reset(code);
+            self.history.note_trouble(&stream, Some(frame.stamp), frame.by, how, limits);
         }
         if self.history.resets.len() < limits.resets {
             self.reset_places.insert(id, self.history.resets.len());
@@ -278,6 +288,7 @@ pub(super) fn describe_request(stream: &mut Stream, list: &HeaderList<'_>, kept:
     stream.grpc = kept.is_grpc();
     stream.request = kept.kind();
     stream.class = stream.request.number();
+    stream.mark = kept.mark();
     if let Some(row) = &mut stream.row {
         row::request(row, list, kept);
     }

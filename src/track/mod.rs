@@ -13,6 +13,7 @@ mod rate;
 mod row;
 mod rules;
 mod stream;
+mod trouble;
 
 use std::collections::VecDeque;
 
@@ -116,6 +117,7 @@ impl Tracker {
                 reused: None,
                 open: Vec::new(),
                 last_completed: None,
+                troubled: Vec::new(),
                 answers: ByClass::default(),
                 hits: Vec::new(),
                 rows: Vec::new(),
@@ -534,10 +536,11 @@ impl Tracker {
         open
     }
 
-    fn finish(&mut self, _limits: &Limits) {
+    fn finish(&mut self, limits: &Limits) {
         self.closes();
         self.history.open = self.open_streams();
         self.history.counts.unfinished = self.open_of.first;
+        self.left_unanswered(limits);
         let by = self.history.tcp_end().map(|(_, side, _)| side);
         let over = self.history.tcp_end().is_some();
         let mut left: Vec<Stream> = self.open.drain();

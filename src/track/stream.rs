@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::vocab::address::{Both, Side};
+use crate::vocab::hop::{Mark, Trouble};
 use crate::vocab::stream::StreamRow;
 use crate::vocab::time::Stamp;
 
@@ -30,6 +31,10 @@ pub(super) struct Stream {
     pub class: u32,
     /// Name of the class.
     pub request: Kind,
+    /// What it is known by on the other side of a proxy.
+    pub mark: Mark,
+    /// The status that says that it went wrong.
+    pub failed: Option<Trouble>,
     /// Whether its request's header block ended, or was lost.
     pub described: bool,
     /// Everything of it, where the user wants to see streams.
@@ -51,6 +56,8 @@ impl Stream {
             grpc: false,
             class: 0,
             request: Kind::NONE,
+            mark: Mark::default(),
+            failed: None,
             described: opened.is_none(),
             row: None,
             rules: StreamRules::default(),

@@ -80,11 +80,17 @@ pub enum Name {
     UserAgent,
     /// `server`
     Server,
+    /// A field that carries a trace identifier: `traceparent`, `b3` and the like.
+    Trace,
+    /// A field that carries an identifier of one request: `x-request-id` and its kin.
+    RequestId,
+    /// A field that proxies add: `via`, `forwarded`, `x-forwarded-for` and the like.
+    Forwarded,
 }
 
 impl Name {
     /// How many there are.
-    const COUNT: usize = Self::Server as usize + 1;
+    const COUNT: usize = Self::Forwarded as usize + 1;
 
     const fn bit(self) -> u32 {
         1 << self as u32
@@ -112,6 +118,20 @@ impl Name {
             b"x-envoy-expected-rq-timeout-ms" => Self::EnvoyTimeout,
             b"user-agent" => Self::UserAgent,
             b"server" => Self::Server,
+            b"traceparent"
+            | b"b3"
+            | b"x-b3-traceid"
+            | b"uber-trace-id"
+            | b"x-datadog-trace-id"
+            | b"x-cloud-trace-context"
+            | b"x-amzn-trace-id" => Self::Trace,
+            b"x-request-id" | b"x-correlation-id" | b"request-id" => Self::RequestId,
+            b"via"
+            | b"forwarded"
+            | b"x-forwarded-for"
+            | b"x-forwarded-proto"
+            | b"x-forwarded-host"
+            | b"x-envoy-external-address" => Self::Forwarded,
             _ => Self::Other,
         }
     }
@@ -120,6 +140,7 @@ impl Name {
     pub fn octets(self) -> Option<&'static [u8]> {
         Some(match self {
             Self::Other | Self::Pseudo | Self::OfHop => return None,
+            Self::Trace | Self::RequestId | Self::Forwarded => return None,
             Self::Method => b":method",
             Self::Scheme => b":scheme",
             Self::Path => b":path",
@@ -143,6 +164,11 @@ impl Name {
     pub fn is_pseudo(self) -> bool {
         use Name::{Authority, Method, Path, Protocol, Pseudo, Scheme, Status};
         matches!(self, Method | Scheme | Path | Authority | Protocol | Status | Pseudo)
+    }
+
+    /// Whether several field names go by it, of which a request may well have more than one.
+    fn is_family(self) -> bool {
+        matches!(self, Self::Trace | Self::RequestId | Self::Forwarded)
     }
 
     /// Whether the octets of such a name may stand in one: those of known names may.
@@ -234,7 +260,8 @@ impl Outline {
         let bit = name.bit();
         let is_strange = matches!(name, Name::Te | Name::OfHop | Name::Pseudo | Name::Protocol);
         let is_again = self.names & bit != 0 && name != Name::Other;
-        self.is_odd |= !is_sound || is_strange || is_again || (is_late && name.is_pseudo());
+        let is_twice = is_again && !name.is_family();
+        self.is_odd |= !is_sound || is_strange || is_twice || (is_late && name.is_pseudo());
         if is_again || field.value == FieldSpan::UNKNOWN {
             return;
         }
@@ -306,6 +333,12 @@ impl<'a> HeaderList<'a> {
             return None;
         }
         self.iter().filter(|field| field.tag.name == name).find_map(|field| field.value)
+    }
+
+    /// Whether a field of this name may be among them.
+    #[inline]
+    pub fn may_have(&self, name: Name) -> bool {
+        self.outline.is_none_or(|outline| outline.is_odd || outline.names & name.bit() != 0)
     }
 
     /// First value of the field `name`, where both are known.

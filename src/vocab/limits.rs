@@ -31,6 +31,11 @@ pub struct Limits {
     pub open_streams: usize,
     /// Resets remembered per connection.
     pub resets: usize,
+    /// Requests of a connection that did not end well and are looked for on the other side of a
+    /// proxy: as many as resets.
+    pub troubled: usize,
+    /// The same over all connections: some 25 MB.
+    pub troubled_of_all: usize,
     /// GOAWAYs remembered per connection.
     pub goaways: usize,
     /// Pings remembered per connection.
@@ -113,6 +118,8 @@ impl Default for Limits {
             detect_bytes: 16 * 1024,
             open_streams: 4096,
             resets: 4096,
+            troubled: 4096,
+            troubled_of_all: 1 << 18,
             goaways: 64,
             pings: 512,
             missing_places: 32,
@@ -153,6 +160,7 @@ impl Limits {
             flows: part(self.flows),
             early_bytes: part(self.early_bytes),
             tls_waiting_flows: part(self.tls_waiting_flows),
+            troubled_of_all: part(self.troubled_of_all),
             ..self.clone()
         }
     }
@@ -176,6 +184,8 @@ pub enum Hit {
     OpenStreams,
     /// [`Limits::resets`].
     Resets,
+    /// [`Limits::troubled_of_all`].
+    Troubled,
     /// [`Limits::goaways`].
     Goaways,
     /// [`Limits::pings`].

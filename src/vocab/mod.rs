@@ -10,6 +10,7 @@ pub mod explanation;
 pub mod flow;
 pub mod frame;
 pub mod header;
+pub mod hop;
 pub mod http1;
 pub mod limits;
 pub mod packet;

@@ -2,6 +2,7 @@
 
 use super::address::Side;
 use super::cause::{Blame, Cause, Confidence};
+use super::hop::Hop;
 use super::rule::Rule;
 use super::time::Stamp;
 
@@ -12,12 +13,25 @@ pub struct Evidence {
     pub stamp: Stamp,
     /// Who did it.
     pub by: Option<Side>,
+    /// On which connection, by its place among all from 0, where it is another than the verdict's.
+    pub connection: Option<usize>,
     /// On which stream; 0 for the connection.
     pub stream: u32,
     /// What was done: `HEADERS`, `RST_STREAM`, `GOAWAY`, `FIN` ...
     pub what: &'static str,
     /// One sentence.
     pub text: String,
+}
+
+impl Evidence {
+    /// What was done, on which stream, and where that is another connection: `#2 HEADERS 3`.
+    pub fn label(&self) -> String {
+        let number = self.connection.map_or(String::new(), |place| format!("#{} ", place + 1));
+        match self.stream {
+            0 => format!("{number}{}", self.what),
+            stream => format!("{number}{} {stream}", self.what),
+        }
+    }
 }
 
 /// A timeout measured from the capture.
@@ -208,6 +222,8 @@ pub struct Verdict {
     pub alternatives: Vec<Alternative>,
     /// What to change.
     pub advice: Vec<String>,
+    /// Where the chain goes on beyond a proxy.
+    pub hop: Option<Box<Hop>>,
 }
 
 impl Verdict {
@@ -239,6 +255,8 @@ pub struct Cancellation {
     pub first: Stamp,
     /// Last reset.
     pub last: Stamp,
+    /// Where their reason lies beyond a proxy.
+    pub hop: Option<Box<Hop>>,
 }
 
 /// A rule broken, or an oddity, at a packet.

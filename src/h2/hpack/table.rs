@@ -341,6 +341,7 @@ fn static_name(index: usize) -> Name {
         54 => Name::Server,
         57 => Name::OfHop,
         58 => Name::UserAgent,
+        60 => Name::Forwarded,
         _ => Name::Other,
     }
 }

@@ -288,7 +288,8 @@ fn label(before: &Evidence, after: &Evidence, verdict: &Verdict) -> (String, &'s
     let gap = after.stamp.since(before.stamp).as_secs_f64();
     let near = |seconds: f64| (gap - seconds).abs() <= 0.06 * seconds;
     let timed = verdict.timeout.as_ref().filter(|timeout| {
-        near(timeout.seconds) && before.stream == after.stream && !timeout.at_least
+        let same = (before.connection, before.stream) == (after.connection, after.stream);
+        near(timeout.seconds) && same && !timeout.at_least
     });
     let reset = verdict.late_answer.as_ref().and_then(|late| late.reset);
     match timed {
@@ -354,10 +355,7 @@ impl Lanes<'_> {
     }
 
     fn event(&self, place: usize, step: &Evidence, several: bool) -> Vec<Row> {
-        let label = match step.stream {
-            0 => step.what.to_owned(),
-            stream => format!("{} {stream}", step.what),
-        };
+        let label = step.label();
         let shaft = "─".repeat(self.lane.saturating_sub(paint::width(&label) + 4));
         let arrow = match step.by {
             Some(Side::Client) => (format!("── {label} {shaft}▶"), Side::Client),

@@ -1,0 +1,141 @@
+//! Two hops: what a request is known by on the other side of a proxy, and what was joined.
+
+use super::address::{Endpoint, Side};
+use super::cause::{Cause, Confidence};
+use super::error_code::ErrorCode;
+use super::time::Stamp;
+
+/// What a request is known by again on another connection: hashes, 0 where there is nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// Trace identifier: of `traceparent` (W3C Trace Context), `b3` and the like.
+    pub trace: u64,
+    /// `x-request-id` or one of its kin.
+    pub request: u64,
+    /// Method and path with its query.
+    pub path: u64,
+    /// Authority.
+    pub authority: u64,
+    /// Port that the authority names, by itself or by the scheme.
+    pub port: u16,
+    /// Fields that proxies add: `via`, `forwarded`, `x-forwarded-for` ...
+    pub forwarded: u8,
+}
+
+/// A request that did not end well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Troubled {
+    /// Its stream.
+    pub stream: u32,
+    /// Its first HEADERS.
+    pub opened: Stamp,
+    /// Where it ended.
+    pub at: Stamp,
+    /// Who ended it.
+    pub by: Side,
+    /// How.
+    pub how: Trouble,
+    /// What it is known by.
+    pub mark: Mark,
+}
+
+/// How a request went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// Reset; the code, where the frame was captured whole.
+    Reset(Option<ErrorCode>),
+    /// Answered with this status of 500 or more.
+    Status(u16),
+    /// Answered with this gRPC status, which says that somebody gave up.
+    Grpc(u32),
+    /// Unanswered when the connection ended.
+    Left,
+}
+
+/// By what requests of two connections were recognised as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JoinedBy {
+    /// One trace identifier.
+    TraceId,
+    /// One request identifier.
+    RequestId,
+    /// Authority, method and path, order and time.
+    AuthorityAndPath,
+}
+
+impl JoinedBy {
+    /// For sentences.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::TraceId => "the same trace id",
+            Self::RequestId => "the same request id",
+            Self::AuthorityAndPath => "the same authority and path at the same time",
+        }
+    }
+}
+
+/// What a proxy did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// It gave up a request because its own client had.
+    CancelPassedOn,
+    /// It failed its client's request because its server had failed it.
+    FailurePassedOn,
+    /// It gave up on its server by itself, and told its client.
+    ProxyGaveUp,
+}
+
+/// Where a chain goes on: on connections of the other side of a proxy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hop {
+    /// Places of those connections among all, from 0, ascending; the first few.
+    pub connections: Vec<usize>,
+    /// How many they are.
+    pub count: usize,
+    /// What the proxy did.
+    pub way: Way,
+    /// By what most of the requests were joined.
+    pub by: JoinedBy,
+    /// How many requests were joined.
+    pub requests: usize,
+    /// Where the chain began, over there.
+    pub cause: Cause,
+    /// How sure it is that they belong together.
+    pub confidence: Confidence,
+    /// Program at the far end, where it is recognised.
+    pub program: Option<String>,
+    /// One sentence.
+    pub text: String,
+}
+
+/// A proxy, as it shows: what comes in at one endpoint goes out to another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HopLink {
+    /// Where its clients reach it.
+    pub front: Endpoint,
+    /// Where it sends their requests.
+    pub back: Endpoint,
+    /// Places of its clients' connections, from 0, ascending; the first few.
+    pub front_connections: Vec<usize>,
+    /// Places of its own connections, from 0, ascending; the first few.
+    pub back_connections: Vec<usize>,
+    /// By what most of the requests were joined.
+    pub by: JoinedBy,
+    /// How many were joined, of those that did not end well.
+    pub requests: usize,
+    /// Cancels that it passed on.
+    pub cancels_passed_on: usize,
+    /// Failures that it passed on.
+    pub failures_passed_on: usize,
+    /// Requests that it gave up by itself.
+    pub given_up: usize,
+    /// Median time between the two ends of a request, in seconds.
+    pub delay_seconds: f64,
+    /// The back capture's index, and what is to be added to its times to fit the front capture's,
+    /// in seconds; where both lie in one capture there is none.
+    pub clock_offset: Option<(usize, f64)>,
+    /// How sure it is that they belong together.
+    pub confidence: Confidence,
+}
