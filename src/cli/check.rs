@@ -181,6 +181,7 @@ pub(super) fn diff(arguments: &DiffArgs, runner: &impl Runner) -> Exit {
             #[cfg(feature = "live")]
             filter: arguments.filter.clone(),
             only: arguments.only.clone(),
+            clock_offset: Vec::new(),
             keylog: arguments.keylog.clone(),
         };
         let mut inputs = inputs(&input);

@@ -23,8 +23,9 @@ pub(super) fn digest(inputs: &Inputs, runner: &impl Runner) -> Result<Digest, Ex
     if captures.is_empty() {
         return Ok(digest);
     }
-    let files = captures.into_iter().cloned().collect();
-    let inputs = Inputs { files, ..inputs.clone() };
+    let read = inputs.files.iter().zip(&inputs.clocks).filter(|(file, _)| captures.contains(file));
+    let (files, clocks) = read.map(|(file, clock)| (file.clone(), *clock)).unzip();
+    let inputs = Inputs { files, clocks, ..inputs.clone() };
     let board = runner.report(&inputs).map_err(|error| complain(runner.exit(&error), &error))?;
     warn(&board.captures);
     let only = inputs.only.as_ref();
