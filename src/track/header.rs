@@ -7,7 +7,7 @@ use crate::vocab::header::{Field, HeaderList, Name};
 use crate::vocab::hop::Mark;
 use crate::vocab::text::utf8_or_escaped;
 
-use super::stream::grpc_timeout;
+use super::stream::{grpc_timeout, number};
 
 /// Octets of `user-agent` and `server` that are kept.
 const SOFTWARE_KEPT: usize = 64;
@@ -52,8 +52,13 @@ impl<'a> Kept<'a> {
         if let Some(timeout) = self.value(Name::GrpcTimeout) {
             return grpc_timeout(timeout);
         }
-        let millis = std::str::from_utf8(self.value(Name::EnvoyTimeout)?).ok()?.parse().ok()?;
-        Some(Duration::from_millis(millis))
+        number(self.value(Name::EnvoyTimeout)?).map(Duration::from_millis)
+    }
+
+    /// Whether it carries a deadline that breaks the form, so that its receiver may take it for
+    /// anything.
+    pub fn deadline_is_malformed(&self) -> bool {
+        self.value(Name::GrpcTimeout).is_some_and(|value| grpc_timeout(value).is_none())
     }
 
     /// What names the program: `user-agent` of a request, `server` of a response.

@@ -209,6 +209,8 @@ pub struct Reset {
     pub answer_ended: bool,
     /// Last frame that the other side sent on it before.
     pub last_from_peer: Option<Stamp>,
+    /// Last frame that the side which reset it had sent on it before.
+    pub last_own: Option<Stamp>,
     /// `grpc-timeout` of the request, or a similar deadline header.
     pub deadline: Option<Duration>,
     /// Whether it carries gRPC.
@@ -269,6 +271,8 @@ pub struct Ping {
     pub open_streams: u32,
     /// HEADERS and DATA frames that the other side had sent since the previous PING.
     pub peer_messages: u32,
+    /// Last octets of the other side before.
+    pub heard: Option<Stamp>,
 }
 
 /// A GOAWAY, and how the connection stood when it was sent.

@@ -212,6 +212,7 @@ impl Tracker {
                 responded: stream.responded,
                 answer_ended,
                 last_from_peer: *stream.last.side(frame.by.other()),
+                last_own: *stream.last.side(frame.by),
                 deadline: stream.deadline,
                 grpc: stream.grpc,
                 class: stream.class,
@@ -285,7 +286,8 @@ impl Tracker {
 pub(super) fn describe_request(stream: &mut Stream, list: &HeaderList<'_>, kept: &Kept<'_>) {
     stream.described = true;
     stream.deadline = kept.deadline();
-    stream.grpc = kept.is_grpc();
+    // Of one whose deadline cannot be read nobody can say that it has none.
+    stream.grpc = kept.is_grpc() && !kept.deadline_is_malformed();
     stream.request = kept.kind();
     stream.class = stream.request.number();
     stream.mark = kept.mark();

@@ -465,6 +465,7 @@ impl Tracker {
                     self.history.pings.pop_front();
                     self.hit(Hit::Pings);
                 }
+                let heard = self.history.sides.side(frame.by.other()).last_octets;
                 let peer_messages =
                     std::mem::take(self.messages_since_ping.side_mut(frame.by.other()));
                 self.history.pings.push_back(Ping {
@@ -474,6 +475,7 @@ impl Tracker {
                     answered: None,
                     open_streams: self.open.len() as u32,
                     peer_messages,
+                    heard,
                 });
             }
             _ => {}

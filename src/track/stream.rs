@@ -109,7 +109,7 @@ pub(super) fn grpc_timeout(value: &[u8]) -> Option<Duration> {
     if digits.is_empty() || digits.len() > 8 {
         return None;
     }
-    let amount: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    let amount = number(digits)?;
     Some(match unit {
         b'H' => Duration::from_secs(amount * 3600),
         b'M' => Duration::from_secs(amount * 60),
@@ -121,6 +121,12 @@ pub(super) fn grpc_timeout(value: &[u8]) -> Option<Duration> {
     })
 }
 
+/// A number of decimal digits alone.
+pub(super) fn number(digits: &[u8]) -> Option<u64> {
+    let plain = digits.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(digits).ok().filter(|_| plain)?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,6 +136,9 @@ mod tests {
         assert_eq!(grpc_timeout(b"750m"), Some(Duration::from_millis(750)));
         assert_eq!(grpc_timeout(b"2S"), Some(Duration::from_secs(2)));
         assert_eq!(grpc_timeout(b"123456789S"), None);
+        assert_eq!(grpc_timeout(b"99999999n"), Some(Duration::from_nanos(99_999_999)));
+        assert_eq!(grpc_timeout(b"713000000n"), None);
+        assert_eq!(grpc_timeout(b"+5S"), None);
         assert_eq!(grpc_timeout(b"4x"), None);
         assert_eq!(grpc_timeout(b"S"), None);
     }
