@@ -4,13 +4,13 @@
 //! clients cancel with NO_ERROR, most with CANCEL.
 
 mod rivals;
+mod server;
 
 use std::time::Duration;
 
 use crate::track::history::{History, Reset};
 use crate::vocab::address::Side;
 use crate::vocab::cause::{Cause, Confidence};
-use crate::vocab::error_code::ErrorCode;
 use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{Cancellation, Timeout};
 
@@ -114,7 +114,7 @@ pub fn groups(history: &History) -> Vec<CancelGroup> {
     join_timers(&mut groups, reacting);
     let reading = whole_time(history, reading, &mut groups);
     by_silence(reading, &mut groups);
-    by_server(history, &mut groups);
+    server::groups(history, &mut groups);
     for group in &mut groups {
         group.places.sort_unstable();
         if history.has_loss() {
@@ -463,84 +463,6 @@ fn by_silence(mut items: Vec<Waited>, groups: &mut Vec<CancelGroup>) {
     if !rest.is_empty() {
         let told_by = "the answer was on its way when the client had enough";
         groups.push(burst(&rest, Confidence::LIKELY, told_by));
-    }
-}
-
-/// Resets by the server at one age, before its answer was complete: its own request timeout.
-fn by_server(history: &History, groups: &mut Vec<CancelGroup>) {
-    let by_server = history.resets.iter().enumerate().filter(|(_, reset)| {
-        reset.by == Side::Server
-            && reset.opener == Side::Client
-            && !reset.answer_ended
-            && reset.code.is_none_or(may_be_timer)
-    });
-    let mut items: Vec<Waited> = by_server
-        .filter_map(|(place, reset)| Some(Waited { place, span: reset.age()? }))
-        .filter(|item| item.span >= AT_ONCE * 5)
-        .collect();
-    // A timer uses one code.
-    let code = |item: &Waited| history.resets.get(item.place).and_then(|reset| reset.code);
-    items.sort_by_key(|item| (code(item), item.span, item.place));
-    let same_code = items.chunk_by(|a, b| code(a) == code(b));
-    for cluster in same_code.flat_map(clusters) {
-        let Some((seconds, confidence)) = server_timer(history, cluster) else { continue };
-        let mut group = timed(cluster, Confidence::new(confidence), "the server reset at one age");
-        group.cause = Cause::ServerRequestTimeout;
-        group.by = Side::Server;
-        if let Some(timeout) = &mut group.timeout {
-            timeout.kind = Cause::ServerRequestTimeout;
-            timeout.configured_in = Side::Server.into();
-            timeout.seconds = seconds;
-        }
-        groups.push(group);
-    }
-}
-
-/// Codes that servers end a request with when its time is over. REFUSED_STREAM says that it was
-/// not taken up, the others name a rule.
-fn may_be_timer(code: ErrorCode) -> bool {
-    matches!(
-        code,
-        ErrorCode::CANCEL
-            | ErrorCode::NO_ERROR
-            | ErrorCode::INTERNAL_ERROR
-            | ErrorCode::ENHANCE_YOUR_CALM
-    )
-}
-
-/// The timer of a server that reset requests of these ages, in seconds, and how sure.
-fn server_timer(history: &History, cluster: &[Waited]) -> Option<(f64, f32)> {
-    let least = cluster.first()?.span;
-    let middle = median(cluster);
-    let tight = are_alike(cluster, 0.02);
-    // Timers fire late on a busy machine, never early.
-    let late = cluster.iter().all(|item| item.span <= least.mul_f64(1.05) + MILLI * 50);
-    let opened_over = extent(cluster.iter().filter_map(|item| opened(history, item)));
-    let reset_over = reset_over(history, cluster);
-    let at_different_times = opened_apart(history, cluster);
-    // Opened one after another and reset together: the server's decision, not a timer of each.
-    let together = reset_over + MILLI < opened_over.mul_f64(0.5);
-    let drained = history.goaways.iter().any(|goaway| {
-        let of = |item: &Waited| history.resets.get(item.place).map(|reset| reset.stamp);
-        goaway.by == Side::Server
-            && cluster.iter().filter_map(of).any(|reset| goaway.stamp.at < reset.at)
-    });
-    if cluster.len() < 2 || together || (drained && reset_over < MILLI * 10) {
-        return None;
-    }
-    // A handler that fails resets too, as a rule with another code than these.
-    let mut resets = cluster.iter().filter_map(|item| history.resets.get(item.place));
-    let may_fail = !resets
-        .all(|reset| matches!(reset.code, None | Some(ErrorCode::CANCEL | ErrorCode::NO_ERROR)));
-    if may_fail && !(cluster.len() >= 3 && at_different_times && least >= MILLI * 500) {
-        return None;
-    }
-    let round = round_value(middle).or(round_value(least)).is_some();
-    match cluster.len() {
-        2 if tight && round => Some((middle.as_secs_f64(), 0.6)),
-        3.. if tight && round => Some((middle.as_secs_f64(), 0.8)),
-        3.. if late && at_different_times => Some((least.as_secs_f64(), 0.75)),
-        _ => None,
     }
 }
 

@@ -110,3 +110,54 @@ fn pages_that_were_left_are_decisions_though_ages_of_several_moments_agree() {
     assert!(found.iter().all(|set| set.cause == Cause::ClientCancelBurst), "{found:?}");
     assert_eq!(found.iter().map(|set| set.streams.len()).sum::<usize>(), 15);
 }
+
+#[test]
+fn one_reset_of_the_server_at_a_set_age_is_possible_a_timer() {
+    let one = |code: &str, age: f64| sets(&cut_off(code, 1, 0.0, |_| age).served(20_000.0, 9));
+    for code in ["CANCEL", "INTERNAL_ERROR"] {
+        let found = one(code, 5_001.0);
+        assert_eq!(found.len(), 1, "{code}");
+        assert_eq!((found[0].cause, found[0].by), (Cause::ServerRequestTimeout, Side::Server));
+        assert!(found[0].confidence.value() <= 0.5, "{found:?}");
+    }
+    // A handler that fails, a refusal, and what a drain leaves behind.
+    assert!(one("INTERNAL_ERROR", 5_237.0).is_empty());
+    assert!(one("REFUSED_STREAM", 5_001.0).is_empty());
+    let drained = Talk::opened().get(10.0, 1).s(3_000.0, "GOAWAY 1 NO_ERROR");
+    assert!(sets(&drained.s(5_011.0, "RST_STREAM 1 CANCEL")).is_empty());
+}
+
+#[test]
+fn a_message_that_stopped_half_way_is_given_up_after_a_silence() {
+    for code in ["PROTOCOL_ERROR", "INTERNAL_ERROR", "NO_ERROR"] {
+        let upload = Talk::opened().post(10.0, 1).c(900.0, "DATA 1 400");
+        let reset = |at: f64| upload.clone().s(at, &format!("RST_STREAM 1 {code}"));
+        let found = sets(&reset(2_902.0).served(9_000.0, 3));
+        assert_eq!(found.len(), 1, "{code}");
+        assert_eq!((found[0].cause, found[0].by), (Cause::StreamIdleTimeout, Side::Server));
+        assert!((found[0].timeout.as_ref().unwrap().seconds - 2.0).abs() < 0.01);
+        // At once, or at no length that a person sets, it did not like what came.
+        assert!(sets(&reset(900.7).served(9_000.0, 3)).is_empty());
+        assert!(sets(&reset(2_661.0).served(9_000.0, 3)).is_empty());
+    }
+    // The client opened no window for the rest of the answer.
+    let stalled = Talk::opened().get(10.0, 1).s(20.0, "HEADERS 1 :status=200\n+ DATA 1 900");
+    let found = sets(&stalled.s(3_021.0, "RST_STREAM 1 INTERNAL_ERROR").served(9_000.0, 3));
+    assert_eq!(found.first().map(|set| set.cause), Some(Cause::StreamIdleTimeout), "{found:?}");
+}
+
+#[test]
+fn a_malformed_deadline_is_no_deadline_and_not_none() {
+    let asked = |timeout: &str| {
+        let fields = ":method=POST :scheme=http :authority=a :path=/a.B/C \
+                      content-type=application/grpc te=trailers";
+        let headers = format!("HEADERS 1 END_STREAM {fields} grpc-timeout={timeout}");
+        sets(&Talk::opened().c(10.0, &headers).cancel(723.0, 1))
+    };
+    let legal = asked("713000u");
+    assert_eq!(legal[0].cause, Cause::ClientRequestTimeout);
+    assert!(legal[0].confidence.value() >= 0.9);
+    // Nine digits.
+    let found = asked("713000000n");
+    assert!(found[0].confidence.value() <= 0.6 && found[0].timeout.is_none(), "{found:?}");
+}
