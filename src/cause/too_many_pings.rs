@@ -8,6 +8,7 @@ use crate::vocab::error_code::ErrorCode;
 use crate::vocab::verdict::Step;
 
 use super::explain::Explain;
+use super::pings::is_probe;
 use super::scene::{PROMPT, Scene, spoken};
 use super::{Detector, evidence};
 
@@ -40,7 +41,11 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     if goaway.code != ErrorCode::ENHANCE_YOUR_CALM && !by_text {
         return None;
     }
-    let pings: Vec<_> = scene.peer_pings().collect();
+    // Probes of bandwidth come with data, and are no keepalive.
+    let mut pings: Vec<_> = scene.peer_pings().filter(|ping| !is_probe(ping)).collect();
+    if pings.is_empty() {
+        pings.extend(scene.peer_pings());
+    }
     let last = pings.last()?;
     let prompt = scene.at.since(last.sent) <= PROMPT;
     let second = Duration::from_secs(1);
