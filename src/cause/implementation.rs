@@ -4,12 +4,17 @@
 //!
 //! Serves advice and display; never decides a cause.
 
-use crate::track::history::{History, SideFacts};
+use std::time::Duration;
+
+use crate::track::history::{History, Ping, SideFacts};
 use crate::vocab::address::Side;
+use crate::vocab::error_code::ErrorCode;
+use crate::vocab::setting::SettingId;
 use crate::vocab::time::Stamp;
 use crate::vocab::verdict::Implementation;
 
 use super::known_text;
+use super::scene::spoken;
 
 /// What an implementation's first frames look like.
 struct Manner {
@@ -157,6 +162,7 @@ const PINGS: &[([u8; 8], &str)] = &[
     ([0x02, 0x04, 0x10, 0x10, 0x09, 0x0e, 0x07, 0x07], "grpc-go"),
     ([0x00, 0x00, 0x00, 0x09, 0x7a, 0xce, 0xf0, 0x01], "grpc-java"),
     ([0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xde, 0xad], "grpc-java"),
+    ([0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x11, 0x11], "grpc-java"),
     ([0x0b, 0x7b, 0xa2, 0xf0, 0x8b, 0x9b, 0xfe, 0x54], "hyper (rust h2)"),
     ([0x3b, 0x7c, 0xdb, 0x7a, 0x0b, 0x87, 0x16, 0xb4], "hyper (rust h2)"),
     ([0x00, 0x00, 0x00, 0x03, 0x4f, 0x4b, 0x6f, 0x6b], "OkHttp"),
@@ -168,11 +174,12 @@ pub fn of_side(history: &History, side: Side) -> Option<Implementation> {
     let manner = by_manner(facts, side);
     let text = by_text(history, side);
     let ping = by_ping(history, side);
+    let habit = by_habit(history, side);
     let software = facts.software.as_deref().filter(|text| !text.is_empty());
     let field = if side == Side::Client { "user-agent" } else { "server" };
-    let mut found = match (text, ping, manner) {
-        (_, _, Some(found)) | (Some(found), ..) | (None, Some(found), None) => found,
-        (None, None, None) => {
+    let mut found = match manner.or(text).or(ping).or(habit) {
+        Some(found) => found,
+        None => {
             let name = software?.to_string();
             let fingerprint = format!("it says so in {field}; nothing else is known of it");
             return Some(Implementation { name, fingerprint });
@@ -256,8 +263,81 @@ fn by_ping(history: &History, side: Side) -> Option<Implementation> {
     let known = |opaque: &[u8; 8]| PINGS.iter().find(|(payload, _)| payload == opaque);
     let (payload, name) = sent.find_map(|ping| known(&ping.opaque))?;
     let hex: Vec<String> = payload.iter().map(|octet| format!("{octet:02x}")).collect();
-    let fingerprint = format!("its PING payload {}", hex.join(" "));
+    let of_payload = |ping: &&Ping| ping.by == side && ping.opaque == *payload;
+    let goaways = || history.goaways.iter().filter(|goaway| goaway.by == side);
+    let mut sent = history.pings.iter().filter(of_payload);
+    let beside = sent.any(|ping| goaways().any(|g| apart(g.stamp, ping.sent) <= BESIDE));
+    let place = if beside { " beside its GOAWAY" } else { "" };
+    let fingerprint = format!("its PING payload {}{place}", hex.join(" "));
     Some(Implementation { name: (*name).into(), fingerprint })
+}
+
+/// What its first GOAWAY looks like, and what came beside and behind it: each implementation has
+/// its own way to drain and to fail.
+fn by_habit(history: &History, side: Side) -> Option<Implementation> {
+    let mut sent = history.goaways.iter().filter(|goaway| goaway.by == side);
+    let first = sent.next().filter(|goaway| side == Side::Server && !goaway.after_peer_close)?;
+    let second = sent.next().filter(|later| later.last_stream_id != MOST);
+    let told = |name: &str, rests_on: String| {
+        Some(Implementation { name: name.into(), fingerprint: rests_on })
+    };
+    let (all, silent) = (first.last_stream_id == MOST, first.debug.is_empty());
+    let newest = *first.highest_stream.side(Side::Client);
+    let settings = history.sides.side(side).settings.iter().flat_map(|sent| &sent.values);
+    let mut limits = settings.filter(|(id, _)| *id == SettingId::MAX_CONCURRENT_STREAMS);
+    let future = first.last_stream_id.checked_sub(newest).filter(|more| *more > 0 && !all);
+    match first.code {
+        ErrorCode::NO_ERROR if all => {
+            let beside = |ping: &&Ping| ping.by == side && apart(ping.sent, first.stamp) <= BESIDE;
+            let ping = history.pings.iter().find(beside);
+            let answered = ping.and_then(|ping| ping.answered);
+            let prompt = |answer| second.is_some_and(|s| s.stamp.since(answer) <= BESIDE * 10);
+            let wait = second.map(|second| second.stamp.since(first.stamp));
+            match wait {
+                Some(_) if answered.is_some_and(prompt) => told(
+                    "gRPC or hyper (rust h2)",
+                    "a PING beside its GOAWAY 2^31-1, and the real last stream right after the \
+                     answer"
+                        .into(),
+                ),
+                Some(wait)
+                    if ping.is_none() && silent && wait.abs_diff(H2O_DRAIN) <= BESIDE * 10 =>
+                {
+                    told(
+                        "h2o",
+                        format!("GOAWAY 2^31-1, and the real last stream {} later", spoken(wait)),
+                    )
+                }
+                _ => None,
+            }
+        }
+        ErrorCode::NO_ERROR => {
+            let twice = limits.any(|(_, limit)| future == Some(limit.saturating_mul(2)));
+            let rests_on = "a last stream ahead of the newest by twice its limit on streams";
+            if twice { told("HAProxy", rests_on.into()) } else { None }
+        }
+        ErrorCode::CANCEL if silent && !all => {
+            told("@grpc/grpc-js (Node.js)", "a GOAWAY with CANCEL and no text".into())
+        }
+        _ if all && silent => {
+            told("Kestrel", "an error with last stream 2^31-1 and no text".into())
+        }
+        _ if all => told(NETTY_OR_VERTX, "an error with last stream 2^31-1 and a text".into()),
+        _ => None,
+    }
+}
+
+/// The last stream identifier that stands for all of them.
+const MOST: u32 = 0x7fff_ffff;
+
+/// What leaves so soon after each other was sent in one go.
+const BESIDE: Duration = Duration::from_millis(5);
+
+/// How long h2o waits between the two steps of its drain.
+const H2O_DRAIN: Duration = Duration::from_secs(1);
+
+fn apart(a: Stamp, b: Stamp) -> Duration {
+    a.since(b).max(b.since(a))
 }
 
 /// A limit on resets of an implementation.
@@ -361,6 +441,36 @@ mod tests {
         let vertx = server(answered("PRIORITY=0 END_STREAM"));
         assert_eq!(vertx.as_deref(), Some("Vert.x on Netty"));
         assert!(reset_limit("Netty or Vert.x").unwrap().setting.contains("Vert.x"));
+    }
+
+    #[test]
+    fn habits_of_goaways_tell_who_speaks() {
+        let server = |talk: &Talk| talk.row().implementations.second;
+        // Its SETTINGS are nobody's.
+        let busy = || Talk::with_settings("0x99=1 MAX_CONCURRENT_STREAMS=40").served(10.0, 1);
+        let first = |payload: &str| {
+            let step = format!("GOAWAY 2147483647 NO_ERROR\n+ PING {payload}");
+            busy().s(500.0, &step).c(500.4, &format!("PING ACK {payload}"))
+        };
+        let second = |talk: Talk| talk.s(500.9, "GOAWAY 1 NO_ERROR").s(501.0, "FIN");
+        let drained = server(&second(first("0106010800030309"))).unwrap();
+        assert_eq!(drained.name, "grpc-go");
+        assert!(drained.fingerprint.contains("beside its GOAWAY"), "{}", drained.fingerprint);
+        let drained = server(&second(first("00000000000000c1"))).unwrap();
+        assert!(drained.name.contains("gRPC or hyper"), "{drained:?}");
+        let later = first("00000000000000c1").s(2900.0, "GOAWAY 1 NO_ERROR").s(2901.0, "FIN");
+        assert!(server(&later).is_none(), "{:?}", server(&later));
+        let steps = |wait: f64| {
+            let talk = busy().s(500.0, "GOAWAY 2147483647 NO_ERROR");
+            server(&talk.s(500.0 + wait, "GOAWAY 1 NO_ERROR").s(501.0 + wait, "FIN"))
+        };
+        assert_eq!(steps(1002.0).map(|found| found.name).as_deref(), Some("h2o"));
+        assert!(steps(1702.0).is_none());
+        let named = |end: &str| server(&busy().s(500.0, end)).map(|found| found.name);
+        assert_eq!(named("GOAWAY 81 NO_ERROR").as_deref(), Some("HAProxy"));
+        assert_eq!(named("GOAWAY 9 NO_ERROR"), None);
+        assert_eq!(named("GOAWAY 2147483647 INTERNAL_ERROR").as_deref(), Some("Kestrel"));
+        assert_eq!(named("GOAWAY 1 INTERNAL_ERROR"), None);
     }
 
     #[test]
