@@ -9,7 +9,10 @@ use crate::vocab::verdict::Step;
 use super::chance::is_setting;
 use super::explain::Explain;
 use super::scene::{Scene, spoken};
-use super::{Detector, client_request_timeout, dead_path, evidence, keepalive_ping_timeout};
+use super::{
+    Detector, client_request_timeout, dead_path, evidence, keepalive_ping_timeout,
+    server_request_timeout,
+};
 
 /// The detector.
 pub const DETECTOR: Detector = Detector {
@@ -49,7 +52,9 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         && scene.starved().is_some_and(|(_, since)| scene.at.since(since) >= LONG);
     let confidence = match (waiting > 0 || torn, scene.aborted) {
         (true, _) if stalled => 0.5,
+        (true, _) if timed && scene.by == Side::Server => 0.5,
         (true, _) if timed => 0.65,
+        (true, _) if server_request_timeout::is_at_setting(scene) => 0.55,
         // One age of all that waits: a timeout that nothing confirms looks the same.
         // The kernel of a socket that was closed earlier: the PING says why.
         (true, true) if asked && keepalive_ping_timeout::is_a_closed_socket(scene) => 0.5,

@@ -81,8 +81,9 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         (_, _, true) if scene.goaway.is_some() => 0.62,
         (_, _, true) if round => 0.75,
         (_, _, true) => 0.5,
-        (_, _, false) if is_setting(span) && span >= LONG => 0.78,
-        (_, _, false) if round && span >= LONG && scene.cut_off().is_some() => 0.62,
+        // Something waited: the server may have counted that request's time as well.
+        (_, _, false) if is_setting(span) && span >= LONG => 0.66,
+        (_, _, false) if round && span >= LONG && scene.cut_off().is_some() => 0.6,
         (_, _, false) => 0.3,
     };
     // Who still waits for a PING has lost its peer rather than its patience.
@@ -212,8 +213,12 @@ mod tests {
     #[test]
     fn octets_counted_while_requests_wait() {
         let talk = Talk::opened().served(10.0, 1).get(90.0, 3).s(11_090.4, "FIN");
-        let verdict = talk.is(Cause::IdleTimeout, 0.7);
+        let verdict = talk.is(Cause::IdleTimeout, 0.6);
         verdict.after(Cause::IdleTimeout, 11.0).blames(Blame::Server);
+        // The request's own time was over in the same moment.
+        let rival = verdict.alternatives.first().map(|other| other.cause);
+        assert_eq!(rival, Some(Cause::ServerRequestTimeout));
+        assert!(verdict.confidence.value() < 0.7);
     }
 
     #[test]

@@ -5,17 +5,20 @@
 //! Works on facts of finished connections in their order, so that neither the order in which they
 //! ended nor the number of shards can be seen in the result.
 
+mod common;
+mod reasons;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::vocab::address::{Endpoint, Side};
+use crate::vocab::address::Endpoint;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::time::Stamp;
-use crate::vocab::verdict::{ConfiguredIn, Evidence, Timeout, Verdict};
+use crate::vocab::verdict::{Evidence, Timeout};
 
-use super::chance::{self, round_value};
-use super::evidence;
-use super::scene::spoken;
+use self::common::{Common, apart, crossing, is_spread, same};
+pub use self::reasons::apply;
+use super::chance::round_value;
 
 /// One ending by a server, as the second pass sees it.
 #[derive(Clone, Debug)]
@@ -34,12 +37,19 @@ pub struct Ending {
     pub idle_since: Stamp,
     /// For how long.
     pub idle: Option<Duration>,
+    /// For how long no octet had come from either side.
+    pub quiet: Duration,
     /// Age of the connection; `None` where it was joined midway.
     pub age: Option<Duration>,
     /// Requests it had served or was serving.
     pub requests: u64,
     /// The newest request.
     pub newest: Option<(u32, Stamp)>,
+    /// Ages between which a limit was passed that the end in answer to the newest request noticed:
+    /// when the server last spoke before, and when that request came.
+    pub crossed: Option<(Duration, Duration)>,
+    /// How long the oldest request had waited whose answer had not begun, and its packet.
+    pub waited: Option<(Duration, Stamp)>,
     /// Whether a GOAWAY announced it.
     pub announced: bool,
     /// Requests that were not answered.
@@ -57,14 +67,39 @@ pub struct Ending {
 impl Ending {
     /// Whether it may be the end of a connection that had grown old.
     fn is_aged(&self) -> bool {
-        self.orderly && self.announced && self.age.is_some_and(|age| age >= OLD)
+        self.orderly && self.age.is_some_and(|age| age >= OLD)
+    }
+
+    /// Time since the newest request, where one is open.
+    fn since_newest(&self) -> Option<Duration> {
+        self.newest.map(|(_, newest)| self.at.since(newest))
+    }
+
+    /// Whether it may be the answer to the newest request: a limit that this request reached.
+    fn is_at_limit(&self) -> bool {
+        self.orderly && self.since_newest().is_some_and(|since| since <= AT_LIMIT)
+    }
+
+    /// Whether it ended a silence in which nothing was asked for.
+    fn is_idle(&self) -> bool {
+        self.orderly && self.unanswered == 0 && self.requests > 0 && self.is_silent()
+    }
+
+    fn is_silent(&self) -> bool {
+        self.idle.is_some_and(|idle| idle >= SILENT)
     }
 }
 
 /// Younger connections end for what was done on them.
 const OLD: Duration = Duration::from_secs(1);
 
-/// A better reason for an ending.
+/// A limit that a request reaches is told this soon.
+const AT_LIMIT: Duration = Duration::from_millis(30);
+
+/// Shorter silences are none.
+const SILENT: Duration = Duration::from_millis(400);
+
+/// A better reason for an ending, or a doubt about the one it has.
 #[derive(Clone, Debug)]
 pub struct Revision {
     /// Place of the connection, and of the GOAWAY in it.
@@ -73,6 +108,12 @@ pub struct Revision {
     pub cause: Cause,
     /// How sure.
     pub confidence: Confidence,
+    /// How sure the reason of the first pass may still be.
+    pub most: Confidence,
+    /// Another reason that is about as likely.
+    pub rival: Option<(Cause, Confidence)>,
+    /// What the others did, where that speaks against the reason of the first pass.
+    pub clause: Option<&'static str>,
     /// One sentence.
     pub summary: String,
     /// The timer, where one was measured.
@@ -100,6 +141,7 @@ const OPEN: &[Cause] = &[
     Cause::MaxConnectionAge,
     Cause::MaxRequestsPerConnection,
     Cause::AbruptClose,
+    Cause::ServerRequestTimeout,
     Cause::Unknown,
 ];
 
@@ -129,60 +171,226 @@ pub fn revise(endings: &[Ending], refused: &[(Endpoint, Stamp)]) -> Vec<Revision
 
 fn judge(ending: &Ending, group: &[&Ending], refusals: &[Stamp]) -> Option<Revision> {
     let others = || group.iter().copied().filter(|other| other.place.0 != ending.place.0);
-    let elsewhere = |other: &&Ending| apart(other.at, ending.at) > MOMENT * 4;
-    let same = |a: Option<Duration>, b: Option<Duration>| {
-        a.zip(b).is_some_and(|(a, b)| a.abs_diff(b) <= a.mul_f64(0.02) + Duration::from_millis(15))
-    };
-    let found =
-        |kind: &dyn Fn(&&Ending) -> bool| -> Vec<&Ending> { others().filter(kind).collect() };
-    let together = found(&|other| apart(other.at, ending.at) <= MOMENT);
-    let idle_alike = found(&|other| elsewhere(other) && same(other.idle, ending.idle));
-    // Where the time since the newest request is as constant as the age, the request did it.
-    let since = |e: &Ending| e.newest.map(|(_, newest)| e.at.since(newest));
-    let by_age = |other: &&Ending| {
-        same(other.age, ending.age) && other.is_aged() && !same(since(other), since(ending))
-    };
-    let age_alike = found(&|other| elsewhere(other) && by_age(other));
-    let at_limit =
-        |e: &Ending| e.orderly && since(e).is_some_and(|since| since <= Duration::from_millis(30));
-    let counted = |other: &&Ending| other.requests == ending.requests && at_limit(other);
-    let count_alike = found(&|other| elsewhere(other) && counted(other));
-    let long_idle = ending.idle.is_some_and(|idle| idle >= Duration::from_millis(400));
-    if !count_alike.is_empty() && at_limit(ending) && ending.requests > 1 {
-        return Some(requests(ending, &count_alike));
+    let elsewhere: Vec<&Ending> =
+        others().filter(|other| apart(other.at, ending.at) > MOMENT * 4).collect();
+    let together: Vec<&Ending> =
+        others().filter(|other| apart(other.at, ending.at) <= MOMENT).collect();
+    limit(ending, &elsewhere)
+        .or_else(|| waited(ending, &elsewhere))
+        .or_else(|| timer(ending, &elsewhere, together.is_empty()))
+        .or_else(|| moment(ending, &together, refusals))
+        .or_else(|| doubted(ending, &elsewhere))
+}
+
+/// Ends in answer to a request: a count or an age that it reached.
+fn limit(ending: &Ending, elsewhere: &[&Ending]) -> Option<Revision> {
+    if !ending.is_at_limit() || ending.requests < 2 {
+        return None;
     }
-    if !idle_alike.is_empty() && long_idle && idle_alike.len() >= age_alike.len() {
-        let others: Vec<Duration> = found(&elsewhere).iter().filter_map(|e| e.idle).collect();
-        if let Some(revision) = idle_unless_by_chance(ending, &idle_alike, &others) {
-            return Some(revision);
+    let at_limit = || elsewhere.iter().copied().filter(|other| other.is_at_limit());
+    let counted = |other: &&Ending| other.requests == ending.requests;
+    let (alike, odd): (Vec<&Ending>, Vec<&Ending>) = at_limit().partition(counted);
+    // What was on its way counts, too.
+    let room = ending.requests + (ending.requests / 10).max(10);
+    let exceeded = elsewhere.iter().any(|other| other.requests > room);
+    if !alike.is_empty() && alike.len() >= odd.len() * 2 && !exceeded {
+        let mut counted = reasons::requests(ending, &alike);
+        // Two small numbers are the same by chance.
+        let few = alike.len() == 1 && ending.requests < 50;
+        let sure = if few { if ending.requests < 15 { 0.7 } else { 0.79 } } else { 1.0 };
+        counted.confidence = counted.confidence.and(Confidence::new(sure));
+        return Some(counted);
+    }
+    let all: Vec<&Ending> = at_limit().collect();
+    if let Some((span, by_chance)) = crossing(ending, &all).filter(|_| alike.len() < all.len()) {
+        let confidence = match by_chance {
+            by_chance if by_chance < 0.01 => 0.86,
+            by_chance if by_chance < 0.06 => 0.76,
+            _ => 0.5,
+        };
+        let mut aged = reasons::age_at_request(ending, &all, span, confidence);
+        if ending.cause == Cause::MaxRequestsPerConnection {
+            aged.most = Confidence::new(0.5);
         }
-    }
-    if !age_alike.is_empty() && ending.is_aged() && !long_idle {
-        return Some(age(ending, &age_alike));
-    }
-    let spread = found(&|other| {
-        let aged = elsewhere(other) && other.is_aged() && is_spread(other, ending);
-        aged && !same(since(other), since(ending))
-    });
-    if spread.len() >= 2 && ending.is_aged() && !long_idle && together.is_empty() {
-        let mut aged = age(ending, &spread);
-        aged.confidence = aged.confidence.and(Confidence::new(0.76));
         return Some(aged);
     }
+    let refuted = ending.cause == Cause::MaxRequestsPerConnection && (exceeded || !odd.is_empty());
+    refuted.then(|| {
+        let why = "the server's other connections ended after other numbers of requests";
+        reasons::doubt(ending, Cause::GracefulShutdown, 0.4, why)
+    })
+}
+
+/// Connections that the server cut with requests open, when what waited was of one age.
+fn waited(ending: &Ending, elsewhere: &[&Ending]) -> Option<Revision> {
+    let cut = |e: &Ending| !e.announced && e.unanswered > 0;
+    ending.waited.filter(|_| cut(ending))?;
+    let all: Vec<&Ending> = elsewhere.iter().copied().filter(|other| cut(other)).collect();
+    let by_wait = Common::of(ending, &all, |e| e.waited.map(|(waited, _)| waited))?;
+    let by_silence = Common::of(ending, elsewhere, |e| e.idle);
+    if by_wait.by_chance > RARE {
+        return None;
+    }
+    let Some(silence) = by_silence.filter(|silence| !by_wait.is_closer_than(silence)) else {
+        return Some(reasons::request_timeout(ending, &by_wait));
+    };
+    // Nothing came after the request: both began with it. Where connections went the same way
+    // with nothing open, what counts is the silence.
+    if silence.alike.iter().any(|other| other.unanswered == 0) {
+        return None;
+    }
+    let mut revision = reasons::idle(ending, &silence);
+    let undecided = Confidence::new(UNDECIDED);
+    (revision.confidence, revision.most) = (undecided, undecided);
+    revision.rival = Some((Cause::ServerRequestTimeout, Confidence::new(0.6)));
+    Some(revision)
+}
+
+/// Two mechanisms that the endings do not tell apart.
+const UNDECIDED: f32 = 0.66;
+
+/// Who cuts off what waits hardly has a timer: agreement by chance must be this rare.
+const RARE: f64 = 0.002;
+
+/// Equal silences, or equal ages, at different moments.
+fn timer(ending: &Ending, elsewhere: &[&Ending], alone: bool) -> Option<Revision> {
+    let silences = Common::of(ending, elsewhere, |e| e.idle).filter(|_| ending.is_silent());
+    let of_age: Vec<&Ending> =
+        elsewhere.iter().copied().filter(|other| may_be_age(ending, other)).collect();
+    let ages = Common::of(ending, &of_age, |e| e.age).filter(|_| ending.is_aged());
+    // Who closes in good order has a reason; who cuts off what waits hardly has a timer.
+    let most = if ending.orderly { 0.05 } else { RARE };
+    let (silences, ages) =
+        (silences.filter(|s| s.by_chance <= most * 6.0), ages.filter(|a| a.by_chance <= 0.1));
+    let by_age = |ages: &Common<'_>| {
+        let confidence = match (ages.alike.len(), ages.by_chance) {
+            (_, by_chance) if by_chance > 0.03 => 0.6,
+            (1, by_chance) if by_chance > 0.01 => 0.75,
+            (1, _) => 0.82,
+            _ => 0.9,
+        };
+        let mut aged = reasons::age(ending, &ages.alike, confidence);
+        if confidence > 0.7 {
+            aged.most = Confidence::new(0.6);
+        }
+        aged
+    };
+    let coarse = is_coarse(ending, elsewhere);
+    match (silences, ages) {
+        (Some(silences), None) => Some(by_silence(ending, &silences, elsewhere)),
+        (Some(silences), Some(ages)) => Some(match weigh(ending, &silences, &ages) {
+            Weighed::Silence => by_silence(ending, &silences, elsewhere),
+            Weighed::Age => by_age(&ages),
+            Weighed::Neither => {
+                let mut idle = reasons::idle(ending, &silences);
+                let undecided = Confidence::new(UNDECIDED);
+                (idle.confidence, idle.most) = (undecided, undecided);
+                idle.rival = Some((Cause::MaxConnectionAge, Confidence::new(0.5)));
+                idle
+            }
+        }),
+        (None, Some(ages)) if !coarse || ages.by_chance < RARE => Some(by_age(&ages)),
+        (None, _) if alone && !coarse => spread(ending, &of_age, elsewhere),
+        _ => None,
+    }
+}
+
+/// Whether all silences of the server lie within the second or so that a timer is late which looks
+/// for idle connections now and then.
+fn is_coarse(ending: &Ending, elsewhere: &[&Ending]) -> bool {
+    let Some(idle) = ending.idle.filter(|_| ending.is_idle()) else { return false };
+    let near = |other: &&&Ending| other.idle.is_some_and(|other| other.abs_diff(idle) <= TICK);
+    let all = || elsewhere.iter().filter(|other| other.is_idle());
+    idle >= TICK * 3 && all().next().is_some() && all().filter(near).count() == all().count()
+}
+
+/// How late such a timer may be.
+const TICK: Duration = Duration::from_millis(1_100);
+
+/// An idle timer, the less sure the more likely silences agree by chance.
+fn by_silence(ending: &Ending, silences: &Common<'_>, elsewhere: &[&Ending]) -> Revision {
+    let mut idle = reasons::idle(ending, silences);
+    let most = if ending.orderly { 1.0 } else { 0.04 };
+    let agreed = match (silences.alike.len(), silences.by_chance / most) {
+        (_, by_chance) if by_chance > 0.05 => 0.6,
+        (1, by_chance) if by_chance > 0.01 => 0.78,
+        _ => 1.0,
+    };
+    let outlived = outlived(ending, elsewhere).is_some() && silences.alike.len() < 3;
+    let agreed = if outlived { 0.6 } else { agreed };
+    idle.confidence = idle.confidence.and(Confidence::new(agreed));
+    idle
+}
+
+/// Whether two ends may both be of one age: where the time since the newest request is as constant
+/// as the age, the request did it.
+fn may_be_age(ending: &Ending, other: &Ending) -> bool {
+    other.is_aged() && !same(other.since_newest(), ending.since_newest())
+}
+
+/// What two quantities that both agree speak for.
+enum Weighed {
+    Silence,
+    Age,
+    Neither,
+}
+
+/// Connections that lived alike agree in everything: the timer's own quantity agrees most closely,
+/// and is round.
+fn weigh(ending: &Ending, silences: &Common<'_>, ages: &Common<'_>) -> Weighed {
+    let round = |span: Option<Duration>| span.and_then(round_value).is_some();
+    match silences.alike.len().cmp(&ages.alike.len()) {
+        std::cmp::Ordering::Greater => return Weighed::Silence,
+        std::cmp::Ordering::Less if ages.by_chance < silences.by_chance => return Weighed::Age,
+        _ => {}
+    }
+    match (round(ending.idle), round(ending.age)) {
+        _ if silences.is_closer_than(ages) => Weighed::Silence,
+        _ if ages.is_closer_than(silences) => Weighed::Age,
+        (true, false) => Weighed::Silence,
+        (false, true) => Weighed::Age,
+        _ => Weighed::Neither,
+    }
+}
+
+/// Ages that lie as close together as a server spreads one setting.
+fn spread(ending: &Ending, of_age: &[&Ending], elsewhere: &[&Ending]) -> Option<Revision> {
+    let aged = elsewhere.iter().filter(|other| other.is_aged() && other.announced).count();
+    let alike: Vec<&Ending> = of_age
+        .iter()
+        .copied()
+        .filter(|other| other.announced && is_spread(ending, other))
+        .collect();
+    // Ends of every age have neighbours of about one age by chance.
+    let most = alike.len() >= 2 && alike.len() * 5 >= aged * 4;
+    (most && ending.is_aged() && ending.announced).then(|| {
+        let confidence = if alike.len() >= 4 { 0.8 } else { 0.76 };
+        let mut aged = reasons::age(ending, &alike, confidence);
+        aged.most = Confidence::new(0.6);
+        aged
+    })
+}
+
+/// Endings in one moment, or right before the server refuses: it went away.
+fn moment(ending: &Ending, together: &[&Ending], refusals: &[Stamp]) -> Option<Revision> {
     let moment_of_idle = together.iter().all(|other| same(other.idle, ending.idle));
-    let timed = long_idle && moment_of_idle;
+    let timed = ending.is_silent() && moment_of_idle;
     let cut = |e: &Ending| !e.announced && e.unanswered > 0;
     if !together.is_empty() && cut(ending) {
-        return Some(death(ending, &together));
+        return Some(reasons::death(ending, together));
     }
     if !together.is_empty() && !timed {
         // Connections that lived alike in lockstep reach any limit together.
-        let lockstep = together.iter().all(|other| {
-            let old = same(other.age, ending.age) && ending.age.and_then(round_value).is_some();
-            old || (ending.requests > 1 && at_limit(ending) && counted(other))
-        });
-        let mut drained = drain(ending, &together, None);
-        if lockstep {
+        let old = |other: &&Ending| {
+            same(other.age, ending.age) && ending.age.and_then(round_value).is_some()
+        };
+        let counted = |other: &&Ending| {
+            ending.is_at_limit() && other.is_at_limit() && other.requests == ending.requests
+        };
+        let mut drained = reasons::drain(ending, together, None);
+        if ending.requests > 1 && together.iter().all(counted) {
+            drained.confidence = drained.confidence.and(Confidence::new(0.5));
+        } else if together.iter().all(old) {
             drained.confidence = drained.confidence.and(Confidence::new(0.6));
         }
         if !ending.announced && together.iter().any(|other| cut(other)) {
@@ -193,239 +401,38 @@ fn judge(ending: &Ending, group: &[&Ending], refusals: &[Stamp]) -> Option<Revis
     let gone = refusals.iter().find(|stamp| {
         ending.at.before(**stamp) && stamp.since(ending.at) <= Duration::from_secs(5)
     })?;
-    (!long_idle && ending.orderly).then(|| drain(ending, &[], Some(*gone)))
+    let orderly = !ending.is_silent() && ending.orderly;
+    orderly.then(|| reasons::drain(ending, &[], Some(*gone)))
 }
 
-/// An idle timer that neighbours show, unless silences of `others` agree by chance.
-fn idle_unless_by_chance(
-    ending: &Ending,
-    alike: &[&Ending],
-    others: &[Duration],
-) -> Option<Revision> {
-    let by_chance = coincidence(ending, others, alike.len());
-    // Who closes in good order has a reason; who cuts off what waits hardly has a timer.
-    let most = if ending.orderly { 0.05 } else { 0.002 };
-    let mut revision = idle(ending, alike);
-    if by_chance > most {
-        revision.confidence = revision.confidence.and(Confidence::new(0.6));
+/// By how much another connection of the server was silent for longer than this one, where that is
+/// more than a timer may be late: so many times, and a second.
+fn outlived(ending: &Ending, elsewhere: &[&Ending]) -> Option<f64> {
+    let idle = ending.idle.filter(|_| ending.is_idle())?;
+    let others = elsewhere.iter().filter(|other| other.is_idle());
+    let longest = others.map(|other| other.quiet).max()?.checked_sub(Duration::from_secs(1))?;
+    let times = longest.as_secs_f64() / idle.as_secs_f64().max(1e-3);
+    (times > 1.25).then_some(times)
+}
+
+/// An idle timer that other connections of the server outlived in silence.
+fn doubted(ending: &Ending, elsewhere: &[&Ending]) -> Option<Revision> {
+    let idle = ending.idle.filter(|_| ending.cause == Cause::IdleTimeout && ending.is_idle())?;
+    let outlived = outlived(ending, elsewhere);
+    let why = "the server left another of its connections idle for longer";
+    // Some look for idle connections only now and then, up to twice the time later.
+    if outlived.is_some_and(|times| times > 2.2) {
+        return Some(reasons::doubt(ending, Cause::GracefulShutdown, 0.4, why));
     }
-    (by_chance <= most * 6.0).then_some(revision)
-}
-
-/// Probability that the silence before an ending agrees with so many of the others by chance.
-fn coincidence(ending: &Ending, others: &[Duration], alike: usize) -> f64 {
-    let span = ending.idle.unwrap_or_default();
-    // Timers agree far more closely than what counts as alike.
-    let mut apart: Vec<Duration> = others.iter().map(|other| other.abs_diff(span)).collect();
-    apart.sort_unstable();
-    let around = others.iter().filter(|other| chance::is_around(span, **other)).count();
-    let of = |count: usize| {
-        let width = apart.get(count.checked_sub(1)?)?.max(&Duration::from_millis(2)).to_owned();
-        Some(chance::of_agreeing(span, width, around, count))
-    };
-    let tries = (around as f64 / 2.0).max(1.0);
-    (1..=alike).filter_map(of).fold(1.0, f64::min) * tries
-}
-
-/// Whether two ages may be of one setting that a server spreads by a tenth to either side, so that
-/// its connections do not all end at once (gRPC).
-fn is_spread(a: &Ending, b: &Ending) -> bool {
-    let ages = a.age.zip(b.age);
-    ages.is_some_and(|(a, b)| a.max(b) <= a.min(b).mul_f64(1.1 / 0.9) + Duration::from_millis(15))
-}
-
-fn apart(a: Stamp, b: Stamp) -> Duration {
-    a.since(b).max(b.since(a))
-}
-
-/// A revision that rests on these neighbours: the nearest in time are named, in the chain where
-/// they came before, in the summary where they came after.
-fn revision(
-    ending: &Ending,
-    cause: Cause,
-    confidence: f32,
-    mut summary: String,
-    others: &[&Ending],
-) -> Revision {
-    let mut nearest = others.to_vec();
-    nearest.sort_by_key(|other| (apart(other.at, ending.at), other.place));
-    let (before, after): (Vec<_>, Vec<_>) =
-        nearest.into_iter().take(NAMED).partition(|other| other.at.before(ending.at));
-    let evidence = before.into_iter().map(|other| {
-        let word = if other.announced { "GOAWAY" } else { "end" };
-        let text = format!("{word} of the server's connection with {}", other.client);
-        let step = evidence::on_connection(other.at, Side::Server, "neighbour", text);
-        Evidence { connection: Some(other.place.0), ..step }
+    let unlike = elsewhere.iter().filter(|other| other.is_idle()).filter(|other| {
+        let width = idle.mul_f64(0.25) + Duration::from_secs(1);
+        other.idle.is_some_and(|other| other.abs_diff(idle) > width)
     });
-    let evidence = evidence.collect();
-    let mut packets: Vec<_> = after.iter().map(|other| (other.at.order(), other.at)).collect();
-    packets.sort_unstable_by_key(|(order, _)| *order);
-    let packets: Vec<String> = packets.iter().map(|(_, at)| at.packet().to_string()).collect();
-    if !packets.is_empty() {
-        let word = if packets.len() == 1 { "packet" } else { "packets" };
-        summary.truncate(summary.trim_end_matches('.').len());
-        summary.push_str(&format!("; later ones: {word} {}.", packets.join(", ")));
-    }
-    let confidence = Confidence::new(confidence);
-    Revision {
-        place: ending.place,
-        cause,
-        confidence,
-        summary,
-        timeout: None,
-        blame: Blame::None,
-        evidence,
-    }
-}
-
-/// `gone` is where the server refused a new connection.
-fn drain(ending: &Ending, others: &[&Ending], gone: Option<Stamp>) -> Revision {
-    let confidence = match (others.len(), ending.orderly) {
-        (0, _) => 0.8,
-        (1, true) => 0.85,
-        (1, false) => 0.6,
-        (_, true) => 0.95,
-        (_, false) => 0.7,
-    };
-    let why = match others.len() {
-        0 => {
-            let packet = gone.map(|gone| format!(" (packet {})", gone.packet()));
-            format!("the server refused new connections right after{}", packet.unwrap_or_default())
-        }
-        1 => "another of its connections ended in the same moment".to_string(),
-        count => format!("{count} more of its connections ended in the same moment"),
-    };
-    let summary = format!("The server drained or stopped: {why}.");
-    revision(ending, Cause::GracefulShutdown, confidence, summary, others)
-}
-
-/// Connections cut at once with requests open: nobody lets go like that.
-fn death(ending: &Ending, others: &[&Ending]) -> Revision {
-    let lost: usize = others.iter().map(|other| other.unanswered).sum();
-    let summary = format!(
-        "The server stopped or died: {} more of its connections were cut off in the same moment, \
-         with {} requests unanswered in all.",
-        others.len(),
-        lost + ending.unanswered
-    );
-    let confidence = if others.len() >= 2 { 0.9 } else { 0.8 };
-    let mut revision = revision(ending, Cause::AbruptClose, confidence, summary, others);
-    revision.blame = Blame::Server;
-    revision
-}
-
-fn idle(ending: &Ending, others: &[&Ending]) -> Revision {
-    let span = ending.idle.unwrap_or_default();
-    let confidence = if others.len() >= 2 { 0.95 } else { 0.9 };
-    let summary = format!(
-        "The server closed an idle connection after {}; {} more went the same way at other times.",
-        spoken(span),
-        others.len()
-    );
-    let mut revision = revision(ending, Cause::IdleTimeout, confidence, summary, others);
-    revision.timeout = Some(timer(Cause::IdleTimeout, span, others.iter().map(|e| e.idle)));
-    let text = "the silence begins".to_string();
-    let silence = evidence::on_connection(ending.idle_since, Side::Server, "silence", text);
-    revision.evidence.push(silence);
-    revision
-}
-
-fn age(ending: &Ending, others: &[&Ending]) -> Revision {
-    let span = ending.age.unwrap_or_default();
-    let confidence = if others.len() >= 2 { 0.9 } else { 0.75 };
-    let summary = format!(
-        "The server ended the connection at an age of {}; {} more ended at that age at other \
-         times.",
-        spoken(span),
-        others.len()
-    );
-    let mut revision = revision(ending, Cause::MaxConnectionAge, confidence, summary, others);
-    revision.timeout = Some(timer(Cause::MaxConnectionAge, span, others.iter().map(|e| e.age)));
-    let text = "first packet of the connection".to_string();
-    revision.evidence.push(evidence::on_connection(ending.first, Side::Client, "SYN", text));
-    revision
-}
-
-fn requests(ending: &Ending, others: &[&Ending]) -> Revision {
-    let confidence = if others.len() >= 2 { 0.95 } else { 0.92 };
-    let summary = format!(
-        "The server ended the connection right after its request number {}; {} more ended after \
-         the same number.",
-        ending.requests,
-        others.len()
-    );
-    let cause = Cause::MaxRequestsPerConnection;
-    let mut revision = revision(ending, cause, confidence, summary, others);
-    if let Some((stream, newest)) = ending.newest {
-        let text = format!("request number {}, the last one", ending.requests);
-        let fact = evidence::on_connection(newest, Side::Client, "HEADERS", text);
-        revision.evidence.push(Evidence { stream, ..fact });
-    }
-    revision
-}
-
-/// A timer that one ending ran into after `span`, and its neighbours after theirs.
-fn timer(kind: Cause, span: Duration, others: impl Iterator<Item = Option<Duration>>) -> Timeout {
-    let (mut least, mut most, mut samples) = (span, span, 1);
-    for other in others.flatten() {
-        (least, most) = (least.min(other), most.max(other));
-        samples += 1;
-    }
-    Timeout {
-        kind,
-        seconds: span.as_secs_f64(),
-        at_least: false,
-        spread_seconds: (most - least).as_secs_f64() / 2.0,
-        samples,
-        configured_in: ConfiguredIn::Server,
-    }
-}
-
-/// Puts a revision into the verdict that it revises.
-pub fn apply(verdict: &mut Verdict, revision: &Revision) {
-    let same = verdict.cause == revision.cause;
-    if !same && verdict.confidence > revision.confidence {
-        return;
-    }
-    if !same {
-        verdict.alternatives.retain(|other| other.cause != revision.cause);
-        for other in &mut verdict.alternatives {
-            other.against =
-                super::outweighed(revision.cause, revision.confidence, other.confidence);
-        }
-        verdict.alternatives.insert(
-            0,
-            crate::vocab::verdict::Alternative {
-                cause: verdict.cause,
-                confidence: verdict.confidence.lowered(),
-                against: format!(
-                    "what the server's other connections did speaks for {}",
-                    revision.cause
-                ),
-            },
-        );
-        verdict.timeout = None;
-        // What spoke for the old reason is no evidence for the new one: the ending stays.
-        verdict.chain.retain(|fact| ["GOAWAY", "FIN", "RST"].contains(&fact.what));
-        verdict.blame = revision.blame;
-    }
-    verdict.cause = revision.cause;
-    verdict.trigger = revision.cause;
-    if verdict.confidence < revision.confidence {
-        verdict.confidence = revision.confidence;
-    }
-    if !same || verdict.timeout.is_none() {
-        verdict.summary.clone_from(&revision.summary);
-    }
-    verdict.timeout = verdict.timeout.take().or_else(|| revision.timeout.clone());
-    let ending = verdict.chain.iter().map(|fact| fact.stamp).max_by_key(|stamp| stamp.order());
-    for fact in &revision.evidence {
-        let known = verdict.chain.iter().any(|other| other.stamp == fact.stamp);
-        if !known && ending.is_some_and(|ending| fact.stamp.before(ending)) {
-            verdict.chain.push(fact.clone());
-        }
-    }
-    verdict.chain.sort_by_key(|fact| fact.stamp.order());
+    let unlike = unlike.count() >= 2;
+    let why =
+        if outlived.is_some() { why } else { "its other connections ended after other silences" };
+    let doubted = outlived.is_some() || unlike;
+    doubted.then(|| reasons::doubt(ending, Cause::GracefulShutdown, 0.6, why))
 }
 
 #[cfg(test)]

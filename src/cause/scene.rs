@@ -141,6 +141,22 @@ impl<'a> Scene<'a> {
         self.history.sides.side(self.by).torn_at_end && !refused
     }
 
+    /// When the oldest of the requests came that wait for their answer to begin.
+    pub fn oldest_waiting(&self) -> Option<Stamp> {
+        let waiting = self.waiting().filter(|stream| !stream.responded);
+        waiting.filter_map(|stream| stream.opened).min_by_key(|opened| opened.order())
+    }
+
+    /// Whether the connection was opened for the one request that it carried, sent as soon as it
+    /// could be: a time for the whole errand (curl --max-time) then began before the SYN.
+    pub fn is_first_errand(&self) -> bool {
+        let (Some(_), Some(preface)) = (self.history.syn, self.history.sides.first.preface) else {
+            return false;
+        };
+        let asked = self.oldest_waiting();
+        self.opened.first == 1 && asked.is_some_and(|asked| asked.since(preface) <= SOON)
+    }
+
     /// Who received the end.
     pub fn peer(&self) -> Side {
         self.by.other()

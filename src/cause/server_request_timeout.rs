@@ -60,10 +60,13 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         (Some(ErrorCode::INTERNAL_ERROR), _) if !oldest.request_ended => 0.68,
         (Some(ErrorCode::INTERNAL_ERROR | ErrorCode::PROTOCOL_ERROR), Some(_)) => 0.62,
         // Octets flowed meanwhile, so it is no idle timer.
-        (None, Some(span)) if span == age && quiet * 2 < age && oldest.request_ended => 0.6,
+        (None, _) if is_at_setting(scene) => 0.68,
+        // Nothing came since the request: it may as well have counted the silence.
+        (None, Some(_)) if is_setting(age) && oldest.request_ended => 0.6,
         _ => return None,
     };
-    let span = timed.unwrap_or(age);
+    let of_age = scene.code().is_none().then_some(age);
+    let span = of_age.or(timed).unwrap_or(age);
     let (blame, what) = if oldest.request_ended {
         (Blame::Server, "had not been answered")
     } else {
@@ -82,6 +85,16 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     );
     step.timeout = Some(Timeout::once(Cause::ServerRequestTimeout, span, ConfiguredIn::Server));
     Some(step)
+}
+
+/// Whether the server closed without a word when its oldest request had waited for a time that a
+/// person sets, and the silence has no such length.
+pub fn is_at_setting(scene: &Scene<'_>) -> bool {
+    let waited = scene.oldest_waiting().map(|opened| scene.at.since(opened));
+    let (quiet, clear) = (scene.quiet(), |span| span >= SHORTEST && is_setting(span));
+    let apart = |age: Duration| quiet + age.mul_f64(0.03) < age && !clear(quiet);
+    let server = scene.goaway.is_none() && scene.by == Side::Server;
+    server && waited.is_some_and(|age| clear(age) && apart(age))
 }
 
 /// The oldest request of the client that was not answered in full.
@@ -115,7 +128,18 @@ mod tests {
     #[test]
     fn silence_without_an_error_is_idle() {
         let talk = Talk::opened().served(10.0, 1).get(50.0, 3).s(9051.0, "FIN");
-        talk.is(Cause::IdleTimeout, 0.7);
+        talk.is(Cause::IdleTimeout, 0.6);
+    }
+
+    #[test]
+    fn octets_that_came_meanwhile_leave_the_request_alone() {
+        let pinged = |end: f64| {
+            let talk = Talk::opened().served(10.0, 1).get(50.0, 3).c(5370.0, "PING");
+            talk.s(5370.3, "PING ACK").s(end, "FIN")
+        };
+        let verdict = pinged(9051.0).is(Cause::ServerRequestTimeout, 0.6);
+        verdict.after(Cause::ServerRequestTimeout, 9.0).blames(Blame::Server);
+        pinged(9267.0).is(Cause::AbruptClose, 0.7);
     }
 
     #[test]

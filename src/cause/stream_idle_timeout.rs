@@ -54,7 +54,10 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let confidence = match (named, &stalled) {
         (true, Some(_)) => 0.78,
         (true, None) if round_value(quiet).is_some() => 0.6,
-        (false, Some(_)) if quiet >= SHORTEST && is_setting(quiet) => 0.79,
+        (false, Some(stream)) if quiet >= SHORTEST && is_setting(quiet) => {
+            // What stopped is the request's body: the whole connection was silent as well.
+            if stream.responded { 0.79 } else { 0.7 }
+        }
         _ => return None,
     };
     let which = stalled.map(|stream| format!(" on stream {}", stream.id)).unwrap_or_default();
@@ -106,8 +109,10 @@ fn starved(scene: &Scene<'_>, stream: u32, since: Stamp) -> Option<Step> {
 /// A message that had begun and did not go on: every open stream stands like that, or it is the
 /// connection that was silent.
 fn stalled<'a>(scene: &Scene<'a>) -> Option<&'a OpenStream> {
-    let begun =
-        |stream: &OpenStream| stream.by == Side::Client && !stream.answer_ended && stream.responded;
+    let begun = |stream: &OpenStream| {
+        let half = stream.responded || (stream.described && !stream.request_ended);
+        stream.by == Side::Client && !stream.answer_ended && half
+    };
     let all = !scene.open.is_empty() && scene.open.iter().all(begun);
     if all { scene.open.first() } else { None }
 }
@@ -135,7 +140,16 @@ mod tests {
     #[test]
     fn a_request_that_waits_is_the_connections_silence() {
         let talk = Talk::opened().served(10.0, 1).get(40.0, 3).s(20_041.0, "FIN");
-        talk.is(Cause::IdleTimeout, 0.7);
+        talk.is(Cause::IdleTimeout, 0.6);
+    }
+
+    #[test]
+    fn an_upload_that_went_no_further() {
+        let talk = Talk::opened().post(10.0, 1).c(700.0, "DATA 1 900").s(10_701.0, "FIN");
+        let verdict = talk.is(Cause::StreamIdleTimeout, 0.7);
+        verdict.after(Cause::StreamIdleTimeout, 10.0).blames(Blame::Client);
+        let crash = Talk::opened().post(10.0, 1).c(700.0, "DATA 1 900").s(10_963.0, "FIN");
+        assert_ne!(crash.told().cause, Cause::StreamIdleTimeout);
     }
 
     #[test]

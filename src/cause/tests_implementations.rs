@@ -120,7 +120,7 @@ fn idle_ends() {
             "vertx, waiting",
             Talk::opened().served(10.0, 1).get(100.0, 3).get(101.0, 5).s(7104.0, "FIN"),
             IdleTimeout,
-            0.7,
+            0.6,
         ),
         Case("alb", idle(60_030.0, "FIN"), IdleTimeout, 0.7),
     ]);
