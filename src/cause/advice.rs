@@ -7,11 +7,13 @@ use std::time::Duration;
 use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause};
 use crate::vocab::error_code::ErrorCode;
+use crate::vocab::pair::InferredTimeout;
 use crate::vocab::verdict::{ConfiguredIn, Verdict};
 
 use super::implementation;
 use super::known_text::{self, KnownText};
 use super::scene::spoken;
+use super::timeouts::near;
 
 /// Seconds above the slowest answer, between the 2 and 5 that the field advises.
 const MARGIN: f64 = 3.0;
@@ -40,6 +42,8 @@ pub struct Circumstances<'a> {
     pub slowest: Option<Duration>,
     /// The slowest answer of this server to a stream that was gone.
     pub latest: Option<Duration>,
+    /// The client's request timeouts, where they differ by the kind of request.
+    pub kinds: &'a [&'a InferredTimeout],
 }
 
 /// Whole seconds, a margin above the slowest answer.
@@ -138,6 +142,12 @@ fn client_timeout(verdict: &Verdict, of: &Circumstances<'_>) -> String {
     let late = verdict.late_answer.as_ref().and_then(|late| late.answered_after).map(seconds);
     let slowest = late.max(of.latest);
     let now = timeout.map(|timeout| format!(", now {},", spoken(timeout))).unwrap_or_default();
+    // Where kinds of request have timeouts of their own, this is one of them.
+    let same = |timer: &&&InferredTimeout| {
+        verdict.timeout.as_ref().is_some_and(|timeout| near(timer.seconds, timeout.seconds))
+    };
+    let kind = of.kinds.iter().find(same).map(|timer| timer.requests.join(", "));
+    let now = kind.map(|kind| format!(" of {kind}{now}")).unwrap_or(now);
     let setting =
         by_setting(of.client.and_then(implementation::request_timeout_setting), of.client);
     match slowest {

@@ -37,7 +37,7 @@ const LONG: Duration = Duration::from_millis(500);
 /// have set; some count from before they connect.
 pub fn is_round(scene: &Scene<'_>) -> bool {
     let Some(ages) = Ages::of(scene) else { return false };
-    let first = scene.opened.first == 1 && round_value(scene.age()).is_some();
+    let first = scene.is_first_errand() && round_value(scene.age()).is_some();
     let round = round_value(ages.most).is_some() || first;
     scene.by == Side::Client
         && scene.goaway.is_none()
@@ -78,7 +78,11 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let known = scene.cancels.iter().filter_map(|group| group.timeout.as_ref()).find(|timeout| {
         (most.as_secs_f64() - timeout.seconds).abs() <= 0.03 * timeout.seconds + 0.02
     });
+    // Some count from before they connect.
+    let errand = scene.is_first_errand() && scene.goaway.is_none() && !is_setting(most);
+    let errand = errand && is_setting(scene.age());
     let confidence = match (known.is_some(), ages.are_one(), is_setting(most)) {
+        _ if errand && most >= SHORTEST => 0.72,
         (true, true, _) => 0.9,
         (_, true, true) if most >= SHORTEST && scene.goaway.is_none() => 0.75,
         _ if is_round(scene) => 0.55,
@@ -92,7 +96,11 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         "The client {} when its {} had waited for {}: {}.",
         scene.ending_name(),
         if count == 1 { "request".to_string() } else { format!("{count} requests") },
-        spoken(most),
+        if errand {
+            format!("{} (since it began to connect)", spoken(scene.age()))
+        } else {
+            spoken(most)
+        },
         if confidence < 0.6 {
             "its request timeout, or it stopped for another reason"
         } else {
@@ -111,7 +119,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     step.cancelled = scene.waiting().map(|stream| stream.id).collect();
     step.timeout = Some(Timeout {
         kind: Cause::ClientRequestTimeout,
-        seconds: most.as_secs_f64(),
+        seconds: if errand { scene.age() } else { most }.as_secs_f64(),
         at_least: false,
         spread_seconds: (most - least).as_secs_f64() / 2.0,
         samples: count,

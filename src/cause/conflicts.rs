@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::track::history::ByClass;
 use crate::vocab::address::Endpoint;
-use crate::vocab::cause::Cause;
+use crate::vocab::cause::{Cause, Confidence};
 use crate::vocab::pair::{Conflict, InferredTimeout, Timer};
 use crate::vocab::verdict::ConfiguredIn;
 
@@ -78,9 +78,15 @@ pub fn find(
 }
 
 impl Pair<'_> {
-    fn conflict(&self, rule: &'static str, text: String, advice: Vec<String>) -> Conflict {
+    fn conflict(
+        &self,
+        rule: &'static str,
+        confidence: Confidence,
+        text: String,
+        advice: Vec<String>,
+    ) -> Conflict {
         let between = vec![self.client.to_string(), self.server.to_string()];
-        Conflict { rule, text, between, advice }
+        Conflict { rule, text, between, advice, confidence }
     }
 
     fn timers(&self, kind: Cause, by: ConfiguredIn) -> impl Iterator<Item = &InferredTimeout> {
@@ -140,33 +146,79 @@ fn timeout_below_answers(pair: &Pair<'_>) -> Option<Conflict> {
     timers.retain(|timer| timer.confidence.value() >= 0.6);
     timers.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
     let longest = timers.last()?;
+    let sure = timers
+        .iter()
+        .map(|timer| timer.confidence)
+        .fold(Confidence::NONE, |a, b| if a < b { b } else { a });
     let by_these = |value: f64| timers.iter().any(|timer| near(timer.seconds, value));
     let killed = pair.sum(|facts| {
         let theirs = facts.killed.iter().filter(|(seconds, _)| by_these(*seconds));
         theirs.map(|(_, count)| count).sum()
     });
     let requests = pair.sum(|facts| facts.requests).max(killed);
-    let values: Vec<String> = timers.iter().map(|timer| spoken(seconds(timer.seconds))).collect();
+    let classes = differ_by_class(&timers);
+    let values: Vec<String> = timers.iter().map(|timer| named(timer, classes)).collect();
     let (values, s) = (values.join(" and "), if timers.len() == 1 { "" } else { "s" });
     let (text, value) = what_would_help(pair, &timers, killed, seconds(longest.seconds));
     // A proxy is the client of its own server.
     let proxy = timers.iter().all(|timer| timer.configured_in == ConfiguredIn::Proxy);
     let (who, title) = if proxy { ("proxy", "Proxy") } else { ("client", "Client") };
+    let seems = if sure < Confidence::LIKELY { "seems to have ended" } else { "ended" };
     let text = format!(
-        "The {who}'s request timeout{s} of {values} ended {killed} of {} ({}) before the server \
+        "The {who}'s request timeout{s} of {values} {seems} {killed} of {} ({}) before the server \
          answered.{text}",
         plural(requests, "request"),
         percent(killed, requests)
     );
     let setting = pair.client_name().and_then(implementation::request_timeout_setting);
-    let advice = vec![
-        format!(
-            "{title}: raise the request timeout{s}, now {values}, {value}{}.",
-            by_setting(setting, pair.client_name())
-        ),
+    let setting = by_setting(setting, pair.client_name());
+    let mut advice = Vec::new();
+    if classes {
+        for timer in &timers {
+            let (_, value) = what_would_help(pair, &[*timer], 0, seconds(timer.seconds));
+            let (kinds, now) = (timer.requests.join(", "), spoken(seconds(timer.seconds)));
+            advice.push(format!(
+                "{title}: raise the request timeout of {kinds}, now {now}, {value}{setting}."
+            ));
+        }
+    } else {
+        advice.push(format!(
+            "{title}: raise the request timeout{s}, now {values}, {value}{setting}."
+        ));
+    }
+    advice.push(
         "Server: make these requests faster, and stop the work when the client is gone.".into(),
-    ];
-    Some(pair.conflict("client_timeout_below_answer_time", text, advice))
+    );
+    Some(pair.conflict("client_timeout_below_answer_time", sure, text, advice))
+}
+
+/// Whether each timer ended requests of kinds of its own: several settings, one for each.
+fn differ_by_class(timers: &[&InferredTimeout]) -> bool {
+    let mut kinds: Vec<&String> = timers.iter().flat_map(|timer| &timer.requests).collect();
+    let all = kinds.len();
+    kinds.sort_unstable();
+    kinds.dedup();
+    let told = timers.iter().all(|timer| !timer.requests.is_empty());
+    timers.len() > 1 && told && kinds.len() == all
+}
+
+/// Request timeouts of the pairs in which they differ by the kind of request.
+pub fn by_class(timers: &[InferredTimeout]) -> BTreeMap<(Endpoint, IpAddr), Vec<&InferredTimeout>> {
+    let mut by_pair: BTreeMap<(Endpoint, IpAddr), Vec<&InferredTimeout>> = BTreeMap::new();
+    for timer in timers.iter().filter(|t| t.kind == Timer::Of(Cause::ClientRequestTimeout)) {
+        let pair = timer.client.filter(|_| !timer.at_least).map(|client| (timer.server, client));
+        if let Some(pair) = pair {
+            by_pair.entry(pair).or_default().push(timer);
+        }
+    }
+    by_pair.retain(|_, timers| differ_by_class(timers));
+    by_pair
+}
+
+/// `1.0 s`, or `1.0 s for GET /slow` where kinds of request differ.
+fn named(timer: &InferredTimeout, classes: bool) -> String {
+    let value = spoken(seconds(timer.seconds));
+    if classes { format!("{value} for {}", timer.requests.join(", ")) } else { value }
 }
 
 /// What the answers that were seen say of the timeout: text, and `to 14.0 s or more`.
@@ -242,7 +294,7 @@ fn resets_near_limit(pair: &Pair<'_>) -> Option<Conflict> {
             .into(),
         format!("Server: only then raise the limit ({setting})."),
     ];
-    Some(pair.conflict("resets_near_limit", text, advice))
+    Some(pair.conflict("resets_near_limit", Confidence::new(0.8), text, advice))
 }
 
 /// What timed out is asked for again at once.
@@ -267,7 +319,7 @@ fn retry_storm(pair: &Pair<'_>) -> Option<Conflict> {
          only after raising the timeout."
             .into(),
     ];
-    Some(pair.conflict("retry_storm", text, advice))
+    Some(pair.conflict("retry_storm", Confidence::new(0.8), text, advice))
 }
 
 /// The server's idle timer counts octets, and answers take longer.
@@ -302,7 +354,7 @@ fn idle_counts_octets(pair: &Pair<'_>) -> Option<Conflict> {
         spoken(with_margin(slowest.max(limit))),
         by_setting(setting, pair.server_name())
     )];
-    Some(pair.conflict("server_idle_below_answer_time", text, advice))
+    Some(pair.conflict("server_idle_below_answer_time", idle.confidence, text, advice))
 }
 
 /// The client uses connections that the server is about to close.
@@ -339,7 +391,7 @@ fn idle_race(pair: &Pair<'_>) -> Option<Conflict> {
             by_setting(setting, pair.server_name())
         ),
     ];
-    Some(pair.conflict("client_idle_above_server_idle", text, advice))
+    Some(pair.conflict("client_idle_above_server_idle", idle.confidence, text, advice))
 }
 
 /// Keepalive PINGs come faster than the server allows.
@@ -371,7 +423,8 @@ fn pings_too_fast(pair: &Pair<'_>) -> Option<Conflict> {
             spoken(allowed)
         ),
     ];
-    Some(pair.conflict("keepalive_below_server_minimum", text, advice))
+    let sure = Confidence::new(if punished { 0.95 } else { 0.8 });
+    Some(pair.conflict("keepalive_below_server_minimum", sure, text, advice))
 }
 
 /// The server's age limit cuts requests.
@@ -381,6 +434,7 @@ fn grace_too_short(pair: &Pair<'_>) -> Option<Conflict> {
     let grace = cuts.iter().map(|(grace, _)| *grace).max()?;
     let cut: u64 = cuts.iter().map(|(_, cut)| *cut).sum();
     let age = pair.timers(Cause::MaxConnectionAge, ConfiguredIn::Server).next();
+    let sure = age.map_or(Confidence::new(0.6), |age| age.confidence);
     let age = age.map(|age| format!(" of {}", spoken(seconds(age.seconds)))).unwrap_or_default();
     let text = format!(
         "The server's age limit{age} cut {}: it closed the connection {} after its GOAWAY.",
@@ -393,7 +447,7 @@ fn grace_too_short(pair: &Pair<'_>) -> Option<Conflict> {
             .into(),
         "Client: split endless streams, or open them anew when a GOAWAY comes.".into(),
     ];
-    Some(pair.conflict("age_grace_too_short", text, advice))
+    Some(pair.conflict("age_grace_too_short", sure, text, advice))
 }
 
 /// One request may time out by chance: more than one sample, or this much of confidence.

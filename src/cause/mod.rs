@@ -41,6 +41,7 @@ mod messages;
 pub mod neighbours;
 pub mod pages;
 pub mod pair;
+mod pings;
 mod preface_missing;
 mod rapid_reset_protection;
 mod refused_stream;
@@ -60,6 +61,8 @@ mod tests;
 mod tests_alike;
 #[cfg(test)]
 mod tests_implementations;
+#[cfg(test)]
+mod tests_neighbours;
 
 use crate::track::history::{History, Reset};
 use crate::vocab::cause::{Blame, Cause, Confidence};

@@ -6,6 +6,7 @@
 //! ended nor the number of shards can be seen in the result.
 
 mod common;
+mod endings;
 mod reasons;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{Evidence, Timeout};
 
 use self::common::{Common, apart, crossing, is_spread, same};
+pub use self::endings::endings;
 pub use self::reasons::apply;
 use super::chance::round_value;
 

@@ -1,6 +1,8 @@
 //! What the second pass keeps of a finished connection: samples of timers, doubts that other
 //! connections may settle, and a few facts for conflicts. Small, whatever the connection was.
 
+mod doubts;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -12,11 +14,10 @@ use crate::vocab::cause::{Cause, Confidence};
 use crate::vocab::frame::FrameType;
 use crate::vocab::pair::Timer;
 use crate::vocab::setting::SettingId;
-use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{Cancellation, ConfiguredIn, Implementation, Timeout, Verdict};
 
-use super::Judged;
-use super::scene::Scene;
+pub use self::doubts::{About, Doubt};
+use super::{Judged, pings};
 
 /// What is kept of one connection.
 #[derive(Clone, Debug)]
@@ -58,37 +59,8 @@ pub struct Sample {
     pub confidence: Confidence,
     /// The kind of request that it mostly ended.
     pub request: Option<String>,
-}
-
-/// Something that one connection cannot tell by itself.
-#[derive(Clone, Debug)]
-pub struct Doubt {
-    /// What.
-    pub about: About,
-    /// When.
-    pub at: Stamp,
-    /// Shortest and longest time that its requests had waited.
-    pub ages: (Duration, Duration),
-    /// How many.
-    pub count: u32,
-}
-
-impl Doubt {
-    /// Whether the client closed the connection, rather than to reset streams.
-    pub fn is_close(&self) -> bool {
-        !matches!(self.about, About::Cancels(_))
-    }
-}
-
-/// What a doubt is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum About {
-    /// The cancellation with this index.
-    Cancels(usize),
-    /// The GOAWAY with this index.
-    Goaway(usize),
-    /// The end without GOAWAY.
-    End,
+    /// Whether an ending tells it, rather than cancels on a connection that lived on.
+    pub direct: bool,
 }
 
 /// Facts for conflicts.
@@ -130,7 +102,7 @@ impl PairFacts {
             requests: history.sides.first.opened,
             killed,
             samples,
-            doubts: doubts(history, judged),
+            doubts: doubts::of(history, judged),
             notes: notes(history, judged, speak),
         }
     }
@@ -177,8 +149,14 @@ impl PairFacts {
 
     /// Takes in what other connections have settled.
     pub fn learn(&mut self, settled: &super::timeouts::Settled) {
-        self.killed.push((settled.timeout.seconds, u64::from(settled.timeout.samples)));
-        self.samples.push(sample(&settled.timeout, settled.confidence));
+        let sample = sample(&settled.timeout, settled.confidence);
+        match self.samples.iter_mut().find(|sample| super::timeouts::is_lone(sample)) {
+            Some(lone) => *lone = sample,
+            None => {
+                self.killed.push((settled.timeout.seconds, u64::from(settled.timeout.samples)));
+                self.samples.push(sample);
+            }
+        }
     }
 }
 
@@ -279,6 +257,7 @@ fn sample(timeout: &Timeout, confidence: Confidence) -> Sample {
         at_least: timeout.at_least,
         confidence,
         request: None,
+        direct: true,
     }
 }
 
@@ -298,6 +277,7 @@ fn keepalive_interval(verdict: &Verdict) -> Option<Sample> {
         at_least: false,
         confidence: Confidence::LIKELY,
         request: None,
+        direct: true,
     })
 }
 
@@ -338,6 +318,7 @@ fn of_cancels(history: &History, judged: &Judged) -> Vec<Sample> {
         }
         let mut sample = sample(timeout, set.confidence);
         sample.request = usual_request(history, set);
+        sample.direct = false;
         samples.push(sample);
     }
     samples
@@ -365,40 +346,19 @@ fn usual_request(history: &History, set: &Cancellation) -> Option<String> {
     most.map(|(_, _, name)| (*name).to_string())
 }
 
-/// Payloads of bandwidth and drain probes, which are no keepalive.
-const PROBES: &[[u8; 8]] = &[
-    [0x02, 0x04, 0x10, 0x10, 0x09, 0x0e, 0x07, 0x07],
-    [0x01, 0x06, 0x01, 0x08, 0x00, 0x03, 0x03, 0x09],
-    [0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x04, 0xd2],
-    [0x00, 0x00, 0x00, 0x09, 0x7a, 0xce, 0xf0, 0x01],
-    [0x0b, 0x7b, 0xa2, 0xf0, 0x8b, 0x9b, 0xfe, 0x54],
-];
-
-/// Distances between PINGs of a side, ascending, and how many came without messages between.
-fn distances(history: &History, by: Side) -> (Vec<Duration>, u32) {
-    let sent = history.pings.iter().filter(|ping| ping.by == by && !PROBES.contains(&ping.opaque));
-    let sent: Vec<_> = sent.collect();
-    let pairs = || sent.iter().zip(sent.iter().skip(1));
-    let mut apart: Vec<Duration> = pairs().map(|(a, b)| b.sent.since(a.sent)).collect();
-    apart.sort_unstable();
-    (apart, pairs().filter(|(_, next)| next.peer_messages == 0).count() as u32)
-}
-
+/// The interval of a side's keepalive PINGs.
 fn pings(history: &History, by: Side) -> Option<Sample> {
-    let (apart, _) = distances(history, by);
-    let middle = *apart.get(apart.len() / 2)?;
-    let (least, most) = (*apart.first()?, *apart.last()?);
-    let spread = (most - least).as_secs_f64() / 2.0;
-    let steady = apart.len() >= 3 && spread <= 0.1 * middle.as_secs_f64();
-    (steady && middle >= SHORTEST_PING).then(|| Sample {
+    let pings::Interval { middle, spread, samples } = pings::interval(history, by)?;
+    (middle >= SHORTEST_PING).then(|| Sample {
         timer: Timer::KeepaliveInterval,
         by: by.into(),
         seconds: middle.as_secs_f64(),
-        spread,
-        samples: apart.len() as u32,
+        spread: spread.as_secs_f64(),
+        samples,
         at_least: false,
-        confidence: Confidence::new(if apart.len() >= 5 { 0.9 } else { 0.8 }),
+        confidence: Confidence::new(if samples >= 5 { 0.9 } else { 0.8 }),
         request: None,
+        direct: true,
     })
 }
 
@@ -418,57 +378,7 @@ fn idle_client(history: &History, judged: &Judged) -> Option<Sample> {
         at_least: false,
         confidence: Confidence::new(WEAK),
         request: None,
-    })
-}
-
-/// From here on a verdict counts as a fact.
-const SURE: f64 = 0.8;
-
-fn doubts(history: &History, judged: &Judged) -> Vec<Doubt> {
-    let mut doubts = Vec::new();
-    // Where answers may be missing, who was still waiting is not known.
-    if history.has_loss() {
-        return doubts;
-    }
-    for (index, set) in judged.cancellations.iter().enumerate() {
-        if set.cause != Cause::ClientCancelBurst || set.by != Side::Client {
-            continue;
-        }
-        let ages = resets_of(history, set).filter_map(Reset::age);
-        doubts.extend(doubt(About::Cancels(index), set.last, ages));
-    }
-    let waited = |scene: &Scene<'_>, verdict: &Verdict| {
-        let open = [Cause::AbruptClose, Cause::ClientShutdown, Cause::Unknown];
-        let fits = scene.by == Side::Client && open.contains(&verdict.cause);
-        let at = scene.at;
-        let ages = scene.waiting().filter_map(|s| s.opened.map(|opened| at.since(opened)));
-        if fits { ages.collect() } else { Vec::new() }
-    };
-    for (index, (follows, verdict)) in judged.goaways.iter().enumerate() {
-        let scene = Scene::of_goaway(history, index, &[], None).filter(|_| follows.is_none());
-        // What only answers the client's close stands for that.
-        let scene = scene.map(|scene| scene.of_answered_close().unwrap_or(scene));
-        let ages = scene.map(|scene| waited(&scene, verdict)).unwrap_or_default();
-        let at = history.goaways.get(index).map_or(history.last, |goaway| goaway.stamp);
-        doubts.extend(doubt(About::Goaway(index), at, ages.into_iter()));
-    }
-    if let Some(verdict) = &judged.end {
-        let ages = Scene::of_end(history, &[]).map(|scene| waited(&scene, verdict));
-        let at = history.tcp_end().map_or(history.last, |(stamp, ..)| stamp);
-        doubts.extend(doubt(About::End, at, ages.unwrap_or_default().into_iter()));
-    }
-    doubts
-}
-
-fn doubt(about: About, at: Stamp, ages: impl Iterator<Item = Duration>) -> Option<Doubt> {
-    let ages: Vec<Duration> = ages.collect();
-    let (least, most) = (*ages.iter().min()?, *ages.iter().max()?);
-    let narrow = most.saturating_sub(least) <= most.mul_f64(0.1) + MOMENT;
-    (narrow && most >= SHORTEST_PING).then_some(Doubt {
-        about,
-        at,
-        ages: (least, most),
-        count: ages.len() as u32,
+        direct: true,
     })
 }
 
@@ -481,7 +391,7 @@ fn notes(history: &History, judged: &Judged, speak: &Both<Option<Implementation>
         repeats: repeats(history, judged),
         ..Notes::default()
     };
-    let (apart, bare) = distances(history, Side::Client);
+    let (apart, bare) = pings::distances(history, Side::Client);
     notes.pings = apart.get(apart.len() / 2).filter(|_| bare > 0).map(|middle| (bare, *middle));
     let end = history.tcp_end();
     for (index, (follows, verdict)) in judged.goaways.iter().enumerate() {
@@ -591,3 +501,5 @@ const THIRTY: Duration = Duration::from_secs(30);
 const RACE: Duration = Duration::from_millis(250);
 /// Worth nothing unless others agree.
 const WEAK: f32 = 0.2;
+/// From here on a verdict counts as a fact.
+const SURE: f64 = 0.8;

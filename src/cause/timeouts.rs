@@ -3,6 +3,8 @@
 //!
 //! Works on what [`super::pair`] kept, whose order does not matter.
 
+mod closes;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -13,10 +15,10 @@ use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::pair::{
     Ages, InferredTimeout, RequestAnswers, ServerAnswers, ServerTimes, Timer,
 };
-use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{Alternative, Cancellation, ConfiguredIn, Timeout, Verdict};
 
-use super::chance;
+use self::closes::Closes;
+pub use self::closes::strangers;
 use super::pair::{About, Answered, Doubt, PairFacts, Sample};
 use super::scene::spoken;
 
@@ -46,7 +48,8 @@ pub fn infer(facts: &[PairFacts]) -> Vec<InferredTimeout> {
         let mut of_key: Vec<InferredTimeout> = exact
             .chunk_by(|(_, a), (_, b)| {
                 let spread = a.timer == Timer::Of(Cause::MaxConnectionAge);
-                near(a.seconds, b.seconds) || (spread && b.seconds <= a.seconds * 1.1 / 0.9)
+                (near(a.seconds, b.seconds) && !are_of_two_kinds(a, b))
+                    || (spread && b.seconds <= a.seconds * 1.1 / 0.9)
             })
             .filter_map(|cluster| pooled(key, cluster))
             .collect();
@@ -56,6 +59,15 @@ pub fn infer(facts: &[PairFacts]) -> Vec<InferredTimeout> {
         found.extend(of_key);
     }
     found
+}
+
+/// Whether two measurements are of two timers that lie close together: each is tight, and of
+/// requests of one kind, and they differ by far more than either scatters.
+fn are_of_two_kinds(a: &Sample, b: &Sample) -> bool {
+    let kinds = a.request.as_ref().zip(b.request.as_ref());
+    let apart = (a.seconds - b.seconds).abs() - 2.0 * (a.spread + b.spread);
+    let many = a.samples >= 3 && b.samples >= 3;
+    many && kinds.is_some_and(|(a, b)| a != b) && apart > 0.02 * a.seconds
 }
 
 /// Whether two measurements may be of one timer: within 6 %, or 60 ms where that is not much.
@@ -102,17 +114,20 @@ fn pooled(key: Key, cluster: &[(&PairFacts, &Sample)]) -> Option<InferredTimeout
     })
 }
 
-/// As sure as the best of the samples, surer where connections agree, less where they scatter.
+/// As sure as the best of the samples, less where they scatter: what connections that agree prove
+/// was weighed when their verdicts were, so that no timer is surer than those. Only cancels on
+/// connections that live on are heard together here for the first time.
 fn confidence(cluster: &[(&PairFacts, &Sample)], connections: usize, width: f64) -> Confidence {
     let best = cluster.iter().map(|(_, sample)| sample.confidence.value()).fold(0.0, f64::max);
-    let agreed = match (connections, cluster.len()) {
+    let weight: u32 = cluster.iter().map(|(_, sample)| sample.samples).sum();
+    let agreed = match (connections, weight) {
         // A single gap of a client that went away is no timer: many equal ones are.
         _ if best < WORTH_TELLING && (connections < 4 || width > 0.02) => 0.0,
-        _ if best < WORTH_TELLING => 0.7,
-        (1, 1) => best,
-        (1, _) => best.max(0.75),
-        (2, _) => best.max(0.85),
-        _ => best.max(0.92),
+        _ if best < WORTH_TELLING => 0.6,
+        _ if cluster.iter().all(|(_, sample)| sample.direct) => best,
+        (1 | 2, ..5) => best,
+        (1 | 2, _) => best.max((best + 0.1).min(0.85)),
+        _ => best.max((best + 0.15).min(0.92)),
     };
     let scattered = if width > 0.25 {
         0.75
@@ -204,42 +219,21 @@ pub struct Settled {
     pub confidence: Confidence,
 }
 
-/// Connections whose close at a round age says little: the same client closes at so many other
-/// ages that some are round by chance.
-pub fn strangers(facts: &[PairFacts]) -> Vec<usize> {
-    let mut by_pair: BTreeMap<(IpAddr, Endpoint), (usize, Vec<usize>)> = BTreeMap::new();
-    for of in facts {
-        let (odd, round) = by_pair.entry((of.client, of.server)).or_default();
-        *odd += usize::from(of.doubts.iter().any(Doubt::is_close));
-        round.extend(of.samples.iter().any(is_lone).then_some(of.place));
-    }
-    let by_chance = |(odd, round): &(usize, Vec<usize>)| {
-        let all = odd + round.len();
-        all >= CROWD && chance::at_least(all as f64 * 0.1, round.len()) > 0.01
-    };
-    let mut places: Vec<usize> =
-        by_pair.into_values().filter(by_chance).flat_map(|(_, round)| round).collect();
-    places.sort_unstable();
-    places
-}
-
-/// Fewer closes say nothing about each other.
-const CROWD: usize = 8;
-
-/// Whether a sample is a client's timeout that a single request tells.
+/// Whether a sample is a client's timeout that the close of one connection tells by itself.
 pub fn is_lone(sample: &Sample) -> bool {
     sample.timer == Timer::Of(Cause::ClientRequestTimeout)
         && sample.by == ConfiguredIn::Client
         && sample.samples == 1
-        && sample.confidence.value() < 0.85
+        && sample.direct
+        && sample.confidence.value() < 0.8
 }
 
 /// Takes back most of what a round age seemed to say.
-pub fn doubt_lone(verdict: &mut Verdict) {
+pub fn doubt_lone(verdict: &mut Verdict, why: &str) {
     let lone = verdict.timeout.as_ref().is_some_and(|timeout| timeout.samples == 1);
     if verdict.cause == Cause::ClientRequestTimeout && lone && verdict.confidence.value() < 0.85 {
         verdict.confidence = verdict.confidence.and(Confidence::new(0.5));
-        verdict.add_clause("the same client closed others at many other ages");
+        verdict.add_clause(why);
     }
 }
 
@@ -262,13 +256,15 @@ pub fn settle(facts: &[PairFacts]) -> Vec<Settled> {
             timers.extend(of.samples.iter().filter(clear).map(|sample| (of.place, sample)));
         }
         let ends = pair.iter().flat_map(|of| of.doubts.iter().map(|doubt| (of.place, doubt)));
-        let mut closes: Vec<_> = ends.filter(|(_, doubt)| doubt.is_close()).collect();
-        closes.sort_by_key(|(place, doubt)| (doubt.ages.1, *place));
+        let closes = Closes::of(ends.collect());
         timers.sort_by(|(p, a), (q, b)| a.seconds.total_cmp(&b.seconds).then(p.cmp(q)));
         let timers = measured(timers);
         for of in pair {
-            let of_pair =
-                |doubt| fit(of.place, doubt, &timers).or_else(|| agree(of.place, doubt, &closes));
+            let of_pair = |doubt| {
+                let both = [fit(of.place, doubt, &timers), closes.settle(of.place, doubt)];
+                let sure = |settled: &Settled| settled.confidence.value();
+                both.into_iter().flatten().reduce(|a, b| if sure(&b) > sure(&a) { b } else { a })
+            };
             settled.extend(of.doubts.iter().filter_map(of_pair));
         }
     }
@@ -302,7 +298,12 @@ fn fit(place: usize, doubt: &Doubt, timers: &[(usize, &Sample)]) -> Option<Settl
         let distance = |sample: &Sample| (sample.seconds - most).abs();
         distance(b).total_cmp(&distance(a))
     })?;
-    let confidence = if fitting.len() == 1 { 0.8 } else { 0.85 };
+    let confidence = match fitting.len() {
+        // Closes are no measure for others unless they agree closely.
+        _ if fitting.iter().all(|(_, timer)| is_lone(timer)) => 0.74,
+        1 => 0.8,
+        _ => 0.85,
+    };
     Some(Settled {
         place,
         about: doubt.about,
@@ -317,50 +318,6 @@ fn fit(place: usize, doubt: &Doubt, timers: &[(usize, &Sample)]) -> Option<Settl
         confidence: Confidence::new(confidence),
     })
 }
-
-/// Closes of other connections with requests of the same age, at other times: what one of them
-/// leaves open, several settle.
-fn agree(place: usize, doubt: &Doubt, closes: &[(usize, &Doubt)]) -> Option<Settled> {
-    let age = doubt.ages.1;
-    let width = age.mul_f64(0.01) + Duration::from_millis(10);
-    let older = |than: Duration| closes.partition_point(|(_, other)| other.ages.1 <= than);
-    let younger = |than: Duration| closes.partition_point(|(_, other)| other.ages.1 < than);
-    let near = closes.get(younger(age.saturating_sub(width))..older(age + width))?;
-    // What ended in the same moment ended for the same reason, whatever that was.
-    let apart = |a: Stamp, b: Stamp| a.since(b).max(b.since(a)) > width * 5;
-    let other = |(at, other): &&(usize, &Doubt)| *at != place && apart(other.at, doubt.at);
-    // Of very many a part stands for all.
-    let looked = near.len().min(COMPARED);
-    let alike = near.iter().take(looked).filter(other).count() * near.len() / looked.max(1);
-    // Among many closes of all ages some agree by chance.
-    let around = older(age.mul_f64(chance::AROUND.1)) - younger(age.mul_f64(chance::AROUND.0));
-    let others = around.saturating_sub(1);
-    // Each of them had the same chance to find one that agrees.
-    let tries = (others as f64 / 2.0).max(1.0);
-    let confidence = match chance::of_agreeing(age, width, others, alike) * tries {
-        _ if alike == 0 => return None,
-        by_chance if by_chance < 0.003 => 0.88,
-        by_chance if by_chance < 0.07 => 0.74,
-        by_chance if by_chance < 0.2 => 0.5,
-        _ => return None,
-    };
-    (doubt.is_close()).then(|| Settled {
-        place,
-        about: doubt.about,
-        timeout: Timeout {
-            kind: Cause::ClientRequestTimeout,
-            seconds: age.as_secs_f64(),
-            at_least: false,
-            spread_seconds: width.as_secs_f64(),
-            samples: doubt.count,
-            configured_in: ConfiguredIn::Client,
-        },
-        confidence: Confidence::new(confidence),
-    })
-}
-
-/// Closes of about one age that are looked at one by one.
-const COMPARED: usize = 256;
 
 /// A timer that other connections may be measured by.
 const CLEAR: f64 = 0.6;
@@ -388,6 +345,12 @@ pub fn apply_to_root(verdict: &mut Verdict, set: &Cancellation) {
 /// Puts what was settled into the verdict of an end.
 pub fn apply_to_verdict(verdict: &mut Verdict, settled: &Settled) {
     if verdict.confidence > settled.confidence {
+        return;
+    }
+    if verdict.cause == Cause::ClientRequestTimeout {
+        verdict.confidence = settled.confidence;
+        verdict.timeout = Some(settled.timeout.clone());
+        verdict.add_clause("as other connections of the pair show it");
         return;
     }
     let value = spoken(Duration::try_from_secs_f64(settled.timeout.seconds).unwrap_or_default());

@@ -8,7 +8,6 @@ use crate::board::{Board, ConnectionRow, End, EndHow, GoawayRow, TlsAlert, TlsRo
 use crate::cause::advice::{self, Circumstances};
 use crate::cause::neighbours::{self, Ending, Revision};
 use crate::cause::pair::{About, Answered, PairFacts};
-use crate::cause::scene::Scene;
 use crate::cause::timeouts::{self, Settled};
 use crate::cause::{self, Judged, conflicts, implementation};
 use crate::track;
@@ -18,6 +17,7 @@ use crate::vocab::flow::{FlowEnd, FlowId, HalfNotes};
 use crate::vocab::frame::Transport;
 use crate::vocab::hop::{Troubled, Way};
 use crate::vocab::limits::{Hit, Limits};
+use crate::vocab::pair::InferredTimeout;
 use crate::vocab::rule;
 use crate::vocab::time::Stamp;
 use crate::vocab::tls::{TlsFacts, TlsSide};
@@ -55,7 +55,7 @@ impl Connection {
     /// One that its neighbours say nothing about.
     pub(super) fn alone(row: ConnectionRow) -> Self {
         let mut row = Arc::new(row);
-        advise(&mut row, Slowest::default());
+        advise(&mut row, Slowest::default(), &[]);
         Self { row, endings: Vec::new(), facts: None, troubled: Arc::default() }
     }
 }
@@ -177,11 +177,13 @@ pub(super) fn second_pass(
             facts.conclude(row.verdicts(), &row.cancellations);
         }
     }
-    for place in timeouts::strangers(&facts) {
+    for (place, why) in timeouts::strangers(&facts) {
         if let Some(row) = connections.get_mut(place) {
             let row = Arc::make_mut(row);
             let goaways = row.goaways.iter_mut().map(|goaway| &mut goaway.verdict);
-            goaways.chain(&mut row.end_verdict).for_each(timeouts::doubt_lone);
+            goaways
+                .chain(&mut row.end_verdict)
+                .for_each(|verdict| timeouts::doubt_lone(verdict, why));
         }
         if let Some(facts) = of_place(&mut facts, place) {
             facts.samples.retain(|sample| !timeouts::is_lone(sample));
@@ -200,11 +202,13 @@ pub(super) fn second_pass(
     let hops = hops.tell(&mut connections);
     let slowest: BTreeMap<Endpoint, Slowest> =
         answered.iter().map(|(server, of)| (*server, Slowest::of(of))).collect();
+    let inferred_timeouts = timeouts::infer(&facts);
+    let kinds = conflicts::by_class(&inferred_timeouts);
     for row in &mut connections {
         let slowest = slowest.get(&row.server).copied().unwrap_or_default();
-        advise(row, slowest);
+        let kinds = kinds.get(&(row.server, row.client.ip)).map_or(&[][..], Vec::as_slice);
+        advise(row, slowest, kinds);
     }
-    let inferred_timeouts = timeouts::infer(&facts);
     Board {
         hops,
         conflicts: conflicts::find(&facts, &inferred_timeouts, answered),
@@ -249,8 +253,9 @@ impl Slowest {
 }
 
 /// Writes the advice of every verdict of a row. Most rows have it already: those stay untouched,
-/// so that snapshots share them.
-fn advise(row: &mut Arc<ConnectionRow>, slowest: Slowest) {
+/// so that snapshots share them. `kinds` are the client's timeouts, where they differ by the kind
+/// of request.
+fn advise(row: &mut Arc<ConnectionRow>, slowest: Slowest, kinds: &[&InferredTimeout]) {
     let name =
         |side: Side| row.implementations.side(side).as_ref().map(|known| known.name.as_str());
     let of = Circumstances {
@@ -260,6 +265,7 @@ fn advise(row: &mut Arc<ConnectionRow>, slowest: Slowest) {
         server: name(Side::Server),
         slowest: slowest.in_time,
         latest: slowest.late,
+        kinds,
     };
     let goaways = row.goaways.iter().map(|goaway| {
         let said = Some((goaway.code, goaway.last_stream_id));
@@ -372,44 +378,6 @@ fn settle(row: &mut ConnectionRow, settled: &Settled) {
     }
 }
 
-/// The endings of a connection that its neighbours may explain.
-fn endings(history: &History, judged: &Judged) -> Vec<Ending> {
-    let mut found = Vec::new();
-    for (index, (follows, verdict)) in judged.goaways.iter().enumerate() {
-        let Some(scene) = Scene::of_goaway(history, index, &[], None) else { continue };
-        if follows.is_none() {
-            found.extend(ending(&scene, verdict, Some(index)));
-        }
-    }
-    if let Some(verdict) = &judged.end {
-        found.extend(Scene::of_end(history, &[]).and_then(|scene| ending(&scene, verdict, None)));
-    }
-    found
-}
-
-fn ending(scene: &Scene<'_>, verdict: &Verdict, index: Option<usize>) -> Option<Ending> {
-    (scene.by == Side::Server && !scene.may_follow_a_close()).then(|| Ending {
-        place: (0, index),
-        client: scene.history.ends.first,
-        server: scene.history.ends.second,
-        at: scene.at,
-        first: scene.history.first,
-        idle_since: scene.idle_start(),
-        idle: scene.idle().or(Some(scene.quiet())),
-        age: (!scene.history.joined_midway).then(|| scene.age()),
-        requests: scene.opened.first,
-        newest: scene.goaway.and_then(|goaway| goaway.newest),
-        announced: scene.goaway.is_some(),
-        unanswered: scene.unanswered(),
-        offended: scene.offence_before().is_some(),
-        orderly: !scene.is_error()
-            && !scene.aborted
-            && (scene.goaway.is_some() || scene.unanswered() == 0),
-        cause: verdict.cause,
-        confidence: verdict.confidence,
-    })
-}
-
 /// The row of a connection that is over.
 pub(super) fn finished(mut history: History, judged: Judged, tls: Option<TlsFacts>) -> Connection {
     let streams = std::mem::take(&mut history.rows);
@@ -446,7 +414,7 @@ fn connection(history: &History, mut judged: Judged, tls: Option<TlsFacts>) -> C
         let sender = || speak.side(by).clone();
         verdict.implementation = verdict.implementation.take().or_else(sender);
     }
-    let endings = endings(history, &judged);
+    let endings = neighbours::endings(history, &judged);
     let facts = Some(PairFacts::of(history, &judged, &speak));
     let mut row = row(history, judged, speak);
     if tls.is_some() {
@@ -457,7 +425,7 @@ fn connection(history: &History, mut judged: Judged, tls: Option<TlsFacts>) -> C
     }
     row.tls = tls.map(tls_row);
     let mut row = Arc::new(row);
-    advise(&mut row, Slowest::default());
+    advise(&mut row, Slowest::default(), &[]);
     Connection { row, endings, facts, troubled: history.troubled.as_slice().into() }
 }
 

@@ -317,6 +317,7 @@ pub(super) fn trouble() -> Board {
             text: "The server closes idle connections before the client does.".into(),
             between: vec!["127.0.0.1".into(), "127.0.0.1:20002".into()],
             advice: vec!["Set the client's idle timeout below 20 s.".into()],
+            confidence: Confidence::new(0.8),
         }],
         server_answers: vec![ServerAnswers {
             server: endpoint(20002),

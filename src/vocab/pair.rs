@@ -149,4 +149,6 @@ pub struct Conflict {
     pub between: Vec<String>,
     /// What to change.
     pub advice: Vec<String>,
+    /// How sure: no surer than the timers that it rests on.
+    pub confidence: Confidence,
 }

@@ -1,0 +1,61 @@
+//! The endings by a server, as the second pass sees them.
+
+use std::time::Duration;
+
+use crate::cause::Judged;
+use crate::cause::scene::Scene;
+use crate::track::history::History;
+use crate::vocab::address::Side;
+use crate::vocab::verdict::Verdict;
+
+use super::Ending;
+
+/// The endings of a connection that its neighbours may explain.
+pub fn endings(history: &History, judged: &Judged) -> Vec<Ending> {
+    let mut found = Vec::new();
+    for (index, (follows, verdict)) in judged.goaways.iter().enumerate() {
+        let Some(scene) = Scene::of_goaway(history, index, &[], None) else { continue };
+        if follows.is_none() {
+            found.extend(ending(&scene, verdict, Some(index)));
+        }
+    }
+    if let Some(verdict) = &judged.end {
+        found.extend(Scene::of_end(history, &[]).and_then(|scene| ending(&scene, verdict, None)));
+    }
+    found
+}
+
+fn ending(scene: &Scene<'_>, verdict: &Verdict, index: Option<usize>) -> Option<Ending> {
+    (scene.by == Side::Server && !scene.may_follow_a_close()).then(|| Ending {
+        place: (0, index),
+        client: scene.history.ends.first,
+        server: scene.history.ends.second,
+        at: scene.at,
+        first: scene.history.first,
+        idle_since: scene.idle_start(),
+        idle: scene.idle().or(Some(scene.quiet())),
+        quiet: scene.quiet(),
+        age: (!scene.history.joined_midway).then(|| scene.age()),
+        requests: scene.opened.first,
+        newest: scene.goaway.and_then(|goaway| goaway.newest),
+        crossed: crossed(scene),
+        waited: scene.oldest_waiting().map(|asked| (scene.at.since(asked), asked)),
+        announced: scene.goaway.is_some(),
+        unanswered: scene.unanswered(),
+        offended: scene.offence_before().is_some(),
+        orderly: !scene.is_error()
+            && !scene.aborted
+            && (scene.goaway.is_some() || scene.unanswered() == 0),
+        cause: verdict.cause,
+        confidence: verdict.confidence,
+    })
+}
+
+/// When the server last spoke before its newest request, and when that came, as ages of the
+/// connection.
+fn crossed(scene: &Scene<'_>) -> Option<(Duration, Duration)> {
+    let (history, (_, newest)) = (scene.history, scene.goaway?.newest?);
+    let before = (*scene.last_octets.side(Side::Server))?;
+    let ages = (before.since(history.first), newest.since(history.first));
+    (!history.joined_midway && before.before(newest)).then_some(ages)
+}
