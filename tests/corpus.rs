@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod common;
+mod configured;
 mod proofs;
 mod truth;
 
@@ -11,6 +12,7 @@ use std::collections::BTreeSet;
 use goawhy::vocab::cause::Cause;
 
 use common::{Case, cases, list, none, parallel, text};
+use configured::Configured;
 use proofs::proved;
 use truth::{Tally, compare};
 
@@ -211,6 +213,44 @@ fn every_cause_is_proved_by_a_capture() {
         }
     }
     none(&faults);
+}
+
+/// Every timer and every conflict of `stacks` follows from what was configured, and all that does
+/// is told.
+#[test]
+fn timers_and_conflicts_follow_from_the_configuration() {
+    let mut cases = labelled();
+    cases.retain(|case| case.name.starts_with("stacks/"));
+    let faults = parallel(&cases, |case| {
+        let (report, configured) = (case.report(), Configured::of(&case.truth));
+        let mut faults = Vec::new();
+        let told = list(&report["conflicts"]).iter().map(|conflict| text(&conflict["rule"]));
+        let told: Vec<&str> = told.collect();
+        if told != configured.conflicts() {
+            faults.push(format!("{}: {told:?}, though {configured:?}", case.name));
+        }
+        let timers = list(&report["inferred_timeouts"]);
+        let of = |timer: &serde_json::Value| {
+            let (kind, by) = (text(&timer["kind"]), text(&timer["configured_in"]));
+            (kind.to_owned(), by.to_owned(), timer["seconds"].as_f64().unwrap())
+        };
+        for (kind, by, seconds) in timers.iter().map(of) {
+            if !configured.set(&kind, seconds) {
+                faults.push(format!("{}: {kind} {seconds} of the {by} was never set", case.name));
+            }
+        }
+        for (kind, by, value) in configured.must_show() {
+            let shown = timers.iter().map(of).any(|(of, whose, seconds)| {
+                of == kind && whose == by && (configured.set(&kind, seconds) || seconds == value)
+            });
+            if !shown {
+                faults.push(format!("{}: no {kind} {value} of the {by}", case.name));
+            }
+        }
+        faults
+    });
+    assert!(cases.len() >= 33, "only {}", cases.len());
+    none(&faults.concat());
 }
 
 /// The captures whose connections are known.
