@@ -3,6 +3,7 @@
 //! Takes what the shards found, gives the read model that text, JSON and screens draw from. Groups
 //! and counts; never alters a verdict.
 
+pub mod alarm;
 pub mod check;
 pub mod detail;
 pub mod diff;
@@ -10,9 +11,11 @@ pub mod digest;
 pub mod filter;
 pub mod group;
 pub mod headline;
+pub mod meter;
 pub mod odds;
 pub mod snapshot;
 pub mod told;
+pub mod what_if;
 pub mod words;
 
 use std::collections::BTreeMap;
@@ -26,6 +29,7 @@ use crate::vocab::flow::{FlowId, HalfNotes};
 use crate::vocab::frame::Transport;
 pub use crate::vocab::hop::HopLink;
 use crate::vocab::limits::Hit;
+use crate::vocab::metered::Metered;
 pub use crate::vocab::pair::{
     AgeCount, Ages, Conflict, InferredTimeout, RequestAnswers, ServerAnswers, ServerTimes, Timer,
 };
@@ -57,6 +61,8 @@ pub struct Board {
     pub conflicts: Vec<Conflict>,
     /// Proxies of which both sides were captured.
     pub hops: Vec<HopLink>,
+    /// What other timeouts would have changed, where that was asked for.
+    pub what_if: Vec<what_if::Supposed>,
     /// Limits that were reached, and how often.
     pub hits: BTreeMap<Hit, u64>,
     /// Connections that a long live capture no longer lists.
@@ -135,6 +141,8 @@ pub struct ConnectionRow {
     pub stream_list: Vec<StreamRow>,
     /// Times from request to first response.
     pub answers: AnswerTimes,
+    /// What was counted for those who watch many.
+    pub metered: Metered,
     /// Who speaks, recognised.
     pub implementations: Both<Option<Implementation>>,
     /// Limits reached on this connection: what they touch is incomplete.

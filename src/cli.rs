@@ -20,8 +20,10 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use self::output::Output;
 pub use self::screen::{Colours, Look};
 use self::screen::{ScreenArgs, dashboard};
+use self::value::filter;
 use crate::board::Board;
 use crate::board::filter::{self, Filter};
+use crate::board::what_if::{self, Wish};
 use crate::report::frames::{Format as FramesFormat, FrameWriter};
 use crate::report::{Pick, Style, TimeStyle, explain, json, text};
 use crate::vocab::capture::CaptureFacts;
@@ -118,6 +120,10 @@ struct ReportArgs {
     /// Draw with ASCII characters only
     #[arg(long)]
     ascii: bool,
+    /// What another timeout would have changed, as in client_request_timeout=12s; also
+    /// idle_timeout, keepalive_ping_timeout, keepalive_interval
+    #[arg(long, value_name = "TIMER=TIME", value_parser = value::wish)]
+    what_if: Vec<Wish>,
     /// Leave what is known of an implementation's texts out ('all': of every one)
     #[arg(long, value_name = "IMPLEMENTATION", hide = true)]
     without_fingerprints: Vec<String>,
@@ -379,7 +385,10 @@ impl ReportArgs {
     /// Whether something was asked for that only paper has.
     fn wants_paper(&self) -> bool {
         let picked = self.connection.is_some() || self.stream.is_some() || self.streams;
-        picked || self.output.is_some() || self.format != ReportFormat::Text
+        picked
+            || !self.what_if.is_empty()
+            || self.output.is_some()
+            || self.format != ReportFormat::Text
     }
 }
 
@@ -394,11 +403,12 @@ fn report(arguments: &ReportArgs, runner: &impl Runner) -> Exit {
         Err(error) => return complain(Exit::Usage, &error),
     };
     let unreadable = drop_unreadable(&mut inputs, runner);
-    let board = match runner.report(&inputs) {
+    let mut board = match runner.report(&inputs) {
         Ok(board) => board,
         Err(error) => return complain(runner.exit(&error), &error),
     };
     warn(&board.captures);
+    board.what_if = arguments.what_if.iter().map(|wish| what_if::suppose(&board, *wish)).collect();
     let connection = arguments.connection.map(NonZeroUsize::get);
     // One for the life of the program.
     let filter = inputs.only.take().map(|filter| &*Box::leak(Box::new(filter)));
@@ -523,13 +533,6 @@ fn clock_offset(text: &str) -> Result<(usize, i64), String> {
     let seconds: f64 = seconds.trim_end_matches('s').parse().map_err(|_| wrong())?;
     let fits = seconds.abs() <= 1e9;
     fits.then(|| (number, (seconds * 1e9).round() as i64)).ok_or_else(wrong)
-}
-
-fn filter(text: &str) -> Result<Filter, String> {
-    Filter::new(text).map_err(|fault| {
-        let place = " ".repeat(fault.at);
-        format!("{}\n\n  {text}\n  {place}^", fault.what)
-    })
 }
 
 /// One line for each capture that could not be read to its end.

@@ -9,6 +9,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
+use serde_json::Value;
+
 use common::{cases, none, parallel, report_text};
 use goawhy::board::digest::Digest;
 use goawhy::run::offline;
@@ -86,6 +88,43 @@ fn exit_codes_are_those_that_jobs_rely_on() {
     said(2, &["diff", SEED]);
     said(2, &["diff", "-", "-"]);
     said(3, &["diff", SEED, "/no/such.pcap"]);
+}
+
+#[test]
+fn what_another_timeout_would_have_changed() {
+    let supposed = |capture: &str, wish: &str| -> Value {
+        let text = said(0, &["report", capture, "--format", "json", "--what-if", wish]);
+        let report: Value = serde_json::from_str(&text).unwrap();
+        report["what_if"][0].clone()
+    };
+    let fates =
+        |of: &Value| ["seen", "spared", "still", "unknown"].map(|key| of[key].as_u64().unwrap());
+    let of = |capture: &str, wish: &str| {
+        let found = supposed(capture, wish);
+        ["cancellations", "endings", "lost_requests"].map(|key| fates(&found[key]))
+    };
+    // Its late answer came 10.07 s after the request; none to the others was seen.
+    let longer = of(SEED, "client_request_timeout=12s");
+    assert_eq!(longer, [[72, 1, 0, 71], [1, 1, 0, 0], [44, 44, 0, 0]]);
+    let not_enough = of(SEED, "client_request_timeout=8s");
+    assert_eq!(not_enough, [[72, 0, 1, 71], [1, 0, 1, 0], [44, 0, 44, 0]]);
+    let shorter = of(SEED, "client_request_timeout=2s");
+    assert_eq!(shorter, [[72, 0, 72, 0], [1, 0, 1, 0], [44, 0, 44, 0]]);
+    assert_eq!(supposed(SEED, "client_request_timeout=2s")["ended_besides"], 0);
+    assert_eq!(supposed(SEED, "client_request_timeout=1ms")["ended_besides"], 19);
+    let pings = "captures/stacks/grpcio-too-many-pings.pcap";
+    assert_eq!(of(pings, "keepalive_interval=5m")[1][..2], [1, 1]);
+    assert_eq!(of(pings, "keepalive_interval=1ms")[1], [1, 0, 1, 0]);
+    let idle = "captures/servers/nginx-idle.pcap";
+    let [seen, spared, still, unknown] = of(idle, "idle_timeout=1h")[1];
+    assert!(seen > 0 && still == 0 && spared + unknown == seen);
+    assert_eq!(of(idle, "idle_timeout=1ms")[1], [seen, 0, seen, 0]);
+    said(2, &["report", SEED, "--what-if", "luck=1s"]);
+    said(2, &["report", SEED, "--what-if", "idle_timeout"]);
+    let text = said(0, &["report", SEED, "--what-if", "client_request_timeout=12s"]);
+    let (_, section) = text.split_once("\nWhat if ").unwrap();
+    let (section, _) = section.split_once("\n\n").unwrap();
+    stored("what-if-seed.txt", &format!("What if {section}\n"));
 }
 
 /// A file that goes with the test.

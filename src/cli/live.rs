@@ -2,19 +2,24 @@
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, ValueEnum};
 
 use super::screen::{self, Look, ScreenArgs};
-use super::value::time;
+use super::value::{pointed, time};
 use super::{Cli, Colour, Command, Exit, Runner, Times, complain, style};
 use crate::board::filter::Filter;
 use crate::error::Error;
 #[cfg(target_os = "linux")]
 use crate::run::live::Wish;
-use crate::run::live::{self, Ended, Format, Interface, Job, Options, Target};
+use crate::run::live::{
+    self, Alarm, Alarms, Commands, Ended, Format, Interface, Job, Listener, Options, Outputs,
+    Target,
+};
 use crate::run::own;
 use crate::vocab::limits::Limits;
 use crate::vocab::text::{cut_short, printable};
@@ -99,6 +104,20 @@ pub(super) struct LiveArgs {
     /// Append lines to this file instead of writing to standard output
     #[arg(short = 'o', long, value_name = "OUT")]
     output: Option<PathBuf>,
+    /// Serve metrics for Prometheus at http://ADDR/metrics, as in 127.0.0.1:9464; whoever reaches
+    /// the address can read them
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<SocketAddr>,
+    /// Raise an alarm where more passes a filter than a rate allows, as in
+    /// 'cause:client_request_timeout rate>5/m' (s, m or h; without a rate each one)
+    #[arg(long = "alert", value_name = "ALARM", value_parser = alarm)]
+    alerts: Vec<Alarm>,
+    /// Start this with /bin/sh for each alarm, which comes as JSON on its standard input
+    #[arg(long, value_name = "CMD", requires = "alerts")]
+    exec: Option<String>,
+    /// The same alarm at most once in this time
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "5m")]
+    alert_every: Duration,
 }
 
 /// Says why HTTP/2 connections go away, while they do: a dashboard where standard output is a
@@ -158,6 +177,26 @@ pub(super) fn is_bare(words: &[OsString]) -> bool {
         .any(|word| word.starts_with("-i") || word.starts_with("--interface"))
 }
 
+impl LiveArgs {
+    /// Lines of text on standard output.
+    fn of(capture: CaptureArgs) -> Self {
+        Self {
+            input: None,
+            capture,
+            format: LiveFormat::Text,
+            output: None,
+            metrics: None,
+            alerts: Vec::new(),
+            exec: None,
+            alert_every: Duration::ZERO,
+        }
+    }
+}
+
+fn alarm(text: &str) -> Result<Alarm, String> {
+    Alarm::new(text).map_err(|fault| pointed(text, &fault))
+}
+
 /// Captures until something ends it.
 pub(super) fn live(arguments: &LiveArgs) -> Exit {
     let mut job = match job(arguments) {
@@ -166,6 +205,13 @@ pub(super) fn live(arguments: &LiveArgs) -> Exit {
     };
     let verbose = arguments.capture.verbose;
     leave_out_own(&mut job, verbose);
+    let metrics = match arguments.metrics.map(Listener::bind).transpose() {
+        Ok(metrics) => metrics,
+        Err(error) => return complain(Exit::Usage, &error),
+    };
+    if let Some(metrics) = metrics.as_ref().filter(|_| !is_pipe(&job)) {
+        leave_out(&mut job, metrics.left_out());
+    }
     let format = match arguments.format {
         LiveFormat::Text => {
             Format::Text(style(arguments.output.is_none(), arguments.capture.ascii))
@@ -177,7 +223,12 @@ pub(super) fn live(arguments: &LiveArgs) -> Exit {
             notice(text);
         }
     };
-    match live::run(&job, format, arguments.output.clone(), &mut heard) {
+    if let Some(metrics) = &metrics {
+        heard(&format!("metrics at http://{}/metrics", metrics.address), true);
+    }
+    let alarms = Alarms::new(arguments.alerts.clone(), arguments.alert_every);
+    let outputs = Outputs { format, file: arguments.output.clone(), metrics, alarms };
+    match live::run(&job, outputs, &mut heard) {
         Ok(Ended::InOrder) => Exit::Done,
         Ok(Ended::OutputClosed) => {
             complain(Exit::Done, &"the reader of the output went away; this ends here")
@@ -202,12 +253,11 @@ pub(super) fn watch(arguments: WatchArgs, runner: &impl Runner) -> Exit {
         if screen.mask {
             return complain(Exit::Usage, &screen::MASK_NEEDS_TERMINAL);
         }
-        let input = None;
-        return live(&LiveArgs { input, capture, format: LiveFormat::Text, output: None });
+        return live(&LiveArgs::of(capture));
     }
     let look = screen.look(color, capture.ascii, time.into());
     let verbose = capture.verbose;
-    let arguments = LiveArgs { input: None, capture, format: LiveFormat::Text, output: None };
+    let arguments = LiveArgs::of(capture);
     match job(&arguments) {
         Ok(mut job) => {
             leave_out_own(&mut job, verbose);
@@ -256,19 +306,27 @@ fn notice(text: &str) {
 
 /// Whoever looks at this over a network would have it capture what it writes to him.
 fn leave_out_own(job: &mut Job, verbose: bool) {
-    if job.interfaces.iter().all(|name| name == "-") {
+    if is_pipe(job) {
         return;
     }
     for own in own::connections() {
         if verbose {
             notice(&format!("left out of the capture: {own}, known by {}", own.by));
         }
-        job.options.filter = Some(match &job.options.filter {
-            Some(filter) => format!("({filter}) and {}", own.left_out()),
-            None => own.left_out(),
-        });
+        leave_out(job, own.left_out());
         job.left_out.push(own);
     }
+}
+
+fn leave_out(job: &mut Job, text: String) {
+    job.options.filter = Some(match &job.options.filter {
+        Some(filter) => format!("({filter}) and {text}"),
+        None => text,
+    });
+}
+
+fn is_pipe(job: &Job) -> bool {
+    job.interfaces.iter().all(|name| name == "-")
 }
 
 fn exit(error: &Error) -> Exit {
@@ -322,6 +380,7 @@ fn job(arguments: &LiveArgs) -> Result<Job, String> {
         keylogs: capture.keylog.clone(),
         keylog_of_environment: environment.map(PathBuf::from),
         outputs: arguments.output.clone().into_iter().collect(),
+        commands: arguments.exec.clone().map(|line| Arc::new(Commands::new(line))),
         limits: Limits::default(),
     })
 }
@@ -391,6 +450,8 @@ Examples:
   goawhy live -i any --format jsonl -o verdicts     for programs, appended to a file
   goawhy live -i eth0 -w ring.pcapng -C 100 -W 5    packets too, in a ring of five files
   ssh host tcpdump -U -w - | goawhy live -          a capture made elsewhere
+  goawhy live -i eth0 --metrics 127.0.0.1:9464      for Prometheus; rules are in ops/prometheus
+  goawhy live -i eth0 --alert 'cause:client_request_timeout rate>5/m' --exec /usr/local/bin/page
 
 SIGINT and SIGTERM end with a summary, SIGHUP opens outputs anew. Exit status: 0 ended in order,
 2 wrong usage or something could not be written, 3 nothing can be captured or an interface went

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::board::filter::{Fault, Filter};
+use crate::board::what_if::{TIMERS, Wish};
 use crate::vocab::cause::Cause;
 
 /// `90s`, `250ms`, `15m`, `2h`; a bare number is seconds.
@@ -57,6 +59,28 @@ pub(super) fn cause(text: &str) -> Result<Cause, String> {
     })
 }
 
+/// `client_request_timeout=12s`.
+pub(super) fn wish(text: &str) -> Result<Wish, String> {
+    let (name, value) =
+        text.split_once('=').ok_or_else(|| "it is written as idle_timeout=60s".to_owned())?;
+    let timer = TIMERS.iter().find(|timer| timer.name() == name).copied().ok_or_else(|| {
+        let names: Vec<&str> = TIMERS.iter().map(|timer| timer.name()).collect();
+        format!("'{name}' cannot be tried; {} can", names.join(", "))
+    })?;
+    Ok(Wish { timer, seconds: seconds(value)? })
+}
+
+/// A filter, else what is wrong with it and where.
+pub(super) fn filter(text: &str) -> Result<Filter, String> {
+    Filter::new(text).map_err(|fault| pointed(text, &fault))
+}
+
+/// What is wrong, and where.
+pub(super) fn pointed(text: &str, fault: &Fault) -> String {
+    let place = " ".repeat(fault.at);
+    format!("{}\n\n  {text}\n  {place}^", fault.what)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +100,8 @@ mod tests {
         assert_eq!(sureness("likely"), Ok(0.6));
         assert_eq!(sureness("0.75"), Ok(0.75));
         assert!(sureness("2").is_err());
+        assert_eq!(wish("idle_timeout=1m").map(|wish| wish.seconds), Ok(60.0));
+        assert!(wish("luck=1m").unwrap_err().contains("keepalive_interval"));
         assert_eq!(cause("idle_timeout"), Ok(Cause::IdleTimeout));
         assert!(cause("ping").unwrap_err().contains("too_many_pings"));
     }

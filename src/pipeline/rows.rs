@@ -476,6 +476,7 @@ fn row(
         stream_list: Vec::new(),
         answers: history.answers.total().times(),
         implementations,
+        metered: history.metered,
         hits: history.hits.clone(),
         settled: false,
         processes: Both::default(),

@@ -105,6 +105,9 @@ impl Serialize for View<'_, Board> {
         map.serialize_entry("server_answers", &board.server_answers)?;
         map.serialize_entry("conflicts", &board.conflicts)?;
         map.serialize_entry("hops", &shape.view(board.hops.as_slice()))?;
+        if !board.what_if.is_empty() {
+            map.serialize_entry("what_if", &board.what_if)?;
+        }
         map.serialize_entry("limits", &board.hits)?;
         let mut tally = match shape.pick == Pick::default() {
             true => board.earlier.clone(),

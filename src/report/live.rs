@@ -3,8 +3,10 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use super::alert::words;
 use super::style::{Ink, Page, Style};
 use super::time::{Clock, TimeStyle};
+use crate::board::alarm::Raised;
 use crate::board::snapshot::Snapshot;
 use crate::board::told::Told;
 use crate::board::{Board, ConnectionRow};
@@ -58,6 +60,14 @@ impl LiveText {
                 page.paragraph(4, Ink::Dim, advice);
             }
         }
+        out.write_all(page.text.as_bytes())
+    }
+
+    /// Writes an alarm that went off.
+    pub fn alarm(&self, out: &mut impl Write, raised: &Raised) -> io::Result<()> {
+        let mut page = Page::new(self.style);
+        let head = format!("{}  ", self.clock.at(raised.told.at()));
+        page.line(0, &[(Ink::Dim, &head), (Ink::Red, "ALARM "), (Ink::Plain, &words(raised))]);
         out.write_all(page.text.as_bytes())
     }
 

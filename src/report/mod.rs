@@ -2,12 +2,15 @@
 //!
 //! Takes a [`Board`] (or frames), gives bytes for people and programs. Computes no conclusion.
 
+pub mod alert;
 pub mod check;
 pub mod diff;
 pub mod explain;
 pub mod frames;
 pub mod json;
 pub mod live;
+#[cfg(feature = "live")]
+pub mod metrics;
 pub mod text;
 
 mod block;
@@ -17,6 +20,7 @@ mod stream;
 mod style;
 mod time;
 mod timeline;
+mod what_if;
 
 use crate::board::filter::Filter;
 use crate::board::{Board, ConnectionRow, StreamRow};

@@ -144,6 +144,7 @@ fn quiet(port: u16) -> ConnectionRow {
         stream_list: Vec::new(),
         answers: AnswerTimes { count: 15, min: 0.001, median: 0.002, max: 0.003 },
         implementations: Both::default(),
+        metered: crate::vocab::metered::Metered::default(),
         hits: Vec::new(),
         settled: true,
         processes: Both::default(),
@@ -327,6 +328,7 @@ pub(super) fn trouble() -> Board {
                 RequestAnswers { request: "GET /fast".into(), times: times(15, 0) },
             ],
         }],
+        what_if: Vec::new(),
         hits: [(Hit::Resets, 1)].into(),
         earlier: Tally::default(),
     }

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use super::block::{Likes, Teller, facts};
 use super::style::{Ink, Page, Style, count, cut_short, shortened, span};
 use super::time::{Clock, TimeStyle};
-use super::{Pick, hit_meaning, skip_reason};
+use super::{Pick, hit_meaning, skip_reason, what_if};
 use crate::board::Board;
 use crate::board::group::{Group, Standing, groups};
 use crate::board::headline::headline;
@@ -32,12 +32,16 @@ pub fn write(out: &mut impl Write, board: &Board, options: &Options) -> io::Resu
     let teller = Teller { clock: &clock, several: board.captures.len() > 1 };
     let mut report = Report { out, board, options, teller, page: Page::new(options.style) };
     if options.pick.is_named() || options.streams {
-        return report.picked();
+        report.picked()?;
+        what_if::draw(&mut report.page, &board.what_if);
+        return report.flush();
     }
     report.head();
     report.captures();
     report.flush()?;
     report.connections()?;
+    what_if::draw(&mut report.page, &board.what_if);
+    report.flush()?;
     if options.pick.filter.is_some() {
         return Ok(()); // what follows is about all connections
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::board::ConnectionRow;
+pub use crate::board::alarm::{Alarm, Alarms};
 use crate::board::detail::Matching;
 use crate::board::filter::Filter;
 use crate::board::snapshot::{Feed, LiveFacts, Snapshot, State};
@@ -20,10 +21,13 @@ use crate::capture::live;
 pub use crate::capture::live::{Interface, Options};
 use crate::error::Error;
 use crate::report::Style;
-use crate::report::json;
 use crate::report::live::LiveText;
+use crate::report::{alert, json};
 use crate::vocab::limits::Limits;
 
+use super::alarm::Duty;
+pub use super::command::Commands;
+pub use super::metrics::Listener;
 use super::own::Own;
 #[cfg(target_os = "linux")]
 pub use super::privilege::Wish;
@@ -62,8 +66,23 @@ pub struct Job {
     pub keylog_of_environment: Option<PathBuf>,
     /// Files that will be written later, beside saved packets.
     pub outputs: Vec<PathBuf>,
+    /// What alarms start.
+    pub commands: Option<Arc<Commands>>,
     /// Bounds.
     pub limits: Limits,
+}
+
+/// Where what happens is told.
+#[derive(Debug)]
+pub struct Outputs {
+    /// How lines are written.
+    pub format: Format,
+    /// The file that they are appended to; else standard output.
+    pub file: Option<PathBuf>,
+    /// Where metrics are fetched.
+    pub metrics: Option<Listener>,
+    /// What is watched for.
+    pub alarms: Alarms,
 }
 
 /// How lines are written.
@@ -116,12 +135,8 @@ pub fn probe(name: &str) -> Result<(), Error> {
 ///
 /// # Errors
 /// Where nothing can be captured, or the runtime cannot start.
-pub fn run(
-    job: &Job,
-    format: Format,
-    output: Option<PathBuf>,
-    notice: Notice<'_>,
-) -> Result<Ended, Error> {
+pub fn run(job: &Job, outputs: Outputs, notice: Notice<'_>) -> Result<Ended, Error> {
+    let Outputs { format, file: output, metrics, alarms } = outputs;
     let fails = |source| Error::Io { file: "live".into(), operation: "start it", source };
     // Opened while this still may; the thread that writes begins when nothing more is given up.
     let sink = open(output.as_ref())?;
@@ -135,8 +150,9 @@ pub fn run(
         Format::Jsonl => Form::Jsonl,
     };
     let (teller, only) = (Teller::default(), job.only.clone());
-    let mut telling = Telling { watch, printer, teller, only, format, seen: 0 };
-    let ended = runtime.block_on(telling.run(notice)).map_err(fails);
+    let duty = Duty::new(alarms, metrics.is_some(), job.commands.clone());
+    let mut telling = Telling { watch, printer, teller, only, format, duty, seen: 0 };
+    let ended = runtime.block_on(telling.run(metrics, notice)).map_err(fails);
     if !matches!(ended, Ok(Ended::Interrupted)) {
         telling.watch.stop(); // what is saved comes to its end
     }
@@ -181,6 +197,7 @@ struct Telling {
     teller: Teller,
     only: Option<Filter>,
     format: Form,
+    duty: Duty,
     seen: u64,
 }
 
@@ -191,7 +208,10 @@ enum Form {
 }
 
 impl Telling {
-    async fn run(&mut self, notice: Notice<'_>) -> io::Result<Ended> {
+    async fn run(&mut self, metrics: Option<Listener>, notice: Notice<'_>) -> io::Result<Ended> {
+        if let Some(listener) = metrics {
+            listener.serve(self.duty.scrape())?;
+        }
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut hang_up = signal(SignalKind::hangup())?;
@@ -238,10 +258,28 @@ impl Telling {
             if let Some(ended) = self.printer.failure() {
                 return Ok(ended);
             }
+            self.alarm(&snapshot, notice);
             self.tell(&snapshot);
             if snapshot.state == State::Ended && self.seen == snapshot.revision {
                 return Ok(self.end(&snapshot));
             }
+        }
+    }
+
+    /// Counts what is new, and raises alarms, whether anybody reads the lines or not.
+    fn alarm(&mut self, snapshot: &Arc<Snapshot>, notice: Notice<'_>) {
+        let raised = self.duty.take(snapshot);
+        for raised in &raised {
+            let mut text = Vec::new();
+            // Memory does not fail.
+            let _ = match &self.format {
+                Form::Text(lines) => lines.alarm(&mut text, raised),
+                Form::Jsonl => alert::json(&mut text, raised),
+            };
+            self.printer.print(text);
+        }
+        for what in self.duty.failures() {
+            notice(&format!("the command of an alarm: {what}"), true);
         }
     }
 
@@ -283,6 +321,7 @@ impl Telling {
         let text = self.summary(snapshot);
         self.printer.print(text);
         self.printer.finish();
+        self.duty.finish();
         let failed = self.printer.failure();
         failed.unwrap_or_else(|| match &snapshot.error {
             Some(error) => Ended::InputFailed(error.clone()),

@@ -1,10 +1,16 @@
 //! Floor 5: reads captures through the pipeline into the board. The only place with threads and
 //! clocks.
 
+#[cfg(feature = "live")]
+mod alarm;
+#[cfg(feature = "live")]
+pub mod command;
 mod detail;
 #[cfg(feature = "live")]
 pub mod live;
 mod matching;
+#[cfg(feature = "live")]
+pub mod metrics;
 pub mod offline;
 #[cfg(feature = "live")]
 pub mod own;

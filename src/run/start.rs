@@ -44,6 +44,8 @@ pub(super) fn stage(
     }
     #[cfg(target_os = "linux")]
     let namer = give_up(job, !is_pipe && job.processes, &stop, notice)?;
+    #[cfg(not(target_os = "linux"))]
+    job.commands.iter().for_each(|commands| commands.begin());
     let queue = Arc::new(Queue::new(queue_octets(job), taps.len().max(1)));
     let interfaces = Arc::new(Mutex::new(facts_before(job, is_pipe)));
     for (source, tap) in (0_u16..).zip(taps) {
@@ -155,6 +157,9 @@ fn give_up(
         notice(&done, false);
     }
     let namer = names.then(|| Namer::begin(Arc::clone(stop)));
+    if let Some(commands) = &job.commands {
+        commands.begin(); // Landlock would not let it start them
+    }
     if job.wish.sandbox {
         let logs = job.keylogs.iter().chain(&job.keylog_of_environment);
         let reads: Vec<PathBuf> = logs.map(|file| folder(file)).collect();

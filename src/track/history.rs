@@ -9,6 +9,7 @@ use crate::vocab::flow::{FlowEnd, FlowId, HalfNotes, HalfTotals};
 use crate::vocab::frame::{FrameType, Transport};
 use crate::vocab::hop::Troubled;
 use crate::vocab::limits::Hit;
+use crate::vocab::metered::Metered;
 use crate::vocab::rule;
 use crate::vocab::setting::SettingId;
 use crate::vocab::stream::{StreamCounts, StreamRow};
@@ -90,6 +91,8 @@ pub struct History {
     pub troubled: Vec<Troubled>,
     /// Times from request to first response.
     pub answers: ByClass,
+    /// What is counted for those who watch many connections.
+    pub metered: Metered,
     /// Limits that were reached.
     pub hits: Vec<Hit>,
     /// Every stream, where asked for.

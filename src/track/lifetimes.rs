@@ -102,6 +102,7 @@ impl Tracker {
             let opened = stream.opened.filter(|_| self.history.is_timed(frame.stamp));
             if let Some(opened) = opened {
                 let after = frame.stamp.since(opened);
+                self.history.metered.answers.add(after);
                 self.history.answers.add(
                     stream.class,
                     || stream.request.text().map(Into::into),
@@ -143,6 +144,7 @@ impl Tracker {
         };
         let Some(stream) = self.open.get_mut(&id).filter(over) else { return };
         let (opener, last, ended) = (stream.opener, stream.last_frame(), stream.completed_at());
+        let lived = stream.opened.zip(ended);
         self.last_answered = last.map(|last| (stream.class, last));
         if let Some(how) = stream.failed {
             self.history.note_trouble(stream, ended, opener.other(), how, limits);
@@ -152,8 +154,16 @@ impl Tracker {
         }
         self.open.discard(&id);
         self.removed(opener, last);
+        self.lived(lived);
         self.history.counts.completed += u64::from(opener == Side::Client);
         self.history.last_completed = ended;
+    }
+
+    /// Counts how long a stream was open, where packets have times.
+    fn lived(&mut self, lived: Option<(Stamp, Stamp)>) {
+        if let Some((opened, ended)) = lived.filter(|(_, ended)| self.history.is_timed(*ended)) {
+            self.history.metered.ages.add(ended.since(opened));
+        }
     }
 
     fn remove(&mut self, id: u32) -> Option<Stream> {
@@ -179,6 +189,8 @@ impl Tracker {
             _ => return,
         };
         let Some(stream) = self.remove(id).or_else(|| self.unseen(id)) else { return };
+        self.history.metered.resets.side_mut(frame.by).add(code);
+        self.lived(stream.opened.map(|opened| (opened, frame.stamp)));
         let answer_ended = stream.answer_ended();
         let by_opener = frame.by == stream.opener;
         let is_cancel = by_opener && !answer_ended;

@@ -24,6 +24,7 @@ use crate::vocab::flow::{FlowId, FlowItem, HalfNotes};
 use crate::vocab::frame::{Flags, Frame, FrameType, Payload, Signal, Transport};
 use crate::vocab::header::HeaderList;
 use crate::vocab::limits::{Hit, Limits};
+use crate::vocab::metered::Metered;
 use crate::vocab::setting::SettingId;
 use crate::vocab::stream::StreamCounts;
 use crate::vocab::time::Stamp;
@@ -119,6 +120,7 @@ impl Tracker {
                 last_completed: None,
                 troubled: Vec::new(),
                 answers: ByClass::default(),
+                metered: Metered::default(),
                 hits: Vec::new(),
                 rows: Vec::new(),
             },
@@ -458,6 +460,7 @@ impl Tracker {
                 });
                 if let Some(ping) = asked {
                     ping.answered = Some(frame.stamp);
+                    self.history.metered.pings.add(frame.stamp.since(ping.sent));
                 }
             }
             Payload::Ping { ack: false, opaque } => {

@@ -199,3 +199,22 @@ pub enum Hit {
     /// [`Limits::tls_waiting_flows`].
     TlsWaiting,
 }
+
+impl Hit {
+    /// Every one.
+    pub const ALL: [Self; 13] = [
+        Self::Flows,
+        Self::EarlyBytes,
+        Self::HeaderBlock,
+        Self::HeaderList,
+        Self::DebugData,
+        Self::OpenStreams,
+        Self::Resets,
+        Self::Goaways,
+        Self::Pings,
+        Self::Findings,
+        Self::Fragments,
+        Self::KeyLog,
+        Self::TlsWaiting,
+    ];
+}

@@ -13,6 +13,7 @@ pub mod header;
 pub mod hop;
 pub mod http1;
 pub mod limits;
+pub mod metered;
 pub mod packet;
 pub mod pair;
 pub mod process;

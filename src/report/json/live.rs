@@ -31,7 +31,7 @@ pub fn summary(out: &mut impl Write, snapshot: &Snapshot) -> io::Result<()> {
     out.write_all(b"\n")
 }
 
-struct Line<'a>(&'a Told);
+pub(in crate::report) struct Line<'a>(pub(in crate::report) &'a Told);
 
 impl Serialize for Line<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,0 +1,74 @@
+//! What a live capture does beside telling: it counts for metrics, and raises alarms.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::board::alarm::{Alarms, Raised};
+use crate::board::meter::Meter;
+use crate::board::snapshot::Snapshot;
+use crate::report::alert;
+use crate::report::metrics::Scrape;
+
+use super::command::Commands;
+
+/// Counters, alarms, and what they start.
+pub(super) struct Duty {
+    meter: Meter,
+    alarms: Alarms,
+    commands: Option<Arc<Commands>>,
+    /// What is told to whoever fetches metrics.
+    scrape: Arc<Mutex<Option<Scrape>>>,
+    is_metered: bool,
+    seen: u64,
+    raised: u64,
+}
+
+impl Duty {
+    pub(super) fn new(alarms: Alarms, is_metered: bool, commands: Option<Arc<Commands>>) -> Self {
+        let (meter, scrape) = (Meter::default(), Arc::default());
+        Self { meter, alarms, commands, scrape, is_metered, seen: 0, raised: 0 }
+    }
+
+    /// What is told to whoever fetches metrics, from now on.
+    pub(super) fn scrape(&self) -> Arc<Mutex<Option<Scrape>>> {
+        Arc::clone(&self.scrape)
+    }
+
+    /// Takes a snapshot; starts commands for what goes off, and gives it.
+    pub(super) fn take(&mut self, snapshot: &Arc<Snapshot>) -> Vec<Raised> {
+        let idle = !self.is_metered && self.alarms.is_empty();
+        if idle || snapshot.revision == self.seen {
+            return Vec::new();
+        }
+        self.seen = snapshot.revision;
+        let events = self.meter.take(snapshot);
+        let now = snapshot.latest.unwrap_or_default();
+        let raised = self.alarms.take(&events, now);
+        self.raised = self.raised.saturating_add(raised.len() as u64);
+        for raised in &raised {
+            let mut input = Vec::new();
+            // Memory does not fail.
+            let _ = alert::json(&mut input, raised);
+            if let Some(commands) = &self.commands {
+                commands.start(input);
+            }
+        }
+        if self.is_metered {
+            let totals = self.meter.totals().clone();
+            let scrape = Scrape { totals, snapshot: Arc::clone(snapshot), alarms: self.raised };
+            *self.scrape.lock().unwrap_or_else(PoisonError::into_inner) = Some(scrape);
+        }
+        raised
+    }
+
+    /// What failed of the commands since the last call.
+    pub(super) fn failures(&self) -> Vec<String> {
+        self.commands.as_ref().map_or_else(Vec::new, |commands| commands.failures())
+    }
+
+    /// Waits for commands that run.
+    pub(super) fn finish(&self) {
+        if let Some(commands) = &self.commands {
+            commands.finish();
+        }
+    }
+}
