@@ -414,6 +414,24 @@ impl Drop for Inbox {
     }
 }
 
+/// 600 requests that are answered, until Prometheus has seen them for a while.
+fn healthy(prometheus: &Prometheus, url: &str) {
+    prometheus.wait("the first scrape", || {
+        prometheus.ask("query?query=goawhy_build_info")["data"]["result"][0].is_object()
+    });
+    for _ in 0..3 {
+        let load = ["-n", "200", "-c", "4", "-m", "5", url];
+        assert!(Command::new("h2load").args(load).output().unwrap().status.success());
+        thread::sleep(Duration::from_secs(1));
+    }
+    prometheus.wait("600 healthy requests", || {
+        let answer = prometheus.ask("query?query=goawhy_requests_total");
+        let value = answer["data"]["result"][0]["value"][1].as_str().map(str::to_owned);
+        value.is_some_and(|value| value.parse::<f64>().unwrap() >= 600.0)
+    });
+    thread::sleep(Duration::from_secs(3));
+}
+
 #[test]
 fn prometheus_raises_an_alert_for_client_timeouts_and_none_for_healthy_traffic() {
     let programs = [
@@ -445,20 +463,7 @@ fn prometheus_raises_an_alert_for_client_timeouts_and_none_for_healthy_traffic()
     let prometheus = Prometheus::start(&live.address);
 
     let url = |path: &str| format!("http://127.0.0.1:{port}{path}");
-    prometheus.wait("the first scrape", || {
-        prometheus.ask("query?query=goawhy_build_info")["data"]["result"][0].is_object()
-    });
-    for _ in 0..3 {
-        let load = ["-n", "200", "-c", "4", "-m", "5", &url("/")];
-        assert!(Command::new("h2load").args(load).output().unwrap().status.success());
-        thread::sleep(Duration::from_secs(1));
-    }
-    prometheus.wait("600 healthy requests", || {
-        let answer = prometheus.ask("query?query=goawhy_requests_total");
-        let value = answer["data"]["result"][0]["value"][1].as_str().map(str::to_owned);
-        value.is_some_and(|value| value.parse::<f64>().unwrap() >= 600.0)
-    });
-    thread::sleep(Duration::from_secs(3));
+    healthy(&prometheus, &url("/"));
     assert_eq!(prometheus.alerts(), BTreeSet::new(), "healthy traffic");
     assert!(!file.exists());
 

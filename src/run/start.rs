@@ -38,10 +38,7 @@ pub(super) fn stage(
     let taps = if is_pipe { Vec::new() } else { taps(job)? };
     let described = described(job, &taps);
     let (returned, spares) = sync_channel(SPARES);
-    let mut begun = None;
-    if let Some(target) = job.save.clone() {
-        begun = Some(Recorder::open(target, described)?);
-    }
+    let begun = job.save.clone().map(|target| Recorder::open(target, described)).transpose()?;
     #[cfg(target_os = "linux")]
     let namer = give_up(job, !is_pipe && job.processes, &stop, notice)?;
     #[cfg(not(target_os = "linux"))]
