@@ -345,14 +345,18 @@ impl HalfFlow {
         }
     }
 
-    /// The FIN's packet, once everything before it was handed up; told once.
-    pub fn take_fin(&mut self, known: u64) -> Option<Stamp> {
+    /// The FIN's packet, once everything before it was handed up and until it was told.
+    pub fn due_fin(&self, known: u64) -> Option<Stamp> {
         let fin = self.certain_fin()?;
-        if self.fin_delivered || self.next < fin.offset || fin.seen > known {
-            return None;
-        }
+        let is_due = !self.fin_delivered && self.next >= fin.offset && fin.seen <= known;
+        is_due.then_some(fin.stamp)
+    }
+
+    /// The FIN's packet, when it is due; told once.
+    pub fn take_fin(&mut self, known: u64) -> Option<Stamp> {
+        let stamp = self.due_fin(known)?;
         self.fin_delivered = true;
-        Some(fin.stamp)
+        Some(stamp)
     }
 
     pub fn has_fin(&self) -> bool {
@@ -471,7 +475,8 @@ impl HalfFlow {
     pub fn totals(&self) -> HalfTotals {
         let end = self.next.min(self.fin_offset());
         let unacknowledged = end.saturating_sub(self.acknowledged.unwrap_or(end));
-        HalfTotals { unacknowledged, stall: self.stalled.or(self.totals.stall), ..self.totals }
+        let stall = self.stalled.or(self.totals.stall);
+        HalfTotals { unheard: !self.spoke, unacknowledged, stall, ..self.totals }
     }
 
     fn lose<D: FnMut(FlowId, FlowItem<'_>)>(

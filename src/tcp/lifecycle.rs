@@ -159,8 +159,11 @@ impl Flow {
     /// Nobody wants the octets of this flow.
     pub fn ignore(&mut self) {
         self.ignored = true;
-        self.halves.first.clear();
-        self.halves.second.clear();
+        for half in [&mut self.halves.first, &mut self.halves.second] {
+            let highest = half.highest();
+            half.clear();
+            half.pass(highest);
+        }
     }
 
     /// Whether this segment belongs to a new connection on the same pair of ports. On an open
@@ -467,10 +470,17 @@ impl Flow {
     /// Hands up what waits for nothing any more: of both halves the earlier packet first.
     fn drain(&mut self, deliver: &mut impl FnMut(FlowId, FlowItem<'_>)) {
         while self.halves.first.waits() || self.halves.second.waits() {
-            let a = self.halves.first.ready(self.halves.second.known());
-            let b = self.halves.second.ready(self.halves.first.known());
-            let Some(half) = earlier(a, b) else { return };
-            self.halves.half_mut(half).release(&mut Outlet { id: self.id, half, deliver });
+            let known = [self.halves.second.known(), self.halves.first.known()];
+            let [a, b] = [self.halves.first.ready(known[0]), self.halves.second.ready(known[1])];
+            // A FIN stands among the octets of the other half as it was sent.
+            let [fin_a, fin_b] =
+                [self.halves.first.due_fin(known[0]), self.halves.second.due_fin(known[1])];
+            let Some(half) = earlier(a.or(fin_a), b.or(fin_b)) else { return };
+            match half {
+                Half::A if a.is_none() => self.tell_fin(half, known[0], deliver),
+                Half::B if b.is_none() => self.tell_fin(half, known[1], deliver),
+                _ => self.halves.half_mut(half).release(&mut Outlet { id: self.id, half, deliver }),
+            }
         }
     }
 
@@ -510,6 +520,10 @@ impl Flow {
                 let mut out = Outlet { id: self.id, half, deliver };
                 self.halves.half_mut(half).skip_tail(stamp, &mut out);
             }
+        }
+        let [a, b] = [&self.halves.first, &self.halves.second].map(|half| half.due_fin(u64::MAX));
+        let first = earlier(a, b).unwrap_or(Half::A);
+        for half in [first, first.other()] {
             self.tell_fin(half, u64::MAX, deliver);
         }
     }

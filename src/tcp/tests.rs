@@ -231,6 +231,14 @@ fn ignored_flows_still_end() {
         .send('c', 0x11, 103, 500, "")
         .send('s', 0x11, 500, 104, "");
     assert_eq!(wire.finish(), "open:c accept fin:c fin:s Ended");
+    // What waited is no hole before the FIN.
+    let mut wire = greeted();
+    wire.send('c', ACK, 103, 500, "def");
+    wire.table.ignore(key.0);
+    wire.send('c', ACK, 100, 500, "abc")
+        .send('c', 0x11, 106, 500, "")
+        .send('s', 0x11, 500, 107, "");
+    assert_eq!(wire.finish(), "open:c accept fin:c fin:s Ended");
 }
 
 #[test]
@@ -275,6 +283,13 @@ fn a_fin_ahead_of_everything_is_not_believed() {
     let mut wire = greeted();
     wire.send('c', 0x11, 103, 500, "").send('s', ACK, 500, 104, "");
     assert_eq!(wire.finish(), "open:c accept gap:c0+3 fin:c CaptureEnd");
+}
+
+#[test]
+fn a_fin_keeps_its_place_among_octets_that_waited_for_a_hole() {
+    let mut wire = greeted();
+    wire.send('s', ACK, 502, 100, "cd").send('c', 0x11, 100, 504, "").send('s', ACK, 504, 101, "G");
+    assert_eq!(wire.finish(), "open:c accept gap:s0+2 s2:cd fin:c s4:G CaptureEnd");
 }
 
 #[test]

@@ -137,6 +137,8 @@ impl FlowTotals {
 /// Counters of one half of a flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HalfTotals {
+    /// Whether no packet of it was captured.
+    pub unheard: bool,
     /// Octets handed up.
     pub delivered: u64,
     /// Octets that the capture lacks.
