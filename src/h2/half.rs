@@ -85,6 +85,8 @@ struct Searching {
     /// Octets given up before the tape's first one.
     unread: u64,
     stamp: Stamp,
+    /// Whether the first octet may be the sender's first one.
+    greets: bool,
 }
 
 /// A header block that CONTINUATION frames go on with.
@@ -123,6 +125,12 @@ impl HalfReader {
     pub fn midway(by: Side, stamp: Stamp) -> Self {
         let searching = Searching { stamp, ..Searching::default() };
         Self::with(by, State::Searching(Box::new(searching)), Decoder::joined_midway())
+    }
+
+    /// A server's direction that may begin at its first octet: with SETTINGS, if it does.
+    pub fn greeting(by: Side, stamp: Stamp) -> Self {
+        let searching = Searching { stamp, greets: true, ..Searching::default() };
+        Self::with(by, State::Searching(Box::new(searching)), Decoder::new())
     }
 
     /// A direction that is not HTTP/2.

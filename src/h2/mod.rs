@@ -39,6 +39,8 @@ pub enum Interest {
 pub struct Reader {
     key: FlowKey,
     initiator: Option<Half>,
+    /// Whether the server's first octet is known: its SYN was captured.
+    accepted: bool,
     state: State,
     notes: Notes,
     /// Halves of which whole frames may be missing: streams may have been opened in them.
@@ -77,6 +79,7 @@ impl Reader {
         Self {
             key,
             initiator,
+            accepted: false,
             state: State::Detecting(Box::default()),
             notes: Notes::default(),
             torn: Both::default(),
@@ -113,8 +116,12 @@ impl Reader {
             State::NotHttp2 => return Interest::Drop,
             State::Open { .. } => self.read(item, limits, scratch, out),
             State::Detecting(waiting) => {
-                if let FlowItem::Synchronized { initiator, .. } = item {
-                    self.initiator.get_or_insert(*initiator);
+                match item {
+                    FlowItem::Synchronized { initiator, .. } => {
+                        self.initiator.get_or_insert(*initiator);
+                    }
+                    FlowItem::Accepted { .. } => self.accepted = true,
+                    _ => {}
                 }
                 let (ended, stamp) = match item {
                     FlowItem::Closed { stamp, .. } => (true, *stamp),
@@ -177,8 +184,11 @@ impl Reader {
             Opening::ServerOnly => (Transport::Unknown, usize::MAX, 0),
         };
         out(Signal::Started { stamp, how, client });
-        let reader = |side| match known {
-            Opening::ServerOnly if side == Side::Client => HalfReader::dead(side),
+        let reader = |side| match (known, side) {
+            (Opening::ServerOnly, Side::Client) => HalfReader::dead(side),
+            (Opening::PriorKnowledge { server_from: 0, .. }, Side::Server) if !self.accepted => {
+                HalfReader::greeting(side, stamp)
+            }
             _ => HalfReader::from_start(side),
         };
         let halves = by_half(client, reader(Side::Client), reader(Side::Server));
@@ -370,12 +380,13 @@ impl Waiting {
 
     /// Where a half began with something else than the preface (RFC 9113 section 3.4).
     fn no_preface(&self, half: Half) -> Option<Stamp> {
-        let octets = self.tapes.half(half).octets();
+        let tape = self.tapes.half(half);
+        let octets = tape.octets();
         let spoke = self.items.iter().find_map(|held| match held {
             Held::Bytes { half: of, stamp, .. } if *of == half => Some(*stamp),
             _ => None,
         });
-        let length = octets.len().min(PREFACE.len());
+        let length = tape.visible(0, PREFACE.len());
         spoke.filter(|_| PREFACE.get(..length) != octets.get(..length))
     }
 

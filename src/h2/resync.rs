@@ -24,6 +24,10 @@ const CHECKED: u32 = 4;
 /// beginning of a segment: small numbers in bodies look like heads of small frames.
 const ALONE: u32 = 40;
 
+/// What the first head of a chain must count for by itself: the end of a torn frame often reads as
+/// a head that costs nothing, an empty DATA, and ends where the next frame begins.
+const FIRST: u32 = 24;
+
 /// Payload octets that add evidence to a head.
 const PEEKED: usize = 4;
 
@@ -123,6 +127,9 @@ fn follow(candidate: &mut Candidate, tape: &Tape, context: Context) -> bool {
             let payload = tape.octets().get(behind..behind + tape.visible(behind, PEEKED));
             let bits = evidence(&head, payload.unwrap_or_default(), context);
             let Some(bits) = bits.filter(|_| octets[5] & 0x80 == 0) else { return false };
+            if candidate.last.is_none() && bits < FIRST {
+                return false; // what chains behind it proves where that begins, not this head
+            }
             let message = matches!(head.kind, FrameType::HEADERS | FrameType::DATA);
             let flushed = tape.is_start(place) && (message || ends_segment(tape, &head, place));
             let bits = if flushed { bits } else { bits.min(ALONE) };
@@ -174,12 +181,11 @@ fn evidence(head: &FrameHead, payload: &[u8], context: Context) -> Option<u32> {
     match head.kind {
         FrameType::DATA => {
             flags_within(0x09)?;
+            let least = u32::from(head.flags.has(Flags::PADDED));
             let empty_and_open = head.length == 0 && !head.flags.has(Flags::END_STREAM);
-            (head.length <= 16_384 && !empty_and_open).then_some(())?;
-            if head.length == 0 {
-                return Some(0); // zeros are everywhere
-            }
-            Some(length_evidence(head.length) + 8 + 6 + stream?)
+            ((least..=16_384).contains(&head.length) && !empty_and_open).then_some(())?;
+            let bits = length_evidence(head.length) + 8 + 6 + stream?;
+            Some(if head.length == 0 { 0 } else { bits }) // zeros are everywhere
         }
         FrameType::HEADERS => {
             flags_within(0x2d)?;
@@ -299,6 +305,17 @@ mod tests {
         octets.extend(frame(0, 1, 5, &[0x20; 300]));
         octets.extend(frame(3, 0, 7, &[0, 0, 0, 8]));
         assert_eq!(find(&octets), Some(start));
+    }
+
+    #[test]
+    fn the_end_of_a_torn_frame_is_no_empty_data() {
+        for kind in [3, 8] {
+            let torn = frame(kind, 0, 1, &[0, 0, 0, 5]);
+            let mut octets = torn[4..].to_vec();
+            octets.extend(frame(1, 5, 7, &[0x82; 40]));
+            octets.extend(frame(3, 0, 7, &[0, 0, 0, 8]));
+            assert_eq!(find(&octets), Some(9), "{kind}");
+        }
     }
 
     #[test]

@@ -27,7 +27,8 @@ impl HalfReader {
                 } else {
                     // Frames cannot be chained across the gap: begin anew behind it.
                     let unread = searching.unread + searching.tape.len() as u64;
-                    **searching = Searching { unread, stamp, ..Searching::default() };
+                    let greets = searching.greets;
+                    **searching = Searching { unread, stamp, greets, ..Searching::default() };
                     self.tell_lost(stamp, bytes, true, desk);
                 }
             }
@@ -208,6 +209,14 @@ impl HalfReader {
         if unread > 0 {
             self.tell_lost(searching.stamp, unread, true, desk);
         }
+        if searching.greets && !(unread == 0 && is_settings(searching.tape.octets())) {
+            self.hpack.forget_limit();
+            self.hpack.forget();
+            desk.notes.lost.push(self.by);
+            if unread == 0 {
+                self.tell_lost(searching.stamp, 0, true, desk);
+            }
+        }
         if searching.tape.octets().starts_with(PREFACE) && found == 0 {
             self.state = State::Preface(0);
             self.hpack = Decoder::new();
@@ -228,6 +237,14 @@ impl HalfReader {
             self.push(Chunk { stamp: piece.stamp, offset, seen: piece.seen, data }, desk);
         }
     }
+}
+
+/// Whether a server's connection preface stands first (RFC 9113 section 3.4).
+fn is_settings(octets: &[u8]) -> bool {
+    octets.first_chunk().is_some_and(|octets| {
+        let head = payload::head(octets);
+        head.kind == FrameType::SETTINGS && !head.flags.has(Flags::ACK)
+    })
 }
 
 impl Searching {
