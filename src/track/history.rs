@@ -139,6 +139,8 @@ pub struct SideFacts {
     pub first_window: Option<u32>,
     /// Whether its last frame was not complete when it closed.
     pub torn_at_end: bool,
+    /// First GOAWAY that was not captured whole.
+    pub unread_goaway: Option<Stamp>,
     /// Most streams of this side open at once, and where that was reached.
     pub most_open: Option<(u64, Stamp, u32)>,
 }

@@ -486,6 +486,10 @@ impl Tracker {
     }
 
     fn goaway(&mut self, frame: &Frame<'_>, limits: &Limits) {
+        if matches!(frame.payload, Payload::Unseen) {
+            let facts = self.history.sides.side_mut(frame.by);
+            facts.unread_goaway.get_or_insert(frame.stamp);
+        }
         let Payload::GoAway { last_stream_id, code, debug } = frame.payload else { return };
         if frame.head.stream != 0 {
             return; // a connection error of its sender (RFC 9113 section 6.8), not a GOAWAY

@@ -80,8 +80,9 @@ impl Rules {
                 format!("CONTINUATION on stream {id} without an open header block"),
             ),
             Block::None => None,
+            // What interrupts a block and what stands behind it look alike.
             Block::Unknown => {
-                if !is_continuation {
+                if matches!(kind, FrameType::HEADERS | FrameType::PUSH_PROMISE) {
                     side.block = Block::None;
                 }
                 None

@@ -57,6 +57,14 @@ impl Rules {
         self.message(desk, block, facts)
     }
 
+    /// Whether nothing of the other side was read before this frame that may answer it: behind a
+    /// hole, frames are read late.
+    fn is_timely(&self, desk: &Desk<'_, '_>) -> bool {
+        let (history, frame) = (desk.history, desk.frame);
+        let last = history.sides.side(frame.by.other()).last_frame;
+        self.is_exact(history, frame.by) || last.is_none_or(|last| !frame.stamp.before(last))
+    }
+
     /// What broke the block. Without a fault in reading it, a rule can still be broken.
     fn fault(&self, desk: &Desk<'_, '_>, list: &HeaderList<'_>) -> Option<Breach> {
         use HeaderFaultKind as Kind;
@@ -111,6 +119,7 @@ impl Rules {
             return breaches; // the promised stream takes what `fresh` holds
         }
         let is_sure = desk.open.get(&block.stream).is_some_and(|stream| self.is_sure(stream));
+        let is_timely = self.is_timely(desk);
         let stream = desk.open.get_mut(&block.stream);
         let (rules, octets) = match stream {
             Some(stream) => (&mut stream.rules, *stream.data.side(frame.by)),
@@ -119,7 +128,7 @@ impl Rules {
             None => (&mut self.fresh, 0),
         };
         if facts.is_request {
-            rules.is_sure = true;
+            rules.is_sure = is_timely;
             rules.method = facts.method;
         }
         let interim = facts.status.is_some_and(|status| (100..200).contains(&status));

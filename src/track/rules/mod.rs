@@ -287,6 +287,9 @@ impl Rules {
         if matches!(frame.payload, Payload::Preface) {
             return Breaches::default();
         }
+        if is_hidden(frame) {
+            self.sides.side_mut(frame.by).torn = true;
+        }
         let mut breaches = Breaches::default();
         breaches.add(self.framing(desk));
         if !frame::is_on_right_stream(frame) {
@@ -314,12 +317,30 @@ impl Rules {
         from_start && !self.sides.side(side).torn
     }
 
+    /// Whether a side of which others have seen octets was captured at all.
+    fn is_heard(&self, side: Side, seen: u64) -> bool {
+        seen == 0 || self.sides.side(side).spoke
+    }
+
     /// Whether all that the sender of this frame knew of its peer was captured and read: a hole
     /// in the capture can hold up one side's frames on their way here.
     fn knows_peer(&self, history: &History, frame: &Frame<'_>) -> bool {
         let peer = frame.by.other();
         self.is_exact(history, peer) && frame.seen <= self.sides.side(peer).end
     }
+}
+
+/// Whether a frame was not captured whole whose payload changes what the sides may do.
+fn is_hidden(frame: &Frame<'_>) -> bool {
+    let tells = matches!(
+        frame.head.kind,
+        FrameType::SETTINGS
+            | FrameType::PING
+            | FrameType::GOAWAY
+            | FrameType::PUSH_PROMISE
+            | FrameType::WINDOW_UPDATE
+    );
+    tells && matches!(frame.payload, Payload::Unseen)
 }
 
 /// Rules that one frame breaks; hardly ever any.

@@ -17,9 +17,6 @@ impl Rules {
             return breach.into();
         }
         let Payload::PushPromise { promised } = frame.payload else {
-            if matches!(frame.payload, Payload::Unseen) {
-                self.sides.second.torn = true;
-            }
             self.block_begins(desk, Role::Misplaced, false);
             return Breaches::default();
         };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::vocab::error_code::ErrorCode;
-use crate::vocab::frame::{Flags, Frame, Payload};
+use crate::vocab::frame::{Frame, Payload};
 use crate::vocab::rule;
 use crate::vocab::setting::SettingId;
 use crate::vocab::time::Stamp;
@@ -167,10 +167,6 @@ impl Rules {
                 self.sides.side_mut(by).announced.send(values, frame.stamp, frame.end_offset());
                 wrong.or(overflow.flatten())
             }
-            Payload::Unseen if !frame.head.flags.has(Flags::ACK) => {
-                self.sides.side_mut(by).torn = true;
-                None
-            }
             _ => None,
         }
     }
@@ -245,7 +241,7 @@ impl Rules {
         };
         let (by, peer) = (desk.frame.by, desk.frame.by.other());
         let oldest = self.sides.side(by).announced.pending.first()?;
-        if !self.is_exact(desk.history, peer) || self.sides.side(peer).ack_told {
+        if !self.knows_peer(desk.history, desk.frame) || self.sides.side(peer).ack_told {
             return None;
         }
         let waited = desk.frame.stamp.since(oldest.stamp);

@@ -54,6 +54,7 @@ impl Rules {
         let (by, peer) = (stream.opener.other(), stream.opener);
         let is_known = self.is_exact(history, by)
             && self.is_exact(history, peer)
+            && self.sides.side(peer).spoke
             && stream.rules.born == self.losses
             && !stream.rules.is_blurred.side(by);
         let initial = self.sides.side(peer).announced.window();
@@ -63,13 +64,9 @@ impl Rules {
 
     pub(super) fn window_update(&mut self, desk: &mut Desk<'_, '_>) -> Option<Breach> {
         let frame = desk.frame;
-        let (by, id) = (frame.by, frame.head.stream);
+        let id = frame.head.stream;
         let increment = match frame.payload {
             Payload::WindowUpdate { increment } => increment,
-            Payload::Unseen => {
-                self.sides.side_mut(by).torn = true;
-                return None;
-            }
             _ => return None,
         };
         let misplaced = self.stream_state(desk);
@@ -92,7 +89,9 @@ impl Rules {
         let (by, id) = (frame.by, frame.head.stream);
         let receiver = by.other();
         // What the receiver sent and this side has not seen yet only makes the window smaller.
-        let is_known = self.is_exact(desk.history, by) && self.is_exact(desk.history, receiver);
+        let is_known = self.is_exact(desk.history, by)
+            && self.is_exact(desk.history, receiver)
+            && self.is_heard(receiver, frame.seen);
         let (rule, before) = if id == 0 {
             let side = self.sides.side_mut(receiver);
             let before = side.window;
@@ -126,7 +125,8 @@ impl Rules {
         let wanted = SettingId::INITIAL_WINDOW_SIZE;
         let (_, initial) = values.iter().rev().find(|(id, _)| *id == wanted)?;
         let (by, receiver) = (desk.frame.by, desk.frame.by.other());
-        if !self.is_exact(desk.history, by) || !self.is_exact(desk.history, receiver) {
+        let exact = self.is_exact(desk.history, by) && self.is_exact(desk.history, receiver);
+        if !exact || !self.is_heard(receiver, desk.frame.seen) {
             return None;
         }
         let initial = i64::from(*initial);
