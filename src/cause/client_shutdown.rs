@@ -32,6 +32,9 @@ pub const DETECTOR: Detector = Detector {
 /// A PING without answer for this long is lost.
 const LOST: Duration = Duration::from_secs(1);
 
+/// What is left where the server's GOAWAY may be in what the capture lacks.
+const HIDDEN: f32 = 0.65;
+
 fn step(scene: &Scene<'_>) -> Option<Step> {
     // An answer to a close that the client had already sent.
     if let Some(goaway) = scene.goaway.filter(|_| scene.by == Side::Server) {
@@ -87,7 +90,9 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     // A hole shows when octets behind it come: one that shows later may hold the server's GOAWAY,
     // which the client only follows.
     let confidence = Confidence::new(confidence);
-    let confidence = if scene.history.has_loss() { confidence.lowered() } else { confidence };
+    let hidden = scene.history.has_loss();
+    let confidence =
+        if hidden { confidence.lowered().and(Confidence::new(HIDDEN)) } else { confidence };
     Some(Step::new(Cause::ClientShutdown, confidence, Blame::None, summary))
 }
 

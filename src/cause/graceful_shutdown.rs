@@ -78,8 +78,12 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     };
     let summary = summary(scene, unseen && !by_text && !by_row);
     let confidence = Confidence::new(confidence);
-    let told = by_text || by_row || two_step;
-    let confidence = if told { confidence } else { scene.despite_holes(confidence) };
+    let confidence = match by_text || by_row {
+        true => confidence,
+        // It drained, but for what may be missing: an age, a silence.
+        false if two_step && scene.has_holes() => confidence.and(Confidence::new(0.6)),
+        false => scene.despite_holes(confidence),
+    };
     // Whoever cuts off what it promised to finish was in too much of a hurry.
     let blame = if cut_off.is_some() { Blame::Server } else { Blame::None };
     let mut step = Step::new(Cause::GracefulShutdown, confidence, blame, summary);

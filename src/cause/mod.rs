@@ -53,6 +53,7 @@ mod settings_ack_timeout;
 mod stream_idle_timeout;
 pub mod timeouts;
 mod too_many_pings;
+mod unheard;
 mod violation;
 
 #[cfg(test)]
@@ -227,6 +228,7 @@ fn verdict(scene: &Scene<'_>) -> Verdict {
     verdict.alternatives = alternatives;
     admit_gap(scene, &mut verdict);
     late_start::admit(scene, &mut verdict);
+    unheard::admit(scene, &mut verdict);
     if scene.may_follow_a_close() {
         verdict.confidence = verdict.confidence.lowered();
         let peer = scene.peer().name();

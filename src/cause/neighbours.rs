@@ -56,6 +56,8 @@ pub struct Ending {
     pub announced: bool,
     /// Requests that were not answered.
     pub unanswered: usize,
+    /// Whether frames of it, or a whole side, may be missing from the capture.
+    pub incomplete: bool,
     /// Whether a rule was broken right before: that is what it answers.
     pub offended: bool,
     /// Whether the end is orderly: NO_ERROR, or a FIN that nobody's request is lost by.

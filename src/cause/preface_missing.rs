@@ -48,8 +48,9 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         ),
     };
     let confidence = Confidence::new(if scene.goaway.is_some() { 0.96 } else { 0.9 });
-    let hidden = scene.peer_is_hidden() || history.tcp.side(Side::Client).lost > 0;
-    let confidence = if hidden { confidence.lowered() } else { confidence };
+    // What is missing behind its first octets does not matter.
+    let begun = history.notes.first.missing.first().is_none_or(|missing| missing.offset > 0);
+    let confidence = if begun { confidence } else { confidence.lowered() };
     let mut step = Step::new(Cause::PrefaceMissing, confidence, Blame::Client, summary);
     step.offending = history.foreign;
     if let Some(first) = step.offending {

@@ -242,6 +242,31 @@ impl<'a> Scene<'a> {
         self.history.transport == Transport::Tls
     }
 
+    /// Whether nothing of a side was captured, neither octets nor acknowledgements.
+    pub fn is_unheard(&self, side: Side) -> bool {
+        let tcp = self.history.tcp.side(side);
+        tcp.unheard || (tcp.delivered == 0 && tcp.lost > 0)
+    }
+
+    /// Who sent a GOAWAY before that was not captured whole: the other side, or either one where
+    /// no GOAWAY announced the end.
+    pub fn unread_goaway(&self) -> Option<Side> {
+        let unread = |side: &Side| {
+            let stamp = self.history.sides.side(*side).unread_goaway;
+            stamp.is_some_and(|stamp| self.goaway.is_none() || stamp.before(self.at))
+        };
+        let own = self.goaway.is_none().then_some(self.by);
+        std::iter::once(self.peer()).chain(own).find(unread)
+    }
+
+    /// Whether what led to the end may be incomplete anywhere: octets of either side are missing
+    /// in which frames may have been, or a whole side.
+    pub fn is_incomplete(&self) -> bool {
+        let lacks =
+            |side| self.is_unheard(side) || self.history.sides.side(side).unread_goaway.is_some();
+        self.history.has_loss() || lacks(Side::Client) || lacks(Side::Server)
+    }
+
     /// Whether octets of the other side are missing: then what it did not do is not known.
     pub fn peer_is_hidden(&self) -> bool {
         self.has_holes() || self.history.tcp.side(self.peer()).lost > 0
@@ -277,7 +302,9 @@ impl<'a> Scene<'a> {
 
     /// Whether frames may be missing before the end: evidence for what is not there is weak.
     pub fn has_holes(&self) -> bool {
-        self.history.has_loss_before(self.at)
+        // Of a side that was not captured octets are missing at any time.
+        let tcp = self.history.tcp.side(self.peer());
+        self.history.has_loss_before(self.at) || (tcp.delivered == 0 && tcp.lost > 0)
     }
 
     /// A confidence lowered where the capture has holes, or began too late, before the end.

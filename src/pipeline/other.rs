@@ -155,15 +155,20 @@ fn alerts(tls: &TlsFacts) -> impl Iterator<Item = Evidence> {
     })
 }
 
+/// What a reason is worth where a part of the flow is missing: it may have been HTTP/2 after all.
+const PARTIAL: f32 = 0.5;
+
 fn verdict(flow: &OtherFlow, client: Half, end: End) -> Option<Verdict> {
     let (stamp, by) = end.stamp.zip(end.by)?;
     let lost = |half| flow.totals.half(half).lost > 0;
     let hidden = |half| flow.totals.half(half).hidden_fin;
     let partial = [Half::A, Half::B].into_iter().any(|half| lost(half) || hidden(half));
-    let partial = partial || flow.initiator.is_none();
+    let unheard = [Half::A, Half::B].into_iter().any(|half| flow.totals.half(half).unheard);
+    let partial = partial || (unheard && !flow.refused) || flow.initiator.is_none();
     let told = |cause, confidence, blame, summary: &str| {
         let confidence = Confidence::new(confidence);
-        let confidence = if partial { confidence.lowered() } else { confidence };
+        let confidence =
+            if partial { confidence.lowered().and(Confidence::new(PARTIAL)) } else { confidence };
         Some(plain(stamp, by, end.how, cause, confidence, blame, summary))
     };
     if flow.refused {

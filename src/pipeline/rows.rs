@@ -515,7 +515,7 @@ fn end_of(history: &History) -> End {
 /// The only side of which octets were captured, or could be read.
 fn one_sided(history: &History) -> Option<Side> {
     let spoke = |side: Side| history.tcp.side(side).delivered > 0 && !*history.sealed.side(side);
-    let lost = |side: Side| history.tcp.side(side).lost > 0;
+    let lost = |side: Side| history.tcp.side(side).lost > 0 || history.tcp.side(side).unheard;
     match (spoke(Side::Client), spoke(Side::Server)) {
         (true, false) if lost(Side::Server) || history.sealed.second => Some(Side::Client),
         (false, true)

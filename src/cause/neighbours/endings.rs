@@ -42,6 +42,7 @@ fn ending(scene: &Scene<'_>, verdict: &Verdict, index: Option<usize>) -> Option<
         waited: scene.oldest_waiting().map(|asked| (scene.at.since(asked), asked)),
         announced: scene.goaway.is_some(),
         unanswered: scene.unanswered(),
+        incomplete: scene.is_incomplete(),
         offended: scene.offence_before().is_some(),
         orderly: !scene.is_error()
             && !scene.aborted

@@ -11,6 +11,10 @@ use super::super::{evidence, outweighed, scene::spoken};
 use super::common::{Common, apart};
 use super::{Ending, NAMED, Revision};
 
+/// What neighbours are worth at most where the capture lacks a part of them all, or of the one that
+/// they speak for: when it ended, was idle or had served how many is not certain.
+const INCOMPLETE: f32 = 0.6;
+
 /// A revision that rests on these neighbours: the nearest in time are named, in the chain where
 /// they came before, in the summary where they came after.
 fn revision(
@@ -39,10 +43,15 @@ fn revision(
         summary.truncate(summary.trim_end_matches('.').len());
         summary.push_str(&format!("; later ones: {word} {}.", packets.join(", ")));
     }
+    let mut confidence = Confidence::new(confidence);
+    let is_vouched = others.is_empty() || others.iter().any(|other| !other.incomplete);
+    if ending.incomplete || !is_vouched {
+        confidence = confidence.lowered().and(Confidence::new(INCOMPLETE));
+    }
     Revision {
         place: ending.place,
         cause,
-        confidence: Confidence::new(confidence),
+        confidence,
         most: Confidence::new(1.0),
         rival: None,
         clause: None,
