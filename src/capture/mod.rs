@@ -161,17 +161,20 @@ impl Source {
     }
 
     /// Reads ahead up to about so many octets of packets: what [`Source::next_item`] gives next
-    /// are the secrets found on the way.
-    pub fn read_ahead(&mut self, octets: usize) {
+    /// are the secrets found on the way. Tells whether the packets are out of order of time.
+    pub fn read_ahead(&mut self, octets: usize) -> bool {
         let (mut held, mut weight) = (VecDeque::new(), 0_usize);
+        let (mut disorder, mut unsorted) = (Disorder::default(), false);
         while weight < octets
             && let Some(packet) = self.next_of_record()
         {
+            unsorted |= disorder.sees(packet.stamp.at);
             let packet = Held::of(&packet);
             weight = weight.saturating_add(packet.weight());
             held.push_back(packet);
         }
         self.ahead.0 = held;
+        unsorted
     }
 
     #[inline]

@@ -73,10 +73,10 @@ pub fn report(job: &Job) -> Result<Board, Error> {
 
 fn report_with(job: &Job, secrets: &[KeyLines]) -> Result<Board, Error> {
     // Files are nearly always in order of time; what turns out not to be is read again. A pipe
-    // cannot be.
+    // cannot be: it is judged by its beginning.
     let mut source = Source::open_shifted(&job.files, &job.clocks)?;
-    if source.may_bring_secrets() {
-        source.read_ahead(job.limits.ahead_bytes);
+    if source.total_bytes().is_none() && source.read_ahead(job.limits.ahead_bytes) {
+        source.sort_by_time(job.limits.sorting_bytes);
     }
     let doubt = source.total_bytes().map(|_| Disorder::default());
     if let Some(board) = board(job, secrets, source, doubt)? {

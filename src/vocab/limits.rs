@@ -13,8 +13,8 @@ pub struct Limits {
     pub sorting_bytes: usize,
     /// Segments that may wait for a missing one, per half.
     pub early_segments_per_half: usize,
-    /// Octets of packets of a pcapng file in a pipe that are read before the first is looked at,
-    /// where nobody waits for it: secrets may stand behind the packets they open.
+    /// Octets of packets in a pipe that are read before the first is looked at, where nobody waits
+    /// for it: secrets may stand behind the packets they open, and packets out of order of time.
     pub ahead_bytes: usize,
     /// Packets of a flow that may pass after the receiver acknowledged a missing segment before
     /// it counts as lost: captures deliver both directions slightly out of order.
