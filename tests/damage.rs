@@ -6,11 +6,14 @@
 mod common;
 
 use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
+use std::process::Command;
 
 use serde_json::{Map, Value};
 
+use common::cut::Cut;
 use common::damage::{Harmless, Loss, without_syns};
-use common::wire::Wire;
+use common::wire::{Wire, with_file};
 use common::{Case, cases, job, list, none, parallel, text};
 
 /// Every capture in cleartext that has one link type and lacks nothing by itself.
@@ -30,7 +33,6 @@ const CHANGES: &[(&str, &str, &str)] = &[
 
 /// Where a loss leads to something that is not so: capture, loss, reason.
 const INVENTS: &[(&str, &str, &str)] = &[
-    ("servers/preface-missing", "Snapped(96)", "what is left of other octets breaks a rule, too"),
     ("servers/violations-apache", "Dropped(9)", MAY_BE_ALLOWED),
     ("servers/violations-nghttpd", "Dropped(9)", MAY_BE_ALLOWED),
     ("servers/violations-nginx", "Dropped(0)", MAY_BE_ALLOWED),
@@ -60,6 +62,23 @@ fn what_loses_nothing_changes_nothing() {
 }
 
 #[test]
+fn what_comes_in_a_pipe_is_put_in_order_as_well() {
+    let case = &common::cases_named(&["servers/nginx-max-requests"])[0];
+    let wire = Wire::read(&case.capture);
+    for change in [Harmless::Backwards, Harmless::Apart] {
+        let octets = change.apply(&wire).unwrap().to_pcap();
+        let report = with_file(&octets, |path| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_goawhy"));
+            command.args(["report", "--format", "json", "--streams", "-"]);
+            let output = command.stdin(File::open(path).unwrap()).output().unwrap();
+            serde_json::from_slice::<Value>(&output.stdout).unwrap()
+        });
+        let differs = difference(&shape(&case.report()), &shape(&report));
+        assert_eq!(differs, None, "{change:?}");
+    }
+}
+
+#[test]
 fn what_loses_octets_invents_nothing() {
     let cases = whole();
     let faults = parallel(&cases, |case| {
@@ -74,6 +93,28 @@ fn what_loses_octets_invents_nothing() {
         faults
     });
     judge(faults.concat(), INVENTS);
+}
+
+/// Cuts of each capture.
+const CUTS: usize = 12;
+
+#[test]
+fn a_few_octets_lost_in_a_head_invent_nothing() {
+    let cases = whole();
+    let faults = parallel(&cases, |case| {
+        let wire = Wire::read(&case.capture);
+        let whole = Whole::of(case);
+        let mut faults = Vec::new();
+        for (number, cut) in Cut::some(&wire, CUTS).iter().enumerate() {
+            let joins = number % 3 == 2;
+            let lacks = if joins { cut.joined(&wire) } else { cut.apply(&wire) };
+            for fault in lacks.with_file(|path| whole.inventions(path)) {
+                faults.push((case.name.clone(), format!("{cut:?} {joins}"), fault));
+            }
+        }
+        faults
+    });
+    judge(faults.concat(), &[]);
 }
 
 #[test]
@@ -253,11 +294,14 @@ struct Whole {
     frames: HashMap<(u64, bool), Vec<Value>>,
     /// What each connection may be told to have died of.
     causes: HashMap<Pair, BTreeSet<String>>,
+    /// Who broke a rule, where: one broken by the same frame may be another without the rest.
+    findings: BTreeSet<String>,
 }
 
 impl Whole {
     fn of(case: &Case) -> Self {
-        let mut whole = Self { frames: HashMap::new(), causes: HashMap::new() };
+        let mut whole =
+            Self { frames: HashMap::new(), causes: HashMap::new(), findings: BTreeSet::new() };
         for frame in case.frames() {
             let key = (frame["connection"].as_u64().unwrap(), frame["by"] == "client");
             whole.frames.entry(key).or_default().push(frame);
@@ -266,6 +310,7 @@ impl Whole {
         for connection in list(&report["connections"]) {
             let causes = whole.causes.entry(pair(connection)).or_default();
             causes.extend(verdicts(connection).flat_map(names));
+            whole.findings.extend(findings(connection));
         }
         for want in list(&case.truth["connections"]) {
             let causes = whole.causes.entry(pair(want)).or_default();
@@ -287,6 +332,8 @@ impl Whole {
                 faults.push(format!("connection {} is new", connection["client"]));
                 continue;
             };
+            let new = findings(connection).filter(|finding| !self.findings.contains(finding));
+            faults.extend(new.map(|finding| format!("broken: {finding}")));
             for verdict in verdicts(connection) {
                 let sure = verdict["confidence"].as_f64().unwrap() >= 0.8;
                 let cause = text(&verdict["cause"]);
@@ -362,6 +409,14 @@ fn pair(connection: &Value) -> Pair {
 fn verdicts(connection: &Value) -> impl Iterator<Item = &Value> {
     let goaways = list(&connection["goaways"]).iter().map(|goaway| &goaway["verdict"]);
     goaways.chain([&connection["end_verdict"]]).filter(|verdict| !verdict.is_null())
+}
+
+/// Who broke a rule, on which stream, one text each.
+fn findings(connection: &Value) -> impl Iterator<Item = String> {
+    let (client, server) = pair(connection);
+    list(&connection["findings"])
+        .iter()
+        .map(move |finding| format!("{client} {server} {} {}", finding["by"], finding["stream"]))
 }
 
 fn names(verdict: &Value) -> Vec<String> {

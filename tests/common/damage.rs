@@ -70,6 +70,8 @@ pub enum Loss {
     Snapped(usize),
     /// Packets before this one.
     Joined(usize),
+    /// All packets of the servers, or of the clients.
+    OneSided(bool),
 }
 
 impl Loss {
@@ -77,6 +79,7 @@ impl Loss {
     pub fn all(packets: usize) -> Vec<Self> {
         let mut losses = vec![Self::Snapped(96), Self::Snapped(200)];
         losses.extend([0, 5, 9].map(Self::Dropped));
+        losses.extend([true, false].map(Self::OneSided));
         losses.extend((97..packets).step_by(97).map(Self::Joined));
         losses
     }
@@ -95,6 +98,13 @@ impl Loss {
                 packets.iter_mut().for_each(|packet| packet.data.truncate(length));
             }
             Self::Joined(at) => drop(packets.drain(..at)),
+            Self::OneSided(servers) => packets.retain(|packet| {
+                let layout = Layout::of(wire.link, &packet.data);
+                layout.is_none_or(|layout| {
+                    let ports = &packet.data[layout.tcp..layout.tcp + 4];
+                    (ports[..2] < ports[2..]) != servers
+                })
+            }),
         }
         Wire { packets, ..*wire }
     }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub mod cut;
 pub mod damage;
 pub mod live;
 pub mod process;
