@@ -118,6 +118,42 @@ fn a_few_octets_lost_in_a_head_invent_nothing() {
 }
 
 #[test]
+fn what_is_lost_is_told_with_its_side_and_place() {
+    let cases = whole();
+    let faults = parallel(&cases, |case| {
+        let wire = Wire::read(&case.capture);
+        let mut faults = Vec::new();
+        for cut in Cut::some(&wire, 3) {
+            let report = cut.apply(&wire).with_file(|path| common::report(&job(path)).unwrap());
+            let told = told_lost(&report, cut.ports());
+            if told != [cut.lost; 2] {
+                faults.push(format!("{} {cut:?}: told {told:?}", case.name));
+            }
+        }
+        faults
+    });
+    none(&faults.concat());
+}
+
+/// Octets that a report says are missing of the side with these ports, and those at its places.
+fn told_lost(report: &Value, [from, to]: [u16; 2]) -> [u64; 2] {
+    let mut told = [0; 2];
+    for connection in list(&report["connections"]) {
+        let port = |side: &str| text(&connection[side]).rsplit(':').next().unwrap().to_owned();
+        let ends = [port("client"), port("server")];
+        let side = match [from, to].map(|port| port.to_string()) {
+            [client, server] if ends == [&*client, &*server] => "client",
+            [server, client] if ends == [&*client, &*server] => "server",
+            _ => continue,
+        };
+        told[0] += connection["lost_bytes"][side].as_u64().unwrap();
+        let places = list(&connection["missing"][side]["places"]);
+        told[1] += places.iter().map(|place| place["octets"].as_u64().unwrap()).sum::<u64>();
+    }
+    told
+}
+
+#[test]
 fn without_times_nothing_is_said_of_them() {
     let cases = whole();
     let faults = parallel(&cases, |case| {

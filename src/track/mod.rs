@@ -531,7 +531,18 @@ impl Tracker {
             newest: newest.and_then(|stream| stream.opened.map(|opened| (stream.id, opened))),
             seen: frame.seen,
         };
-        self.history.goaways.push(goaway);
+        let place = self.place_of_goaway(frame);
+        self.history.goaways.insert(place, goaway);
+    }
+
+    /// Behind all others; but behind a hole frames are read late, and the other side's GOAWAYs
+    /// that came since are answers to this one.
+    fn place_of_goaway(&self, frame: &Frame<'_>) -> usize {
+        let goaways = &self.history.goaways;
+        let later = |of: &Goaway| of.by != frame.by && frame.stamp.before(of.stamp);
+        let first = goaways.iter().position(later);
+        let is_late = !self.rules.is_exact(&self.history, frame.by);
+        first.filter(|_| is_late).unwrap_or(goaways.len())
     }
 
     fn open_streams(&self) -> Vec<history::OpenStream> {

@@ -13,6 +13,8 @@ pub struct Cut {
     /// Sequence number of the first one.
     seq: u32,
     octets: u32,
+    /// Octets that the direction has there.
+    pub lost: u64,
     /// Where it lies: type of the frame, place before or behind its first octet.
     pub at: (u8, i64),
 }
@@ -26,11 +28,11 @@ struct Stream {
 impl Cut {
     /// `wanted` cuts: of each type of frame as many, in each place in and around its head alike.
     pub fn some(wire: &Wire, wanted: usize) -> Vec<Self> {
-        let mut heads: BTreeMap<u8, Vec<(Vec<u8>, u32)>> = BTreeMap::new();
-        for (direction, stream) in streams(wire) {
+        let streams = streams(wire);
+        let mut heads: BTreeMap<u8, Vec<(&Vec<u8>, usize)>> = BTreeMap::new();
+        for (direction, stream) in &streams {
             for (kind, place) in frames(&stream.octets) {
-                let seq = stream.first.wrapping_add(place as u32);
-                heads.entry(kind).or_default().push((direction.clone(), seq));
+                heads.entry(kind).or_default().push((direction, place));
             }
         }
         let mut random = Random::new(heads.len() as u64);
@@ -38,13 +40,27 @@ impl Cut {
         let kinds: Vec<_> = heads.into_iter().collect();
         for number in 0..wanted {
             let Some((kind, places)) = kinds.get(number % kinds.len().max(1)) else { break };
-            let (direction, seq) = places[random.below(places.len())].clone();
+            let (direction, place) = places[random.below(places.len())];
             let behind = random.below(16) as i64 - 3;
-            let seq = seq.wrapping_add(behind as u32);
             let octets = 1 + random.below(8) as u32;
-            cuts.push(Self { direction, seq, octets, at: (*kind, behind) });
+            let from = place as i64 + behind;
+            let stream = &streams[direction];
+            let inside = |at: i64| at.clamp(0, stream.octets.len() as i64) as u64;
+            cuts.push(Self {
+                direction: direction.clone(),
+                seq: stream.first.wrapping_add(from as u32),
+                octets,
+                lost: inside(from + i64::from(octets)) - inside(from),
+                at: (*kind, behind),
+            });
         }
         cuts
+    }
+
+    /// Ports of sender and receiver.
+    pub fn ports(&self) -> [u16; 2] {
+        let ports = self.direction.last_chunk::<4>().unwrap();
+        [[ports[0], ports[1]], [ports[2], ports[3]]].map(u16::from_be_bytes)
     }
 
     /// The capture without these octets, also where they were sent again.

@@ -312,7 +312,7 @@ impl Rules {
     }
 
     /// Whether every frame of this side so far was captured, from its first.
-    fn is_exact(&self, history: &History, side: Side) -> bool {
+    pub fn is_exact(&self, history: &History, side: Side) -> bool {
         let from_start = !history.joined_midway && history.transport != Transport::Unknown;
         from_start && !self.sides.side(side).torn
     }
@@ -332,15 +332,15 @@ impl Rules {
 
 /// Whether a frame was not captured whole whose payload changes what the sides may do.
 fn is_hidden(frame: &Frame<'_>) -> bool {
-    let tells = matches!(
-        frame.head.kind,
-        FrameType::SETTINGS
-            | FrameType::PING
-            | FrameType::GOAWAY
-            | FrameType::PUSH_PROMISE
-            | FrameType::WINDOW_UPDATE
-    );
-    tells && matches!(frame.payload, Payload::Unseen)
+    matches!(frame.payload, Payload::Unseen)
+        && matches!(
+            frame.head.kind,
+            FrameType::SETTINGS
+                | FrameType::PING
+                | FrameType::GOAWAY
+                | FrameType::PUSH_PROMISE
+                | FrameType::WINDOW_UPDATE
+        )
 }
 
 /// Rules that one frame breaks; hardly ever any.
