@@ -535,16 +535,6 @@ impl Tracker {
         self.history.goaways.insert(place, goaway);
     }
 
-    /// Behind all others; but behind a hole frames are read late, and the other side's GOAWAYs
-    /// that came since are answers to this one.
-    fn place_of_goaway(&self, frame: &Frame<'_>) -> usize {
-        let goaways = &self.history.goaways;
-        let later = |of: &Goaway| of.by != frame.by && frame.stamp.before(of.stamp);
-        let first = goaways.iter().position(later);
-        let is_late = !self.rules.is_exact(&self.history, frame.by);
-        first.filter(|_| is_late).unwrap_or(goaways.len())
-    }
-
     fn open_streams(&self) -> Vec<history::OpenStream> {
         let snapshot = |stream: &Stream| history::OpenStream {
             starved: self.rules.is_starved(&self.history, stream),

@@ -3,8 +3,9 @@
 //! nobody, is no reason for it.
 
 use super::Tracker;
-use super::history::Moment;
+use super::history::{Goaway, Moment};
 use crate::vocab::address::{Both, Side};
+use crate::vocab::frame::Frame;
 
 impl Tracker {
     /// Now.
@@ -24,6 +25,16 @@ impl Tracker {
             resets: history.resets.len(),
             findings: history.findings.len(),
         }
+    }
+
+    /// Behind all others; but behind a hole frames are read late, and the other side's GOAWAYs
+    /// that came since are answers to this one.
+    pub(super) fn place_of_goaway(&self, frame: &Frame<'_>) -> usize {
+        let goaways = &self.history.goaways;
+        let later = |of: &Goaway| of.by != frame.by && frame.stamp.before(of.stamp);
+        let first = goaways.iter().position(later);
+        let is_late = !self.rules.is_exact(&self.history, frame.by);
+        first.filter(|_| is_late).unwrap_or(goaways.len())
     }
 
     /// A FIN or RST came, or nothing more will come: the first of these counts.
