@@ -29,17 +29,17 @@ pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> Result<bool, Fault> {
         // the ones behind the end: no code of up to 12 bits begins with so many.
         let mut word = bits.at(place);
         let mut packed = 0_u64;
-        let mut shift = 0;
+        // Lengths and shifts of all four, each in an octet of its own: none reaches 256.
+        let mut sum = 0_u32;
         let mut last = 0;
         for _ in 0..4 {
             last = pair(word);
-            packed |= u64::from(last & 0xffff) << shift;
-            shift += last >> SHIFT;
-            let length = (last >> LENGTH) & 0xf;
-            word <<= length;
-            place += length as usize;
+            packed |= u64::from(last >> SYMBOLS) << ((sum >> SHIFT) & 63);
+            sum = sum.wrapping_add(last);
+            word <<= last & 63;
         }
-        store(out, packed, (shift / 8) as usize);
+        place += (sum & 0xff) as usize;
+        store(out, packed, ((sum >> SHIFT & 0xff) / 8) as usize);
         if last != 0 && place < bits.count {
             continue;
         }
@@ -145,9 +145,10 @@ const MAX_LENGTH: u32 = 30;
 /// Bits that [`PAIRS`] is indexed by. 12 bits cover all codes of one symbol up to 12 bits, and 16
 /// KiB stay in the first-level cache.
 const INDEX_BITS: u32 = 12;
-// Bit positions in an entry of PAIRS: the symbols stand in bits 0 to 15.
-const LENGTH: u32 = 16;
-const SHIFT: u32 = 20;
+// Bit positions in an entry of PAIRS: the length stands in the lowest octet, where a shift takes
+// it without a mask: what comes next waits for nothing but the look-up.
+const SHIFT: u32 = 8;
+const SYMBOLS: u32 = 16;
 
 static CODES: Codes = codes();
 
@@ -208,11 +209,11 @@ const fn pairs() -> [u32; 1 << INDEX_BITS] {
         if length > 0 {
             let next = single[(index << length) & (single.len() - 1)];
             let both = length + (next >> 8);
-            pairs[index] = first & 0xff;
+            pairs[index] = (first & 0xff) << SYMBOLS;
             pairs[index] |= if next > 0 && both <= INDEX_BITS {
-                (next & 0xff) << 8 | both << LENGTH | 16 << SHIFT
+                (next & 0xff) << (SYMBOLS + 8) | both | 16 << SHIFT
             } else {
-                length << LENGTH | 8 << SHIFT
+                length | 8 << SHIFT
             };
         }
         index += 1;
