@@ -86,6 +86,12 @@ impl<'a> Kept<'a> {
         mark
     }
 
+    /// Whether it opens a message, as far as names are known: trailers have no pseudo-header fields
+    /// (RFC 9113 section 8.1).
+    pub fn is_request(&self) -> bool {
+        self.0.iter().any(|field| field.name.is_some_and(|name| name.starts_with(b":")))
+    }
+
     /// What kind of request this is; [`Kind::NONE`] where the path is not known.
     pub fn kind(&self) -> Kind {
         self.value(Name::Path)

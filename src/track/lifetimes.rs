@@ -21,6 +21,9 @@ impl Tracker {
             return None;
         }
         if !self.open.contains_key(&id) {
+            if self.answered.iter().any(|answered| answered.id == id) {
+                return None;
+            }
             let opener = if id.is_multiple_of(2) { Side::Server } else { Side::Client };
             let highest = self.history.sides.side(opener).highest_stream;
             let opens = frame.by == opener && frame.head.kind == FrameType::HEADERS;
@@ -46,6 +49,7 @@ impl Tracker {
     pub(super) fn headers(&mut self, frame: &Frame<'_>, limits: &Limits) {
         let id = frame.head.stream;
         if self.stream_for(frame, limits).is_none() {
+            self.late_request(frame);
             self.late_frame(frame);
             return;
         }
@@ -85,6 +89,14 @@ impl Tracker {
         if frame.by == stream.opener {
             if stream.last.side(frame.by).is_none() {
                 describe_request(stream, list, &kept);
+                if stream.opened.is_none() && kept.is_request() {
+                    // Its answer began before it could be read.
+                    stream.opened = Some(frame.stamp);
+                    self.first_opened.get_or_insert(id);
+                    if let Some(row) = &mut stream.row {
+                        row.opened = stream.opened;
+                    }
+                }
             } else if let Some(row) = &mut stream.row {
                 row::trailers(row, list, &kept);
             }
@@ -143,7 +155,15 @@ impl Tracker {
             stream.is_complete() || (late && stream.opened.is_none() && stream.answer_ended())
         };
         let Some(stream) = self.open.get_mut(&id).filter(over) else { return };
-        let (opener, last, ended) = (stream.opener, stream.last_frame(), stream.completed_at());
+        let (opener, last) = (stream.opener, stream.last_frame());
+        let ended = stream.completed_at().or(*stream.ended.side(opener.other()));
+        if stream.opened.is_none() {
+            let responded = stream.responded;
+            if self.answered.len() >= ANSWERED_KEPT {
+                self.answered.pop_front();
+            }
+            self.answered.push_back(Answered { id, responded });
+        }
         let lived = stream.opened.zip(ended);
         self.last_answered = last.map(|last| (stream.class, last));
         if let Some(how) = stream.failed {
@@ -259,6 +279,32 @@ impl Tracker {
         unknown.then(|| self.begin(id, opener, None))
     }
 
+    /// A request that is read after its answer: where octets are missing, or came before the
+    /// capture, what follows them in the same half waits until frames are found in it.
+    fn late_request(&mut self, frame: &Frame<'_>) {
+        let id = frame.head.stream;
+        let place = self.answered.iter().position(|answered| answered.id == id);
+        let Some(list) = &frame.headers else { return };
+        let Some(answered) = place.and_then(|place| self.answered.get_mut(place)) else { return };
+        let kept = Kept(list);
+        if !kept.is_request() {
+            return;
+        }
+        self.first_opened.get_or_insert(id);
+        let after = answered.responded.take().filter(|_| self.history.is_timed(frame.stamp));
+        let after = after.map(|responded| responded.since(frame.stamp));
+        if let Some(after) = after {
+            let kind = kept.kind();
+            let text = || kind.text().map(Into::into);
+            self.history.answers.add(kind.number(), text, after);
+        }
+        if let Some(row) = self.history.rows.iter_mut().rev().find(|row| row.id == id) {
+            row::request(row, list, &kept);
+            row.opened = Some(frame.stamp);
+            row.first_response_after = after;
+        }
+    }
+
     /// A HEADERS or DATA frame on a stream that is not open.
     fn late_frame(&mut self, frame: &Frame<'_>) {
         let Some(place) = self.reset_places.get(&frame.head.stream) else { return };
@@ -293,6 +339,16 @@ impl Tracker {
         }
     }
 }
+
+/// A stream whose answer ended before its request could be read.
+#[derive(Debug)]
+pub(super) struct Answered {
+    id: u32,
+    responded: Option<Stamp>,
+}
+
+/// So many of them are remembered: more than requests wait for their boundary in one half.
+const ANSWERED_KEPT: usize = 64;
 
 /// Notes what a request says of its stream.
 pub(super) fn describe_request(stream: &mut Stream, list: &HeaderList<'_>, kept: &Kept<'_>) {

@@ -74,6 +74,8 @@ pub struct Tracker {
     skipped: Vec<std::ops::Range<u32>>,
     /// First stream that the client opened in the capture.
     first_opened: Option<u32>,
+    /// The latest streams whose answer ended before their request was read.
+    answered: VecDeque<lifetimes::Answered>,
     /// Octets of each side's current header block.
     block_of: Both<u64>,
     rules: Rules,
@@ -134,6 +136,7 @@ impl Tracker {
             open_of: Both::default(),
             skipped: Vec::new(),
             first_opened: None,
+            answered: VecDeque::new(),
             block_of: Both::default(),
             rules: Rules::default(),
             keep_rows,
@@ -165,6 +168,7 @@ impl Tracker {
             + self.open.weight()
             + self.reset_places.capacity() * 24
             + self.late.capacity() * 8
+            + self.answered.capacity() * size_of::<lifetimes::Answered>()
             + rates * size_of::<Rates>()
             + self.history.weight()
     }
