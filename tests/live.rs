@@ -223,6 +223,28 @@ fn an_interface_that_is_not_there_is_one_line() {
     assert!(text.lines().count() == 1 && text.contains("goawhy-none"), "{text}");
 }
 
+/// timeout(1) ends its child twice in the same moment.
+#[test]
+fn a_signal_that_comes_twice_at_once_is_one() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/servers/nginx-idle.pcap");
+    let mut command = goawhy();
+    command.args(["live", "-", "--format", "jsonl"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(&std::fs::read(path).unwrap()).unwrap();
+    input.flush().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    lines.next().unwrap().unwrap();
+    let id = child.id().to_string();
+    let kill =
+        Command::new("sh").args(["-c", &format!("kill {id}; kill {id}; kill {id}")]).status();
+    assert!(kill.unwrap().success());
+    let last: Value = serde_json::from_str(&lines.last().unwrap().unwrap()).unwrap();
+    assert_eq!(last["kind"], "summary");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    drop(input);
+}
+
 /// The kernel's own figures stand in the summary, however short it was.
 #[test]
 fn what_the_kernel_counted_is_told_at_the_end() {

@@ -192,6 +192,11 @@ fn the_cause_is_two_keys_away_and_leads_to_its_frame_and_back() {
     assert!(first.contains("client_request_timeout → late_response"), "{first}");
     let chain = desk.keys("⏎").text((100, 30));
     assert!(chain.contains("GOAWAY") && chain.contains("RST_STREAM 3"), "{chain}");
+    // The packet of the request holds other requests before it.
+    let request = desk.keys("⏎").text((100, 40));
+    assert!(request.contains("HEADERS in packet 8") && request.contains("/slow/"), "{request}");
+    assert!(!request.contains(":path /fast"), "{request}");
+    desk.keys("⎋");
     let frame = desk.keys("j⏎").text((100, 40));
     assert!(frame.contains("RST_STREAM in packet 134"), "{frame}");
     let back = desk.keys("⎋").text((100, 30));

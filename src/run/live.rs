@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -216,7 +216,7 @@ impl Telling {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut hang_up = signal(SignalKind::hangup())?;
         let mut ticks = tokio::time::interval(TICK);
-        let mut ending = false;
+        let mut ending: Option<Instant> = None;
         let (mut told_error, mut told_unsaved, mut told_down) = (None, None, String::new());
         loop {
             let asked = tokio::select! {
@@ -229,11 +229,11 @@ impl Telling {
                 _ = interrupt.recv() => true,
                 _ = terminate.recv() => true,
             };
-            if asked && ending {
+            if asked && ending.is_some_and(|since| since.elapsed() >= SAME_WISH) {
                 return Ok(Ended::Interrupted);
             }
             if asked {
-                ending = true;
+                ending.get_or_insert_with(Instant::now);
                 self.watch.end();
             }
             let snapshot = self.watch.latest();
@@ -450,6 +450,9 @@ fn open(output: Option<&PathBuf>) -> Result<Box<dyn Write + Send>, Error> {
 
 /// Time between two looks at what is new.
 const TICK: Duration = Duration::from_millis(100);
+/// A signal so soon after the first is the same wish: timeout(1) tells its child, and then the whole
+/// group.
+const SAME_WISH: Duration = Duration::from_secs(1);
 /// Pieces of text that may wait for the writer.
 const PIECES: usize = 256;
 /// Looks for a writer that is not done at the end.

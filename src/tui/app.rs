@@ -156,7 +156,7 @@ pub(super) struct Frames {
     /// First line of the pane.
     pub pane: usize,
     /// A frame to be found once the frames are there.
-    wanted: Option<(Stamp, String)>,
+    wanted: Option<(Stamp, String, u32)>,
 }
 
 /// The dashboard.

@@ -198,17 +198,23 @@ impl App {
 
     /// Goes to the frame that was asked for, once it is there.
     fn find_frame(&mut self) {
-        let Some((stamp, what)) = self.frames.wanted.clone() else { return };
+        let Some((stamp, what, stream)) = self.frames.wanted.clone() else { return };
         let detail = self.detail.clone();
         let frame = |place: &usize| detail.frames.get(*place);
         let shown = &self.frames.shown;
-        let same = |place: &usize, exact: bool| {
-            frame(place).is_some_and(|frame| {
-                frame.stamp.order() == stamp.order() && (!exact || frame.type_name() == what)
+        // A packet holds many frames: of the stream and type that were meant, of the type, any.
+        let here = |place: &&usize| frame(place).is_some_and(|f| f.stamp.order() == stamp.order());
+        let likeness = |place: &usize| {
+            frame(place).map(|frame| {
+                let (of_type, of_stream) = (frame.type_name() == what, frame.head.stream == stream);
+                (of_type && of_stream, of_type, of_stream)
             })
         };
-        let exact = shown.iter().position(|place| same(place, true));
-        let found = exact.or_else(|| shown.iter().position(|place| same(place, false)));
+        // The first of those that are equally alike.
+        let best = shown.iter().filter(here).rev().max_by_key(|place| likeness(place));
+        let whole = best.and_then(likeness).is_some_and(|(same, ..)| same);
+        let best = best.filter(|_| whole || !self.is_asking());
+        let found = best.and_then(|best| shown.iter().position(|place| place == best));
         if let Some(place) = found {
             self.frames.list.picked = place;
             self.frames.wanted = None;

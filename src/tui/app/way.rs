@@ -77,7 +77,7 @@ impl App {
             View::Chain => {
                 let step = self.verdict().and_then(|verdict| verdict.chain.get(self.steps.picked));
                 if let Some(step) = step {
-                    let wanted = (step.stamp, step.what.to_owned());
+                    let wanted = (step.stamp, step.what.to_owned(), step.stream);
                     self.keep();
                     self.view = View::Frames;
                     self.frames.only = None;
@@ -111,7 +111,8 @@ impl App {
     /// The frames of one stream, or of all; the picked one stays picked.
     pub(super) fn show_only(&mut self, only: Option<u32>) {
         let here = self.frame().filter(|_| self.view == View::Frames);
-        let here = here.map(|frame| (frame.stamp, frame.type_name().into_owned()));
+        let here =
+            here.map(|frame| (frame.stamp, frame.type_name().into_owned(), frame.head.stream));
         self.keep();
         self.view = View::Frames;
         self.frames.only = only;
