@@ -555,8 +555,7 @@ impl Tracker {
         self.history.open = self.open_streams();
         self.history.counts.unfinished = self.open_of.first;
         self.left_unanswered(limits);
-        let by = self.history.tcp_end().map(|(_, side, _)| side);
-        let over = self.history.tcp_end().is_some();
+        let over = self.history.tcp_end().map(|(stamp, side, _)| (stamp, side));
         let mut left: Vec<Stream> = self.open.drain();
         left.sort_by_key(|stream| stream.id);
         for stream in left {
@@ -566,9 +565,8 @@ impl Tracker {
                 .goaways
                 .iter()
                 .find(|goaway| goaway.by != stream.opener && stream.id > goaway.last_stream_id);
-            let goaway = goaway.map(|goaway| goaway.by);
-            let row =
-                row::unfinished(*row, goaway, over.then_some(by), &stream.data, stream.opener);
+            let goaway = goaway.map(|goaway| (goaway.stamp, goaway.by));
+            let row = row::unfinished(*row, goaway, over, &stream.data, stream.opener);
             self.history.rows.push(row);
         }
         self.history.rows.sort_by_key(|row| row.id);

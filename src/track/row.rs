@@ -95,15 +95,17 @@ pub(super) fn reset(
 /// A stream that nothing ended: dropped by a GOAWAY, by the connection's end, or still open.
 pub(super) fn unfinished(
     mut row: StreamRow,
-    goaway: Option<Side>,
-    connection_end: Option<Option<Side>>,
+    goaway: Option<(Stamp, Side)>,
+    connection_end: Option<(Stamp, Side)>,
     data: &Both<u64>,
     opener: Side,
 ) -> StreamRow {
-    row.end = match (goaway, connection_end) {
-        (Some(side), _) => StreamEnd::Goaway(side),
-        (None, Some(by)) => StreamEnd::ConnectionEnd(by),
-        (None, None) => StreamEnd::Open,
+    (row.ended, row.end) = match (goaway, connection_end) {
+        (Some((stamp, side)), _) => (Some(stamp), StreamEnd::Goaway(side)),
+        (None, Some((stamp, by))) => (Some(stamp), StreamEnd::ConnectionEnd(Some(by))),
+        (None, None) => (None, StreamEnd::Open),
     };
+    // What was opened while its end was on the way has no age.
+    row.ended = row.ended.filter(|ended| row.opened.is_none_or(|opened| !ended.before(opened)));
     bytes(row, data, opener)
 }
