@@ -450,8 +450,8 @@ fn open(output: Option<&PathBuf>) -> Result<Box<dyn Write + Send>, Error> {
 
 /// Time between two looks at what is new.
 const TICK: Duration = Duration::from_millis(100);
-/// A signal so soon after the first is the same wish: timeout(1) tells its child, and then the whole
-/// group.
+/// A signal so soon after the first is the same wish: timeout(1) tells its child, and then the
+/// whole group.
 const SAME_WISH: Duration = Duration::from_secs(1);
 /// Pieces of text that may wait for the writer.
 const PIECES: usize = 256;
