@@ -25,6 +25,7 @@ use crate::vocab::address::{Both, Endpoint, Side};
 use crate::vocab::capture::CaptureFacts;
 use crate::vocab::cause::{Blame, Cause};
 use crate::vocab::error_code::ErrorCode;
+use crate::vocab::fault::Fault;
 use crate::vocab::flow::{FlowId, HalfNotes};
 use crate::vocab::frame::Transport;
 pub use crate::vocab::hop::HopLink;
@@ -65,6 +66,8 @@ pub struct Board {
     pub what_if: Vec<what_if::Supposed>,
     /// Limits that were reached, and how often.
     pub hits: BTreeMap<Hit, u64>,
+    /// What was left out because this program failed on it, in order of packets.
+    pub faults: Vec<Fault>,
     /// Connections that a long live capture no longer lists.
     pub earlier: Tally,
 }

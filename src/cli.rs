@@ -25,8 +25,8 @@ use crate::board::Board;
 use crate::board::filter::{self, Filter};
 use crate::board::what_if::{self, Wish};
 use crate::report::frames::{Format as FramesFormat, FrameWriter};
-use crate::report::{Pick, Style, TimeStyle, explain, json, text};
-use crate::vocab::capture::CaptureFacts;
+use crate::report::{self, Pick, Style, TimeStyle, explain, json, text};
+use crate::vocab::capture::{CaptureFacts, Listed};
 use crate::vocab::explanation::Explanation;
 use crate::vocab::text::printable;
 
@@ -249,7 +249,7 @@ pub trait Runner {
         &self,
         inputs: &Inputs,
         writer: &mut FrameWriter<W>,
-    ) -> Result<Vec<CaptureFacts>, FramesError<Self::Error>>;
+    ) -> Result<Listed, FramesError<Self::Error>>;
 
     /// Shows everything in a dashboard, until the user leaves it.
     fn dashboard(&self, inputs: &Inputs, look: Look) -> Result<Exit, Self::Error>;
@@ -495,8 +495,11 @@ fn frames(arguments: &FramesArgs, runner: &impl Runner) -> Exit {
     let several = inputs.files.len() > 1;
     let mut writer = FrameWriter::new(out, format, arguments.headers, several);
     match runner.frames(&inputs, &mut writer) {
-        Ok(captures) => {
+        Ok(Listed { captures, faults }) => {
             warn(&captures);
+            for fault in &faults {
+                let _ = writeln!(io::stderr(), "goawhy: {}", report::fault(fault, several));
+            }
             finish(writer.finish().map(drop))
         }
         Err(FramesError::Input(error)) => complain(runner.exit(&error), &error),

@@ -13,7 +13,7 @@
 //!    floor 3                                             7 cause
 //!    floor 2   1 capture  2 packet  3 tcp  4 tls  5 h2  6 track
 //!              Packet ->  Segment -> Octets -> Octets -> Frame -> History -> Verdict
-//!    floor 1   vocab  (the words: every type that crosses a wall lives here), error
+//!    floor 1   vocab  (the words: every type that crosses a wall lives here), error, guard
 //! ```
 //!
 //! Rooms 1 to 6 do not import each other; they only know the words. [`pipeline`] is the single
@@ -31,6 +31,7 @@
 //! - [`board`], [`report`] and [`tui`]: what readers see, how it is written down, and the
 //!   dashboard.
 //! - [`exchange`]: conversations as text, for tests and examples.
+//! - [`guard`]: a panic costs the connection it happened on, and is told.
 //!
 //! Invariants, mostly absences: rooms 2 to 7 do no IO, read no clock and start nothing; the same
 //! packets give the same bytes out. Body octets are counted, never stored. Everything that input
@@ -48,6 +49,7 @@ pub mod cause;
 pub mod cli;
 pub mod error;
 pub mod exchange;
+pub mod guard;
 pub mod h2;
 pub mod packet;
 pub mod pipeline;

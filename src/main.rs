@@ -16,10 +16,11 @@ use goawhy::report::frames::FrameWriter;
 #[cfg(feature = "live")]
 use goawhy::run::live;
 use goawhy::run::offline::{self, Job};
+use goawhy::run::panics;
 use goawhy::run::screen::{self, Left};
 use goawhy::run::watch::Watch;
 use goawhy::tui::{Colours, Settings, Theme, TimeStyle};
-use goawhy::vocab::capture::CaptureFacts;
+use goawhy::vocab::capture::Listed;
 use goawhy::vocab::explanation::Explanation;
 
 struct Offline;
@@ -47,7 +48,7 @@ impl Runner for Offline {
         &self,
         inputs: &Inputs,
         writer: &mut FrameWriter<W>,
-    ) -> Result<Vec<CaptureFacts>, FramesError<Error>> {
+    ) -> Result<Listed, FramesError<Error>> {
         let read = offline::frames(&job(inputs), |number, frame| writer.write(number, frame));
         read.map_err(FramesError::Input)?.map_err(FramesError::Output)
     }
@@ -115,5 +116,6 @@ fn job(inputs: &Inputs) -> Job {
 }
 
 fn main() -> ExitCode {
+    panics::tell_plainly();
     cli::run(std::env::args_os(), &Offline).into()
 }

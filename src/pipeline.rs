@@ -5,6 +5,8 @@
 
 pub mod detail;
 mod hops;
+#[cfg(test)]
+pub mod inject;
 mod lane;
 pub mod moving;
 mod other;
@@ -16,12 +18,14 @@ use rustc_hash::FxHashMap;
 
 pub use self::lane::OtherFlow;
 use self::lane::{Lane, Lanes};
+use crate::guard::against_panics;
 use crate::h2::Scratch;
 pub use crate::packet::Decoder;
 use crate::tcp::FlowTable;
 use crate::tls::{KeyLog, Session};
 use crate::track::history::History;
 use crate::vocab::address::{Both, Endpoint, FlowKey};
+use crate::vocab::fault::Fault;
 use crate::vocab::flow::FlowId;
 use crate::vocab::frame::Frame;
 use crate::vocab::limits::{Hit, Limits};
@@ -54,6 +58,11 @@ pub trait Sink {
     fn other_flow(&mut self, flow: OtherFlow) {
         let _ = flow;
     }
+
+    /// A flow on which this program failed: nothing more comes of it.
+    fn lost(&mut self, flow: FlowId) {
+        let _ = flow;
+    }
 }
 
 /// A flow that is still open.
@@ -80,8 +89,10 @@ impl Pipeline {
     /// `keep_rows` keeps a row for each stream.
     pub fn new(limits: &Limits, secrets: &[KeyLines], keep_rows: bool) -> Self {
         let mut keys = KeyLog::within(limits);
+        let mut faults = Vec::new();
         for text in secrets {
-            keys.add_text(text);
+            let added = against_panics(|| keys.add_text(text));
+            faults.extend(added.err().map(|place| Fault { flow: None, stamp: None, place }));
         }
         Self {
             packets: Decoder::new(limits),
@@ -93,6 +104,8 @@ impl Pipeline {
                 keys,
                 waiting: BTreeSet::new(),
                 given_up: 0,
+                faults,
+                faults_beyond: 0,
                 keep_rows,
                 touched: None,
             },
@@ -161,16 +174,26 @@ impl Pipeline {
     /// The capture is over.
     pub fn finish<S: Sink>(&mut self, sink: &mut S) {
         self.lanes.works_for::<S>();
-        let (lanes, ignored) = (&mut self.lanes, &mut self.ignored);
-        self.flows.finish(&mut |id, item| lanes.take(id, &item, ignored, sink));
+        let (flows, lanes, ignored) = (&mut self.flows, &mut self.lanes, &mut self.ignored);
+        // Where it fails on a flow, the others are still to be closed; that one is.
+        while let Err(place) = against_panics(|| {
+            flows.finish(&mut |id, item| lanes.take(id, &item, ignored, sink));
+        }) {
+            if !lose(flows, lanes, None, place, sink) {
+                break;
+            }
+        }
         ignored.clear();
     }
 
     /// It is `now`, though no packet says so: what waits in vain goes on.
     pub fn tick<S: Sink>(&mut self, now: Timestamp, sink: &mut S) {
         self.lanes.works_for::<S>();
-        let (lanes, ignored) = (&mut self.lanes, &mut self.ignored);
-        self.flows.tick(now, &mut |id, item| lanes.take(id, &item, ignored, sink));
+        let (flows, lanes, ignored) = (&mut self.flows, &mut self.lanes, &mut self.ignored);
+        let ticks = || flows.tick(now, &mut |id, item| lanes.take(id, &item, ignored, sink));
+        if let Err(place) = against_panics(ticks) {
+            lose(flows, lanes, None, place, sink);
+        }
         for key in self.ignored.drain(..) {
             self.flows.ignore(key);
         }
@@ -192,8 +215,12 @@ impl Pipeline {
         for (_, of_this, key) in quiet {
             if weight > most {
                 weight = weight.saturating_sub(of_this);
-                let (lanes, ignored) = (&mut self.lanes, &mut self.ignored);
-                self.flows.evict(key, &mut |id, item| lanes.take(id, &item, ignored, sink));
+                let (flows, lanes, ignored) = (&mut self.flows, &mut self.lanes, &mut self.ignored);
+                let evicts =
+                    || flows.evict(key, &mut |id, item| lanes.take(id, &item, ignored, sink));
+                if let Err(place) = against_panics(evicts) {
+                    lose(flows, lanes, None, place, sink);
+                }
             }
         }
     }
@@ -207,7 +234,9 @@ impl Pipeline {
     /// the packets captured since: what waits is given up when its connection ends.
     pub fn add_secrets<S: Sink>(&mut self, text: &[u8], sink: &mut S) {
         self.lanes.works_for::<S>();
-        self.lanes.keys.add_text(text);
+        if let Err(place) = against_panics(|| self.lanes.keys.add_text(text)) {
+            self.lanes.left_out(None, None, place, sink);
+        }
         self.lanes.wake(sink);
     }
 
@@ -221,6 +250,19 @@ impl Pipeline {
         self.flows.evicted
     }
 
+    /// Lets go of a flow that this program failed to tell of.
+    pub fn lose(&mut self, id: FlowId, place: String, sink: &mut impl Sink) {
+        let stamp = self.lanes.by_flow.get(&id).map(Lane::last).unwrap_or_default();
+        if let Some(key) = self.lanes.lose(id, None, stamp, place, sink) {
+            self.flows.ignore(key);
+        }
+    }
+
+    /// What this program failed on, as much of it as is told.
+    pub fn faults(&self) -> &[Fault] {
+        &self.lanes.faults
+    }
+
     /// Limits that were reached, beside those of a connection.
     pub fn limit_hits(&self) -> impl Iterator<Item = (Hit, u64)> {
         let hits = [
@@ -228,6 +270,7 @@ impl Pipeline {
             (Hit::EarlyBytes, self.flows.early_limit_hits),
             (Hit::KeyLog, self.lanes.keys.facts().left_out),
             (Hit::TlsWaiting, self.lanes.given_up),
+            (Hit::Faults, self.lanes.faults_beyond),
         ];
         hits.into_iter().filter(|(_, count)| *count > 0)
     }
@@ -241,8 +284,40 @@ fn take<S: Sink>(
     sink: &mut S,
 ) {
     lanes.works_for::<S>();
-    flows.push(segment, &mut |id, item| lanes.take(id, &item, ignored, sink));
+    let works = || {
+        #[cfg(test)]
+        inject::at_segment(segment);
+        flows.push(segment, &mut |id, item| lanes.take(id, &item, ignored, sink));
+    };
+    if let Err(place) = against_panics(works) {
+        lose(flows, lanes, Some(segment), place, sink);
+    }
     for key in ignored.drain(..) {
         flows.ignore(key);
+    }
+}
+
+/// Lets go of the flow that this program failed on below its octets, that of `segment` where it
+/// was none other. False where there is none.
+#[cold]
+fn lose(
+    flows: &mut FlowTable,
+    lanes: &mut Lanes,
+    segment: Option<&Segment<'_>>,
+    place: String,
+    sink: &mut impl Sink,
+) -> bool {
+    let key = segment.map(|segment| FlowKey::of(segment.source, segment.destination).0);
+    let stamp = segment.map(|segment| segment.stamp);
+    match flows.lose(key, stamp.unwrap_or_default()) {
+        Some((key, id)) => {
+            let last = lanes.by_flow.get(&id).map(Lane::last);
+            lanes.lose(id, Some(key), stamp.or(last).unwrap_or_default(), place, sink);
+            true
+        }
+        None => {
+            lanes.left_out(None, stamp, place, sink);
+            false
+        }
     }
 }

@@ -11,6 +11,7 @@ use super::pcap::Pcap;
 use super::pcapng::Pcapng;
 use super::record::{Record, Step};
 use crate::error::Error;
+use crate::guard::against_panics;
 use crate::vocab::capture::{CaptureFacts, Damage};
 use crate::vocab::packet::{LinkType, Packet};
 use crate::vocab::time::{Stamp, Timestamp};
@@ -88,6 +89,13 @@ impl Reader {
     /// Moves to the next packet; false at the end, be it regular or damage.
     #[inline]
     pub(super) fn advance(&mut self) -> bool {
+        against_panics(|| self.step()).unwrap_or_else(|place| {
+            self.damaged(format!("goawhy failed at {place}; please report this"));
+            false
+        })
+    }
+
+    fn step(&mut self) -> bool {
         self.buffer.consume(std::mem::take(&mut self.standing));
         loop {
             if self.ended {

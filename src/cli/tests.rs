@@ -33,8 +33,8 @@ impl Runner for Fake {
         &self,
         inputs: &Inputs,
         _: &mut FrameWriter<W>,
-    ) -> Result<Vec<CaptureFacts>, FramesError<String>> {
-        self.answer(inputs).map_err(FramesError::Input).map(|()| Vec::new())
+    ) -> Result<Listed, FramesError<String>> {
+        self.answer(inputs).map_err(FramesError::Input).map(|()| Listed::default())
     }
 
     fn dashboard(&self, inputs: &Inputs, _: Look) -> Result<Exit, String> {

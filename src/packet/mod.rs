@@ -11,6 +11,7 @@ mod sample;
 mod tunnel;
 
 use self::fragment::{Datagram, Fragment, Fragments};
+use crate::guard::against_panics;
 use crate::vocab::limits::Limits;
 use crate::vocab::packet::{LinkType, Packet, Skip};
 use crate::vocab::segment::Segment;
@@ -22,6 +23,9 @@ pub struct Decoder {
     fragments: Fragments,
     /// The datagram that the latest packet completed; its segment borrows from here.
     whole: Datagram,
+    bounds: Limits,
+    /// This program failed on a packet: fragments begin anew.
+    failed: bool,
 }
 
 impl Decoder {
@@ -31,6 +35,8 @@ impl Decoder {
             tunnel_depth: limits.tunnel_depth,
             fragments: Fragments::new(limits),
             whole: Datagram::default(),
+            bounds: limits.clone(),
+            failed: false,
         }
     }
 
@@ -47,20 +53,14 @@ impl Decoder {
         {
             return Ok(segment);
         }
-        self.walk(packet)
-    }
-
-    fn walk<'a>(&'a mut self, packet: &Packet<'a>) -> Result<Segment<'a>, Skip> {
-        let frame = Frame::of(packet);
-        let start = link::first(packet.link, frame.data, short(frame.missing))?;
-        let mut walk = Walk::new(packet.stamp, frame.missing, self.tunnel_depth);
-        match walk.run(start)? {
-            Found::Segment(segment) => Ok(segment),
-            Found::Fragment(fragment) => {
-                let datagram = self.fragments.add(packet.stamp.at, &fragment)?;
-                self.decode_whole(packet.stamp, datagram)
-            }
+        if self.failed {
+            *self = Self::new(&self.bounds);
         }
+        let Self { tunnel_depth, fragments, whole, failed, .. } = self;
+        against_panics(|| walk(packet, *tunnel_depth, fragments, whole)).unwrap_or_else(|_| {
+            *failed = true;
+            Err(Skip::Fault)
+        })
     }
 
     /// Fragments that were answered with [`Skip::Fragment`] and are no loss, for they have become
@@ -73,26 +73,48 @@ impl Decoder {
     pub fn evicted_datagrams(&self) -> u64 {
         self.fragments.evicted()
     }
+}
 
-    /// Decodes a reassembled datagram, which may hold fragments of another one inside a tunnel.
-    #[inline(never)]
-    fn decode_whole(&mut self, stamp: Stamp, datagram: Datagram) -> Result<Segment<'_>, Skip> {
-        self.whole = datagram;
-        for _ in 0..=self.tunnel_depth {
-            let mut walk = Walk::new(stamp, 0, self.tunnel_depth);
-            let inner = match walk.run(Layer::Payload(self.whole.payload()))? {
-                Found::Segment(_) => break,
-                Found::Fragment(fragment) => self.fragments.add(stamp.at, &fragment)?,
-            };
-            self.whole = inner;
+fn walk<'a>(
+    packet: &Packet<'a>,
+    tunnel_depth: usize,
+    fragments: &mut Fragments,
+    whole: &'a mut Datagram,
+) -> Result<Segment<'a>, Skip> {
+    let frame = Frame::of(packet);
+    let start = link::first(packet.link, frame.data, short(frame.missing))?;
+    let mut walk = Walk::new(packet.stamp, frame.missing, tunnel_depth);
+    match walk.run(start)? {
+        Found::Segment(segment) => Ok(segment),
+        Found::Fragment(fragment) => {
+            *whole = fragments.add(packet.stamp.at, &fragment)?;
+            decode_whole(packet.stamp, tunnel_depth, fragments, whole)
         }
-        // Once more for the caller: a segment found above cannot outlive a loop that may replace
-        // what it borrows from.
-        let mut walk = Walk::new(stamp, 0, self.tunnel_depth);
-        match walk.run(Layer::Payload(self.whole.payload()))? {
-            Found::Segment(segment) => Ok(segment),
-            Found::Fragment(_) => Err(Skip::TooDeep),
-        }
+    }
+}
+
+/// Decodes a reassembled datagram, which may hold fragments of another one inside a tunnel.
+#[inline(never)]
+fn decode_whole<'a>(
+    stamp: Stamp,
+    tunnel_depth: usize,
+    fragments: &mut Fragments,
+    whole: &'a mut Datagram,
+) -> Result<Segment<'a>, Skip> {
+    for _ in 0..=tunnel_depth {
+        let mut walk = Walk::new(stamp, 0, tunnel_depth);
+        let inner = match walk.run(Layer::Payload(whole.payload()))? {
+            Found::Segment(_) => break,
+            Found::Fragment(fragment) => fragments.add(stamp.at, &fragment)?,
+        };
+        *whole = inner;
+    }
+    // Once more for the caller: a segment found above cannot outlive a loop that may replace
+    // what it borrows from.
+    let mut walk = Walk::new(stamp, 0, tunnel_depth);
+    match walk.run(Layer::Payload(whole.payload()))? {
+        Found::Segment(segment) => Ok(segment),
+        Found::Fragment(_) => Err(Skip::TooDeep),
     }
 }
 
@@ -392,7 +414,8 @@ mod tests {
             let packet = Packet { wire_length: seed.len() as u32, ..whole };
             let Some(segment) = ip::plain(&packet) else { continue };
             short += 1;
-            let long = decoder.walk(&packet).unwrap();
+            let Decoder { tunnel_depth, fragments, whole, .. } = &mut decoder;
+            let long = walk(&packet, *tunnel_depth, fragments, whole).unwrap();
             assert_eq!(format!("{segment:?}"), format!("{long:?}"));
         }
         assert!(short > 10_000, "{short}");
@@ -425,7 +448,8 @@ mod tests {
             let whole = packet(link, &octets);
             let wire_length = whole.wire_length.saturating_add(random.below(3) as u32 * 7);
             let fcs_length = random.below(3) as u8 * 2;
-            let _ = decoder.decode(&Packet { wire_length, fcs_length, ..whole });
+            let told = decoder.decode(&Packet { wire_length, fcs_length, ..whole });
+            assert_ne!(told.err(), Some(Skip::Fault));
         }
     }
 }

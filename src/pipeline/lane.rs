@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use rustc_hash::FxHashMap;
 
 use super::Sink;
+use crate::guard::against_panics;
 use crate::h2::{Interest, Reader, Scratch};
 use crate::tls::{KeyLog, Kind, Session};
 use crate::track::Tracker;
 use crate::vocab::address::{Both, Endpoint, FlowKey, Half};
+use crate::vocab::fault::Fault;
 use crate::vocab::flow::{Differing, FlowEnd, FlowId, FlowItem, FlowTotals, HalfNotes, Missing};
 use crate::vocab::frame::Signal;
 use crate::vocab::limits::Limits;
@@ -149,6 +151,9 @@ pub(super) struct Lanes {
     /// Flows that waited for keys and were given up: [`Limits::tls_waiting_flows`].
     pub(super) given_up: u64,
     pub(super) keep_rows: bool,
+    /// What this program failed on: as many as [`Limits::faults`].
+    pub(super) faults: Vec<Fault>,
+    pub(super) faults_beyond: u64,
     /// Flows on which something happened since they were last looked at, where that is asked for.
     pub(super) touched: Option<Vec<FlowId>>,
 }
@@ -161,6 +166,66 @@ impl Lanes {
     }
 
     pub(super) fn take(
+        &mut self,
+        id: FlowId,
+        item: &FlowItem<'_>,
+        ignored: &mut Vec<FlowKey>,
+        sink: &mut impl Sink,
+    ) {
+        if let Err(place) = against_panics(|| self.work(id, item, ignored, sink)) {
+            ignored.extend(self.lose(id, None, item.stamp(), place, sink));
+        }
+        if matches!(item, FlowItem::Closed { .. })
+            && let Some(lane) = self.by_flow.remove(&id)
+        {
+            self.waiting.remove(&id);
+            let key = lane.key;
+            if let Err(place) = against_panics(|| lane.end(sink)) {
+                self.left_out(Some((id, key)), Some(item.stamp()), place, sink);
+            }
+        }
+        self.give_up(sink);
+    }
+
+    /// Lets go of a flow on which this program failed; gives its endpoints, where nobody has
+    /// `known` them.
+    pub(super) fn lose(
+        &mut self,
+        id: FlowId,
+        known: Option<FlowKey>,
+        stamp: Stamp,
+        place: String,
+        sink: &mut impl Sink,
+    ) -> Option<FlowKey> {
+        let key = known.or(self.by_flow.remove(&id).map(|lane| lane.key));
+        self.waiting.remove(&id);
+        // Whatever it shares with other flows begins anew.
+        let leaves_plain = self.scratch.leaves_plain;
+        self.scratch = Scratch::default();
+        self.scratch.leaves_plain = leaves_plain;
+        self.left_out(key.map(|key| (id, key)), Some(stamp), place, sink);
+        key
+    }
+
+    /// Tells of something that this program failed on.
+    pub(super) fn left_out(
+        &mut self,
+        flow: Option<(FlowId, FlowKey)>,
+        stamp: Option<Stamp>,
+        place: String,
+        sink: &mut impl Sink,
+    ) {
+        if let Some((id, _)) = flow {
+            // One that fails at this, too, has nothing more to lose.
+            let _ = against_panics(|| sink.lost(id));
+        }
+        match self.faults.len() < self.limits.faults {
+            true => self.faults.push(Fault { flow, stamp, place }),
+            false => self.faults_beyond += 1,
+        }
+    }
+
+    fn work(
         &mut self,
         id: FlowId,
         item: &FlowItem<'_>,
@@ -202,29 +267,13 @@ impl Lanes {
         if interest == Interest::Drop && !matches!(item, FlowItem::Closed { .. }) {
             ignored.push(lane.key);
         }
-        if matches!(item, FlowItem::Closed { .. })
-            && let Some(lane) = self.by_flow.remove(&id)
-        {
-            self.waiting.remove(&id);
-            let tls = lane.session.and_then(|session| session.facts());
-            let notes = lane.notes.map(|notes| *notes).unwrap_or_default();
-            match (lane.tracker, lane.other) {
-                (Some(mut tracker), _) => {
-                    tracker.noted(notes);
-                    sink.connection(tracker.into_history(), tls);
-                }
-                (None, Some(other)) => sink.other_flow(OtherFlow { tls, notes, ..*other }),
-                (None, None) => {}
-            }
-        }
-        self.give_up(sink);
     }
 
     /// Opens what has waited for keys that have come.
     pub(super) fn wake(&mut self, sink: &mut impl Sink) {
         // By number, that is by time.
         for id in std::mem::take(&mut self.waiting) {
-            self.wake_one(id, false, sink);
+            self.wake_guarded(id, false, sink);
         }
     }
 
@@ -234,7 +283,14 @@ impl Lanes {
             && let Some(id) = self.waiting.pop_first()
         {
             self.given_up += 1;
-            self.wake_one(id, true, sink);
+            self.wake_guarded(id, true, sink);
+        }
+    }
+
+    fn wake_guarded(&mut self, id: FlowId, last: bool, sink: &mut impl Sink) {
+        let stamp = self.by_flow.get(&id).map(Lane::last).unwrap_or_default();
+        if let Err(place) = against_panics(|| self.wake_one(id, last, sink)) {
+            self.lose(id, None, stamp, place, sink);
         }
     }
 
@@ -278,6 +334,22 @@ impl Lane {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Nothing more comes: what was found goes to the sink.
+    fn end(self, sink: &mut impl Sink) {
+        let tls = self.session.and_then(|session| session.facts());
+        let notes = self.notes.map(|notes| *notes).unwrap_or_default();
+        match (self.tracker, self.other) {
+            (Some(mut tracker), _) => {
+                tracker.noted(notes);
+                #[cfg(test)]
+                super::inject::at_end(tracker.history());
+                sink.connection(tracker.into_history(), tls);
+            }
+            (None, Some(other)) => sink.other_flow(OtherFlow { tls, notes, ..*other }),
+            (None, None) => {}
         }
     }
 
@@ -361,6 +433,8 @@ impl Lane {
                 *tracker = Some(Box::new(fresh));
             }
             if let Signal::Frame(frame) = &signal {
+                #[cfg(test)]
+                super::inject::at_frame(frame);
                 sink.frame(id, frame);
             }
             if let Some(tracker) = tracker {

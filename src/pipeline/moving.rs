@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::board::{Board, ConnectionRow, Tally};
 use crate::cause;
 use crate::cause::pair::Answered;
+use crate::guard::against_panics;
 use crate::track::history::History;
 use crate::vocab::address::{Both, Endpoint};
 use crate::vocab::flow::FlowId;
@@ -82,6 +83,11 @@ impl Sink for Moving {
             self.other_flows += 1;
         }
     }
+
+    fn lost(&mut self, flow: FlowId) {
+        self.last = None;
+        self.forget_open(flow);
+    }
 }
 
 impl Moving {
@@ -141,18 +147,13 @@ impl Moving {
     /// Makes rows anew of open connections on which something happened, at most `most` of them.
     pub fn look(&mut self, pipeline: &mut Pipeline, most: usize) {
         for id in pipeline.touched(most) {
-            let mut row = match pipeline.open(id) {
-                Some(Open::Connection(history, requests, tls)) => {
-                    self.serves(history.ends.second);
-                    running(history, requests, tls)
+            let mut row = match against_panics(|| self.as_it_stands(pipeline.open(id)?)) {
+                Ok(Some(row)) => row,
+                Ok(None) => continue,
+                Err(place) => {
+                    pipeline.lose(id, place, self);
+                    continue;
                 }
-                // Without TLS there is nothing to tell of it before it is over.
-                Some(Open::Other(flow, Some(tls))) => {
-                    let flow = OtherFlow { tls: Some(tls), ..flow.clone() };
-                    let Some(row) = other::row(&flow, &self.servers) else { continue };
-                    Connection::alone(row)
-                }
-                Some(Open::Other(_, None)) | None => continue,
             };
             let place = place(&row);
             if let Some(Some(named)) = self.programs.as_ref().and_then(|all| all.get(&id)) {
@@ -189,6 +190,22 @@ impl Moving {
         };
         self.last = Some(board.clone());
         board
+    }
+
+    /// The row of an open connection; `None` where there is nothing to tell yet.
+    fn as_it_stands(&mut self, open: Open<'_>) -> Option<Connection> {
+        match open {
+            Open::Connection(history, requests, tls) => {
+                self.serves(history.ends.second);
+                Some(running(history, requests, tls))
+            }
+            // Without TLS there is nothing to tell of it before it is over.
+            Open::Other(flow, Some(tls)) => {
+                let flow = OtherFlow { tls: Some(tls), ..flow.clone() };
+                other::row(&flow, &self.servers).map(Connection::alone)
+            }
+            Open::Other(_, None) => None,
+        }
     }
 
     fn serves(&mut self, server: Endpoint) {

@@ -390,6 +390,8 @@ pub(super) fn finished(mut history: History, judged: Judged, tls: Option<TlsFact
 
 /// The row of a connection that goes on, with so many requests open.
 pub(super) fn running(history: &History, open: u64, tls: Option<TlsFacts>) -> Connection {
+    #[cfg(test)]
+    super::inject::at_look(history);
     let mut judged = cause::judge(history);
     judged.end = None; // what is still open when it ends is not known yet
     let mut row = connection(history, judged, tls);

@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io::{self, Write};
 
+use super::plain;
 use super::time::Ticker;
 use crate::vocab::frame::{Frame, FrameFault, Payload};
 use crate::vocab::header::HeaderList;
@@ -299,10 +300,9 @@ fn known(line: &mut Vec<u8>, part: Option<&[u8]>) -> io::Result<()> {
 /// Octets as a JSON string; those that are not UTF-8 as `\\xNN`.
 fn octets(line: &mut Vec<u8>, octets: &[u8]) -> io::Result<()> {
     match std::str::from_utf8(octets) {
-        Ok(text) => serde_json::to_writer(line, text)?,
-        Err(_) => serde_json::to_writer(line, &utf8_or_escaped(octets))?,
+        Ok(text) => plain::write(line, text),
+        Err(_) => plain::write(line, &utf8_or_escaped(octets)),
     }
-    Ok(())
 }
 
 fn fault_name(fault: FrameFault) -> &'static str {

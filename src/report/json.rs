@@ -9,13 +9,14 @@ use std::io::{self, Write};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::time::Rfc3339;
-use super::{Pick, skip_reason};
+use super::{Pick, plain, skip_reason};
 use crate::board::digest::SCHEMA;
 use crate::board::{
     AnswerTimes, Board, ConnectionRow, End, GoawayRow, StreamEnd, StreamRow, Tally,
 };
 use crate::vocab::address::{Both, Side};
 use crate::vocab::capture::CaptureFacts;
+use crate::vocab::fault::Fault;
 use crate::vocab::flow::HalfNotes;
 use crate::vocab::packet::Skip;
 use crate::vocab::rule::Rule;
@@ -39,7 +40,7 @@ pub fn write(out: &mut impl Write, board: &Board, options: &Options) -> io::Resu
         streams: options.streams || options.pick.stream.is_some(),
         pick: options.pick,
     };
-    serde_json::to_writer(&mut *out, &View { value: board, shape })?;
+    plain::write(&mut *out, &View { value: board, shape })?;
     out.write_all(b"\n")
 }
 
@@ -109,6 +110,7 @@ impl Serialize for View<'_, Board> {
             map.serialize_entry("what_if", &board.what_if)?;
         }
         map.serialize_entry("limits", &board.hits)?;
+        map.serialize_entry("faults", &shape.view(board.faults.as_slice()))?;
         let mut tally = match shape.pick == Pick::default() {
             true => board.earlier.clone(),
             false => Tally::default(),
@@ -145,6 +147,20 @@ impl Serialize for View<'_, CaptureFacts> {
         map.serialize_entry("undecoded_packets", &undecoded)?;
         map.serialize_entry("undecoded", &Undecoded(&facts.skipped))?;
         map.serialize_entry("damage", &facts.damage)?;
+        map.end()
+    }
+}
+
+impl Serialize for View<'_, Fault> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Fault { flow, stamp, place } = self.value;
+        let mut map = serializer.serialize_map(None)?;
+        let ends = flow.map(|(_, key)| [key.low.to_string(), key.high.to_string()]);
+        map.serialize_entry("between", &ends)?;
+        map.serialize_entry("capture", &stamp.map(Stamp::capture))?;
+        map.serialize_entry("packet", &stamp.map(Stamp::packet))?;
+        map.serialize_entry("at", &stamp.map(|stamp| Rfc3339(stamp.at)))?;
+        map.serialize_entry("place", place)?;
         map.end()
     }
 }

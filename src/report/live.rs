@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use super::alert::words;
+use super::fault;
 use super::style::{Ink, Page, Style};
 use super::time::{Clock, TimeStyle};
 use crate::board::alarm::Raised;
@@ -113,6 +114,9 @@ impl LiveText {
         if live.shed > 0 {
             let text = format!("{} quiet connections forgotten to stay in memory", live.shed);
             page.paragraph(2, Ink::Red, &text);
+        }
+        for of in &board.faults {
+            page.paragraph(2, Ink::Red, &fault(of, false));
         }
         if let Some(saved) = &live.saved {
             let text = format!(

@@ -14,6 +14,7 @@ pub mod metrics;
 pub mod text;
 
 mod block;
+mod plain;
 #[cfg(test)]
 mod sample;
 mod stream;
@@ -24,8 +25,10 @@ mod what_if;
 
 use crate::board::filter::Filter;
 use crate::board::{Board, ConnectionRow, StreamRow};
+use crate::vocab::fault::Fault;
 use crate::vocab::limits::Hit;
 use crate::vocab::packet::{Skip, Tunnel};
+use crate::vocab::text::packet;
 
 pub use style::Style;
 pub use time::TimeStyle;
@@ -102,6 +105,7 @@ pub fn skip_reason(skip: Skip) -> String {
         Skip::Cut => "cut by the snap length before the end of the TCP header".into(),
         Skip::Malformed => "headers that contradict themselves".into(),
         Skip::TooDeep => "tunnels nested too deeply".into(),
+        Skip::Fault => "goawhy failed on them; please report this".into(),
         Skip::Tunnel(Tunnel::GreRouting) => "GRE with source routes, not opened".into(),
         Skip::Tunnel(Tunnel::GreVersion) => "GRE of an unknown version".into(),
         Skip::Tunnel(Tunnel::Gre(kind)) => format!("GRE with protocol {kind:#06x}, not opened"),
@@ -113,6 +117,18 @@ pub fn skip_reason(skip: Skip) -> String {
         Skip::Tunnel(Tunnel::VnTag) => "VN-Tag, not opened".into(),
         Skip::Tunnel(Tunnel::CiscoMetadata) => "Cisco metadata, not opened".into(),
     }
+}
+
+/// What a fault of this program cost, in a sentence.
+pub fn fault(fault: &Fault, several: bool) -> String {
+    let Fault { flow, stamp, place } = fault;
+    let what = match flow {
+        Some((_, key)) => format!("the connection {} - {} is left out", key.low, key.high),
+        None => "something was left out".to_owned(),
+    };
+    let from = stamp.map(|stamp| format!(" from packet {} on", packet(stamp, several)));
+    let from = from.unwrap_or_default();
+    format!("{what}{from}: goawhy failed at {place}; please report this")
 }
 
 /// What a reached limit means for the reader.
@@ -129,6 +145,7 @@ fn hit_meaning(hit: Hit) -> &'static str {
         Hit::Goaways => "more GOAWAYs than are remembered",
         Hit::Pings => "more pings than are remembered",
         Hit::Findings => "more broken rules than are told",
+        Hit::Faults => "more faults of goawhy than are told",
         Hit::KeyLog => "more TLS keys than are kept; some connections may stay encrypted",
         Hit::TlsWaiting => {
             "more encrypted connections waited for keys than are kept; some may stay encrypted"

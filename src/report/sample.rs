@@ -330,6 +330,7 @@ pub(super) fn trouble() -> Board {
         }],
         what_if: Vec::new(),
         hits: [(Hit::Resets, 1)].into(),
+        faults: Vec::new(),
         earlier: Tally::default(),
     }
 }

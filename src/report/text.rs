@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use super::block::{Likes, Teller, facts};
 use super::style::{Ink, Page, Style, count, cut_short, shortened, span};
 use super::time::{Clock, TimeStyle};
-use super::{Pick, hit_meaning, skip_reason, what_if};
+use super::{Pick, fault, hit_meaning, skip_reason, what_if};
 use crate::board::Board;
 use crate::board::group::{Group, Standing, groups};
 use crate::board::headline::headline;
@@ -160,6 +160,14 @@ impl<W: Write> Report<'_, W> {
         if let Some(keys) = self.board.key_log.filter(|keys| keys.useless_lines > 0) {
             let lines = format!("{} of {} lines are of no use", keys.useless_lines, keys.lines);
             self.page.labelled("TLS key log", &lines);
+        }
+        let several = self.board.captures.len() > 1;
+        for of in self.board.faults.iter().take(FAULTS_SHOWN) {
+            self.page.labelled("▲ fault", &fault(of, several));
+        }
+        if self.board.faults.len() > FAULTS_SHOWN {
+            let more = self.board.faults.len().saturating_sub(FAULTS_SHOWN);
+            self.page.labelled("▲ fault", &format!("(+{more}; --format json has all)"));
         }
         for (hit, times) in &self.board.hits {
             self.page.labelled("limit", &format!("{} ({times} ×)", hit_meaning(*hit)));
@@ -338,6 +346,8 @@ const BLOCKS_SHOWN: usize = 12;
 const ORDERLY_BLOCKS: usize = 2;
 const ROWS_SHOWN: usize = 40;
 const CAPTURES_SHOWN: usize = 8;
+/// Faults told one by one.
+const FAULTS_SHOWN: usize = 3;
 const CLIENTS_SHOWN: usize = 4;
 const CLASSES_SHOWN: usize = 4;
 const LINES_SHOWN: usize = 8;

@@ -20,9 +20,8 @@ use crate::board::told::{Teller, Told};
 use crate::capture::live;
 pub use crate::capture::live::{Interface, Options};
 use crate::error::Error;
-use crate::report::Style;
 use crate::report::live::LiveText;
-use crate::report::{alert, json};
+use crate::report::{Style, alert, fault, json};
 use crate::vocab::limits::Limits;
 
 use super::alarm::Duty;
@@ -218,6 +217,7 @@ impl Telling {
         let mut ticks = tokio::time::interval(TICK);
         let mut ending: Option<Instant> = None;
         let (mut told_error, mut told_unsaved, mut told_down) = (None, None, String::new());
+        let mut told_faults = 0;
         loop {
             let asked = tokio::select! {
                 _ = ticks.tick() => false,
@@ -250,6 +250,10 @@ impl Telling {
                 notice(&text, true);
                 told_down = down;
             }
+            for of in snapshot.board.faults.get(told_faults..).unwrap_or_default() {
+                notice(&fault(of, false), true);
+            }
+            told_faults = snapshot.board.faults.len();
             let unsaved = snapshot.live.as_ref().and_then(LiveFacts::unsaved);
             if unsaved != told_unsaved.as_deref() {
                 told_unsaved = unsaved.map(ToOwned::to_owned);

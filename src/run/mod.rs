@@ -14,6 +14,7 @@ pub mod metrics;
 pub mod offline;
 #[cfg(feature = "live")]
 pub mod own;
+pub mod panics;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod privilege;
 #[cfg(all(feature = "live", target_os = "linux"))]

@@ -17,11 +17,12 @@ use crate::capture::{Item, Source};
 use crate::error::Error;
 use crate::pipeline::rows::Rows;
 use crate::pipeline::{Decoder, Pipeline, Sink};
-use crate::vocab::capture::CaptureFacts;
+use crate::vocab::capture::{CaptureFacts, Listed};
 use crate::vocab::flow::FlowId;
 use crate::vocab::frame::Frame;
 use crate::vocab::limits::{Hit, Limits};
 use crate::vocab::packet::Skip;
+use crate::vocab::time::Stamp;
 use crate::vocab::tls::KeyLines;
 
 use super::progress::Progress;
@@ -112,7 +113,9 @@ fn board(
     let mut rows = Rows::default();
     let mut hits = BTreeMap::new();
     let mut key_log = None;
+    let mut faults = Vec::new();
     for shard in shards {
+        faults.extend_from_slice(shard.pipeline.faults());
         for (hit, count) in shard.pipeline.limit_hits() {
             let all: &mut u64 = hits.entry(hit).or_default();
             // Every shard has the same key logs.
@@ -124,6 +127,8 @@ fn board(
     let mut board = rows.into_board();
     board.captures = captures;
     board.key_log = key_log;
+    faults.sort_by_key(|fault| fault.stamp.map(Stamp::order));
+    board.faults = faults;
     for (hit, count) in hits {
         *board.hits.entry(hit).or_default() += count;
     }
@@ -149,7 +154,7 @@ fn shards(job: &Job, secrets: &[KeyLines]) -> Vec<Shard<Rows>> {
 pub fn frames<E>(
     job: &Job,
     each: impl FnMut(u64, &Frame<'_>) -> Result<(), E>,
-) -> Result<Result<Vec<CaptureFacts>, E>, Error> {
+) -> Result<Result<Listed, E>, Error> {
     let only = job.only.as_ref();
     // Once: a named pipe cannot be read again.
     let secrets = secrets::gather(job)?;
@@ -184,7 +189,10 @@ pub fn frames<E>(
     pipeline.finish(&mut lister);
     Ok(match lister.failure {
         Some(failure) => Err(failure),
-        None => Ok(captures.unwrap_or_default()),
+        None => {
+            let faults = pipeline.faults().to_vec();
+            Ok(Listed { captures: captures.unwrap_or_default(), faults })
+        }
     })
 }
 
@@ -288,4 +296,64 @@ fn read(
         facts.skipped = skipped;
     }
     Ok(Some(captures))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange;
+    use crate::pipeline::inject;
+    use crate::report::{Style, json, text};
+
+    #[test]
+    fn a_connection_that_fails_is_left_out_and_told_whatever_the_threads() {
+        for (number, place) in inject::PLACES.into_iter().enumerate() {
+            let file = format!("goawhy-fault-{}-{number}.pcap", std::process::id());
+            let file = std::env::temp_dir().join(file);
+            let script = inject::SCRIPT.replace("FAULT", place);
+            std::fs::write(&file, exchange::pcap(&script).unwrap()).unwrap();
+            let told = [1, 4].map(|threads| {
+                let threads = NonZeroUsize::new(threads);
+                let job = Job { files: vec![file.clone()], threads, ..Job::default() };
+                let board = report(&job).unwrap();
+                let (mut lines, mut object) = (Vec::new(), Vec::new());
+                let options = text::Options {
+                    style: Style { width: 200, ..Style::default() },
+                    ..Default::default()
+                };
+                text::write(&mut lines, &board, &options).unwrap();
+                json::write(&mut object, &board, &json::Options::default()).unwrap();
+                (String::from_utf8(lines).unwrap(), String::from_utf8(object).unwrap())
+            });
+            assert_eq!(told[0], told[1], "{place}");
+            let (lines, object) = &told[0];
+            let object: serde_json::Value = serde_json::from_str(object).unwrap();
+            let looks = place == inject::PLACES[2]; // a report looks at nothing before its end
+            let faults = object["faults"].as_array().unwrap();
+            assert_eq!(faults.len(), usize::from(!looks), "{place}");
+            let rows = object["connections"].as_array().unwrap();
+            assert_eq!(rows.len(), if looks { 2 } else { 1 });
+            assert_eq!(rows[rows.len() - 1]["goaways"][0]["verdict"]["cause"], "graceful_shutdown");
+            if let Some(fault) = faults.first() {
+                assert_eq!(
+                    fault["between"],
+                    serde_json::json!(["10.0.0.1:40001", "10.0.0.2:8080"])
+                );
+                let packet = fault["packet"].as_u64().unwrap();
+                let sentence = format!(
+                    "the connection 10.0.0.1:40001 - 10.0.0.2:8080 is left out from packet {packet} on"
+                );
+                assert!(lines.contains(&sentence), "{lines}");
+            }
+            let mut listed = std::collections::BTreeSet::new();
+            let job = Job { files: vec![file.clone()], ..Job::default() };
+            let done = frames(&job, |number, _| {
+                listed.insert(number);
+                Ok::<(), ()>(())
+            });
+            assert_eq!(done.unwrap().unwrap().faults.len(), usize::from(!looks), "{place}");
+            assert!(!listed.is_empty());
+            std::fs::remove_file(file).unwrap();
+        }
+    }
 }

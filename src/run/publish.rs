@@ -60,6 +60,7 @@ impl Publisher {
         let mut board = rows.board();
         board.hits.extend(pipeline.limit_hits());
         board.key_log = pipeline.key_log();
+        board.faults = pipeline.faults().to_vec();
         let octets = now.captures.iter().map(|facts| facts.bytes).fold(0, u64::saturating_add);
         self.measure(begun, now.progress.packets, octets);
         let latest = now.captures.iter().filter_map(|facts| facts.last_packet_at).max();

@@ -15,6 +15,7 @@ use tokio_stream::StreamExt as _;
 use crate::board::Board;
 use crate::board::snapshot::Feed;
 use crate::error::Error;
+use crate::guard;
 use crate::report::text;
 use crate::tui::{self, App, Effect, Screen, Settings};
 
@@ -89,13 +90,16 @@ async fn run(screen: &mut Screen, feed: &dyn Feed, mut app: App) -> io::Result<L
     }
 }
 
-/// A panic in this thread gives the terminal back before it is told; one elsewhere is not told on
-/// the screen, whose reader would have to guess what is left of it.
+/// A panic in this thread gives the terminal back before it is told, unless it is caught; one
+/// elsewhere is not told on the screen, whose reader would have to guess what is left of it.
 fn restore_on_panic() {
     let here = thread::current().id();
     let before = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
-        if thread::current().id() == here {
+        let elsewhere = thread::current().id() != here;
+        if guard::is_guarded() {
+            before(info);
+        } else if !elsewhere {
             tui::restore();
             before(info);
         }

@@ -15,6 +15,7 @@ use crate::capture::filter::Filter;
 use crate::capture::order::Disorder;
 use crate::capture::{Item, Source};
 use crate::error::Error;
+use crate::guard::against_panics;
 use crate::pipeline::Pipeline;
 use crate::pipeline::detail::Wanted;
 use crate::pipeline::moving::Moving;
@@ -64,7 +65,7 @@ impl Watch {
             publisher: Publisher::new(Arc::clone(&latest)),
             stop: Arc::clone(&stop),
         };
-        let reader = thread::spawn(move || reading.run());
+        let reader = spawn(&latest, move || reading.run());
         let (again, reopen) = (Again::Files(job, secrets), Arc::default());
         let (details, matchings) = (Details::new(again.clone()), Matchings::new(again));
         Ok(Self { latest, stop, reopen, details, matchings, reader: Some(reader) })
@@ -88,7 +89,7 @@ impl Watch {
         let kept = job.details.then_some(recent);
         let (ends, anew) = (Arc::clone(&stop), Arc::clone(&reopen));
         let stage = start::stage(job, publisher, kept, ends, anew, notice)?;
-        let reader = thread::spawn(move || stage.run());
+        let reader = spawn(&latest, move || stage.run());
         Ok(Self { latest, stop, reopen, details, matchings, reader: Some(reader) })
     }
 
@@ -141,6 +142,24 @@ impl Feed for Watch {
     fn matching(&self, filter: &filter::Filter, snapshot: &Arc<Snapshot>) -> Arc<Matching> {
         self.matchings.get(filter, snapshot)
     }
+}
+
+/// Starts a reader. Where this program fails beyond a single connection, what was read by then
+/// stays, and is told to be no more than that.
+fn spawn(latest: &Arc<Latest>, read: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+    let latest = Arc::clone(latest);
+    thread::spawn(move || {
+        if let Err(place) = against_panics(read) {
+            let last = latest.get();
+            let error = format!("goawhy stopped reading by a fault of its own at {place}");
+            latest.put(Snapshot {
+                revision: last.revision + 1,
+                state: State::Ended,
+                error: Some(error),
+                ..Snapshot::clone(&last)
+            });
+        }
+    })
 }
 
 /// What the background thread has.
@@ -252,6 +271,8 @@ mod tests {
 
     use super::*;
     use crate::board::detail::DetailState;
+    use crate::exchange;
+    use crate::pipeline::inject;
     use crate::run::offline;
 
     fn job(name: &str) -> Job {
@@ -334,6 +355,29 @@ mod tests {
         assert_eq!(found, wanted);
         let opened = row.streams.opened as usize;
         assert_eq!(detail.streams.iter().filter(|s| s.opened.is_some()).count(), opened);
+    }
+
+    #[test]
+    fn a_connection_that_fails_costs_the_dashboard_nothing_else() {
+        let script = inject::SCRIPT.replace("FAULT", inject::PLACES[1]);
+        let file = std::env::temp_dir().join(format!("goawhy-lost-{}.pcap", std::process::id()));
+        std::fs::write(&file, exchange::pcap(&script).unwrap()).unwrap();
+        let watch = Watch::files(Job { files: vec![file.clone()], ..Job::default() }).unwrap();
+        let last = patiently(|| Some(watch.latest()).filter(|s| s.state == State::Ended));
+        assert_eq!((last.board.connections.len(), last.board.faults.len()), (1, 1));
+        assert_eq!(last.error, None);
+        std::fs::remove_file(file).unwrap();
+    }
+
+    #[test]
+    fn a_reader_that_fails_leaves_what_it_had() {
+        let latest = Arc::new(Latest::default());
+        latest.put(Snapshot { revision: 7, state: State::Live, ..Snapshot::default() });
+        let reader = spawn(&latest, || panic!("as asked"));
+        reader.join().unwrap();
+        let last = latest.get();
+        assert_eq!((last.revision, last.state), (8, State::Ended));
+        assert!(last.error.as_ref().unwrap().contains("fault of its own"));
     }
 
     #[test]

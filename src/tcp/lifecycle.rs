@@ -96,6 +96,11 @@ impl Flow {
         flow
     }
 
+    /// A flow that is of no use any more.
+    pub fn lost(id: FlowId, key: FlowKey, last: Stamp) -> Self {
+        Self { ignored: true, ..Self::blank(id, key, last) }
+    }
+
     fn blank(id: FlowId, key: FlowKey, last: Stamp) -> Self {
         Self {
             id,
@@ -149,6 +154,10 @@ impl Flow {
         self.remembers = true;
         self.halves.first.remember();
         self.halves.second.remember();
+    }
+
+    pub fn remembers(&self) -> bool {
+        self.remembers
     }
 
     /// Whether it remembered octets and needs not any more; told once.

@@ -13,7 +13,7 @@ use crate::vocab::address::{FlowKey, Half};
 use crate::vocab::flow::{FlowEnd, FlowId, FlowItem};
 use crate::vocab::limits::Limits;
 use crate::vocab::segment::Segment;
-use crate::vocab::time::Timestamp;
+use crate::vocab::time::{Stamp, Timestamp};
 
 use lifecycle::Flow;
 
@@ -41,6 +41,8 @@ pub struct FlowTable {
     early_bytes: usize,
     /// Flows that remember octets.
     remembering: usize,
+    /// The flow that is worked on, where it is not that of a segment.
+    at: Option<(FlowKey, FlowId)>,
     /// Flows dropped to stay within [`Limits::flows`].
     pub evicted: u64,
     /// Gaps declared because [`Limits::early_bytes`] or its kin was reached.
@@ -61,6 +63,7 @@ impl FlowTable {
             id_step: 1,
             early_bytes: 0,
             remembering: 0,
+            at: None,
             evicted: 0,
             early_limit_hits: 0,
         }
@@ -122,8 +125,10 @@ impl FlowTable {
         let mut open: Vec<&mut Flow> = self.flows.iter_mut().flatten().collect();
         open.sort_by_key(|flow| flow.id());
         for flow in open {
+            self.at = Some((flow.key(), flow.id()));
             flow.close(FlowEnd::CaptureEnd, deliver);
         }
+        self.at = None;
     }
 
     /// It is `now`, though no packet says so: flows that wait in vain for one go on without it,
@@ -136,7 +141,9 @@ impl FlowTable {
                 self.release(slot, deliver);
             } else if quiet >= IN_VAIN && flow.is_waiting() {
                 let before = flow.early_bytes();
+                self.at = Some((flow.key(), flow.id()));
                 flow.wait_no_more(deliver);
+                self.at = None;
                 self.early_bytes = (self.early_bytes + flow.early_bytes()).saturating_sub(before);
                 self.remembering -= usize::from(flow.has_forgotten());
             }
@@ -150,12 +157,37 @@ impl FlowTable {
         }
     }
 
+    /// This program failed in the middle of its work: the flow that was worked on, or else that of
+    /// `key`, is let go, and nothing more of it is handed up until its ports are used anew.
+    pub fn lose(&mut self, key: Option<FlowKey>, stamp: Stamp) -> Option<(FlowKey, FlowId)> {
+        let (at, fresh) = (self.at.take(), self.fresh_id());
+        let key = at.map(|(key, _)| key).or(key)?;
+        self.last = None;
+        let slot = self.index.get(&key).copied().or_else(|| self.free.pop());
+        let slot = slot.unwrap_or_else(|| {
+            self.flows.push(None);
+            self.flows.len() - 1
+        });
+        let place = self.flows.get_mut(slot)?;
+        let known = place.as_ref().map(Flow::id);
+        *place = Some(Flow::lost(fresh, key, stamp));
+        self.index.insert(key, slot);
+        self.queue.push_back((slot, fresh));
+        // What was counted half is counted anew.
+        let flows = || self.flows.iter().flatten();
+        self.early_bytes = flows().map(Flow::early_bytes).sum();
+        self.remembering = flows().filter(|flow| flow.remembers()).count();
+        Some((key, at.map(|(_, id)| id).or(known).unwrap_or(fresh)))
+    }
+
     /// Forgets a flow; one that is open is closed for it.
     fn release(&mut self, slot: usize, deliver: &mut impl FnMut(FlowId, FlowItem<'_>)) {
         let Some(mut flow) = self.flows.get_mut(slot).and_then(Option::take) else { return };
         self.early_bytes = self.early_bytes.saturating_sub(flow.early_bytes());
         if !flow.is_closed() {
+            self.at = Some((flow.key(), flow.id()));
             flow.close(FlowEnd::Evicted, deliver);
+            self.at = None;
             self.evicted += 1;
         }
         self.remembering -= usize::from(flow.has_forgotten());

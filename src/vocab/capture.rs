@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::fault::Fault;
 use super::packet::Skip;
 use super::time::Timestamp;
 
@@ -28,6 +29,15 @@ pub struct CaptureFacts {
     pub skipped: BTreeMap<Skip, u64>,
     /// Where and why reading stopped before the end of the file.
     pub damage: Option<Damage>,
+}
+
+/// What is told of captures whose frames were listed.
+#[derive(Clone, Debug, Default)]
+pub struct Listed {
+    /// In the order they were given.
+    pub captures: Vec<CaptureFacts>,
+    /// What this program failed on.
+    pub faults: Vec<Fault>,
 }
 
 impl CaptureFacts {

@@ -100,6 +100,23 @@ pub enum FlowItem<'a> {
     },
 }
 
+impl FlowItem<'_> {
+    /// The packet it comes from, or at which it became certain.
+    pub fn stamp(&self) -> Stamp {
+        match *self {
+            Self::Opened { stamp, .. }
+            | Self::Synchronized { stamp, .. }
+            | Self::Accepted { stamp, .. }
+            | Self::Bytes { stamp, .. }
+            | Self::Gap { stamp, .. }
+            | Self::Differs { stamp, .. }
+            | Self::Fin { stamp, .. }
+            | Self::Rst { stamp, .. }
+            | Self::Closed { stamp, .. } => stamp,
+        }
+    }
+}
+
 /// Why a flow is over for this program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlowEnd {

@@ -49,6 +49,8 @@ pub struct Limits {
     pub remembered_flows: usize,
     /// Rule violations told per connection.
     pub findings: usize,
+    /// Faults of this program that are told one by one; there should be none.
+    pub faults: usize,
     /// IP datagrams waiting for fragments.
     pub fragmented_datagrams: usize,
     /// Octets of one reassembled IP datagram.
@@ -126,6 +128,7 @@ impl Default for Limits {
             differing_copies: 16,
             remembered_flows: 4096,
             findings: 256,
+            faults: 64,
             fragmented_datagrams: 1024,
             datagram_bytes: 65_535,
             tunnel_depth: 8,
@@ -192,6 +195,8 @@ pub enum Hit {
     Pings,
     /// [`Limits::findings`].
     Findings,
+    /// [`Limits::faults`].
+    Faults,
     /// [`Limits::fragmented_datagrams`].
     Fragments,
     /// [`Limits::key_log_connections`] or one of its kin.

@@ -7,6 +7,7 @@ pub mod capture;
 pub mod cause;
 pub mod error_code;
 pub mod explanation;
+pub mod fault;
 pub mod flow;
 pub mod frame;
 pub mod header;

@@ -74,6 +74,8 @@ pub enum Skip {
     Malformed,
     /// A tunnel deeper than this program follows.
     TooDeep,
+    /// This program failed on it.
+    Fault,
     /// A tunnel that this program does not open.
     Tunnel(Tunnel),
 }

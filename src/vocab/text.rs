@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::time::Stamp;
 
-/// UTF-8 as it is; octets that are not UTF-8 as `\xNN`. For JSON, whose writer escapes control
-/// characters itself.
+/// UTF-8 as it is; octets that are not UTF-8 as `\xNN`. For JSON, whose writer escapes what
+/// [`acts`] itself.
 pub fn utf8_or_escaped(octets: &[u8]) -> String {
     let mut text = String::with_capacity(octets.len());
     for chunk in octets.utf8_chunks() {
@@ -22,14 +22,20 @@ pub fn utf8_or_escaped(octets: &[u8]) -> String {
 pub fn printable(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {
-        let hidden = matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
-        if character.is_control() || hidden {
+        if acts(character) {
             let _ = write!(safe, "{}", character.escape_default());
         } else {
             safe.push(character);
         }
     }
     safe
+}
+
+/// Whether a sign does something to a terminal or a log instead of being shown: controls (C0, C1
+/// and DEL), ends of lines, and what is not seen or turns text around.
+pub fn acts(sign: char) -> bool {
+    let hidden = matches!(sign, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    sign.is_control() || hidden
 }
 
 /// A span of time as people say it: `6.07 s`, `930 ms`, `12 min 3 s`.

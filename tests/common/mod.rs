@@ -17,10 +17,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
+use goawhy::board::Board;
 use goawhy::error::Error;
 use goawhy::report::frames::{Format, FrameWriter};
 use goawhy::report::json;
 use goawhy::run::offline::{self, Job};
+use goawhy::vocab::packet::Skip;
 
 /// A capture with what is known about it.
 pub struct Case {
@@ -110,10 +112,21 @@ pub fn job(file: &Path) -> Job {
 /// The JSON report, as octets.
 pub fn report_text(job: &Job) -> Result<Vec<u8>, Error> {
     let board = offline::report(job)?;
+    sound(&board);
     let mut out = Vec::new();
     let options = json::Options { streams: job.streams, ..json::Options::default() };
     json::write(&mut out, &board, &options).unwrap();
     Ok(out)
+}
+
+/// Fails where a fault of the program was caught: a report goes on without what it cost.
+pub fn sound(board: &Board) {
+    assert_eq!(board.faults, []);
+    for capture in &board.captures {
+        assert!(!capture.skipped.contains_key(&Skip::Fault), "{}", capture.file);
+        let damage = capture.damage.as_ref();
+        assert!(!damage.is_some_and(|of| of.what.contains("goawhy failed")), "{damage:?}");
+    }
 }
 
 pub fn report(job: &Job) -> Result<Value, Error> {
@@ -123,7 +136,8 @@ pub fn report(job: &Job) -> Result<Value, Error> {
 /// Every frame with its headers, as `goawhy frames --format jsonl --headers` tells it.
 pub fn frames(job: &Job) -> Result<Vec<Value>, Error> {
     let mut writer = FrameWriter::new(Vec::new(), Format::Jsonl, true, false);
-    offline::frames(job, |connection, frame| writer.write(connection, frame))?.unwrap();
+    let listed = offline::frames(job, |connection, frame| writer.write(connection, frame))?;
+    assert_eq!(listed.unwrap().faults, []);
     let text = writer.finish().unwrap();
     let lines = text.split(|octet| *octet == b'\n').filter(|line| !line.is_empty());
     Ok(lines.map(|line| serde_json::from_slice(line).unwrap()).collect())

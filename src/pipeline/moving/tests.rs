@@ -4,7 +4,8 @@ use super::*;
 use crate::board::ConnectionRow;
 use crate::board::snapshot::Snapshot;
 use crate::board::told::{Teller, Told};
-use crate::exchange;
+use crate::exchange::{self, START};
+use crate::pipeline::inject;
 use crate::vocab::cause::Cause;
 use crate::vocab::limits::Limits;
 use crate::vocab::packet::{LinkType, Packet};
@@ -183,4 +184,36 @@ fn the_quietest_connections_are_shed_first() {
     assert_eq!(stage.pipeline.evicted(), 2);
     let settled: Vec<bool> = stage.look().iter().map(|row| row.settled).collect();
     assert_eq!(settled, [true, true, false, false]);
+}
+
+#[test]
+fn a_connection_that_fails_is_let_go_and_the_others_go_on() {
+    for place in inject::PLACES {
+        let script = inject::SCRIPT.replace("FAULT", place);
+        let mut stage = Stage::new(10);
+        let goaway = exchange::packets(&script)
+            .unwrap()
+            .iter()
+            .position(|(_, data)| data.windows(place.len()).any(|part| part == place.as_bytes()));
+        let goaway = goaway.unwrap();
+        let mut from = 0;
+        for until in [31, 135, i64::MAX] {
+            from =
+                stage.play(&script, from.., until.saturating_mul(1_000_000).saturating_add(START));
+            stage.look();
+        }
+        stage.pipeline.finish(&mut stage.rows);
+        let rows = stage.look();
+        assert_eq!(rows.len(), 1, "{place}");
+        assert_eq!(rows[0].client.port, 40_002);
+        assert_eq!(rows[0].goaways[0].verdict.cause, Cause::GracefulShutdown, "{place}");
+        let [fault] = stage.pipeline.faults() else { panic!("{:?}", stage.pipeline.faults()) };
+        let (_, key) = fault.flow.unwrap();
+        let ports = [key.low.port, key.high.port];
+        assert_eq!(ports, [40_001, 8_080], "{place}");
+        let packet = fault.stamp.unwrap().packet();
+        // Where it failed later than at the GOAWAY, the latest packet is told.
+        assert!(packet > goaway as u64 && packet < 30, "{place}: {packet}");
+        assert_eq!(stage.rows.board().other_flows, 0);
+    }
 }

@@ -9,6 +9,7 @@ use crate::board::ConnectionRow;
 use crate::board::snapshot::Snapshot;
 use crate::board::told::{About, Told};
 use crate::report::Pick;
+use crate::report::plain;
 use crate::report::time::Rfc3339;
 use crate::vocab::address::Both;
 use crate::vocab::time::Timestamp;
@@ -21,13 +22,13 @@ const SHAPE: Shape = Shape {
 
 /// Writes one line.
 pub fn told(out: &mut impl Write, told: &Told) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, &Line(told))?;
+    plain::write(&mut *out, &Line(told))?;
     out.write_all(b"\n")
 }
 
 /// Writes the last line: what there was, and what was lost.
 pub fn summary(out: &mut impl Write, snapshot: &Snapshot) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, &Last(snapshot))?;
+    plain::write(&mut *out, &Last(snapshot))?;
     out.write_all(b"\n")
 }
 
@@ -124,6 +125,7 @@ impl Serialize for Last<'_> {
         map.serialize_entry("causes", &board.causes())?;
         map.serialize_entry("blame", &board.blame())?;
         map.serialize_entry("limits", &board.hits)?;
+        map.serialize_entry("faults", &SHAPE.view(board.faults.as_slice()))?;
         map.end()
     }
 }

@@ -87,6 +87,9 @@ fn loss(app: &App) -> (String, Ink) {
     if app.snapshot.live.as_ref().is_some_and(|live| live.unsaved().is_some()) {
         parts.push("not saved".into());
     }
+    if !board.faults.is_empty() {
+        parts.push(format!("{} left out by a fault of goawhy", board.faults.len()));
+    }
     if lost > 0 {
         parts.push(format!("{} octets lost", grouped(lost)));
     }
