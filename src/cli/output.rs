@@ -41,7 +41,7 @@ impl Output {
         let shown = path.display();
         // A link is followed: what it points at is written, the link stays.
         let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let same = |input: &PathBuf| fs::canonicalize(input).is_ok_and(|input| input == place);
+        let same = |input: &PathBuf| is_same(input, &place);
         if inputs.iter().any(same) {
             return Err(format!("{shown}: is an input; choose another name for the output"));
         }
@@ -73,12 +73,24 @@ impl Output {
             Self::Direct(mut file) => filled(&mut file, fill),
             Self::Whole(mut unfinished) => {
                 filled(&mut unfinished.file, fill)?;
+                // What is in the place by its name is on the disk as well.
+                unfinished.file.sync_all()?;
                 fs::rename(&unfinished.beside, &unfinished.place)?;
                 unfinished.done = true;
                 Ok(())
             }
         }
     }
+}
+
+/// Whether two names are of one file, by whatever links.
+fn is_same(one: &Path, other: &Path) -> bool {
+    #[cfg(unix)]
+    if let (Ok(one), Ok(other)) = (fs::metadata(one), fs::metadata(other)) {
+        use std::os::unix::fs::MetadataExt as _;
+        return (one.dev(), one.ino()) == (other.dev(), other.ino());
+    }
+    fs::canonicalize(one).is_ok_and(|one| one == other)
 }
 
 fn filled(

@@ -1,0 +1,122 @@
+//! Files that are written: whole or not at all, never over an input, whatever breaks meanwhile.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+#![cfg(unix)]
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const SAMPLE: &str = "captures/stacks/vertx-client-timeout-goaway1-10s.pcap";
+
+fn goawhy(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_goawhy"));
+    command.args(arguments).stdin(Stdio::null()).env_remove("SSLKEYLOGFILE");
+    command
+}
+
+fn done(arguments: &[&str]) -> Output {
+    goawhy(arguments).output().unwrap()
+}
+
+/// An empty folder of its own.
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("files-{name}"));
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn an_input_is_not_written_by_any_of_its_names() {
+    let folder = folder("input");
+    let capture = folder.join("a.pcap");
+    fs::copy(SAMPLE, &capture).unwrap();
+    let (soft, hard) = (folder.join("soft"), folder.join("hard"));
+    symlink(&capture, &soft).unwrap();
+    fs::hard_link(&capture, &hard).unwrap();
+    let input = capture.to_str().unwrap();
+    for output in [&capture, &soft, &hard, &folder.join(".").join("a.pcap")] {
+        let done = done(&["report", input, "-o", output.to_str().unwrap()]);
+        let told = String::from_utf8(done.stderr).unwrap();
+        assert_eq!(done.status.code(), Some(2), "{}: {told}", output.display());
+        assert!(told.contains("is an input"), "{told}");
+        // And the other way round.
+        let done = goawhy(&["report", output.to_str().unwrap(), "-o", input]).output().unwrap();
+        assert_eq!(done.status.code(), Some(2), "{}", output.display());
+    }
+    assert_eq!(fs::read(&capture).unwrap(), fs::read(SAMPLE).unwrap());
+    assert_eq!(names(&folder), ["a.pcap", "hard", "soft"]);
+}
+
+#[test]
+fn a_full_disk_is_told() {
+    for arguments in [
+        &["report", SAMPLE, "-o", "/dev/full"][..],
+        &["report", SAMPLE, "-o", "/dev/full", "--format", "json"],
+    ] {
+        let done = done(arguments);
+        let told = String::from_utf8(done.stderr).unwrap();
+        assert_eq!(done.status.code(), Some(2), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+        assert!(told.contains("cannot be written"), "{told}");
+    }
+    for arguments in [&["report", SAMPLE][..], &["frames", SAMPLE]] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let done = goawhy(arguments).stdout(full).output().unwrap();
+        assert_eq!(done.status.code(), Some(2));
+        assert!(String::from_utf8(done.stderr).unwrap().contains("cannot be written"));
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_content() {
+    for arguments in [&["frames", SAMPLE][..], &["report", SAMPLE, "--format", "json"]] {
+        let mut child =
+            goawhy(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let done = child.wait_with_output().unwrap();
+        assert_eq!(done.status.code(), Some(0), "{arguments:?}");
+        assert!(done.stderr.is_empty(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+}
+
+#[test]
+fn a_signal_in_the_middle_leaves_what_was_there() {
+    let folder = folder("signal");
+    let output = folder.join("report.txt");
+    fs::write(&output, "what was there").unwrap();
+    let mut child = goawhy(&["report", "-", "-o", output.to_str().unwrap()])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let capture = fs::read(SAMPLE).unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    pipe.write_all(&capture[..capture.len() / 2]).unwrap();
+    pipe.flush().unwrap();
+    // It has begun when what it writes stands beside the place.
+    let begun = Instant::now();
+    while names(&folder).len() < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it never began");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    child.wait().unwrap();
+    drop(pipe);
+    let mut kept = String::new();
+    fs::File::open(&output).unwrap().read_to_string(&mut kept).unwrap();
+    assert_eq!(kept, "what was there");
+}
