@@ -20,7 +20,9 @@ pub fn run(data: &[u8]) {
             }
         }
         assert!(source.bytes_read() <= data.len() as u64);
-        assert_eq!(source.facts().len(), 1);
+        let [facts] = &source.facts()[..] else { panic!("one file") };
+        let damage = facts.damage.as_ref().map_or("", |damage| &damage.what);
+        assert!(!damage.contains("goawhy failed"), "{damage}");
     });
 }
 

@@ -16,7 +16,7 @@ pub fn key() -> FlowKey {
 
 /// Hands the items of a flow to `each`, as a script tells: for each piece an octet that says whose
 /// it is and whether a gap lies before it, and two octets of length.
-pub fn items(script: &mut Unstructured<'_>, mut each: impl FnMut(&FlowItem<'_>)) {
+pub fn items(script: &mut Unstructured<'_>, each: &mut dyn FnMut(&FlowItem<'_>)) {
     let mut number = 1;
     let stamp = |number: u64| Stamp::new(0, number, Timestamp(number as i64 * 1_000_000));
     let whole: bool = script.arbitrary().unwrap_or_default();
@@ -46,6 +46,29 @@ pub fn items(script: &mut Unstructured<'_>, mut each: impl FnMut(&FlowItem<'_>))
         offsets[at] += data.len() as u64;
     }
     let (stamp, totals) = (stamp(number + 1), FlowTotals::default());
+    each(&FlowItem::Fin { stamp, by: Half::A });
+    each(&FlowItem::Closed { stamp, how: FlowEnd::Ended, totals });
+}
+
+/// Hands runs of octets to `each`, in pieces of at most so many.
+pub fn runs(runs: &[(Half, Vec<u8>)], most: usize, each: &mut dyn FnMut(&FlowItem<'_>)) {
+    let stamp = |number: usize| Stamp::new(0, number as u64, Timestamp(number as i64 * 1_000_000));
+    each(&FlowItem::Opened {
+        stamp: stamp(1),
+        key: key(),
+        initiator: Some(Half::A),
+        first: Half::A,
+    });
+    let mut offsets = [0_u64; 2];
+    for (number, (half, octets)) in runs.iter().enumerate() {
+        let (stamp, at) = (stamp(number + 2), usize::from(*half == Half::B));
+        for data in octets.chunks(most) {
+            let (offset, seen) = (offsets[at], offsets[1 - at]);
+            each(&FlowItem::Bytes { stamp, half: *half, offset, seen, data });
+            offsets[at] += data.len() as u64;
+        }
+    }
+    let (stamp, totals) = (stamp(runs.len() + 2), FlowTotals::default());
     each(&FlowItem::Fin { stamp, by: Half::A });
     each(&FlowItem::Closed { stamp, how: FlowEnd::Ended, totals });
 }

@@ -13,22 +13,58 @@ use goawhy::vocab::time::{Stamp, Timestamp};
 
 use crate::flow;
 
-/// No panic; where nothing is missing, frames do not depend on how the octets were cut.
+/// No panic whatever comes. Frames of a connection that begins as it has to are the same however
+/// its octets are cut.
 pub fn run(data: &[u8]) {
-    let whole = frames(data, usize::MAX);
-    if data.len() < 4096 {
-        let single = frames(data, 1);
-        assert!(whole == single, "cut otherwise:\n{whole}\n{single}");
+    match data {
+        [0, rest @ ..] | [2, rest @ ..] => drop(frames(|take| {
+            flow::items(&mut Unstructured::new(rest), take);
+        })),
+        [_, rest @ ..] => whole(rest),
+        [] => {}
     }
 }
 
-fn frames(data: &[u8], most: usize) -> String {
+fn whole(script: &[u8]) {
+    let runs = connection(&mut Unstructured::new(script));
+    let told = frames(|take| flow::runs(&runs, usize::MAX, take));
+    for most in [1, 2 + script.len() % 37] {
+        let other = frames(|take| flow::runs(&runs, most, take));
+        assert!(told == other, "cut at {most}:\n{told}\n{other}");
+    }
+}
+
+/// What both halves of a connection send in turn: whole frames of any kind behind a beginning
+/// that RFC 9113 section 3.4 allows.
+fn connection(script: &mut Unstructured<'_>) -> Vec<(Half, Vec<u8>)> {
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let first = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &settings].concat();
+    let mut runs = vec![(Half::A, first), (Half::B, settings.to_vec())];
+    while let Ok((by, kind, flags, stream, length)) = script.arbitrary::<(u8, u8, u8, u8, u8)>() {
+        let payload = script.bytes(usize::from(length).min(script.len())).unwrap_or_default();
+        let half = if by & 1 == 0 { Half::A } else { Half::B };
+        // Mostly kinds of RFC 9113.
+        let kind = if kind < 0xf0 { kind % 10 } else { kind };
+        let mut frame = vec![0, 0, payload.len() as u8, kind, flags, 0, 0, 0, stream % 16];
+        frame.extend_from_slice(payload);
+        match runs.last_mut() {
+            Some((last, octets)) if *last == half => octets.extend(frame),
+            _ => runs.push((half, frame)),
+        }
+        if script.is_empty() {
+            break;
+        }
+    }
+    runs
+}
+
+fn frames(feed: impl FnOnce(&mut dyn FnMut(&FlowItem<'_>))) -> String {
     let limits = Limits::default();
     let mut reader = Reader::new(flow::key(), Some(Half::A));
     let mut scratch = Scratch::default();
     let mut tracker: Option<Tracker> = None;
     let mut told = String::new();
-    let mut take = |item: &FlowItem<'_>| {
+    feed(&mut |item: &FlowItem<'_>| {
         reader.push(item, &limits, &mut scratch, &mut |signal| {
             if let Signal::Started { client, stamp, .. } = signal {
                 let first = Stamp::new(0, 1, Timestamp(1_000_000));
@@ -43,15 +79,6 @@ fn frames(data: &[u8], most: usize) -> String {
                 tracker.apply(&signal, &limits);
             }
         });
-    };
-    flow::items(&mut Unstructured::new(data), |item| match *item {
-        FlowItem::Bytes { stamp, half, offset, seen, data } => {
-            for (place, data) in data.chunks(most).enumerate() {
-                let offset = offset + (place * most.min(data.len())) as u64;
-                take(&FlowItem::Bytes { stamp, half, offset, seen, data });
-            }
-        }
-        _ => take(item),
     });
     if let Some(tracker) = tracker {
         let history = tracker.into_history();

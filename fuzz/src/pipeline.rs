@@ -3,6 +3,7 @@
 use goawhy::report::frames::{Format, FrameWriter};
 use goawhy::report::{json, text};
 use goawhy::run::offline::{self, Job};
+use goawhy::vocab::packet::Skip;
 use serde_json::Value;
 
 use crate::capture::with_file;
@@ -20,6 +21,12 @@ pub fn run(data: &[u8]) {
         let threads = std::num::NonZeroUsize::new(1);
         let job = Job { files: vec![path.to_owned()], streams: true, threads, ..Job::default() };
         let Ok(board) = offline::report(&job) else { return };
+        assert_eq!(board.faults, []);
+        for facts in &board.captures {
+            assert!(!facts.skipped.contains_key(&Skip::Fault));
+            let damage = facts.damage.as_ref().map_or("", |damage| &damage.what);
+            assert!(!damage.contains("goawhy failed"), "{damage}");
+        }
         let mut out = Vec::new();
         let options = json::Options { streams: true, ..json::Options::default() };
         json::write(&mut out, &board, &options).unwrap();
@@ -29,7 +36,8 @@ pub fn run(data: &[u8]) {
         is_printable(&out);
         for format in [Format::Text, Format::Jsonl] {
             let mut writer = FrameWriter::new(Vec::new(), format, true, false);
-            offline::frames(&job, |id, frame| writer.write(id, frame)).unwrap().unwrap();
+            let listed = offline::frames(&job, |id, frame| writer.write(id, frame)).unwrap();
+            assert_eq!(listed.unwrap().faults, []);
             is_printable(&writer.finish().unwrap());
         }
     });
@@ -41,7 +49,9 @@ fn is_printable(octets: &[u8]) {
     assert_eq!(bad, None, "a control character: {text}");
 }
 
-fn check(report: &Value) {
+/// Evidence stands in order and within the file; no stream is both safe to retry and perhaps
+/// processed.
+pub fn check(report: &Value) {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let packets = report["captures"][0]["packets"].as_u64().unwrap();
     for connection in list(&report["connections"]) {

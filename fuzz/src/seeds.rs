@@ -135,7 +135,25 @@ fn script(pieces: &[(Half, Vec<u8>)]) -> Vec<u8> {
 /// Flows in cleartext, two a capture.
 pub fn streams() -> Vec<Vec<u8>> {
     let clear = captures().into_iter().filter(|path| !path.starts_with(home().join("tls")));
-    clear.flat_map(|path| flows(path).into_iter().take(2)).map(|flow| script(&flow)).collect()
+    let raw = clear.flat_map(|path| flows(path).into_iter().take(2));
+    let raw = raw.map(|flow| [vec![0], script(&flow)].concat());
+    // Whose, kind, flags, stream, length: a request in two frames, its answer, a reset, a GOAWAY.
+    let frames: [(u8, u8, u8, u8, &[u8]); 8] = [
+        (0, 1, 0, 1, &[0x82, 0x86]),
+        (0, 9, 4, 1, &[0x84]),
+        (1, 4, 1, 0, &[]),
+        (1, 1, 4, 1, &[0x88]),
+        (1, 0, 9, 1, &[2, 7, 7, 7, 0, 0]),
+        (0, 3, 0, 1, &[0, 0, 0, 8]),
+        (1, 8, 0, 0, &[0, 0, 4, 0]),
+        (1, 7, 0, 0, &[0, 0, 0, 1, 0, 0, 0, 2, b'x']),
+    ];
+    let mut composed = vec![1];
+    for (by, kind, flags, stream, payload) in frames {
+        composed.extend([by, kind, flags, stream, payload.len() as u8]);
+        composed.extend(payload);
+    }
+    raw.chain([composed]).collect()
 }
 
 /// Flows in TLS, behind their key logs.
@@ -177,13 +195,13 @@ pub fn blocks() -> Vec<Vec<u8>> {
         seed
     });
     let of_captures = captures().into_iter().flat_map(flows).filter_map(|flow| {
-        let client: Vec<u8> = flow
-            .iter()
-            .filter(|(half, _)| *half == Half::A)
-            .flat_map(|(_, data)| data.clone())
-            .collect();
-        let frames = client.strip_prefix(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")?;
-        Some(header_blocks(frames))
+        let of = |half: Half| -> Vec<u8> {
+            let pieces = flow.iter().filter(|(of, _)| *of == half);
+            pieces.flat_map(|(_, data)| data.clone()).collect()
+        };
+        let mut halves = [Half::A, Half::B].into_iter().map(of);
+        let client = halves.find(|octets| octets.starts_with(PREFACE))?;
+        Some(header_blocks(&client[PREFACE.len()..]))
     });
     examples.chain(of_captures).filter(|seed| !seed.is_empty()).collect()
 }
@@ -212,3 +230,5 @@ pub fn filters() -> Vec<Vec<u8>> {
     ];
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()
 }
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

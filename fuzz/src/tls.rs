@@ -18,7 +18,7 @@ pub fn run(data: &[u8]) {
     keys.set_growing(length % 2 == 1);
     let mut session = Session::new();
     let (mut given, mut read) = (0, 0);
-    flow::items(&mut script, |item| {
+    flow::items(&mut script, &mut |item| {
         if let FlowItem::Bytes { data, .. } = item {
             given += data.len();
         }
@@ -29,7 +29,7 @@ pub fn run(data: &[u8]) {
         });
         assert!(session.weight() < 2 << 20, "{} octets are held", session.weight());
     });
-    session.wake(&keys, &mut |_| {});
+    session.wake(&keys, true, &mut |_| {});
     assert!(read <= given, "{read} octets of {given}");
     if let Some(facts) = session.facts()
         && keys.is_empty()
