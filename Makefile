@@ -3,7 +3,7 @@
 CAPTURE ?= captures/stacks/vertx-client-timeout-goaway1-10s.pcap
 CARGO ?= cargo
 
-.PHONY: run test bench build deps clean
+.PHONY: run test deny bench build deps clean
 
 run: build
 	target/release/goawhy $(CAPTURE)
@@ -16,6 +16,12 @@ test: deps
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) test --locked
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+	@sh scripts/deny.sh
+
+# Licences, sources and duplicates of the dependencies, and what is known against them (which asks
+# the network).
+deny:
+	$(CARGO) deny check
 
 # Each room, then goawhy beside its peers on CAPTURE (scripts/peers.py).
 bench: build
