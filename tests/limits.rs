@@ -1,0 +1,139 @@
+//! Every bound that a report can tell of: reached by a small input under a small bound, and told
+//! as JSON and as text.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod common;
+
+use goawhy::report::{json, text};
+use goawhy::run::offline::{self, Job};
+use goawhy::vocab::limits::Limits;
+
+use common::sound;
+use common::wire::{Flow, Owned, Wire, frame};
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const PUSH: u8 = 0x18;
+const GET: [u8; 7] = [0x82, 0x86, 0x84, 0x41, 1, b'a', 0x90];
+
+/// JSON and text of a report within these limits.
+fn told(limits: &Limits, packets: Vec<Owned>) -> (serde_json::Value, String) {
+    Wire { link: 1, packets }.with_file(|path| {
+        let limits = limits.clone();
+        let job = Job { files: vec![path.to_owned()], limits, ..Job::default() };
+        let board = offline::report(&job).unwrap();
+        sound(&board);
+        let (mut object, mut lines) = (Vec::new(), Vec::new());
+        json::write(&mut object, &board, &json::Options::default()).unwrap();
+        text::write(&mut lines, &board, &text::Options::default()).unwrap();
+        let lines = String::from_utf8(lines).unwrap();
+        let words: Vec<&str> = lines.split_whitespace().collect();
+        (serde_json::from_slice(&object).unwrap(), words.join(" "))
+    })
+}
+
+/// The limit is told by this name, and in these words.
+fn tells(limits: &Limits, packets: Vec<Owned>, name: &str, words: &str) {
+    let (object, lines) = told(limits, packets);
+    let of_rows = object["connections"].as_array().unwrap().iter();
+    let of_row = of_rows.flat_map(|row| row["limits"].as_array().unwrap());
+    let of_all = object["limits"].as_object().unwrap().keys().map(String::as_str);
+    let mut names = of_row.map(|hit| hit.as_str().unwrap()).chain(of_all);
+    assert!(names.any(|hit| hit == name), "{name}: {}", object["limits"]);
+    assert!(lines.contains(words), "{name}: {lines}");
+}
+
+/// A connection on which the client sends this behind its preface, and the server resets it all.
+fn client_sends(octets: &[u8]) -> Vec<Owned> {
+    let mut flow = Flow::new(40_000);
+    let mut packets = flow.open(1_000_000_000);
+    let octets = [PREFACE, &frame(4, 0, 0, b""), octets].concat();
+    for (number, part) in octets.chunks(1400).enumerate() {
+        packets.push(flow.send(1_001_000_000 + number as i64 * 10_000, false, PUSH, part));
+    }
+    packets.push(flow.send(2_000_000_000, true, 0x14, b""));
+    packets
+}
+
+fn requests(count: u32) -> Vec<u8> {
+    (0..count).flat_map(|number| frame(1, 5, 1 + 2 * number, &GET[..6])).collect()
+}
+
+#[test]
+fn limits_of_a_connection() {
+    let whole = Limits::default;
+    let field = [&GET[..6], &[0, 1, b'b', 60], &[b'x'; 60]].concat();
+    let resets: Vec<u8> = (0..5).flat_map(|n| frame(3, 0, 1 + 2 * n, &[0, 0, 0, 8])).collect();
+    let debug = [&[0, 0, 0, 1, 0, 0, 0, 2][..], b"longer than that"].concat();
+    let cases = [
+        (Limits { header_block: 20, ..whole() }, frame(1, 5, 1, &field), "header_block"),
+        (Limits { header_list: 40, ..whole() }, frame(1, 5, 1, &field), "header_list"),
+        (Limits { debug_data: 4, ..whole() }, frame(7, 0, 0, &debug), "debug_data"),
+        (Limits { open_streams: 2, ..whole() }, requests(5), "open_streams"),
+        (Limits { resets: 2, ..whole() }, [requests(5), resets].concat(), "resets"),
+        (Limits { goaways: 2, ..whole() }, frame(7, 0, 0, &debug).repeat(4), "goaways"),
+        (Limits { pings: 2, ..whole() }, frame(6, 0, 0, &[0; 8]).repeat(4), "pings"),
+        (Limits { findings: 2, ..whole() }, frame(8, 0, 0, &[0; 4]).repeat(5), "findings"),
+    ];
+    let words = [
+        "a header block larger than is read",
+        "a header list larger than is kept",
+        "debug data longer than is kept",
+        "more streams open at once than are followed",
+        "more resets than are remembered",
+        "more GOAWAYs than are remembered",
+        "more pings than are remembered",
+        "more broken rules than are told",
+    ];
+    for ((limits, octets, name), words) in cases.into_iter().zip(words) {
+        tells(&limits, client_sends(&octets), name, words);
+    }
+}
+
+#[test]
+fn limits_of_a_capture() {
+    let whole = Limits::default;
+    let syns = (0..9).map(|n| Flow::new(40_000 + n).segment(1_000_000_000, false, 2, 7, b""));
+    let flows = Limits { flows: 3, ..whole() };
+    tells(&flows, syns.collect(), "flows", "the quietest were let go");
+    // The first octets never come.
+    let mut holes = Flow::new(40_000).open(1_000_000_000);
+    let flow = Flow { client_port: 40_000, seq: [1001, 5001] };
+    for number in 0..9 {
+        let seq = 2000 + number * 100;
+        holes.push(flow.segment(1_001_000_000, false, PUSH, seq, &[7; 100]));
+    }
+    let words = "more octets out of order than are kept";
+    for limits in [
+        Limits { early_bytes_per_half: 300, ..whole() },
+        Limits { early_bytes: 300, flows: 1, ..whole() },
+        Limits { early_segments_per_half: 3, ..whole() },
+    ] {
+        tells(&limits, holes.clone(), "early_bytes", words);
+    }
+    let fragments = (0..5_u16).map(|number| {
+        let mut packet = Flow::new(40_000).segment(1_000_000_000, false, PUSH, 7, &[1; 20]);
+        packet.data[18..20].copy_from_slice(&number.to_be_bytes());
+        packet.data[20] = 0x20; // more fragments follow
+        packet
+    });
+    let limits = Limits { fragmented_datagrams: 2, ..whole() };
+    tells(&limits, fragments.collect(), "fragments", "more IP fragments waiting than are kept");
+}
+
+#[test]
+fn fragments_that_were_put_together_are_no_loss() {
+    let mut flow = Flow::new(40_000);
+    let mut packets = flow.open(1_000_000_000);
+    let whole = flow.send(1_001_000_000, false, PUSH, &[PREFACE, &frame(4, 0, 0, b"")].concat());
+    let (head, payload) = whole.data.split_at(34);
+    for (from, to, more) in [(0, 24, 0x20), (24, payload.len(), 0)] {
+        let mut data = [head, &payload[from..to]].concat();
+        data[16..18].copy_from_slice(&(20 + (to - from) as u16).to_be_bytes());
+        data[20..22].copy_from_slice(&[more, (from / 8) as u8]);
+        packets.push(Owned { wire_length: data.len() as u32, data, at: whole.at });
+    }
+    let (object, lines) = told(&Limits::default(), packets);
+    assert_eq!(object["captures"][0]["undecoded_packets"], 0, "{lines}");
+    assert_eq!(object["connections"][0]["http2"], true);
+}
