@@ -164,6 +164,11 @@ impl HalfFlow {
         Some(seq.ahead_of(self.next_seq?))
     }
 
+    /// How many octets before the first one known lies what is so far from the next expected one.
+    pub fn before_first(&self, distance: i32) -> usize {
+        (u64::from(distance.unsigned_abs()).saturating_sub(self.next)) as usize
+    }
+
     /// Whether `seq` is where the receiver stands: behind the last octet (or the FIN) that it has,
     /// or, before anything of this half was seen, anywhere.
     pub fn is_expected(&self, seq: Seq) -> bool {

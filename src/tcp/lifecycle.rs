@@ -428,7 +428,7 @@ impl Flow {
         let (offset, data, cut) = match this.offset_of(first) {
             Some(offset) => (offset, segment.payload, segment.cut),
             None => {
-                let old = distance.unsigned_abs() as usize;
+                let old = this.before_first(distance);
                 let Some(rest) = segment.payload.get(old..) else { return };
                 (0, rest, segment.cut)
             }

@@ -163,6 +163,14 @@ fn snapped_octets_are_a_gap_of_known_length() {
 }
 
 #[test]
+fn a_copy_that_begins_before_the_capture_and_goes_on_moves_nothing() {
+    let mut wire = Wire::new();
+    wire.send('c', ACK, 104, 500, "efg").send('s', ACK, 500, 107, "");
+    wire.send('c', ACK, 100, 500, "abcdefghij");
+    assert_eq!(wire.finish(), "open:? c0:efg c3:hij CaptureEnd");
+}
+
+#[test]
 fn joined_midway_and_one_octet_keep_alive() {
     let mut wire = Wire::new();
     wire.send('s', ACK, 900, 200, "xy")
