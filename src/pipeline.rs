@@ -258,6 +258,11 @@ impl Pipeline {
         }
     }
 
+    /// Fragments that became part of whole datagrams: they are no loss.
+    pub fn joined_fragments(&self) -> u64 {
+        self.packets.joined_fragments()
+    }
+
     /// What this program failed on, as much of it as is told.
     pub fn faults(&self) -> &[Fault] {
         &self.lanes.faults
@@ -271,6 +276,7 @@ impl Pipeline {
             (Hit::KeyLog, self.lanes.keys.facts().left_out),
             (Hit::TlsWaiting, self.lanes.given_up),
             (Hit::Faults, self.lanes.faults_beyond),
+            (Hit::Fragments, self.packets.evicted_datagrams()),
         ];
         hits.into_iter().filter(|(_, count)| *count > 0)
     }

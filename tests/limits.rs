@@ -1,7 +1,7 @@
 //! Every bound that a report can tell of: reached by a small input under a small bound, and told
 //! as JSON and as text.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod common;
 

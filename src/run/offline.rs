@@ -17,7 +17,7 @@ use crate::capture::{Item, Source};
 use crate::error::Error;
 use crate::pipeline::rows::Rows;
 use crate::pipeline::{Decoder, Pipeline, Sink};
-use crate::vocab::capture::{CaptureFacts, Listed};
+use crate::vocab::capture::{CaptureFacts, Listed, put_together};
 use crate::vocab::flow::FlowId;
 use crate::vocab::frame::Frame;
 use crate::vocab::limits::{Hit, Limits};
@@ -109,9 +109,12 @@ fn board(
             Ok(ControlFlow::Continue(()))
         })
     });
-    let Some(captures) = read? else { return Ok(None) };
+    let Some(mut captures) = read? else { return Ok(None) };
+    put_together(&mut captures, decoder.joined_fragments());
     let mut rows = Rows::default();
-    let mut hits = BTreeMap::new();
+    let lost = Some(decoder.evicted_datagrams()).filter(|count| *count > 0);
+    let mut hits: BTreeMap<Hit, u64> =
+        lost.map(|count| (Hit::Fragments, count)).into_iter().collect();
     let mut key_log = None;
     let mut faults = Vec::new();
     for shard in shards {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::board::snapshot::{LiveFacts, Progress, State};
 use crate::pipeline::Pipeline;
 use crate::pipeline::moving::Moving;
-use crate::vocab::capture::CaptureFacts;
+use crate::vocab::capture::{CaptureFacts, put_together};
 use crate::vocab::packet::{Packet, Skip};
 use crate::vocab::time::Timestamp;
 use crate::vocab::tls::KeyLines;
@@ -208,11 +208,12 @@ impl Stage {
             saved: self.recorder.as_ref().map(Recorder::facts),
         };
         let dropped: u64 = live.interfaces.iter().map(|of| of.kernel_dropped).sum();
-        let captures = vec![CaptureFacts {
+        let mut captures = vec![CaptureFacts {
             skipped: self.state.skips.clone(),
             kernel_dropped: Some(dropped + live.queue_dropped),
             ..self.facts.clone()
         }];
+        put_together(&mut captures, self.pipeline.joined_fragments());
         let failed = live.interfaces.iter().find(|of| of.error.is_some());
         let error = failed.and_then(|of| Some(format!("{}: {}", of.name, of.error.as_ref()?)));
         let progress =

@@ -19,6 +19,7 @@ use crate::guard::against_panics;
 use crate::pipeline::Pipeline;
 use crate::pipeline::detail::Wanted;
 use crate::pipeline::moving::Moving;
+use crate::vocab::capture::put_together;
 use crate::vocab::packet::Skip;
 use crate::vocab::tls::KeyLines;
 
@@ -249,6 +250,7 @@ impl Reading {
         for (facts, skipped) in captures.iter_mut().zip(&self.skips) {
             facts.skipped = skipped.clone();
         }
+        put_together(&mut captures, pipeline.joined_fragments());
         let progress = Progress {
             read: self.source.bytes_read(),
             total: self.source.total_bytes(),

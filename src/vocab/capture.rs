@@ -31,6 +31,20 @@ pub struct CaptureFacts {
     pub damage: Option<Damage>,
 }
 
+/// So many fragments became part of whole datagrams: they are no loss. In which capture they were
+/// is not known where there are several; the first ones are taken.
+pub fn put_together(captures: &mut [CaptureFacts], mut joined: u64) {
+    for facts in captures {
+        let Some(lone) = facts.skipped.get_mut(&Skip::Fragment) else { continue };
+        let of_this = joined.min(*lone);
+        joined -= of_this;
+        *lone -= of_this;
+        if *lone == 0 {
+            facts.skipped.remove(&Skip::Fragment);
+        }
+    }
+}
+
 /// What is told of captures whose frames were listed.
 #[derive(Clone, Debug, Default)]
 pub struct Listed {
