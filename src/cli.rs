@@ -28,7 +28,7 @@ use crate::report::frames::{Format as FramesFormat, FrameWriter};
 use crate::report::{self, Pick, Style, TimeStyle, explain, json, text};
 use crate::vocab::capture::{CaptureFacts, Listed};
 use crate::vocab::explanation::Explanation;
-use crate::vocab::text::printable;
+use crate::vocab::text::{acts, printable, printable_lines};
 
 /// Says why an HTTP/2 connection went away.
 #[derive(Debug, Parser)]
@@ -344,7 +344,13 @@ pub fn run(arguments: impl Iterator<Item = OsString>, runner: &impl Runner) -> E
 
 /// Help and version are answers, everything else is a mistake.
 fn told(error: &clap::Error) -> Exit {
-    let _ = error.print();
+    let text = error.render().to_string();
+    if text.chars().any(|sign| sign != '\n' && acts(sign)) {
+        // Quotes what was typed.
+        let _ = io::stderr().write_all(printable_lines(&text).as_bytes());
+    } else {
+        let _ = error.print();
+    }
     if error.use_stderr() { Exit::Usage } else { Exit::Done }
 }
 
@@ -551,8 +557,9 @@ fn warn(captures: &[CaptureFacts]) {
     }
 }
 
+/// Names of files and what was typed may hold anything.
 fn complain(exit: Exit, error: &dyn Display) -> Exit {
-    let _ = writeln!(io::stderr(), "goawhy: {error}");
+    let _ = writeln!(io::stderr(), "goawhy: {}", printable(&error.to_string()));
     exit
 }
 

@@ -1,7 +1,7 @@
 //! Text from strangers never reaches a terminal or a log as it came: what would move the cursor,
 //! colour, turn text around or end a line is escaped, in every output there is.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod common;
 
@@ -129,7 +129,7 @@ fn pcapng(packets: &[Owned]) -> Vec<u8> {
 
 /// A capture of all that, under a name that is evil itself; NUL and `/` cannot be in one.
 fn capture() -> PathBuf {
-    let name = EVIL.replace('\0', "").replace('/', "");
+    let name = EVIL.replace(['\0', '/'], "");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("output");
     fs::create_dir_all(&folder).unwrap();
     let path = folder.join(format!("{name}.pcapng"));
@@ -191,7 +191,7 @@ fn outputs_on_captures_are_plain() {
     // As it arrives in a pipe.
     for format in ["text", "jsonl"] {
         let (out, _) = run(&["live", "-i", "-", "--format", format], Some(&path));
-        assert!(out.contains("protocol_violation"), "{out}");
+        assert!(out.contains("goaway") || out.contains("GOAWAY"), "{out}");
     }
 }
 

@@ -31,6 +31,11 @@ pub fn printable(text: &str) -> String {
     safe
 }
 
+/// As [`printable`], of several lines.
+pub fn printable_lines(text: &str) -> String {
+    text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
+}
+
 /// Whether a sign does something to a terminal or a log instead of being shown: controls (C0, C1
 /// and DEL), ends of lines, and what is not seen or turns text around.
 pub fn acts(sign: char) -> bool {
