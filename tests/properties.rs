@@ -141,7 +141,8 @@ fn within(tunnel: usize, packet: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Frames of both ends, each in its order, without packets and times.
+/// Frames of both ends without packets and times, and so without their order: a frame is listed at
+/// the packet that brought its last octet, whichever octets came before.
 fn told(packets: Vec<Owned>) -> [Vec<Value>; 2] {
     let lines = Wire { link: 1, packets }.with_file(|path| frames(&job(path)).unwrap());
     ["client", "server"].map(|by| {
@@ -152,7 +153,9 @@ fn told(packets: Vec<Owned>) -> [Vec<Value>; 2] {
             fields.remove("at");
             line
         });
-        bare.collect()
+        let mut all: Vec<Value> = bare.collect();
+        all.sort_by_key(Value::to_string);
+        all
     })
 }
 
@@ -160,8 +163,9 @@ fn told(packets: Vec<Owned>) -> [Vec<Value>; 2] {
 fn of_client(octets: &[u8]) -> Vec<Value> {
     let beginning = [(false, [PREFACE, &frame(4, 0, 0, b""), octets].concat())];
     let travel = Travel { cuts: vec![1400], again: vec![], late: vec![], tunnel: 0 };
-    let [client, _] = told(packets(&beginning, &travel));
-    client.into_iter().skip(2).collect()
+    let packets = packets(&beginning, &travel);
+    let lines = Wire { link: 1, packets }.with_file(|path| frames(&job(path)).unwrap());
+    lines.into_iter().filter(|line| line["by"] == "client").skip(2).collect()
 }
 
 /// Items of a script with a reset, an answer, a GOAWAY and an end in some order.

@@ -21,7 +21,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::vocab::address::{Both, FlowKey, Half, Side};
 use crate::vocab::flow::{FlowId, FlowItem, HalfNotes};
-use crate::vocab::frame::{Flags, Frame, FrameType, Payload, Signal, Transport};
+use crate::vocab::frame::{Flags, Frame, FrameFault, FrameType, Payload, Signal, Transport};
 use crate::vocab::header::HeaderList;
 use crate::vocab::limits::{Hit, Limits};
 use crate::vocab::metered::Metered;
@@ -316,6 +316,12 @@ impl Tracker {
             FrameType::PING => self.ping(frame, limits),
             FrameType::GOAWAY => self.goaway(frame, limits),
             _ => {}
+        }
+        if matches!(frame.payload, Payload::Broken(FrameFault::BlockTooLarge)) {
+            self.hit(Hit::HeaderBlock);
+        }
+        if frame.headers.as_ref().is_some_and(|list| list.truncated) {
+            self.hit(Hit::HeaderList);
         }
         self.manner(frame);
         self.count(frame);
