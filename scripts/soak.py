@@ -181,7 +181,7 @@ def judged(port):
     causes = collections.Counter()
     for told in latest.values():
         if told["kind"] == "verdict" and told["connection"]["server"].endswith(f":{port}"):
-            verdict = told["verdict"]
+            verdict = told.get("verdict") or told["goaway"]["verdict"]
             causes[verdict["cause"], verdict["confidence"] >= 0.6] += 1
     return {f"{cause}{'' if sure else ' (unsure)'}": n for (cause, sure), n in causes.items()}, last
 
