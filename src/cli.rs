@@ -373,18 +373,11 @@ fn parse(
         let text = "which capture? Name a pcap or pcapng file, or - for standard input";
         return Err(Cli::command().error(ErrorKind::MissingRequiredArgument, text));
     }
-    if let Some(word) = input.files.first().filter(|word| !named && is_no_file(word)) {
+    if let Some(word) = input.files.first().filter(|word| !named && value::is_no_file(word)) {
         let text = format!("there is neither a command nor a file '{}'", word.display());
         return Err(Cli::command().error(ErrorKind::InvalidSubcommand, text));
     }
     Ok((command, screen))
-}
-
-/// A bare word that names nothing here is a mistyped command rather than a missing file.
-fn is_no_file(word: &Path) -> bool {
-    let text = word.to_string_lossy();
-    let bare = text.chars().all(|letter| letter.is_ascii_alphabetic()) && !text.is_empty();
-    bare && !word.exists()
 }
 
 impl ReportArgs {

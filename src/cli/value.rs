@@ -1,10 +1,18 @@
 //! Values of options as people write them.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::board::filter::{Fault, Filter};
 use crate::board::what_if::{TIMERS, Wish};
 use crate::vocab::cause::Cause;
+
+/// A bare word that names nothing here is a mistyped command rather than a missing file.
+pub(super) fn is_no_file(word: &Path) -> bool {
+    let text = word.to_string_lossy();
+    let bare = text.chars().all(|letter| letter.is_ascii_alphabetic()) && !text.is_empty();
+    bare && !word.exists()
+}
 
 /// `90s`, `250ms`, `15m`, `2h`; a bare number is seconds.
 pub(super) fn time(text: &str) -> Result<Duration, String> {

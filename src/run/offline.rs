@@ -344,7 +344,8 @@ mod tests {
                 );
                 let packet = fault["packet"].as_u64().unwrap();
                 let sentence = format!(
-                    "the connection 10.0.0.1:40001 - 10.0.0.2:8080 is left out from packet {packet} on"
+                    "the connection 10.0.0.1:40001 - 10.0.0.2:8080 is left out from packet \
+                     {packet} on"
                 );
                 assert!(lines.contains(&sentence), "{lines}");
             }
