@@ -577,8 +577,7 @@ impl HalfFlow {
     fn note_repeat(&mut self, piece: Placed<'_>, overlap: u64) {
         self.totals.repeated += overlap;
         let Some((offset, early)) = self.early.range(..=piece.offset).next_back() else { return };
-        let from = (piece.offset - offset) as usize;
-        let kept = early.data.get(from..).unwrap_or_default();
+        let kept = early.data.get((piece.offset - offset) as usize..).unwrap_or_default();
         let differing = kept.iter().zip(piece.data).filter(|(old, new)| old != new).count();
         self.totals.differing += differing as u64;
     }

@@ -11,7 +11,7 @@ use crate::vocab::time::Stamp;
 use super::header::{self, Kept};
 use super::history::{Late, Reset};
 use super::stream::Stream;
-use super::{NOTES_KEPT, Tracker, is_larger, row};
+use super::{NOTES_KEPT, Tracker, row};
 
 impl Tracker {
     /// The stream of a HEADERS or DATA frame; opened by it where it can be.
@@ -338,6 +338,11 @@ impl Tracker {
             });
         }
     }
+}
+
+/// Whether a header block counts as the largest so far: larger, or as large again some time later.
+pub(super) fn is_larger((size, seen, _): (u64, Stamp, u32), new: u64, stamp: Stamp) -> bool {
+    new > size || (new == size && stamp.since(seen) > AS_LARGE_AGAIN)
 }
 
 /// A stream whose answer ended before its request could be read.

@@ -374,7 +374,7 @@ impl Tracker {
         let block = self.block_of.side_mut(frame.by);
         *block = if frame.head.kind == FrameType::HEADERS { length } else { *block + length };
         let largest = &mut self.history.sides.side_mut(frame.by).largest_block;
-        if largest.is_none_or(|old| is_larger(old, *block, frame.stamp)) {
+        if largest.is_none_or(|old| lifetimes::is_larger(old, *block, frame.stamp)) {
             *largest = Some((*block, frame.stamp, frame.head.stream));
         }
     }
@@ -583,11 +583,6 @@ impl Tracker {
             self.history.hits.push(limit);
         }
     }
-}
-
-/// Whether a header block counts as the largest so far: larger, or as large again some time later.
-fn is_larger((size, seen, _): (u64, Stamp, u32), new: u64, stamp: Stamp) -> bool {
-    new > size || (new == size && stamp.since(seen) > AS_LARGE_AGAIN)
 }
 
 /// Last octets of each side before a frame of `by`; its own first octets may have come before its
