@@ -25,8 +25,8 @@ const PUSH: u8 = 0x18;
 
 /// What no output may hold: CSI, OSC and C1 controls, ends of lines, NUL, DEL, and signs that turn
 /// text around or are not seen.
-const EVIL: &str = "<\u{1b}[2J\u{1b}]0;pwned\u{7}\u{9b}31m\u{90}q\u{9c}\r\n\0\u{7f}\u{8}\u{202e}\u{2066}\
-                    \u{200b}\u{feff}\u{85}\u{2028}\u{2029}>";
+const EVIL: &str = "<\u{1b}[2J\u{1b}]0;pwned\u{7}\u{9b}31m\u{90}q\u{9c}\r\n\0\u{7f}\u{8}\
+                    \u{202e}\u{2066}\u{200b}\u{feff}\u{85}\u{2028}\u{2029}>";
 
 /// A literal field, not indexed, names and values as they are.
 fn field(name: &[u8], value: &[u8]) -> Vec<u8> {

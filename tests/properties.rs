@@ -268,7 +268,10 @@ proptest! {
 
     #[test]
     fn a_frame_head_is_read_as_it_is_written(
-        kind in 11_u8..=255, flags in any::<u8>(), stream in 0_u32..1 << 31, length in 0_usize..2000,
+        kind in 11_u8..=255,
+        flags in any::<u8>(),
+        stream in 0_u32..1 << 31,
+        length in 0_usize..2000,
     ) {
         let lines = of_client(&frame(kind, flags, stream, &vec![0; length]));
         prop_assert_eq!(lines.len(), 1);

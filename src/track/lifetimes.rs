@@ -11,7 +11,7 @@ use crate::vocab::time::Stamp;
 use super::header::{self, Kept};
 use super::history::{Late, Reset};
 use super::stream::Stream;
-use super::{NOTES_KEPT, Tracker, row};
+use super::{AS_LARGE_AGAIN, NOTES_KEPT, Tracker, row};
 
 impl Tracker {
     /// The stream of a HEADERS or DATA frame; opened by it where it can be.
