@@ -299,15 +299,18 @@ proptest! {
         for list in lists {
             let mut block = Vec::new();
             for (name, value, how) in &list {
-                let mut flags = [Encoder::NEVER_INDEXED, Encoder::WITH_INDEXING | Encoder::BEST_FORMAT]
-                    [usize::from(how & 1)];
+                let mut flags = match how & 1 {
+                    0 => Encoder::NEVER_INDEXED,
+                    _ => Encoder::WITH_INDEXING | Encoder::BEST_FORMAT,
+                };
                 if how & 2 != 0 {
                     flags |= Encoder::HUFFMAN_NAME;
                 }
                 if how & 4 != 0 {
                     flags |= Encoder::HUFFMAN_VALUE;
                 }
-                encoder.encode((name.clone().into_bytes(), value.clone(), flags), &mut block).unwrap();
+                let field = (name.clone().into_bytes(), value.clone(), flags);
+                encoder.encode(field, &mut block).unwrap();
             }
             let mut read = Vec::new();
             let outcome = decoder.decode(&block, &mut |field: Field<'_>| {
@@ -322,7 +325,10 @@ proptest! {
 
     #[test]
     fn captures_are_read_as_they_are_written(
-        written in vec((0_i64..4_000_000_000_000_000_000, vec(any::<u8>(), 0..200), 0_u32..300), 0..12),
+        written in vec(
+            (0_i64..4_000_000_000_000_000_000, vec(any::<u8>(), 0..200), 0_u32..300),
+            0..12,
+        ),
     ) {
         let packets: Vec<Owned> = written
             .into_iter()
