@@ -9,6 +9,8 @@
 mod clocks;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::ops::Range;
 use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -46,9 +48,50 @@ pub struct Joined {
     pub delay: Duration,
 }
 
+/// A connection with requests that did not end well.
+#[derive(Clone, Copy, Debug)]
+pub struct Ends {
+    /// Who sent them.
+    pub client: Endpoint,
+    /// To whom.
+    pub server: Endpoint,
+    /// Whether any of them carries an identifier.
+    pub has_ids: bool,
+}
+
+/// Which of these connections can have requests on both sides of a proxy at all: one cheap look
+/// instead of a search among all their requests, where there is no proxy in the capture.
+pub fn candidates(all: &[Ends]) -> Vec<bool> {
+    let servers: FxHashSet<Endpoint> = all.iter().map(|ends| ends.server).collect();
+    let from: FxHashSet<IpAddr> = all.iter().map(|ends| ends.client.ip).collect();
+    let to: FxHashSet<IpAddr> = all.iter().map(|ends| ends.server.ip).collect();
+    let meets = |ends: &Ends| from.contains(&ends.server.ip) || to.contains(&ends.client.ip);
+    all.iter().map(|ends| servers.len() > 1 && (ends.has_ids || meets(ends))).collect()
+}
+
 /// All that was joined, ordered by the proxy's request, and how clocks of captures differ.
 pub fn join(requests: &[Request]) -> (Vec<Joined>, Clocks) {
-    let mut groups: BTreeMap<(JoinedBy, u64), Vec<usize>> = BTreeMap::new();
+    let (indices, groups) = groups(requests);
+    let group = |range: &Range<usize>| indices.get(range.clone()).unwrap_or_default();
+    let ids = || groups.iter().filter(|(by, _)| *by != JoinedBy::AuthorityAndPath);
+    let clocks = Clocks::of(requests, ids().map(|(_, range)| group(range)));
+    let mut search =
+        Search { requests, clocks, joined: FxHashMap::default(), taken: FxHashSet::default() };
+    for (by, range) in ids() {
+        search.by_id(*by, group(range));
+    }
+    for (_, range) in groups.iter().filter(|(by, _)| *by == JoinedBy::AuthorityAndPath) {
+        search.by_order(group(range));
+    }
+    let Search { joined, clocks, .. } = search;
+    let mut joined: Vec<Joined> = joined.into_values().collect();
+    joined.sort_unstable_by_key(|pair| (pair.back, pair.front));
+    (joined, clocks)
+}
+
+/// Requests that share something, two or more: their indices, and where each group lies in them.
+fn groups(requests: &[Request]) -> (Vec<usize>, Vec<(JoinedBy, Range<usize>)>) {
+    let mut keyed: Vec<(JoinedBy, u64, usize)> = Vec::with_capacity(requests.len());
     for (index, request) in requests.iter().enumerate() {
         let Mark { trace, request: id, path, authority, .. } = request.of.mark;
         let both = if path != 0 && authority != 0 { path ^ authority.rotate_left(1) } else { 0 };
@@ -57,26 +100,18 @@ pub fn join(requests: &[Request]) -> (Vec<Joined>, Clocks) {
             (JoinedBy::RequestId, id),
             (JoinedBy::AuthorityAndPath, both),
         ];
-        for key in keys.into_iter().filter(|(_, hash)| *hash != 0) {
-            groups.entry(key).or_default().push(index);
+        keyed.extend(keys.iter().filter(|(_, hash)| *hash != 0).map(|(by, h)| (*by, *h, index)));
+    }
+    keyed.sort_unstable();
+    let mut groups = Vec::new();
+    let mut start = 0;
+    for group in keyed.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+        if let [(by, ..), _, ..] = group {
+            groups.push((*by, start..start + group.len()));
         }
+        start += group.len();
     }
-    groups.retain(|_, group| group.len() > 1);
-    let by_id = |(by, _): &(JoinedBy, u64)| *by != JoinedBy::AuthorityAndPath;
-    let ids = || groups.iter().filter(|(key, _)| by_id(key));
-    let clocks = Clocks::of(requests, ids().map(|(_, group)| group.as_slice()));
-    let mut search =
-        Search { requests, clocks, joined: FxHashMap::default(), taken: FxHashSet::default() };
-    for ((by, _), group) in ids() {
-        search.by_id(*by, group);
-    }
-    for (_, group) in groups.iter().filter(|(key, _)| !by_id(key)) {
-        search.by_order(group);
-    }
-    let Search { joined, clocks, .. } = search;
-    let mut joined: Vec<Joined> = joined.into_values().collect();
-    joined.sort_unstable_by_key(|pair| (pair.back, pair.front));
-    (joined, clocks)
+    (keyed.into_iter().map(|(.., index)| index).collect(), groups)
 }
 
 struct Search<'a> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::board::{ConnectionRow, HopLink};
-use crate::cause::hops::{self, Joined, Request};
+use crate::cause::hops::{self, Ends, Joined, Request};
 use crate::cause::pair::PairFacts;
 use crate::cause::scene::spoken;
 use crate::vocab::address::{Endpoint, Side};
@@ -31,14 +31,15 @@ pub(super) struct Hops {
 }
 
 impl Hops {
-    /// Takes the requests of a connection.
-    pub fn take(&mut self, place: usize, row: &ConnectionRow, troubled: &[Troubled]) {
-        let (client, server) = (row.client, row.server);
-        self.requests.extend(troubled.iter().map(|of| Request { place, client, server, of: *of }));
+    /// Joins the requests of connections that did not end well, and sees which sets of cancels
+    /// that explains. `troubled` are those of each row.
+    pub fn join(rows: &[Arc<ConnectionRow>], troubled: &[Arc<[Troubled]>]) -> Self {
+        let mut all = Self { requests: requests(rows, troubled), ..Self::default() };
+        all.find(rows);
+        all
     }
 
-    /// Joins them, and sees which sets of cancels that explains.
-    pub fn join(&mut self, rows: &[Arc<ConnectionRow>]) {
+    fn find(&mut self, rows: &[Arc<ConnectionRow>]) {
         (self.joined, self.clocks) = hops::join(&self.requests);
         for (index, pair) in self.joined.iter().enumerate() {
             let key = |of: usize| self.requests.get(of).map(|of| (of.place, of.of.stream));
@@ -223,6 +224,23 @@ impl Hops {
             confidence: sure(by, pairs.len(), differ),
         })
     }
+}
+
+/// Requests that may stand on both sides of a proxy, in the order of their connections.
+fn requests(rows: &[Arc<ConnectionRow>], troubled: &[Arc<[Troubled]>]) -> Vec<Request> {
+    let has_id = |of: &Troubled| of.mark.trace != 0 || of.mark.request != 0;
+    let some = rows.iter().zip(troubled).enumerate().filter(|(_, (_, of))| !of.is_empty());
+    let ends = some.clone().map(|(_, (row, of))| {
+        let (client, server) = (row.client, row.server);
+        Ends { client, server, has_ids: of.iter().any(has_id) }
+    });
+    let ends: Vec<Ends> = ends.collect();
+    let candidates = some.zip(ends.iter().zip(hops::candidates(&ends)));
+    let kept = candidates.filter(|(_, (_, may))| *may).flat_map(|((place, (_, of)), (ends, _))| {
+        let Ends { client, server, .. } = *ends;
+        of.iter().map(move |of| Request { place, client, server, of: *of })
+    });
+    kept.collect()
 }
 
 /// How sure it is that so many requests belong together.

@@ -158,9 +158,9 @@ pub(super) fn second_pass(
     let mut connections = Vec::with_capacity(all.len());
     let mut endings = Vec::new();
     let mut facts = Vec::new();
-    let mut hops = Hops::default();
+    let mut troubled = Vec::with_capacity(all.len());
     for (place, of) in all.into_iter().enumerate() {
-        hops.take(place, &of.row, &of.troubled);
+        troubled.push(of.troubled);
         let placed = of.endings.into_iter();
         endings.extend(placed.map(|end| Ending { place: (place, end.place.1), ..end }));
         facts.extend(of.facts.map(|facts| PairFacts { place, ..facts }));
@@ -189,7 +189,7 @@ pub(super) fn second_pass(
             facts.samples.retain(|sample| !timeouts::is_lone(sample));
         }
     }
-    hops.join(&connections);
+    let hops = Hops::join(&connections, &troubled);
     hops.unload(&connections, &mut facts);
     for settled in timeouts::settle(&facts) {
         if let Some(row) = connections.get_mut(settled.place) {
