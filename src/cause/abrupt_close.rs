@@ -55,9 +55,9 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         (true, _) if timed && scene.by == Side::Server => 0.5,
         (true, _) if timed => 0.65,
         (true, _) if server_request_timeout::is_at_setting(scene) => 0.55,
-        // One age of all that waits: a timeout that nothing confirms looks the same.
         // The kernel of a socket that was closed earlier: the PING says why.
         (true, true) if asked && keepalive_ping_timeout::is_a_closed_socket(scene) => 0.5,
+        // One age of all that waits: a timeout that nothing confirms looks the same.
         (true, _) if scene.by == Side::Client && !torn && given_up => 0.5,
         (true, false) if scene.by == Side::Client && waiting >= 3 && !torn => 0.45,
         (true, _) if scene.by == Side::Client && waiting == 1 && !torn => 0.65,

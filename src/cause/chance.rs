@@ -10,9 +10,16 @@ pub fn at_least(expected: f64, seen: usize) -> f64 {
     for count in 0..seen {
         below += term;
         term *= expected / (count as f64 + 1.0);
+        // Behind the top the terms only fall: what is left of them moves no digit.
+        if count as f64 > expected && term < NOTHING {
+            break;
+        }
     }
     (1.0 - below).max(0.0)
 }
+
+/// A probability that adds nothing to any other.
+const NOTHING: f64 = 1e-18;
 
 /// Probability that of `others`, spread over the ages around `age` as evenly as they are, at least
 /// `alike` lie within `width` of it. One more than those that are there is taken as spread: that

@@ -266,7 +266,7 @@ fn by_ping(history: &History, side: Side) -> Option<Implementation> {
     let of_payload = |ping: &&Ping| ping.by == side && ping.opaque == *payload;
     let goaways = || history.goaways.iter().filter(|goaway| goaway.by == side);
     let mut sent = history.pings.iter().filter(of_payload);
-    let beside = sent.any(|ping| goaways().any(|g| apart(g.stamp, ping.sent) <= BESIDE));
+    let beside = sent.any(|ping| goaways().any(|g| g.stamp.apart(ping.sent) <= BESIDE));
     let place = if beside { " beside its GOAWAY" } else { "" };
     let fingerprint = format!("its PING payload {}{place}", hex.join(" "));
     Some(Implementation { name: (*name).into(), fingerprint })
@@ -288,7 +288,7 @@ fn by_habit(history: &History, side: Side) -> Option<Implementation> {
     let future = first.last_stream_id.checked_sub(newest).filter(|more| *more > 0 && !all);
     match first.code {
         ErrorCode::NO_ERROR if all => {
-            let beside = |ping: &&Ping| ping.by == side && apart(ping.sent, first.stamp) <= BESIDE;
+            let beside = |ping: &&Ping| ping.by == side && ping.sent.apart(first.stamp) <= BESIDE;
             let ping = history.pings.iter().find(beside);
             let answered = ping.and_then(|ping| ping.answered);
             let prompt = |answer| second.is_some_and(|s| s.stamp.since(answer) <= BESIDE * 10);
@@ -335,10 +335,6 @@ const BESIDE: Duration = Duration::from_millis(5);
 
 /// How long h2o waits between the two steps of its drain.
 const H2O_DRAIN: Duration = Duration::from_secs(1);
-
-fn apart(a: Stamp, b: Stamp) -> Duration {
-    a.since(b).max(b.since(a))
-}
 
 /// A limit on resets of an implementation.
 #[derive(Clone, Copy, Debug)]

@@ -17,7 +17,7 @@ use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{Evidence, Timeout};
 
-use self::common::{Common, apart, crossing, is_spread, same};
+use self::common::{Common, crossing, is_spread, same};
 pub use self::endings::endings;
 pub use self::reasons::apply;
 use super::chance::round_value;
@@ -176,9 +176,9 @@ pub fn revise(endings: &[Ending], refused: &[(Endpoint, Stamp)]) -> Vec<Revision
 fn judge(ending: &Ending, group: &[&Ending], refusals: &[Stamp]) -> Option<Revision> {
     let others = || group.iter().copied().filter(|other| other.place.0 != ending.place.0);
     let elsewhere: Vec<&Ending> =
-        others().filter(|other| apart(other.at, ending.at) > MOMENT * 4).collect();
+        others().filter(|other| other.at.apart(ending.at) > MOMENT * 4).collect();
     let together: Vec<&Ending> =
-        others().filter(|other| apart(other.at, ending.at) <= MOMENT).collect();
+        others().filter(|other| other.at.apart(ending.at) <= MOMENT).collect();
     limit(ending, &elsewhere)
         .or_else(|| waited(ending, &elsewhere))
         .or_else(|| timer(ending, &elsewhere, together.is_empty()))
@@ -244,8 +244,8 @@ fn waited(ending: &Ending, elsewhere: &[&Ending]) -> Option<Revision> {
         return None;
     }
     let mut revision = reasons::idle(ending, &silence);
-    let undecided = Confidence::new(UNDECIDED);
-    (revision.confidence, revision.most) = (undecided, undecided);
+    revision.most = Confidence::new(UNDECIDED);
+    revision.confidence = revision.confidence.and(revision.most);
     revision.rival = Some((Cause::ServerRequestTimeout, Confidence::new(0.6)));
     Some(revision)
 }
@@ -287,8 +287,8 @@ fn timer(ending: &Ending, elsewhere: &[&Ending], alone: bool) -> Option<Revision
             Weighed::Age => by_age(&ages),
             Weighed::Neither => {
                 let mut idle = reasons::idle(ending, &silences);
-                let undecided = Confidence::new(UNDECIDED);
-                (idle.confidence, idle.most) = (undecided, undecided);
+                idle.most = Confidence::new(UNDECIDED);
+                idle.confidence = idle.confidence.and(idle.most);
                 idle.rival = Some((Cause::MaxConnectionAge, Confidence::new(0.5)));
                 idle
             }

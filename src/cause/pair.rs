@@ -147,15 +147,21 @@ impl PairFacts {
         }
     }
 
-    /// Takes in what other connections have settled.
+    /// Takes in what other connections have settled. What a close had told by itself gives way to
+    /// it, unless that is surer.
     pub fn learn(&mut self, settled: &super::timeouts::Settled) {
         let sample = sample(&settled.timeout, settled.confidence);
-        match self.samples.iter_mut().find(|sample| super::timeouts::is_lone(sample)) {
-            Some(lone) => *lone = sample,
-            None => {
-                self.killed.push((settled.timeout.seconds, u64::from(settled.timeout.samples)));
-                self.samples.push(sample);
-            }
+        let of = (settled.timeout.seconds, u64::from(settled.timeout.samples));
+        let of_close = !matches!(settled.about, About::Cancels(_));
+        let lone = |sample: &&mut Sample| of_close && super::timeouts::is_lone(sample);
+        let Some(lone) = self.samples.iter_mut().find(lone) else {
+            self.killed.push(of);
+            return self.samples.push(sample);
+        };
+        if lone.confidence <= sample.confidence {
+            let told = self.killed.iter_mut().find(|(seconds, _)| *seconds == lone.seconds);
+            told.into_iter().for_each(|told| *told = of);
+            *lone = sample;
         }
     }
 }
@@ -310,9 +316,7 @@ fn of_cancels(history: &History, judged: &Judged) -> Vec<Sample> {
         let few = by_client && set.streams.len() * 10 < all && !deadline();
         // Streams that are reset while the connection goes down die of that.
         let with_end = by_client
-            && client_end(history).is_some_and(|end| {
-                end.since(set.first).max(set.first.since(end)) <= MOMENT && !deadline()
-            });
+            && client_end(history).is_some_and(|end| end.apart(set.first) <= MOMENT && !deadline());
         if few || with_end {
             continue;
         }

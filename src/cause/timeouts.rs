@@ -217,6 +217,8 @@ pub struct Settled {
     pub timeout: Timeout,
     /// How sure.
     pub confidence: Confidence,
+    /// Whether it is measured from the SYN: the timer began with the connection.
+    pub from_syn: bool,
 }
 
 /// Whether a sample is a client's timeout that the close of one connection tells by itself.
@@ -289,9 +291,10 @@ fn measured(timers: Vec<(usize, &Sample)>) -> Vec<(usize, &Sample)> {
 /// The timer that a doubt fits: measured on other connections, or on this one from other streams.
 fn fit(place: usize, doubt: &Doubt, timers: &[(usize, &Sample)]) -> Option<Settled> {
     let (least, most) = (doubt.ages.0.as_secs_f64(), doubt.ages.1.as_secs_f64());
-    let from = timers.partition_point(|(_, timer)| timer.seconds < most / 2.0);
-    let candidates = timers.get(from..)?.iter().take_while(|(_, timer)| timer.seconds < most * 2.0);
-    let fitting: Vec<&(usize, &Sample)> = candidates
+    let at = timers.partition_point(|(_, timer)| timer.seconds < most);
+    let nearest = timers.get(at.saturating_sub(NEAREST)..(at + NEAREST).min(timers.len()))?;
+    let fitting: Vec<&(usize, &Sample)> = nearest
+        .iter()
         .filter(|(at, t)| *at != place && near(t.seconds, most) && near(t.seconds, least))
         .collect();
     let (_, best) = fitting.iter().max_by(|(_, a), (_, b)| {
@@ -316,8 +319,12 @@ fn fit(place: usize, doubt: &Doubt, timers: &[(usize, &Sample)]) -> Option<Settl
             configured_in: ConfiguredIn::Client,
         },
         confidence: Confidence::new(confidence),
+        from_syn: false,
     })
 }
+
+/// Timers to either side that are looked at for one that fits: the nearest tell as much as all.
+const NEAREST: usize = 16;
 
 /// A timer that other connections may be measured by.
 const CLEAR: f64 = 0.6;
@@ -347,17 +354,21 @@ pub fn apply_to_verdict(verdict: &mut Verdict, settled: &Settled) {
     if verdict.confidence > settled.confidence {
         return;
     }
+    let value = spoken(Duration::try_from_secs_f64(settled.timeout.seconds).unwrap_or_default());
+    let since = if settled.from_syn { " (since it began to connect)" } else { "" };
+    let summary = format!(
+        "The client closed the connection when its request had waited for {value}{since}: its \
+         request timeout, as other connections of the pair show it."
+    );
     if verdict.cause == Cause::ClientRequestTimeout {
         verdict.confidence = settled.confidence;
         verdict.timeout = Some(settled.timeout.clone());
-        verdict.add_clause("as other connections of the pair show it");
+        match settled.from_syn {
+            true => verdict.summary = summary,
+            false => verdict.add_clause("as other connections of the pair show it"),
+        }
         return;
     }
-    let value = spoken(Duration::try_from_secs_f64(settled.timeout.seconds).unwrap_or_default());
-    let summary = format!(
-        "The client closed the connection when its request had waited for {value}: its request \
-         timeout, as other connections of the pair show it."
-    );
     let was = Alternative {
         cause: verdict.cause,
         confidence: verdict.confidence.lowered(),

@@ -68,6 +68,11 @@ impl Stamp {
         self.at.since(earlier.at)
     }
 
+    /// Time between the two, whichever came first.
+    pub fn apart(self, other: Self) -> Duration {
+        self.since(other).max(other.since(self))
+    }
+
     /// Sort key: time first, then capture and packet.
     pub fn order(self) -> (i64, u64) {
         (self.at.0, self.place.get())

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::super::chance;
 use super::Ending;
-use crate::vocab::time::Stamp;
 
 /// A quantity of an ending; `None` where it has none.
 pub(super) type Quantity = fn(&Ending) -> Option<Duration>;
@@ -66,11 +65,6 @@ fn coincidence(span: Duration, others: &[Duration], alike: usize) -> f64 {
 pub(super) fn is_spread(a: &Ending, b: &Ending) -> bool {
     let ages = a.age.zip(b.age);
     ages.is_some_and(|(a, b)| a.max(b) <= a.min(b).mul_f64(1.1 / 0.9) + Duration::from_millis(15))
-}
-
-/// The time between two moments, whichever came first.
-pub(super) fn apart(a: Stamp, b: Stamp) -> Duration {
-    a.since(b).max(b.since(a))
 }
 
 /// The ages between which a limit lies that each of these noticed with its first request past it,

@@ -8,7 +8,7 @@ use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{Alternative, ConfiguredIn, Evidence, Timeout, Verdict};
 
 use super::super::{evidence, outweighed, scene::spoken};
-use super::common::{Common, apart};
+use super::common::Common;
 use super::{Ending, NAMED, Revision};
 
 /// What neighbours are worth at most where the capture lacks a part of them all, or of the one that
@@ -25,7 +25,7 @@ fn revision(
     others: &[&Ending],
 ) -> Revision {
     let mut nearest = others.to_vec();
-    nearest.sort_by_key(|other| (apart(other.at, ending.at), other.place));
+    nearest.sort_by_key(|other| (other.at.apart(ending.at), other.place));
     let (before, after): (Vec<_>, Vec<_>) =
         nearest.into_iter().take(NAMED).partition(|other| other.at.before(ending.at));
     let evidence = before.into_iter().map(|other| {

@@ -9,7 +9,6 @@ use crate::cause::chance;
 use crate::cause::pair::{Doubt, PairFacts};
 use crate::vocab::address::Endpoint;
 use crate::vocab::cause::{Cause, Confidence};
-use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{ConfiguredIn, Timeout};
 
 use super::{Settled, is_lone};
@@ -37,10 +36,15 @@ impl<'a> Closes<'a> {
     /// What one close leaves open, several settle: requests of the same age, or errands of the same
     /// length from their SYN, whichever agrees more closely.
     pub fn settle(&self, place: usize, doubt: &Doubt) -> Option<Settled> {
+        if !doubt.is_close() {
+            return None;
+        }
         let request = |doubt: &Doubt| doubt.ages.1;
         let by_request = agree(place, doubt, &self.by_request, request);
         let by_syn =
             doubt.from_start.then(|| agree(place, doubt, &self.by_syn, since_syn)).flatten();
+        let by_syn =
+            by_syn.map(|(settled, spread)| (Settled { from_syn: true, ..settled }, spread));
         let closer =
             |(settled, spread): &(Settled, Duration)| (settled.confidence.value(), *spread);
         match (by_request, by_syn) {
@@ -73,7 +77,7 @@ fn agree(
     let near = closes.get(younger(age.saturating_sub(width))..older(age + width))?;
     // What ended in the same moment ended for the same reason, whatever that was.
     let other =
-        |(at, other): &&(usize, &Doubt)| *at != place && apart(other.at, doubt.at) > width * 5;
+        |(at, other): &&(usize, &Doubt)| *at != place && other.at.apart(doubt.at) > width * 5;
     // Of very many a part stands for all.
     let looked = near.len().min(COMPARED);
     let mut distances: Vec<Duration> = near
@@ -105,11 +109,8 @@ fn agree(
         configured_in: ConfiguredIn::Client,
     };
     let confidence = Confidence::new(confidence);
-    Some((Settled { place, about: doubt.about, timeout, confidence }, middle))
-}
-
-fn apart(a: Stamp, b: Stamp) -> Duration {
-    a.since(b).max(b.since(a))
+    let settled = Settled { place, about: doubt.about, timeout, confidence, from_syn: false };
+    Some((settled, middle))
 }
 
 /// Closes of about one age that are looked at one by one.
@@ -168,7 +169,7 @@ const BESIDE: usize = 8;
 
 /// Whether requests of unlike ages were given up in one moment: nobody's timer.
 fn is_one_decision(one: &Doubt, other: &Doubt) -> bool {
-    let moment = apart(one.at, other.at) <= Duration::from_millis(50);
+    let moment = one.at.apart(other.at) <= Duration::from_millis(50);
     moment && !are_alike(one.ages.1, other.ages.1)
 }
 
@@ -176,7 +177,7 @@ fn is_one_decision(one: &Doubt, other: &Doubt) -> bool {
 fn is_one_lifetime(one: &Doubt, other: &Doubt) -> bool {
     let lived = one.connection.zip(other.connection);
     let alike = lived.is_some_and(|(a, b)| a.abs_diff(b) <= a.mul_f64(0.002) + MILLI * 5);
-    let apart = apart(one.at, other.at) > MILLI * 200;
+    let apart = one.at.apart(other.at) > MILLI * 200;
     alike && apart && !one.from_start && !are_alike(one.ages.1, other.ages.1)
 }
 
