@@ -107,6 +107,12 @@ impl Fragments {
         }
     }
 
+    /// Forgets all that waits; what was counted stays.
+    pub(super) fn begin_anew(&mut self) {
+        self.parts = HashMap::new();
+        self.ages = VecDeque::new();
+    }
+
     /// Fragments that waited and have become part of a datagram.
     pub(super) fn joined(&self) -> u64 {
         self.joined

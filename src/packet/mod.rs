@@ -19,7 +19,6 @@ use crate::vocab::time::Stamp;
 
 /// Turns packets into segments.
 pub struct Decoder {
-    tunnel_depth: usize,
     fragments: Fragments,
     /// The datagram that the latest packet completed; its segment borrows from here.
     whole: Datagram,
@@ -32,7 +31,6 @@ impl Decoder {
     /// A decoder that has seen nothing.
     pub fn new(limits: &Limits) -> Self {
         Self {
-            tunnel_depth: limits.tunnel_depth,
             fragments: Fragments::new(limits),
             whole: Datagram::default(),
             bounds: limits.clone(),
@@ -54,13 +52,16 @@ impl Decoder {
             return Ok(segment);
         }
         if self.failed {
-            *self = Self::new(&self.bounds);
+            self.fragments.begin_anew();
+            (self.whole, self.failed) = (Datagram::default(), false);
         }
-        let Self { tunnel_depth, fragments, whole, failed, .. } = self;
-        against_panics(|| walk(packet, *tunnel_depth, fragments, whole)).unwrap_or_else(|_| {
-            *failed = true;
-            Err(Skip::Fault)
-        })
+        let Self { fragments, whole, bounds, failed } = self;
+        against_panics(|| walk(packet, bounds.tunnel_depth, fragments, whole)).unwrap_or_else(
+            |_| {
+                *failed = true;
+                Err(Skip::Fault)
+            },
+        )
     }
 
     /// Fragments that were answered with [`Skip::Fragment`] and are no loss, for they have become
@@ -414,8 +415,8 @@ mod tests {
             let packet = Packet { wire_length: seed.len() as u32, ..whole };
             let Some(segment) = ip::plain(&packet) else { continue };
             short += 1;
-            let Decoder { tunnel_depth, fragments, whole, .. } = &mut decoder;
-            let long = walk(&packet, *tunnel_depth, fragments, whole).unwrap();
+            let Decoder { fragments, whole, bounds, .. } = &mut decoder;
+            let long = walk(&packet, bounds.tunnel_depth, fragments, whole).unwrap();
             assert_eq!(format!("{segment:?}"), format!("{long:?}"));
         }
         assert!(short > 10_000, "{short}");

@@ -17,6 +17,7 @@ use crate::vocab::time::Stamp;
 use crate::vocab::verdict::Finding;
 
 pub use super::answers::{Answers, ByClass};
+use super::header::Kind;
 
 /// Everything that is known of one connection.
 #[derive(Debug)]
@@ -51,7 +52,7 @@ pub struct History {
     pub close_notify: Both<Option<Stamp>>,
     /// Sides of which nothing could be decrypted.
     pub sealed: Both<bool>,
-    /// How it stood at the first FIN or RST, else at the end of the capture.
+    /// How it stood at the first FIN or RST.
     pub closing: Option<Box<Moment>>,
     /// Why no more comes.
     pub end: Option<FlowEnd>,
@@ -92,7 +93,7 @@ pub struct History {
     /// Times from request to first response.
     pub answers: ByClass,
     /// What is counted for those who watch many connections.
-    pub metered: Metered,
+    pub metered: Option<Box<Metered>>,
     /// Limits that were reached.
     pub hits: Vec<Hit>,
     /// Every stream, where asked for.
@@ -295,12 +296,8 @@ pub struct Goaway {
     pub debug: Vec<u8>,
     /// How the connection stood.
     pub moment: Moment,
-    /// Last frame of each side before it.
-    pub last_frame: Both<Option<Stamp>>,
     /// Highest stream of each side by then.
     pub highest_stream: Both<u32>,
-    /// Streams completed by then.
-    pub completed: u64,
     /// The sender of the GOAWAY had already received a FIN or RST.
     pub after_peer_close: bool,
     /// Newest stream opened by the receiver, and where.
@@ -374,6 +371,21 @@ impl History {
     /// lies between them cannot be known.
     pub fn is_timed(&self, stamp: Stamp) -> bool {
         stamp.at != self.first.at
+    }
+
+    /// Notes that a limit was reached.
+    pub(super) fn hit(&mut self, limit: Hit) {
+        if !self.hits.contains(&limit) {
+            self.hits.push(limit);
+        }
+    }
+
+    /// Counts an answer to a request of this kind, whose number `class` is.
+    pub(super) fn note_answer(&mut self, class: u32, kind: &Kind, after: Duration) {
+        if let Some(metered) = &mut self.metered {
+            metered.answers.add(after);
+        }
+        self.answers.add(class, || kind.text().map(Into::into), after);
     }
 
     /// Whether frames may be missing at or before `until` (of either side) that could matter.

@@ -114,12 +114,7 @@ impl Tracker {
             let opened = stream.opened.filter(|_| self.history.is_timed(frame.stamp));
             if let Some(opened) = opened {
                 let after = frame.stamp.since(opened);
-                self.history.metered.answers.add(after);
-                self.history.answers.add(
-                    stream.class,
-                    || stream.request.text().map(Into::into),
-                    after,
-                );
+                self.history.note_answer(stream.class, &stream.request, after);
             }
             if let Some(row) = &mut stream.row {
                 row::response(row, list, &kept, opened, frame.stamp);
@@ -181,8 +176,9 @@ impl Tracker {
 
     /// Counts how long a stream was open, where packets have times.
     fn lived(&mut self, lived: Option<(Stamp, Stamp)>) {
-        if let Some((opened, ended)) = lived.filter(|(_, ended)| self.history.is_timed(*ended)) {
-            self.history.metered.ages.add(ended.since(opened));
+        let lived = lived.filter(|(_, ended)| self.history.is_timed(*ended));
+        if let Some(((opened, ended), metered)) = lived.zip(self.history.metered.as_mut()) {
+            metered.ages.add(ended.since(opened));
         }
     }
 
@@ -209,7 +205,9 @@ impl Tracker {
             _ => return,
         };
         let Some(stream) = self.remove(id).or_else(|| self.unseen(id)) else { return };
-        self.history.metered.resets.side_mut(frame.by).add(code);
+        if let Some(metered) = &mut self.history.metered {
+            metered.resets.side_mut(frame.by).add(code);
+        }
         self.lived(stream.opened.map(|opened| (opened, frame.stamp)));
         let answer_ended = stream.answer_ended();
         let by_opener = frame.by == stream.opener;
@@ -295,8 +293,7 @@ impl Tracker {
         let after = after.map(|responded| responded.since(frame.stamp));
         if let Some(after) = after {
             let kind = kept.kind();
-            let text = || kind.text().map(Into::into);
-            self.history.answers.add(kind.number(), text, after);
+            self.history.note_answer(kind.number(), &kind, after);
         }
         if let Some(row) = self.history.rows.iter_mut().rev().find(|row| row.id == id) {
             row::request(row, list, &kept);

@@ -24,7 +24,6 @@ use crate::vocab::flow::{FlowId, FlowItem, HalfNotes};
 use crate::vocab::frame::{Flags, Frame, FrameFault, FrameType, Payload, Signal, Transport};
 use crate::vocab::header::HeaderList;
 use crate::vocab::limits::{Hit, Limits};
-use crate::vocab::metered::Metered;
 use crate::vocab::setting::SettingId;
 use crate::vocab::stream::StreamCounts;
 use crate::vocab::time::Stamp;
@@ -122,7 +121,7 @@ impl Tracker {
                 last_completed: None,
                 troubled: Vec::new(),
                 answers: ByClass::default(),
-                metered: Metered::default(),
+                metered: None,
                 hits: Vec::new(),
                 rows: Vec::new(),
             },
@@ -171,6 +170,11 @@ impl Tracker {
             + self.answered.capacity() * size_of::<lifetimes::Answered>()
             + rates * size_of::<Rates>()
             + self.history.weight()
+    }
+
+    /// From now on counts for metrics.
+    pub fn meter(&mut self) {
+        self.history.metered.get_or_insert_default();
     }
 
     /// The finished record.
@@ -470,7 +474,10 @@ impl Tracker {
                 });
                 if let Some(ping) = asked {
                     ping.answered = Some(frame.stamp);
-                    self.history.metered.pings.add(frame.stamp.since(ping.sent));
+                    let took = frame.stamp.since(ping.sent);
+                    if let Some(metered) = &mut self.history.metered {
+                        metered.pings.add(took);
+                    }
                 }
             }
             Payload::Ping { ack: false, opaque } => {
@@ -525,15 +532,10 @@ impl Tracker {
                 last_octets: octets_before(history, frame.by),
                 ..self.moment()
             },
-            last_frame: Both {
-                first: history.sides.first.last_frame,
-                second: history.sides.second.last_frame,
-            },
             highest_stream: Both {
                 first: history.sides.first.highest_stream,
                 second: history.sides.second.highest_stream,
             },
-            completed: history.counts.completed,
             after_peer_close: [history.fin.side(peer), history.rst.side(peer)]
                 .into_iter()
                 .flatten()
@@ -557,7 +559,9 @@ impl Tracker {
     }
 
     fn finish(&mut self, limits: &Limits) {
-        self.closes();
+        if self.history.tcp_end().is_some() {
+            self.closes();
+        }
         self.history.open = self.open_streams();
         self.history.counts.unfinished = self.open_of.first;
         self.left_unanswered(limits);
@@ -579,9 +583,7 @@ impl Tracker {
     }
 
     fn hit(&mut self, limit: Hit) {
-        if !self.history.hits.contains(&limit) {
-            self.history.hits.push(limit);
-        }
+        self.history.hit(limit);
     }
 }
 

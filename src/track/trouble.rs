@@ -3,7 +3,7 @@
 use crate::vocab::address::Side;
 use crate::vocab::header::Name;
 use crate::vocab::hop::{Trouble, Troubled};
-use crate::vocab::limits::Limits;
+use crate::vocab::limits::{Hit, Limits};
 use crate::vocab::time::Stamp;
 
 use super::Tracker;
@@ -22,10 +22,14 @@ impl History {
         limits: &Limits,
     ) {
         let (Some(opened), Some(at)) = (stream.opened, at) else { return };
-        let room = self.troubled.len() < limits.troubled;
-        if room && stream.opener == Side::Client && self.is_timed(at) {
+        if stream.opener != Side::Client || !self.is_timed(at) {
+            return;
+        }
+        if self.troubled.len() < limits.troubled {
             let (stream, mark) = (stream.id, stream.mark);
             self.troubled.push(Troubled { stream, opened, at, by, how, mark });
+        } else {
+            self.hit(Hit::Troubled);
         }
     }
 }

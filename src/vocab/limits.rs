@@ -187,7 +187,7 @@ pub enum Hit {
     OpenStreams,
     /// [`Limits::resets`].
     Resets,
-    /// [`Limits::troubled_of_all`].
+    /// [`Limits::troubled`] or [`Limits::troubled_of_all`].
     Troubled,
     /// [`Limits::goaways`].
     Goaways,
@@ -207,7 +207,7 @@ pub enum Hit {
 
 impl Hit {
     /// Every one.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Flows,
         Self::EarlyBytes,
         Self::HeaderBlock,
@@ -215,9 +215,11 @@ impl Hit {
         Self::DebugData,
         Self::OpenStreams,
         Self::Resets,
+        Self::Troubled,
         Self::Goaways,
         Self::Pings,
         Self::Findings,
+        Self::Faults,
         Self::Fragments,
         Self::KeyLog,
         Self::TlsWaiting,

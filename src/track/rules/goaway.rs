@@ -55,14 +55,18 @@ impl Rules {
     /// to close, and what it had written before may be on its way for long.
     pub(super) fn does_not_close(&mut self, desk: &Desk<'_, '_>) -> Option<Breach> {
         let frame = desk.frame;
+        let goes_on = matches!(frame.head.kind, FrameType::HEADERS | FrameType::PING);
+        let told = &mut self.sides.side_mut(frame.by).lingering_told;
+        if !goes_on || *told {
+            return None;
+        }
         let mut goaways = desk.history.goaways.iter();
         let gave_up = goaways.find(|of| of.by == frame.by && of.code != ErrorCode::NO_ERROR)?;
         let since = frame.stamp.since(gave_up.stamp);
-        let goes_on = matches!(frame.head.kind, FrameType::HEADERS | FrameType::PING);
-        let told = &mut self.sides.side_mut(frame.by).lingering_told;
-        if since < CLOSED_BY || !goes_on || std::mem::replace(told, true) {
+        if since < CLOSED_BY {
             return None;
         }
+        *told = true;
         let name = frame.type_name();
         let text = format!("{name} {:.1} s after its GOAWAY for an error", since.as_secs_f64());
         Breach::of(&rule::CONNECTION_ERROR_CLOSES, text)
