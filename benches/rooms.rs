@@ -207,7 +207,7 @@ fn pipeline_of_all_rooms(bencher: Bencher) {
     let (packets, count) = packets();
     bencher.counter(count).bench_local(|| {
         let mut pipeline = Pipeline::new(&Limits::default(), &[], false);
-        let mut rows = Rows::default();
+        let mut rows = Rows::within(&Limits::default());
         for kept in &packets {
             let _ = pipeline.push(&kept.packet, &mut rows);
         }

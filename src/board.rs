@@ -145,7 +145,7 @@ pub struct ConnectionRow {
     /// Times from request to first response.
     pub answers: AnswerTimes,
     /// What was counted for those who watch many.
-    pub metered: Metered,
+    pub metered: Option<Box<Metered>>,
     /// Who speaks, recognised.
     pub implementations: Both<Option<Implementation>>,
     /// Limits reached on this connection: what they touch is incomplete.

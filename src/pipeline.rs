@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use rustc_hash::FxHashMap;
 
 pub use self::lane::OtherFlow;
-use self::lane::{Lane, Lanes};
+use self::lane::{Keep, Lane, Lanes};
 use crate::guard::against_panics;
 use crate::h2::Scratch;
 pub use crate::packet::Decoder;
@@ -106,7 +106,7 @@ impl Pipeline {
                 given_up: 0,
                 faults,
                 faults_beyond: 0,
-                keep_rows,
+                keep: Keep { rows: keep_rows, ..Keep::default() },
                 touched: None,
             },
             ignored: Vec::new(),
@@ -122,6 +122,11 @@ impl Pipeline {
     /// From now on follows this pair of endpoints alone.
     pub fn follow_only(&mut self, key: FlowKey) {
         self.only = Some(key);
+    }
+
+    /// From now on counts what metrics tell of connections.
+    pub fn meter(&mut self) {
+        self.lanes.keep.meters = true;
     }
 
     /// From now on notes on which flows something happens.

@@ -278,6 +278,43 @@ fn a_failure_behind_the_proxy_explains_the_one_before_it() {
 }
 
 #[test]
+fn a_proxy_that_gave_up_is_no_reason_beyond_its_own_client() {
+    let id = |n: u32| format!("{WORK} x-request-id=7a1f3c5d-0000-4000-8000-00000000000{n}");
+    let both = (0..3_u32).fold((Leg::new(1, FRONT), Leg::new(2, BACK)), |(front, back), n| {
+        let (at, stream) = (10.0 + f64::from(n) * 137.0, n * 2 + 1);
+        let front = front.get(at, stream, &id(n));
+        let back = back.get(at + 1.0, stream, &id(n));
+        (
+            front.line(at + 602.0, &format!("S> RST_STREAM {stream} INTERNAL_ERROR")),
+            back.line(at + 601.0, &format!("C> RST_STREAM {stream} CANCEL")),
+        )
+    });
+    let report = scripted("gave-up", &[&script(&[both.0, both.1], 0.0)], &[]);
+    assert_eq!(hops(&report)[0]["given_up"], 3, "{}", report["hops"]);
+    assert!(sets(&report["connections"][0]).iter().all(|set| set["hop"].is_null()), "{report}");
+    let far = &sets(&report["connections"][1])[0]["hop"];
+    assert_eq!((&far["way"], &far["connections"]), (&"proxy_gave_up".into(), &[1].into()));
+}
+
+#[test]
+fn two_captures_join_with_less_confidence_whichever_way_it_went() {
+    let failing = |leg: Leg, later: f64| {
+        (0..4_u32).fold(leg, |leg, n| {
+            let (at, stream) = (10.0 + f64::from(n) * 137.0 + later, n * 2 + 1);
+            leg.get(at, stream, WORK)
+                .line(at + 600.0 - 2.0 * later, &format!("S> RST_STREAM {stream} INTERNAL_ERROR"))
+        })
+    };
+    let front = script(&[failing(Leg::new(1, FRONT), 0.0)], 0.0);
+    let back = script(&[failing(Leg::new(2, BACK), 1.0)], 0.0);
+    let report = scripted("two", &[&front, &back], &[]);
+    let [hop] = hops(&report)[..] else { panic!("{}", report["hops"]) };
+    let of_set = &sets(&report["connections"][0])[0]["hop"];
+    assert_eq!(of_set["way"], "failure_passed_on", "{report}");
+    assert_eq!(of_set["confidence"], hop["confidence"]);
+}
+
+#[test]
 fn clocks_of_two_captures_are_told_or_found() {
     let trace = |n: u32| format!("{WORK} x-request-id=7a1f3c5d-0000-4000-8000-00000000000{n}");
     let front = script(&[cancels(Leg::new(1, FRONT), 0.0, &trace)], 10_000.0);

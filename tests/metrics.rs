@@ -39,6 +39,7 @@ const SEED: &str = "stacks/vertx-client-timeout-goaway1-10s.pcap";
 fn snapshots(name: &str, keep: usize, mut each: impl FnMut(&Arc<Snapshot>)) {
     let mut pipeline = Pipeline::new(&Limits::default(), &[], false);
     pipeline.note_touched();
+    pipeline.meter();
     let mut rows = Moving::new(keep);
     let mut source = Source::open(&[home().join(name)]).unwrap();
     let (mut revision, mut latest, mut over) = (0, None, false);

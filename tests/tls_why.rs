@@ -17,7 +17,7 @@ fn packets(name: &str) -> Vec<Owned> {
 }
 
 fn board(packets: &[Owned], log: &[u8]) -> Board {
-    let mut rows = Rows::default();
+    let mut rows = Rows::within(&Limits::default());
     let mut pipeline = Pipeline::new(&Limits::default(), &[log.into()], false);
     for packet in packets {
         let _ = pipeline.push(&packet.packet(), &mut rows);

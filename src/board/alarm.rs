@@ -89,8 +89,9 @@ impl Alarm {
         Ok(Self { text: text.trim().to_owned(), filter, rate })
     }
 
-    fn passes(&self, event: &Event) -> bool {
-        self.filter.connection(&narrowed(event))
+    /// Asks the filter about a [`narrowed`] connection.
+    fn passes(&self, row: &ConnectionRow) -> bool {
+        self.filter.connection(row)
     }
 }
 
@@ -134,6 +135,11 @@ impl Alarms {
         Self { watched: alarms.into_iter().map(watched).collect(), pause, number: 0 }
     }
 
+    /// How many went off.
+    pub fn raised(&self) -> u64 {
+        self.number
+    }
+
     /// Whether there is nothing to watch for.
     pub fn is_empty(&self) -> bool {
         self.watched.is_empty()
@@ -142,10 +148,14 @@ impl Alarms {
     /// Takes what happened; it is `now`. Gives what goes off.
     pub fn take(&mut self, events: &[Event], now: Timestamp) -> Vec<Raised> {
         let mut raised = Vec::new();
+        let rows: Vec<ConnectionRow> = match self.watched.is_empty() {
+            true => Vec::new(),
+            false => events.iter().map(narrowed).collect(),
+        };
         for watched in &mut self.watched {
             let mut latest = None;
-            for event in events {
-                if watched.alarm.passes(event) {
+            for (event, row) in events.iter().zip(&rows) {
+                if watched.alarm.passes(row) {
                     watched.count(event.count, now);
                     latest = Some(event);
                 }

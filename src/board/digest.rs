@@ -8,7 +8,6 @@ use serde::de::{Deserializer, IgnoredAny};
 
 use super::{Board, ConnectionRow, EndHow, GoawayRow, ServerTimes, StreamCounts};
 use crate::vocab::address::Side;
-use crate::vocab::cause::Confidence;
 use crate::vocab::verdict::{Cancellation, Verdict};
 
 /// A report without its evidence. Fields are named as in the JSON report; what an older or newer
@@ -418,11 +417,6 @@ impl Judged {
             true => self.cause.clone(),
             false => format!("{} → {}", self.cause, self.trigger),
         }
-    }
-
-    /// `certain`, `likely`, `possible` or `a guess`.
-    pub fn sureness(&self) -> &'static str {
-        Confidence::new(self.confidence as f32).word()
     }
 }
 

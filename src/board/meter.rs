@@ -129,8 +129,11 @@ impl Totals {
         streams.cancelled += grown(|of| of.cancelled);
         streams.reset += grown(|of| of.reset);
         streams.refused += grown(|of| of.refused);
-        let none = Metered::default();
-        self.metered.add_growth(&row.metered, before.map_or(&none, |before| &before.metered));
+        if let Some(now) = &row.metered {
+            let none = Metered::default();
+            let before = before.and_then(|before| before.metered.as_deref()).unwrap_or(&none);
+            self.metered.add_growth(now, before);
+        }
         let spoke = before.is_some_and(|before| before.http2);
         self.connections += u64::from(row.http2 && !spoke);
         let told = before.map_or(0, |before| before.goaways.len());

@@ -221,7 +221,7 @@ impl Supposed {
         }
         for (_, row) in board.rows() {
             let mut from = 0.0;
-            for (bound, count) in row.metered.pings.buckets() {
+            for (bound, count) in row.metered.iter().flat_map(|of| of.pings.buckets()) {
                 // What lies around the value is not told apart.
                 self.ended_besides += if from >= seconds { count } else { 0 };
                 from = bound;

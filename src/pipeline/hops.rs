@@ -94,7 +94,10 @@ impl Hops {
     fn of_streams(&self, place: usize, by: Side, streams: &[u32]) -> Vec<&Joined> {
         let index = if by == Side::Client { &self.back } else { &self.front };
         let known = streams.iter().filter_map(|stream| index.get(&(place, *stream)));
-        let found: Vec<&Joined> = known.filter_map(|at| self.joined.get(*at)).collect();
+        // What a proxy gave up by itself has its reason nowhere beyond it.
+        let fits = |pair: &&Joined| by == Side::Client || pair.way == Way::FailurePassedOn;
+        let found: Vec<&Joined> =
+            known.filter_map(|at| self.joined.get(*at)).filter(fits).collect();
         // No more than so many are remembered of a connection.
         let kept = self.requests.partition_point(|of| of.place <= place)
             - self.requests.partition_point(|of| of.place < place);
@@ -113,12 +116,11 @@ impl Hops {
         let far: Vec<&Request> = pairs.iter().filter_map(far).collect();
         let places: BTreeSet<usize> = far.iter().map(|request| request.place).collect();
         let first = far.first()?;
-        let several = first.of.opened.capture()
-            != pairs.iter().find_map(|pair| self.other_capture(pair)).unwrap_or(0);
+        let [front, back] = self.captures(pairs.first()?)?;
         let row = rows.get(first.place)?;
         let program = row.implementations.first.as_ref().map(|known| known.name.clone());
         let cause = most(far.iter().filter_map(|of| reason(rows, of, way)));
-        let confidence = sure(by, pairs.len(), several);
+        let confidence = sure(by, pairs.len(), front != back);
         let mut hop = Hop {
             connections: places.iter().copied().take(SHOWN).collect(),
             count: places.len(),
@@ -134,9 +136,10 @@ impl Hops {
         Some(hop)
     }
 
-    fn other_capture(&self, pair: &Joined) -> Option<usize> {
-        let back = self.requests.get(pair.back)?;
-        Some(back.of.opened.capture())
+    /// The captures that show the two sides of a pair.
+    fn captures(&self, pair: &Joined) -> Option<[usize; 2]> {
+        let of = |side: usize| Some(self.requests.get(side)?.of.opened.capture());
+        Some([of(pair.front)?, of(pair.back)?])
     }
 
     /// The set beyond the proxy that a set has its reason in: its cause and timer.
@@ -204,9 +207,7 @@ impl Hops {
         let count = |way: Way| pairs.iter().filter(|pair| pair.way == way).count();
         let mut delays: Vec<Duration> = pairs.iter().map(|pair| pair.delay).collect();
         delays.sort_unstable();
-        let first = pairs.first()?;
-        let captures = [first.front, first.back]
-            .map(|of| self.requests.get(of).map_or(0, |of| of.of.opened.capture()));
+        let captures = self.captures(pairs.first()?)?;
         let offset = self.clocks.offset(captures[1]) - self.clocks.offset(captures[0]);
         let differ = captures[0] != captures[1];
         Some(HopLink {

@@ -141,6 +141,15 @@ pub(super) struct Lane {
     pub(super) notes: Option<Box<Both<HalfNotes>>>,
 }
 
+/// What is kept of connections for those who ask for it.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Keep {
+    /// A row for each stream.
+    pub(super) rows: bool,
+    /// Counters for metrics.
+    pub(super) meters: bool,
+}
+
 pub(super) struct Lanes {
     pub(super) limits: Limits,
     pub(super) by_flow: FxHashMap<FlowId, Lane>,
@@ -150,7 +159,7 @@ pub(super) struct Lanes {
     pub(super) waiting: BTreeSet<FlowId>,
     /// Flows that waited for keys and were given up: [`Limits::tls_waiting_flows`].
     pub(super) given_up: u64,
-    pub(super) keep_rows: bool,
+    pub(super) keep: Keep,
     /// What this program failed on: as many as [`Limits::faults`].
     pub(super) faults: Vec<Fault>,
     pub(super) faults_beyond: u64,
@@ -162,7 +171,7 @@ impl Lanes {
     /// Whoever takes what comes out decides which header fields are kept.
     #[inline]
     pub(super) fn works_for<S: Sink>(&mut self) {
-        self.scratch.leaves_plain = !S::READS_FIELDS && !self.keep_rows;
+        self.scratch.leaves_plain = !S::READS_FIELDS && !self.keep.rows;
     }
 
     pub(super) fn take(
@@ -197,7 +206,8 @@ impl Lanes {
         place: String,
         sink: &mut impl Sink,
     ) -> Option<FlowKey> {
-        let key = known.or(self.by_flow.remove(&id).map(|lane| lane.key));
+        let lane = self.by_flow.remove(&id);
+        let key = known.or(lane.map(|lane| lane.key));
         self.waiting.remove(&id);
         // Whatever it shares with other flows begins anew.
         let leaves_plain = self.scratch.leaves_plain;
@@ -260,7 +270,7 @@ impl Lanes {
         }
         lane.note(item, &self.limits);
         let (limits, scratch, keys) = (&self.limits, &mut self.scratch, &self.keys);
-        let interest = lane.open(id, item, keys, limits, scratch, self.keep_rows, sink);
+        let interest = lane.open(id, item, keys, limits, scratch, self.keep, sink);
         if keys.is_growing() && lane.session.as_ref().is_some_and(Session::is_waiting) {
             self.waiting.insert(id);
         }
@@ -300,7 +310,7 @@ impl Lanes {
         let Some(mut session) = lane.session.take() else { return };
         let (limits, scratch) = (&self.limits, &mut self.scratch);
         session.wake(&self.keys, last, &mut |plain| {
-            lane.read(id, &plain, limits, scratch, self.keep_rows, sink);
+            lane.read(id, &plain, limits, scratch, self.keep, sink);
         });
         if session.is_waiting() && !last {
             self.waiting.insert(id);
@@ -380,15 +390,15 @@ impl Lane {
         keys: &KeyLog,
         limits: &Limits,
         scratch: &mut Scratch,
-        keep_rows: bool,
+        keep: Keep,
         sink: &mut impl Sink,
     ) -> Interest {
         let Some(mut session) = self.session.take() else {
-            return self.read(id, item, limits, scratch, keep_rows, sink);
+            return self.read(id, item, limits, scratch, keep, sink);
         };
         let mut interest = Interest::Keep;
         let kind = session.push(item, keys, limits, &mut |plain| {
-            interest = self.read(id, &plain, limits, scratch, keep_rows, sink);
+            interest = self.read(id, &plain, limits, scratch, keep, sink);
         });
         match kind {
             Kind::Plain => return interest,
@@ -414,7 +424,7 @@ impl Lane {
         item: &FlowItem<'_>,
         limits: &Limits,
         scratch: &mut Scratch,
-        keep_rows: bool,
+        keep: Keep,
         sink: &mut impl Sink,
     ) -> Interest {
         if let Some(tracker) = &mut self.tracker {
@@ -428,7 +438,10 @@ impl Lane {
             if let (Signal::Started { client, .. }, None) = (&signal, &*tracker)
                 && let Some(known) = other.take()
             {
-                let mut fresh = Tracker::new(id, key, *client, known.first, keep_rows);
+                let mut fresh = Tracker::new(id, key, *client, known.first, keep.rows);
+                if keep.meters {
+                    fresh.meter();
+                }
                 fresh.known_before(&known_items(&known), limits);
                 *tracker = Some(Box::new(fresh));
             }

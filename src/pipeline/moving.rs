@@ -47,6 +47,8 @@ pub struct Moving {
     earlier: Tally,
     /// Requests that may still be kept for the other side of a proxy.
     room: usize,
+    /// Connections whose failed requests were not kept any more.
+    beyond: u64,
     /// The last board, as long as nothing changes.
     last: Option<Board>,
     /// Where local programs are asked for: all open flows, of whatever kind, with those programs.
@@ -106,6 +108,7 @@ impl Moving {
             other_flows: 0,
             earlier: Tally::default(),
             room: Limits::default().troubled_of_all,
+            beyond: 0,
             last: None,
             programs: None,
             fresh: Vec::new(),
@@ -186,7 +189,7 @@ impl Moving {
         let board = Board {
             other_flows: self.other_flows + self.waiting.len() as u64,
             earlier: self.earlier.clone(),
-            ..second_pass(rows, refused, &self.answered)
+            ..second_pass(rows, refused, &self.answered, self.beyond)
         };
         self.last = Some(board.clone());
         board
@@ -242,7 +245,7 @@ impl Moving {
             put(named, &mut row.row);
         }
         self.forget_open(row.row.flow);
-        row.troubled_within(&mut self.room);
+        self.beyond += u64::from(!row.troubled_within(&mut self.room));
         let place = place(&row);
         self.closed.push_back(place);
         self.rows.insert(place, row);

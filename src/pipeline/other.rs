@@ -12,7 +12,6 @@ use crate::track;
 use crate::vocab::address::{Both, Endpoint, Half, Side};
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::frame::Transport;
-use crate::vocab::metered::Metered;
 use crate::vocab::stream::AnswerTimes;
 use crate::vocab::time::Stamp;
 use crate::vocab::tls::{Alert, TlsFacts, TlsVersion};
@@ -63,7 +62,7 @@ pub(super) fn row(flow: &OtherFlow, servers: &BTreeSet<Endpoint>) -> Option<Conn
         stream_list: Vec::new(),
         answers: AnswerTimes::default(),
         implementations: Both::default(),
-        metered: Metered::default(),
+        metered: None,
         hits: Vec::new(),
         settled: flow.end.is_some(),
         processes: Both::default(),

@@ -27,7 +27,7 @@ use super::hops::Hops;
 use super::{OtherFlow, Sink, other};
 
 /// What was found so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Rows {
     connections: Vec<Connection>,
     /// Answer times of each server.
@@ -58,9 +58,7 @@ impl Connection {
         advise(&mut row, Slowest::default(), &[]);
         Self { row, endings: Vec::new(), facts: None, troubled: Arc::default() }
     }
-}
 
-impl Connection {
     /// Lets its requests go where there is no room for them; says whether there was.
     pub(super) fn troubled_within(&mut self, room: &mut usize) -> bool {
         match room.checked_sub(self.troubled.len()) {
@@ -94,7 +92,14 @@ impl Sink for Rows {
 impl Rows {
     /// Nothing found yet.
     pub fn within(limits: &Limits) -> Self {
-        Self { room: limits.troubled_of_all, ..Self::default() }
+        Self {
+            connections: Vec::new(),
+            answered: BTreeMap::new(),
+            others: Vec::new(),
+            servers: BTreeSet::new(),
+            room: limits.troubled_of_all,
+            beyond: 0,
+        }
     }
 
     /// Takes in what another shard found.
@@ -140,20 +145,19 @@ impl Rows {
             }
         }
         self.connections.sort_by_key(|of| (of.row.first.order(), of.row.flow));
-        let mut board = second_pass(self.connections, &refused, &self.answered);
-        if self.beyond > 0 {
-            board.hits.insert(Hit::Troubled, self.beyond);
-        }
+        let board = second_pass(self.connections, &refused, &self.answered, self.beyond);
         Board { other_flows, ..board }
     }
 }
 
 /// The second pass over connections in order: what neighbours say of each other. `refused` are
-/// servers that refused a connection, and when.
+/// servers that refused a connection, and when; of `beyond` connections the failed requests were
+/// not kept.
 pub(super) fn second_pass(
     all: Vec<Connection>,
     refused: &[(Endpoint, Stamp)],
     answered: &BTreeMap<Endpoint, Answered>,
+    beyond: u64,
 ) -> Board {
     let mut connections = Vec::with_capacity(all.len());
     let mut endings = Vec::new();
@@ -200,15 +204,8 @@ pub(super) fn second_pass(
         }
     }
     let hops = hops.tell(&mut connections);
-    let slowest: BTreeMap<Endpoint, Slowest> =
-        answered.iter().map(|(server, of)| (*server, Slowest::of(of))).collect();
     let inferred_timeouts = timeouts::infer(&facts);
-    let kinds = conflicts::by_class(&inferred_timeouts);
-    for row in &mut connections {
-        let slowest = slowest.get(&row.server).copied().unwrap_or_default();
-        let kinds = kinds.get(&(row.server, row.client.ip)).map_or(&[][..], Vec::as_slice);
-        advise(row, slowest, kinds);
-    }
+    advise_all(&mut connections, answered, &inferred_timeouts);
     Board {
         hops,
         conflicts: conflicts::find(&facts, &inferred_timeouts, answered),
@@ -216,7 +213,25 @@ pub(super) fn second_pass(
         ages: timeouts::ages(answered.values()),
         inferred_timeouts,
         connections,
+        hits: Some((Hit::Troubled, beyond)).filter(|_| beyond > 0).into_iter().collect(),
         ..Board::default()
+    }
+}
+
+/// What each row's people have to change, by the slowest answers of its server and by the timers
+/// that `inferred` found in requests of several classes.
+fn advise_all(
+    connections: &mut [Arc<ConnectionRow>],
+    answered: &BTreeMap<Endpoint, Answered>,
+    inferred: &[InferredTimeout],
+) {
+    let slowest: BTreeMap<Endpoint, Slowest> =
+        answered.iter().map(|(server, of)| (*server, Slowest::of(of))).collect();
+    let kinds = conflicts::by_class(inferred);
+    for row in connections {
+        let slowest = slowest.get(&row.server).copied().unwrap_or_default();
+        let kinds = kinds.get(&(row.server, row.client.ip)).map_or(&[][..], Vec::as_slice);
+        advise(row, slowest, kinds);
     }
 }
 
@@ -322,9 +337,9 @@ pub(super) fn tls_row(facts: TlsFacts) -> TlsRow {
     }
 }
 
-/// What neighbours say of a connection that was not seen whole is worth less.
+/// What neighbours say of a connection whose beginning was not seen is worth less.
 fn weighed(row: &ConnectionRow, mut revision: Revision) -> Revision {
-    if row.joined_midway || row.lost_bytes.first > 0 || row.lost_bytes.second > 0 {
+    if row.joined_midway {
         revision.confidence = revision.confidence.lowered();
     }
     revision
@@ -478,7 +493,7 @@ fn row(
         stream_list: Vec::new(),
         answers: history.answers.total().times(),
         implementations,
-        metered: history.metered,
+        metered: history.metered.clone(),
         hits: history.hits.clone(),
         settled: false,
         processes: Both::default(),
