@@ -216,6 +216,8 @@ pub struct Inputs {
     pub filter: Option<String>,
     /// Whether streams are listed with their header fields.
     pub streams: bool,
+    /// Whether what metrics tell of connections is counted.
+    pub meters: bool,
     /// Implementations whose texts count for nothing; `all` for every one.
     pub without_fingerprints: Vec<String>,
     /// Threads to work with, where the user says.
@@ -396,6 +398,7 @@ fn report(arguments: &ReportArgs, runner: &impl Runner) -> Exit {
     inputs.without_fingerprints.clone_from(&arguments.without_fingerprints);
     let asks = inputs.only.as_ref().is_some_and(Filter::wants_streams);
     inputs.streams = arguments.streams || arguments.stream.is_some() || asks;
+    inputs.meters = !arguments.what_if.is_empty();
     inputs.threads = arguments.threads;
     let output = match Output::open(arguments.output.as_deref(), &inputs.files) {
         Ok(output) => output,
@@ -521,6 +524,7 @@ fn inputs(arguments: &InputArgs) -> Inputs {
         #[cfg(feature = "live")]
         filter: arguments.filter.clone(),
         streams: false,
+        meters: false,
         without_fingerprints: Vec::new(),
         threads: None,
         only: arguments.only.clone(),

@@ -109,6 +109,7 @@ fn job(inputs: &Inputs) -> Job {
         keylogs: inputs.keylogs.clone(),
         keylog_of_environment: inputs.keylog_of_environment.clone(),
         streams: inputs.streams,
+        meters: inputs.meters,
         threads: inputs.threads,
         only: inputs.only.clone(),
         ..Job::default()

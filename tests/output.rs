@@ -188,6 +188,18 @@ fn outputs_on_captures_are_plain() {
             "{arguments:?} tells of it, escaped: {out}"
         );
     }
+    for arguments in [
+        &["check", file][..],
+        &["check", file, "--format", "json"],
+        &["check", file, "--format", "junit"],
+        &["check", file, "--format", "markdown"],
+        &["diff", file, file],
+        &["diff", file, file, "--format", "json"],
+        &["diff", file, file, "--format", "markdown"],
+    ] {
+        let (out, _) = run(arguments, None);
+        assert!(!out.is_empty(), "{arguments:?}");
+    }
     // As it arrives in a pipe.
     for format in ["text", "jsonl"] {
         let (out, _) = run(&["live", "-i", "-", "--format", format], Some(&path));

@@ -205,6 +205,7 @@ pub(super) fn live(arguments: &LiveArgs) -> Exit {
     };
     let verbose = arguments.capture.verbose;
     leave_out_own(&mut job, verbose);
+    job.meters = arguments.metrics.is_some();
     let metrics = match arguments.metrics.map(Listener::bind).transpose() {
         Ok(metrics) => metrics,
         Err(error) => return complain(Exit::Usage, &error),
@@ -374,6 +375,7 @@ fn job(arguments: &LiveArgs) -> Result<Job, String> {
         only: capture.only.clone(),
         // A filter of streams asks packets that have passed.
         details: capture.only.as_ref().is_some_and(Filter::wants_streams),
+        meters: false,
         processes: !capture.no_process,
         #[cfg(target_os = "linux")]
         wish: Wish { drop_user: !capture.no_drop, sandbox: !capture.no_sandbox },

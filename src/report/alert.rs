@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use super::json::live;
+use super::plain;
 use crate::board::alarm::Raised;
 use crate::vocab::text::span;
 
@@ -27,7 +28,7 @@ pub fn json(out: &mut impl Write, raised: &Raised) -> io::Result<()> {
         held_back: raised.held_back,
         latest: live::Line(&raised.told),
     };
-    serde_json::to_writer(&mut *out, &line)?;
+    plain::write(&mut *out, &line)?;
     out.write_all(b"\n")
 }
 

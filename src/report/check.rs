@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use quick_xml::Writer;
 use quick_xml::events::BytesText;
 
+use super::plain;
 use crate::board::check::{Broken, Checked, Outcome};
 use crate::vocab::cause::Confidence;
 use crate::vocab::text::{count, printable};
@@ -50,7 +51,7 @@ pub fn markdown(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
 
 /// Writes it as one JSON object.
 pub fn json(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, &Versioned { schema: SCHEMA, of: outcome })?;
+    plain::write(&mut *out, &Versioned { schema: SCHEMA, of: outcome })?;
     out.write_all(b"\n")
 }
 

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use super::check::{Versioned, cell};
+use super::plain;
 use crate::board::check::percent;
 use crate::board::diff::{Change, Comparison, Row, Section, Seen, Timer, Value};
 use crate::vocab::text::{count, printable, span};
@@ -57,7 +58,7 @@ pub fn markdown(out: &mut impl Write, compared: &Comparison) -> io::Result<()> {
 
 /// Writes it as one JSON object.
 pub fn json(out: &mut impl Write, compared: &Comparison) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, &Versioned { schema: SCHEMA, of: compared })?;
+    plain::write(&mut *out, &Versioned { schema: SCHEMA, of: compared })?;
     out.write_all(b"\n")
 }
 

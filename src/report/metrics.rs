@@ -40,7 +40,7 @@ pub struct Scrape {
 /// # Errors
 /// Never, in memory.
 pub fn text(scrape: Scrape) -> Result<String, fmt::Error> {
-    let mut registry = Registry::default();
+    let mut registry = Registry::with_prefix("goawhy");
     registry.register_collector(Box::new(scrape));
     let mut text = String::new();
     encode(&mut text, &registry)?;
@@ -230,13 +230,12 @@ fn all_codes<'a>(
     })
 }
 
-/// Where metrics are written, with the prefix that all have.
+/// Where metrics are written; the registry gives all one prefix.
 struct Told<'a>(DescriptorEncoder<'a>);
 
 impl Told<'_> {
     fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
-        let name = format!("goawhy_{name}");
-        let mut of = self.0.encode_descriptor(&name, help, None, MetricType::Counter)?;
+        let mut of = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
         of.encode_counter::<NoLabelSet, u64, f64>(&value, None)
     }
 
@@ -246,8 +245,7 @@ impl Told<'_> {
         help: &str,
         values: impl Iterator<Item = (L, u64)>,
     ) -> fmt::Result {
-        let name = format!("goawhy_{name}");
-        let mut family = self.0.encode_descriptor(&name, help, None, MetricType::Counter)?;
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
         for (labels, value) in values {
             let mut of = family.encode_family(&labels)?;
             of.encode_counter::<NoLabelSet, u64, f64>(&value, None)?;
@@ -256,8 +254,7 @@ impl Told<'_> {
     }
 
     fn gauge(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
-        let name = format!("goawhy_{name}");
-        let mut of = self.0.encode_descriptor(&name, help, None, MetricType::Gauge)?;
+        let mut of = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
         of.encode_gauge(&(value as f64))
     }
 
@@ -267,8 +264,7 @@ impl Told<'_> {
         help: &str,
         values: impl Iterator<Item = (L, f64)>,
     ) -> fmt::Result {
-        let name = format!("goawhy_{name}");
-        let mut family = self.0.encode_descriptor(&name, help, None, MetricType::Gauge)?;
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
         for (labels, value) in values {
             family.encode_family(&labels)?.encode_gauge(&value)?;
         }
@@ -276,10 +272,9 @@ impl Told<'_> {
     }
 
     fn histogram(&mut self, name: &str, help: &str, of: &Histogram) -> fmt::Result {
-        let name = format!("goawhy_{name}");
         let buckets: Vec<(f64, u64)> =
             of.buckets().map(|(bound, count)| (bound.min(f64::MAX), count)).collect();
-        let mut told = self.0.encode_descriptor(&name, help, None, MetricType::Histogram)?;
+        let mut told = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
         told.encode_histogram::<NoLabelSet>(of.sum(), of.count(), &buckets, None)
     }
 }

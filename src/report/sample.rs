@@ -144,7 +144,7 @@ fn quiet(port: u16) -> ConnectionRow {
         stream_list: Vec::new(),
         answers: AnswerTimes { count: 15, min: 0.001, median: 0.002, max: 0.003 },
         implementations: Both::default(),
-        metered: crate::vocab::metered::Metered::default(),
+        metered: None,
         hits: Vec::new(),
         settled: true,
         processes: Both::default(),

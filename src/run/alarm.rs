@@ -19,13 +19,12 @@ pub(super) struct Duty {
     scrape: Arc<Mutex<Option<Scrape>>>,
     is_metered: bool,
     seen: u64,
-    raised: u64,
 }
 
 impl Duty {
     pub(super) fn new(alarms: Alarms, is_metered: bool, commands: Option<Arc<Commands>>) -> Self {
         let (meter, scrape) = (Meter::default(), Arc::default());
-        Self { meter, alarms, commands, scrape, is_metered, seen: 0, raised: 0 }
+        Self { meter, alarms, commands, scrape, is_metered, seen: 0 }
     }
 
     /// What is told to whoever fetches metrics, from now on.
@@ -43,18 +42,18 @@ impl Duty {
         let events = self.meter.take(snapshot);
         let now = snapshot.latest.unwrap_or_default();
         let raised = self.alarms.take(&events, now);
-        self.raised = self.raised.saturating_add(raised.len() as u64);
-        for raised in &raised {
-            let mut input = Vec::new();
-            // Memory does not fail.
-            let _ = alert::json(&mut input, raised);
-            if let Some(commands) = &self.commands {
+        if let Some(commands) = &self.commands {
+            for raised in &raised {
+                let mut input = Vec::new();
+                // Memory does not fail.
+                let _ = alert::json(&mut input, raised);
                 commands.start(input);
             }
         }
         if self.is_metered {
             let totals = self.meter.totals().clone();
-            let scrape = Scrape { totals, snapshot: Arc::clone(snapshot), alarms: self.raised };
+            let scrape =
+                Scrape { totals, snapshot: Arc::clone(snapshot), alarms: self.alarms.raised() };
             *self.scrape.lock().unwrap_or_else(PoisonError::into_inner) = Some(scrape);
         }
         raised

@@ -54,6 +54,8 @@ pub struct Job {
     pub only: Option<Filter>,
     /// Whether the latest packets are kept for a closer look.
     pub details: bool,
+    /// Whether what metrics tell of connections is counted.
+    pub meters: bool,
     /// Whether local programs are named.
     pub processes: bool,
     /// What is given up once the capture is open.

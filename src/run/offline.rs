@@ -45,6 +45,8 @@ pub struct Job {
     pub filter: Option<String>,
     /// Whether a row is kept for each stream.
     pub streams: bool,
+    /// Whether what metrics tell of connections is counted.
+    pub meters: bool,
     /// Threads that work; as many as help where nobody says.
     pub threads: Option<NonZeroUsize>,
     /// Which frames are listed; a report has all connections.
@@ -111,7 +113,7 @@ fn board(
     });
     let Some(mut captures) = read? else { return Ok(None) };
     put_together(&mut captures, decoder.joined_fragments());
-    let mut rows = Rows::default();
+    let mut rows = Rows::within(&job.limits);
     let lost = Some(decoder.evicted_datagrams()).filter(|count| *count > 0);
     let mut hits: BTreeMap<Hit, u64> =
         lost.map(|count| (Hit::Fragments, count)).into_iter().collect();
@@ -143,6 +145,9 @@ fn shards(job: &Job, secrets: &[KeyLines]) -> Vec<Shard<Rows>> {
     let limits = job.limits.shared_by(count);
     let shard = |place: usize| {
         let mut pipeline = Pipeline::new(&limits, secrets, job.streams);
+        if job.meters {
+            pipeline.meter();
+        }
         pipeline.number_flows(place as u64, count as u64);
         Shard { pipeline, sink: Rows::within(&limits) }
     };

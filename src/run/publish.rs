@@ -58,7 +58,9 @@ impl Publisher {
         let ended = now.state == State::Ended;
         rows.look(pipeline, if ended { usize::MAX } else { ROWS_AT_ONCE });
         let mut board = rows.board();
-        board.hits.extend(pipeline.limit_hits());
+        for (hit, count) in pipeline.limit_hits() {
+            *board.hits.entry(hit).or_default() += count;
+        }
         board.key_log = pipeline.key_log();
         board.faults = pipeline.faults().to_vec();
         let octets = now.captures.iter().map(|facts| facts.bytes).fold(0, u64::saturating_add);

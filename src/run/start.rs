@@ -14,6 +14,7 @@ use crate::pipeline::Pipeline;
 use crate::pipeline::moving::Moving;
 use crate::vocab::capture::CaptureFacts;
 use crate::vocab::packet::LinkType;
+use crate::vocab::tls::KeyLines;
 
 use super::live::{Job, Notice};
 use super::publish::Publisher;
@@ -62,10 +63,7 @@ pub(super) fn stage(
     if let Some(recorder) = &recorder {
         secrets.iter().for_each(|lines| recorder.embed(lines));
     }
-    let mut pipeline = Pipeline::new(&job.limits, &secrets, false);
-    if !follow.is_empty() || brings_secrets {
-        pipeline.expect_secrets();
-    }
+    let pipeline = pipeline(job, &secrets, !follow.is_empty() || brings_secrets);
     let memory = usize::try_from(job.memory).unwrap_or(usize::MAX);
     let names: Vec<String> = job.interfaces.iter().map(|name| shown(name)).collect();
     Ok(Stage {
@@ -92,6 +90,18 @@ pub(super) fn stage(
         until: job.duration.map(|duration| Instant::now() + duration),
         state: Counters::new(),
     })
+}
+
+/// What analyzes; with `waits`, TLS whose secrets are not there yet is kept for them.
+fn pipeline(job: &Job, secrets: &[KeyLines], waits: bool) -> Pipeline {
+    let mut pipeline = Pipeline::new(&job.limits, secrets, false);
+    if job.meters {
+        pipeline.meter();
+    }
+    if waits {
+        pipeline.expect_secrets();
+    }
+    pipeline
 }
 
 /// What is known of each interface before anything came.
