@@ -3,7 +3,9 @@
 mod check;
 #[cfg(feature = "live")]
 mod live;
+mod meta;
 pub mod output;
+mod report;
 mod saved;
 mod screen;
 mod value;
@@ -18,14 +20,15 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use self::output::Output;
+use self::report::{PaperArgs, ReportArgs};
 pub use self::screen::{Colours, Look};
 use self::screen::{ScreenArgs, dashboard};
 use self::value::filter;
 use crate::board::Board;
 use crate::board::filter::{self, Filter};
-use crate::board::what_if::{self, Wish};
 use crate::report::frames::{Format as FramesFormat, FrameWriter};
-use crate::report::{self, Pick, Style, TimeStyle, explain, json, text};
+use crate::report::notes::Notes;
+use crate::report::{self as words, Style, TimeStyle, explain};
 use crate::vocab::capture::{CaptureFacts, Listed};
 use crate::vocab::explanation::Explanation;
 use crate::vocab::text::{acts, printable, printable_lines};
@@ -52,7 +55,7 @@ struct Cli {
 enum Command {
     /// Why each connection ended, with the evidence packet by packet; without a command the same
     /// in a dashboard, where standard output is a terminal
-    Report(ReportArgs),
+    Report(Box<PaperArgs>),
     /// Every HTTP/2 frame in capture order
     Frames(FramesArgs),
     /// Verdicts as they fall, on interfaces or a capture that arrives in a pipe
@@ -67,6 +70,8 @@ enum Command {
     Diff(check::DiffArgs),
     /// What a cause, a rule or an error line means, and what to do
     Explain(ExplainArgs),
+    /// The JSON Schema of the report
+    Schema,
 }
 
 #[derive(Debug, Args)]
@@ -93,46 +98,6 @@ struct InputArgs {
 }
 
 #[derive(Debug, Args)]
-struct ReportArgs {
-    #[command(flatten)]
-    input: InputArgs,
-    /// How to write the report
-    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
-    format: ReportFormat,
-    /// Every stream of each connection too
-    #[arg(long)]
-    streams: bool,
-    /// Threads to work with; as many as help if not given. The report is the same with any number
-    #[arg(long, value_name = "N")]
-    threads: Option<NonZeroUsize>,
-    /// Write to this file instead of standard output
-    #[arg(short = 'o', long, value_name = "OUT")]
-    output: Option<PathBuf>,
-    /// Only the connection with this number, as the report counts them
-    #[arg(long, value_name = "N")]
-    connection: Option<NonZeroUsize>,
-    /// Only this stream, with its story
-    #[arg(long, value_name = "N")]
-    stream: Option<u32>,
-    /// How to show times
-    #[arg(long, value_enum, default_value_t = Times::Relative)]
-    time: Times,
-    /// Draw with ASCII characters only
-    #[arg(long)]
-    ascii: bool,
-    /// What another timeout would have changed, as in client_request_timeout=12s; also
-    /// idle_timeout, keepalive_ping_timeout, keepalive_interval
-    #[arg(long, value_name = "TIMER=TIME", value_parser = value::wish)]
-    what_if: Vec<Wish>,
-    /// Leave what is known of an implementation's texts out ('all': of every one)
-    #[arg(long, value_name = "IMPLEMENTATION", hide = true)]
-    without_fingerprints: Vec<String>,
-    /// When to use colours; NO_COLOR is heeded
-    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Colour::Auto)]
-    color: Colour,
-}
-
-#[derive(Debug, Args)]
 struct FramesArgs {
     #[command(flatten)]
     input: InputArgs,
@@ -152,14 +117,6 @@ struct ExplainArgs {
     /// Draw with ASCII characters only
     #[arg(long)]
     ascii: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum ReportFormat {
-    /// For people
-    Text,
-    /// One object for programs
-    Json,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -246,6 +203,17 @@ pub trait Runner {
     /// Reads everything into a board.
     fn report(&self, inputs: &Inputs) -> Result<Board, Self::Error>;
 
+    /// Writes a copy of the captures with comments on packets.
+    ///
+    /// # Errors
+    /// Where an input cannot be read at all, or the output cannot be written.
+    fn annotate<W: Write>(
+        &self,
+        inputs: &Inputs,
+        notes: &Notes,
+        out: W,
+    ) -> Result<(), FramesError<Self::Error>>;
+
     /// Hands every frame to `writer`; gives facts about the captures.
     fn frames<W: Write>(
         &self,
@@ -327,16 +295,19 @@ pub fn run(arguments: impl Iterator<Item = OsString>, runner: &impl Runner) -> E
     };
     match command {
         Command::Report(arguments) => match screen {
-            Some(screen) if io::stdout().is_terminal() => dashboard(&arguments, &screen, runner),
+            Some(screen) if io::stdout().is_terminal() => {
+                dashboard(&arguments.report, &screen, runner)
+            }
             Some(ScreenArgs { mask: true, .. }) => {
                 complain(Exit::Usage, &screen::MASK_NEEDS_TERMINAL)
             }
-            _ => report(&arguments, runner),
+            _ => report::report(&arguments, runner),
         },
         Command::Frames(arguments) => frames(&arguments, runner),
         Command::Check(arguments) => check::check(&arguments, runner),
         Command::Diff(arguments) => check::diff(&arguments, runner),
         Command::Explain(arguments) => explained(&arguments, runner),
+        Command::Schema => meta::schema(),
         #[cfg(feature = "live")]
         Command::Live(arguments) => live::live(&arguments),
         #[cfg(feature = "live")]
@@ -364,9 +335,10 @@ fn parse(
     let named = cli.command.is_some();
     let plain = cli.report.wants_paper() || cli.screen.no_tui;
     let screen = (!named && !plain).then_some(cli.screen);
-    let command = cli.command.unwrap_or(Command::Report(cli.report));
+    let bare = || Command::Report(Box::new(PaperArgs::bare(cli.report)));
+    let command = cli.command.unwrap_or_else(bare);
     let input = match &command {
-        Command::Report(arguments) => &arguments.input,
+        Command::Report(arguments) => &arguments.report.input,
         Command::Frames(arguments) => &arguments.input,
         Command::Check(arguments) => &arguments.input,
         _ => return Ok((command, None)),
@@ -380,51 +352,6 @@ fn parse(
         return Err(Cli::command().error(ErrorKind::InvalidSubcommand, text));
     }
     Ok((command, screen))
-}
-
-impl ReportArgs {
-    /// Whether something was asked for that only paper has.
-    fn wants_paper(&self) -> bool {
-        let picked = self.connection.is_some() || self.stream.is_some() || self.streams;
-        picked
-            || !self.what_if.is_empty()
-            || self.output.is_some()
-            || self.format != ReportFormat::Text
-    }
-}
-
-fn report(arguments: &ReportArgs, runner: &impl Runner) -> Exit {
-    let mut inputs = inputs(&arguments.input);
-    inputs.without_fingerprints.clone_from(&arguments.without_fingerprints);
-    let asks = inputs.only.as_ref().is_some_and(Filter::wants_streams);
-    inputs.streams = arguments.streams || arguments.stream.is_some() || asks;
-    inputs.meters = !arguments.what_if.is_empty();
-    inputs.threads = arguments.threads;
-    let output = match Output::open(arguments.output.as_deref(), &inputs.files) {
-        Ok(output) => output,
-        Err(error) => return complain(Exit::Usage, &error),
-    };
-    let unreadable = drop_unreadable(&mut inputs, runner);
-    let mut board = match runner.report(&inputs) {
-        Ok(board) => board,
-        Err(error) => return complain(runner.exit(&error), &error),
-    };
-    warn(&board.captures);
-    board.what_if = arguments.what_if.iter().map(|wish| what_if::suppose(&board, *wish)).collect();
-    let connection = arguments.connection.map(NonZeroUsize::get);
-    // One for the life of the program.
-    let filter = inputs.only.take().map(|filter| &*Box::leak(Box::new(filter)));
-    let pick = Pick { connection, stream: arguments.stream, filter };
-    if let Some(miss) = pick.miss(&board) {
-        return complain(Exit::Usage, &miss);
-    }
-    let exit = finish(output.write(|out| match arguments.format {
-        ReportFormat::Json => {
-            json::write(out, &board, &json::Options { streams: arguments.streams, pick })
-        }
-        ReportFormat::Text => text::write(out, &board, &text_options(arguments, pick)),
-    }));
-    if exit == Exit::Done && unreadable { Exit::Input } else { exit }
 }
 
 /// Of several inputs, those that cannot be read are told and left out: the others are reported.
@@ -449,23 +376,6 @@ fn drop_unreadable(inputs: &mut Inputs, runner: &impl Runner) -> bool {
         (inputs.files, inputs.clocks) = readable.into_iter().unzip();
     }
     some
-}
-
-impl ReportArgs {
-    fn time(&self) -> TimeStyle {
-        self.time.into()
-    }
-}
-
-fn text_options(arguments: &ReportArgs, pick: Pick) -> text::Options {
-    let mut style = style(arguments.output.is_none(), arguments.ascii);
-    match arguments.color {
-        Colour::Auto => {}
-        Colour::Always => style.colour = true,
-        Colour::Never => style.colour = false,
-    }
-    let time = arguments.time();
-    text::Options { style, time, streams: arguments.streams, pick }
 }
 
 /// What can be shown on standard output, or in a file.
@@ -500,7 +410,7 @@ fn frames(arguments: &FramesArgs, runner: &impl Runner) -> Exit {
         Ok(Listed { captures, faults }) => {
             warn(&captures);
             for fault in &faults {
-                let _ = writeln!(io::stderr(), "goawhy: {}", report::fault(fault, several));
+                let _ = writeln!(io::stderr(), "goawhy: {}", words::fault(fault, several));
             }
             finish(writer.finish().map(drop))
         }

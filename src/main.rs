@@ -13,6 +13,8 @@ use goawhy::cli::{self, Exit, FramesError, Inputs, Look, Runner};
 use goawhy::error::Error;
 use goawhy::report;
 use goawhy::report::frames::FrameWriter;
+use goawhy::report::notes::Notes;
+use goawhy::run::annotate;
 #[cfg(feature = "live")]
 use goawhy::run::live;
 use goawhy::run::offline::{self, Job};
@@ -42,6 +44,16 @@ impl Runner for Offline {
     fn report(&self, inputs: &Inputs) -> Result<Board, Error> {
         known_text::leave_out(&inputs.without_fingerprints);
         offline::report(&job(inputs))
+    }
+
+    fn annotate<W: Write>(
+        &self,
+        inputs: &Inputs,
+        notes: &Notes,
+        out: W,
+    ) -> Result<(), FramesError<Error>> {
+        let written = annotate::annotate(&job(inputs), notes, out);
+        written.map_err(FramesError::Input)?.map_err(FramesError::Output)
     }
 
     fn frames<W: Write>(

@@ -139,6 +139,11 @@ impl Reader {
         }
     }
 
+    /// Number of the interface of the packet it stands on.
+    pub(super) fn interface(&self) -> u32 {
+        self.record.interface
+    }
+
     /// Counters so far.
     pub(super) fn facts(&self) -> CaptureFacts {
         let kernel_dropped = match &self.format {
@@ -280,6 +285,7 @@ const NO_RECORD: Record = Record {
     at: Timestamp(0),
     link: LinkType::UNKNOWN,
     wire_length: 0,
+    interface: 0,
     fcs_length: 0,
     place: 0..0,
 };

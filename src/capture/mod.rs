@@ -136,6 +136,18 @@ impl Source {
         self.next_of_record()
     }
 
+    /// As [`Source::next`] where nothing was sorted or read ahead, and the number of the packet's
+    /// interface in its file.
+    pub fn next_on_interface(&mut self) -> Option<(u32, Packet<'_>)> {
+        let at = self.standing.take().or_else(|| self.step())?;
+        match self.slots.get(at) {
+            Some(Slot { state: State::Open(reader), .. }) => {
+                Some((reader.interface(), reader.packet()))
+            }
+            _ => None,
+        }
+    }
+
     /// As [`Source::next`], and the secrets that pipes bring on the way: those of files can be had
     /// before, from a reading of its own.
     #[inline]

@@ -76,6 +76,7 @@ impl Pcap {
                     ),
                     link: self.link,
                     wire_length: block.origlen,
+                    interface: 0,
                     fcs_length: self.fcs_length,
                     place: end - block.data.len()..end,
                 };

@@ -156,7 +156,8 @@ impl Pcapng {
         if self.interfaces.is_empty() {
             return Step::Damage(NO_INTERFACE.to_owned());
         }
-        let interface = usize::try_from(interface).ok().and_then(|at| self.interfaces.get(at));
+        let number = interface;
+        let interface = usize::try_from(number).ok().and_then(|at| self.interfaces.get(at));
         let units = u64::from(order.u32(block, 12)) << 32 | u64::from(order.u32(block, 16));
         let told = usize::try_from(order.u32(block, 20)).unwrap_or(usize::MAX);
         // A captured length beyond its block lies; the block's own bounds still hold.
@@ -166,6 +167,7 @@ impl Pcapng {
             at,
             link: interface.map_or(LinkType::UNKNOWN, |interface| interface.link),
             wire_length: order.u32(block, 24),
+            interface: number,
             fcs_length: interface.map_or(0, |interface| interface.fcs_length),
             place: PACKET_DATA..PACKET_DATA + captured,
         };
@@ -200,6 +202,7 @@ impl Pcapng {
             at: self.last_at,
             link: interface.link,
             wire_length,
+            interface: 0,
             fcs_length: interface.fcs_length,
             place: SIMPLE_DATA..SIMPLE_DATA + captured,
         };

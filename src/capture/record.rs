@@ -14,6 +14,8 @@ pub(super) struct Record {
     pub(super) link: LinkType,
     /// Length on the wire in octets.
     pub(super) wire_length: u32,
+    /// Number of its interface in the file or section, from 0.
+    pub(super) interface: u32,
     /// Octets of frame check sequence at the end.
     pub(super) fcs_length: u8,
     /// Where its octets lie, from the start of the unread data.

@@ -50,7 +50,11 @@ impl<W: Write> Saver<W> {
         Ok(saver)
     }
 
-    fn describe(&mut self, interface: &Described) -> io::Result<()> {
+    /// Describes an interface: the next one that packets name.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn describe(&mut self, interface: &Described) -> io::Result<()> {
         let link = u16::try_from(interface.link.0).unwrap_or(u16::MAX);
         let mut body = Vec::new();
         body.extend_from_slice(&link.to_ne_bytes());
@@ -71,6 +75,19 @@ impl<W: Write> Saver<W> {
     /// # Errors
     /// What the system says.
     pub fn packet(&mut self, interface: u16, packet: &Packet<'_>) -> io::Result<()> {
+        self.commented(interface, packet, &[])
+    }
+
+    /// Writes a packet with comments.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn commented(
+        &mut self,
+        interface: u16,
+        packet: &Packet<'_>,
+        comments: &[String],
+    ) -> io::Result<()> {
         let time = u64::try_from(packet.stamp.at.0).unwrap_or(0);
         let captured = packet.data.len() as u32;
         let mut body = std::mem::take(&mut self.block);
@@ -82,6 +99,12 @@ impl<W: Write> Saver<W> {
         body.extend_from_slice(&packet.wire_length.max(captured).to_ne_bytes());
         body.extend_from_slice(packet.data);
         body.resize(body.len().next_multiple_of(4), 0);
+        for comment in comments {
+            option(&mut body, COMMENT, comment.as_bytes());
+        }
+        if !comments.is_empty() {
+            option(&mut body, END, &[]);
+        }
         let written = self.write_block(PACKET, &body);
         self.block = body;
         written
@@ -163,6 +186,7 @@ const PACKET: u32 = 6;
 const SECRETS: u32 = 10;
 const TLS_KEY_LOG: u32 = 0x544c_534b;
 const END: u16 = 0;
+const COMMENT: u16 = 1;
 const SHB_OS: u16 = 3;
 const SHB_USERAPPL: u16 = 4;
 const IF_NAME: u16 = 2;

@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use super::{Colour, Exit, ReportArgs, Runner, complain, drop_unreadable, inputs};
+use super::report::ReportArgs;
+use super::{Colour, Exit, Runner, complain, drop_unreadable, inputs};
 use crate::report::TimeStyle;
 
 /// How the dashboard behaves.

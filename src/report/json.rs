@@ -1,6 +1,7 @@
 //! The report as one JSON object: a contract with other programs, versioned by `schema`.
 
 mod hops;
+pub mod lines;
 pub mod live;
 
 use std::collections::BTreeMap;
@@ -35,11 +36,7 @@ pub struct Options {
 
 /// Writes the report as one line; nothing of it is held in memory.
 pub fn write(out: &mut impl Write, board: &Board, options: &Options) -> io::Result<()> {
-    let shape = Shape {
-        several: board.captures.len() > 1,
-        streams: options.streams || options.pick.stream.is_some(),
-        pick: options.pick,
-    };
+    let shape = Shape::of(board, options);
     plain::write(&mut *out, &View { value: board, shape })?;
     out.write_all(b"\n")
 }
@@ -53,6 +50,14 @@ struct Shape {
 }
 
 impl Shape {
+    fn of(board: &Board, options: &Options) -> Self {
+        Self {
+            several: board.captures.len() > 1,
+            streams: options.streams || options.pick.stream.is_some(),
+            pick: options.pick,
+        }
+    }
+
     fn view<T: ?Sized>(self, value: &T) -> View<'_, T> {
         View { value, shape: self }
     }
@@ -111,11 +116,7 @@ impl Serialize for View<'_, Board> {
         }
         map.serialize_entry("limits", &board.hits)?;
         map.serialize_entry("faults", &shape.view(board.faults.as_slice()))?;
-        let mut tally = match shape.pick == Pick::default() {
-            true => board.earlier.clone(),
-            false => Tally::default(),
-        };
-        shape.pick.rows(board).for_each(|(_, row)| tally.add(row));
+        let tally = lines::tally(board, shape.pick);
         map.serialize_entry("summary", &Summary { tally, other_flows: board.other_flows })?;
         map.end()
     }
@@ -501,6 +502,9 @@ impl Serialize for View<'_, StreamEnd> {
         map.end()
     }
 }
+
+/// The JSON Schema (draft 2020-12) of the report.
+pub const JSON_SCHEMA: &str = include_str!("schema.json");
 
 #[cfg(test)]
 mod tests;

@@ -7,10 +7,14 @@ pub mod check;
 pub mod diff;
 pub mod explain;
 pub mod frames;
+pub mod har;
+pub mod html;
 pub mod json;
 pub mod live;
 #[cfg(feature = "live")]
 pub mod metrics;
+pub mod notes;
+pub mod table;
 pub mod text;
 
 mod block;

@@ -57,6 +57,11 @@ impl Clock {
 /// RFC 3339 in UTC with nanoseconds.
 pub(super) struct Rfc3339(pub(super) Timestamp);
 
+/// The same as text.
+pub(super) fn rfc3339(at: Timestamp) -> String {
+    format!("{:.9}", civil(at))
+}
+
 impl serde::Serialize for Rfc3339 {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&format_args!("{:.9}", civil(self.0)))

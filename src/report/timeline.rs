@@ -2,6 +2,7 @@
 
 use super::style::{Ink, Page, packet, span, wrap};
 use super::time::Clock;
+use crate::board::picture::GAP_SECONDS;
 use crate::vocab::address::Side;
 use crate::vocab::verdict::Evidence;
 
@@ -80,5 +81,3 @@ const LANE: usize = 26;
 const PACKET: usize = 7;
 /// Steps drawn of a long chain.
 const SHOWN: usize = 12;
-/// Gaps shorter than this are not named.
-const GAP_SECONDS: f64 = 0.001;

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "live")]
 mod alarm;
+pub mod annotate;
 #[cfg(feature = "live")]
 pub mod command;
 mod detail;

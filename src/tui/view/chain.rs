@@ -7,6 +7,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::{clickable, empty};
+use crate::board::picture::{GAP_SECONDS, gap};
 use crate::board::words::{self, LAST_STREAM_MAX};
 use crate::board::{ConnectionRow, EndHow};
 use crate::tui::app::{App, Ending, endings};
@@ -256,7 +257,8 @@ fn diagram(app: &App, chain: &[Evidence], verdict: &Verdict, wide: u16, room: Ro
         rows.extend(event);
         let between = chain.get(place).zip(chain.get(place + 1));
         if let (Some(lines), Some((before, after))) = (lines.get(place), between) {
-            let (gap, why) = label(before, after, verdict);
+            let (gap, why) = gap(before, after, verdict)
+                .map_or_else(Default::default, |gap| (gap.text, gap.why));
             rows.extend((0..*lines).map(|line| match line == lines / 2 {
                 true => lanes.gap(&gap, why),
                 false => lanes.gap("", ""),
@@ -281,22 +283,6 @@ fn shares(gaps: &[f64], spare: usize) -> Vec<usize> {
         false => 0,
     };
     gaps.iter().map(share).collect()
-}
-
-/// How long nothing happened, and what that was.
-fn label(before: &Evidence, after: &Evidence, verdict: &Verdict) -> (String, &'static str) {
-    let gap = after.stamp.since(before.stamp).as_secs_f64();
-    let near = |seconds: f64| (gap - seconds).abs() <= 0.06 * seconds;
-    let timed = verdict.timeout.as_ref().filter(|timeout| {
-        let same = (before.connection, before.stream) == (after.connection, after.stream);
-        near(timeout.seconds) && same && !timeout.at_least
-    });
-    let reset = verdict.late_answer.as_ref().and_then(|late| late.reset);
-    match timed {
-        Some(timeout) => (span(gap), timeout.kind.name()),
-        None if reset == Some(before.stamp) => (format!("{} too late", span(gap)), ""),
-        None => (span(gap), ""),
-    }
 }
 
 fn number(step: &Evidence, several: bool) -> String {
@@ -380,8 +366,6 @@ impl Lanes<'_> {
 
 /// The list beside stands from this width on.
 const ASIDE_FROM: u16 = 112;
-/// Gaps shorter than this are not drawn.
-const GAP_SECONDS: f64 = 0.001;
 /// Lines of one gap at most.
 const GAP_LINES: usize = 12;
 /// Lines a gap, on average, in which their lengths can be told apart.

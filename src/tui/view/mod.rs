@@ -17,6 +17,7 @@ use super::clock::{Clock, TimeStyle};
 use super::paint::{below, cut, put, top};
 use super::theme::{self, Ink};
 use crate::board::ConnectionRow;
+use crate::board::mask::{HIDDEN, veil};
 use crate::vocab::time::Timestamp;
 
 /// The smallest screen that has room for everything.
@@ -103,32 +104,6 @@ impl App {
     }
 }
 
-/// Paths, addresses of resources and quoted texts become `***`.
-pub(super) fn veil(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut quoted = false;
-    for (place, part) in text.split('"').enumerate() {
-        if place > 0 {
-            out.push('"');
-        }
-        if quoted {
-            out.push_str(HIDDEN);
-        } else {
-            let words = part.split_inclusive(' ').map(|word| {
-                let space = if word.ends_with(' ') { " " } else { "" };
-                let secret = word.starts_with('/') && word.len() > 1 || word.contains("://");
-                if secret { format!("{HIDDEN}{space}") } else { word.to_owned() }
-            });
-            out.extend(words);
-        }
-        quoted = !quoted;
-    }
-    out
-}
-
-/// What stands for something that was hidden.
-pub(super) const HIDDEN: &str = "***";
-
 /// A rule with a title: `── Causes ─────`.
 fn rule(app: &App, title: &str, wide: u16) -> Line<'static> {
     let text = cut(title, usize::from(wide).saturating_sub(6));
@@ -171,17 +146,5 @@ fn empty(frame: &mut Frame<'_>, app: &App, area: Rect, lines: &[String]) {
         let ink = app.theme.ink(if place == 0 { Ink::Bold } else { Ink::Plain });
         let line = Line::from(vec![Span::raw(" ".repeat(left)), Span::styled(text, ink)]);
         put(frame.buffer_mut(), &mut room, &line);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn veils_hide_paths_and_quotes() {
-        assert_eq!(veil("request: GET /slow/# took 3 s"), "request: GET *** took 3 s");
-        assert_eq!(veil("GOAWAY(1), \"no such user\", /"), "GOAWAY(1), \"***\", /");
-        assert_eq!(veil("asked for https://a.example/x now"), "asked for *** now");
     }
 }

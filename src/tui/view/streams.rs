@@ -8,6 +8,7 @@ use ratatui::text::{Line, Span};
 
 use super::{HIDDEN, clickable, empty};
 use crate::board::detail::{Detail, DetailState, FrameRow};
+use crate::board::picture::{Life, life, round_step, tick_text};
 use crate::board::words;
 use crate::board::{ConnectionRow, StreamRow};
 use crate::tui::app::{App, STREAM_ORDERS};
@@ -147,19 +148,6 @@ fn axis(buffer: &mut Buffer, app: &App, window: Window, x: u16, y: u16) {
     }
 }
 
-/// The next larger of 1, 2 and 5 times a power of ten.
-fn round_step(least: f64) -> f64 {
-    let power = 10_f64.powf(least.max(1e-9).log10().floor());
-    let factor = [1.0, 2.0, 5.0].into_iter().find(|factor| factor * power >= least);
-    factor.unwrap_or(10.0) * power
-}
-
-/// As many digits as tell two ticks apart.
-fn tick_text(at: f64, step: f64) -> String {
-    let digits = usize::try_from(-(step.log10().floor() as i32)).unwrap_or(0);
-    format!("{at:.digits$} s")
-}
-
 fn cells_of(app: &App, stream: &StreamRow) -> [(String, Style); 6] {
     let (sign, word, ink) = theme::ending(stream.end);
     let ink = app.theme.ink(ink);
@@ -224,11 +212,8 @@ fn bar(
     window: Window,
     (x, y): (u16, u16),
 ) {
-    let Some(opened) = stream.opened else { return };
+    let Some(Life { start, answer, end }) = life(row, stream) else { return };
     let since = |stamp: crate::vocab::time::Stamp| stamp.since(row.first).as_secs_f64();
-    let start = since(opened);
-    let end = stream.ended.map_or_else(|| since(row.last).max(start), since);
-    let answer = stream.first_response_after.map(|after| start + after.as_secs_f64());
     let asked = asked(detail, stream).map_or(start, since).min(answer.unwrap_or(end));
     let mut fill = |from: f64, to: f64, sign: &str, ink: Ink| {
         if let Some((first, last)) = window.cells(from, to.min(end)) {
@@ -278,12 +263,6 @@ const FRAMES_SEARCHED: usize = 4096;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ticks_are_round() {
-        assert_eq!([0.3, 0.5, 1.3, 7.0].map(round_step), [0.5, 0.5, 2.0, 10.0]);
-        assert_eq!([(4.0, 2.0), (0.25, 0.05)].map(|(at, by)| tick_text(at, by)), ["4 s", "0.25 s"]);
-    }
 
     #[test]
     fn times_have_their_cells() {

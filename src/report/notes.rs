@@ -1,0 +1,117 @@
+//! What the report says of packets, by packet: comments for a copy of the capture.
+
+use std::collections::BTreeMap;
+
+use crate::board::words::{self, because};
+use crate::board::{Board, ConnectionRow};
+use crate::vocab::cause::Blame;
+use crate::vocab::time::Stamp;
+use crate::vocab::verdict::Verdict;
+
+/// Comments by capture (its index) and packet.
+pub type Notes = BTreeMap<(usize, u64), Vec<String>>;
+
+/// Collects what there is to say, most important first where a packet has several.
+pub fn notes(board: &Board) -> Notes {
+    let mut notes = Notes::new();
+    for (index, row) in board.rows() {
+        let id = index.saturating_add(1);
+        for goaway in &row.goaways {
+            let text = match goaway.follows {
+                None => said(&goaway.verdict),
+                Some(_) => "follows a GOAWAY before it".to_owned(),
+            };
+            add(&mut notes, goaway.stamp, id, &text);
+        }
+        if let Some((stamp, verdict)) = row.end.stamp.zip(row.end_verdict.as_ref()) {
+            add(&mut notes, stamp, id, &said(verdict));
+        }
+    }
+    for (index, row) in board.rows() {
+        details(&mut notes, index.saturating_add(1), row);
+    }
+    notes
+}
+
+/// Steps of chains, sets of cancels and broken rules.
+fn details(notes: &mut Notes, id: usize, row: &ConnectionRow) {
+    for verdict in row.verdicts().filter(|verdict| verdict.blame != Blame::None) {
+        let steps = verdict.chain.len().saturating_sub(1);
+        for (place, step) in verdict.chain.iter().take(steps).enumerate() {
+            let text = format!(
+                "step {} of {}, {}: {}: {}",
+                place.saturating_add(1),
+                steps.saturating_add(1),
+                verdict.cause,
+                step.label(),
+                step.text
+            );
+            add(notes, step.stamp, id, &text);
+        }
+    }
+    for set in &row.cancellations {
+        add(notes, set.first, id, &format!("cancelled: {}", words::cancellation(set)));
+    }
+    for finding in &row.findings {
+        let rule = finding.rule;
+        let text = format!(
+            "rule broken by the {}: {} ({}, {})",
+            finding.by.name(),
+            finding.text,
+            rule.id,
+            rule.section
+        );
+        add(notes, finding.stamp, id, &text);
+    }
+}
+
+/// A verdict in a few lines.
+fn said(verdict: &Verdict) -> String {
+    let mut text = format!("{}\n{}", because(verdict), verdict.summary);
+    if let Some(timeout) = &verdict.timeout {
+        text.push_str(&format!("\ntimeout: {}", words::timeout(timeout)));
+    }
+    for advice in &verdict.advice {
+        text.push_str(&format!("\nchange: {advice}"));
+    }
+    text
+}
+
+fn add(notes: &mut Notes, stamp: Stamp, id: usize, text: &str) {
+    let full = notes.len() >= PACKETS_MAX;
+    let key = (stamp.capture(), stamp.packet());
+    if full && !notes.contains_key(&key) {
+        return;
+    }
+    let of_packet = notes.entry(key).or_default();
+    if of_packet.len() < COMMENTS_MAX {
+        let text: String =
+            text.chars().filter(|letter| *letter == '\n' || !letter.is_control()).collect();
+        of_packet.push(format!("goawhy #{id}: {text}"));
+    }
+}
+
+/// Packets that get a comment: a person reads no more.
+const PACKETS_MAX: usize = 100_000;
+/// Comments of one packet.
+const COMMENTS_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    #[test]
+    fn the_verdict_stands_on_the_goaway_and_its_steps_on_theirs() {
+        let board = sample::seed();
+        let notes = notes(&board);
+        let row = &board.connections[0];
+        let verdict = &row.goaways[0].verdict;
+        let on = |stamp: Stamp| notes[&(0, stamp.packet())].join("\n");
+        assert!(on(row.goaways[0].stamp).contains(&verdict.summary));
+        for step in &verdict.chain {
+            assert!(notes.contains_key(&(0, step.stamp.packet())), "{step:?}");
+        }
+        assert!(on(verdict.chain[0].stamp).contains("step 1 of"));
+    }
+}

@@ -1,0 +1,138 @@
+//! Streams as CSV (RFC 4180), a row each, for spreadsheets and data frames.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+use super::Pick;
+use super::time::rfc3339;
+use crate::board::{Board, ConnectionRow, StreamEnd, StreamRow};
+use crate::vocab::address::Side;
+use crate::vocab::cause::Cause;
+use crate::vocab::time::Stamp;
+
+/// Writes a head and a row for each stream that was asked for.
+///
+/// # Errors
+/// What the output says.
+pub fn write(out: &mut impl Write, board: &Board, pick: Pick) -> io::Result<()> {
+    let mut table = csv::Writer::from_writer(out);
+    table.write_record(COLUMNS)?;
+    for (index, row) in pick.rows(board) {
+        for stream in row.stream_list.iter().filter(|stream| pick.has_stream(row, stream)) {
+            table.write_record(cells(index.saturating_add(1), row, stream).map(safe))?;
+        }
+    }
+    table.flush()
+}
+
+const COLUMNS: [&str; 26] = [
+    "capture",
+    "connection",
+    "client",
+    "server",
+    "stream",
+    "by",
+    "opened_packet",
+    "opened_at",
+    "ended_packet",
+    "ended_at",
+    "end",
+    "end_by",
+    "error",
+    "cause",
+    "method",
+    "scheme",
+    "authority",
+    "path",
+    "status",
+    "grpc_status",
+    "grpc_message",
+    "grpc_timeout_seconds",
+    "request_bytes",
+    "response_bytes",
+    "first_response_after",
+    "duration",
+];
+
+fn cells(id: usize, row: &ConnectionRow, stream: &StreamRow) -> [String; 26] {
+    let text = |part: &Option<String>| part.clone().unwrap_or_default();
+    let packet = |stamp: Option<Stamp>| stamp.map_or(String::new(), |s| s.packet().to_string());
+    let at = |stamp: Option<Stamp>| stamp.map_or(String::new(), |stamp| rfc3339(stamp.at));
+    let side = |side: Option<Side>| side.map_or("", Side::name).to_owned();
+    let (end, by, error) = match stream.end {
+        StreamEnd::Completed => ("completed", None, String::new()),
+        StreamEnd::Reset(by, code) => ("reset", Some(by), code.to_string()),
+        StreamEnd::Goaway(by) => ("goaway", Some(by), String::new()),
+        StreamEnd::ConnectionEnd(by) => ("connection_end", by, String::new()),
+        StreamEnd::Open => ("open", None, String::new()),
+    };
+    let grpc = stream.grpc.as_ref();
+    let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
+    let lasted = stream.opened.zip(stream.ended).map(|(from, to)| to.since(from).as_secs_f64());
+    [
+        row.first.capture().to_string(),
+        id.to_string(),
+        row.client.to_string(),
+        row.server.to_string(),
+        stream.id.to_string(),
+        side(stream.by),
+        packet(stream.opened),
+        at(stream.opened),
+        packet(stream.ended),
+        at(stream.ended),
+        end.to_owned(),
+        side(by),
+        error,
+        cause(row, stream).map_or(String::new(), |cause| cause.name().to_owned()),
+        text(&stream.method),
+        text(&stream.scheme),
+        text(&stream.authority),
+        text(&stream.path),
+        stream.status.map_or(String::new(), |status| status.to_string()),
+        grpc.and_then(|grpc| grpc.status).map_or(String::new(), |status| status.to_string()),
+        grpc.and_then(|grpc| grpc.message.clone()).unwrap_or_default(),
+        number(grpc.and_then(|grpc| grpc.timeout_seconds)),
+        stream.request_bytes.to_string(),
+        stream.response_bytes.to_string(),
+        number(stream.first_response_after.map(|after| after.as_secs_f64())),
+        number(lasted),
+    ]
+}
+
+/// Why a stream did not end well: of the set of cancels that it belongs to, else of the
+/// connection's end that it died with.
+pub(super) fn cause(row: &ConnectionRow, stream: &StreamRow) -> Option<Cause> {
+    let of_set = row.cancellations.iter().find(|set| set.streams.contains(&stream.id));
+    let died = matches!(stream.end, StreamEnd::Goaway(_) | StreamEnd::ConnectionEnd(_));
+    let of_end = row.lead().filter(|_| died);
+    of_set.map(|set| set.cause).or(of_end.map(|verdict| verdict.cause))
+}
+
+/// Spreadsheets run what begins like a formula: such a cell begins with an apostrophe instead.
+fn safe(cell: String) -> String {
+    let risky = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let cell: Cow<'_, str> = if risky { format!("'{cell}").into() } else { cell.into() };
+    cell.into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    #[test]
+    fn a_row_for_each_stream_and_no_formula() {
+        let mut board = sample::seed();
+        let row = std::sync::Arc::make_mut(&mut board.connections[0]);
+        row.stream_list[0].path = Some("=cmd|' /C calc'!A0, \"x\"".into());
+        let mut out = Vec::new();
+        write(&mut out, &board, Pick::default()).unwrap();
+        let mut read = csv::Reader::from_reader(out.as_slice());
+        assert_eq!(read.headers().unwrap().iter().collect::<Vec<_>>(), COLUMNS);
+        let rows: Vec<csv::StringRecord> = read.records().collect::<Result<_, _>>().unwrap();
+        let place = |name: &str| COLUMNS.iter().position(|column| *column == name).unwrap();
+        assert_eq!((rows.len(), &rows[0][place("connection")]), (1, "1"));
+        assert_eq!(&rows[0][place("path")], "'=cmd|' /C calc'!A0, \"x\"");
+        assert_eq!(&rows[0][place("cause")], "client_request_timeout");
+    }
+}

@@ -1,0 +1,297 @@
+//! The report in the forms in which it is handed over: each against what reads it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+fn captures(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("captures").join(name)
+}
+
+const SEED: &str = "stacks/vertx-client-timeout-goaway1-10s.pcap";
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_goawhy")).args(arguments).output().unwrap()
+}
+
+fn text(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A folder that is gone when the test is over.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("goawhy-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.0.join(name).to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The schema, and no key allowed that it does not name.
+fn strict() -> Value {
+    fn tighten(value: &mut Value) {
+        if let Value::Object(map) = value {
+            if map.contains_key("properties") && !map.contains_key("additionalProperties") {
+                map.insert("additionalProperties".into(), json!(false));
+            }
+            map.values_mut().for_each(tighten);
+        } else if let Value::Array(items) = value {
+            items.iter_mut().for_each(tighten);
+        }
+    }
+    let mut schema: Value = serde_json::from_str(&text(&["schema"])).unwrap();
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    tighten(&mut schema);
+    schema
+}
+
+#[test]
+fn every_report_is_as_the_schema_says_and_has_no_key_beside_it() {
+    let schema = jsonschema::validator_for(&strict()).unwrap();
+    let mut seen = 0;
+    let mut check = |arguments: &[&str]| {
+        let report: Value = serde_json::from_str(&text(arguments)).unwrap();
+        let faults: Vec<String> = schema
+            .iter_errors(&report)
+            .map(|fault| format!("{}: {fault}", fault.instance_path))
+            .take(5)
+            .collect();
+        assert!(faults.is_empty(), "{arguments:?}: {faults:#?}");
+        seen += 1;
+    };
+    for case in common::cases() {
+        let file = case.capture.to_str().unwrap();
+        let small = std::fs::metadata(&case.capture).unwrap().len() < 400_000;
+        match &case.keys {
+            Some(keys) => {
+                let keys = keys.to_str().unwrap();
+                check(&["report", "--format", "json", "--streams", "--keylog", keys, file]);
+            }
+            None if small => check(&["report", "--format", "json", "--streams", file]),
+            None => check(&["report", "--format", "json", file]),
+        }
+    }
+    let two = ["servers/client-timeout-haproxy.pcap", "servers/nginx-504.pcap"].map(captures);
+    let [one, other] = two.each_ref().map(|file| file.to_str().unwrap());
+    check(&["report", "--format", "json", "--streams", one, other]);
+    assert!(seen > 60, "{seen}");
+    // The schema is worth something only if it can be broken.
+    let mut wrong: Value =
+        serde_json::from_str(&text(&["report", "--format", "json", one])).unwrap();
+    wrong["connections"][0]["end"]["how"] = "vanished".into();
+    assert!(!schema.is_valid(&wrong));
+}
+
+#[test]
+fn lines_are_the_parts_of_the_one_object() {
+    let file = captures("servers/client-timeout-haproxy.pcap");
+    let file = file.to_str().unwrap();
+    let whole: Value = serde_json::from_str(&text(&["report", "--format", "json", file])).unwrap();
+    let lines = text(&["report", "--format", "jsonl", file]);
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |kind: &str| -> Vec<Value> {
+        let lines = lines.iter().filter(|line| line["type"] == kind).cloned();
+        let bare = lines.map(|mut line| {
+            line.as_object_mut().unwrap().remove("type");
+            line
+        });
+        bare.collect()
+    };
+    assert_eq!(lines[0], json!({"type": "report", "schema": 1}));
+    let parts = [
+        ("capture", "captures"),
+        ("connection", "connections"),
+        ("inferred_timeout", "inferred_timeouts"),
+        ("server_answers", "server_answers"),
+        ("conflict", "conflicts"),
+        ("hop", "hops"),
+    ];
+    for (kind, part) in parts {
+        assert_eq!(Value::from(of(kind)), whole[part], "{kind}");
+    }
+    assert_eq!(of("summary"), [whole["summary"].clone()]);
+}
+
+#[test]
+fn streams_as_csv_are_the_streams_of_the_report() {
+    let file = captures(SEED);
+    let file = file.to_str().unwrap();
+    let table = text(&["report", "--format", "csv", file]);
+    let mut read = csv::Reader::from_reader(table.as_bytes());
+    let place = |name: &str| {
+        let head = csv::Reader::from_reader(table.as_bytes()).headers().unwrap().clone();
+        head.iter().position(|column| column == name).unwrap()
+    };
+    let (stream, connection, cause) = (place("stream"), place("connection"), place("cause"));
+    let rows: Vec<csv::StringRecord> = read.records().collect::<Result<_, _>>().unwrap();
+    let report = text(&["report", "--format", "json", "--streams", file]);
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let mut expected = BTreeSet::new();
+    for row in report["connections"].as_array().unwrap() {
+        for of in row["stream_list"].as_array().unwrap() {
+            expected.insert((row["id"].to_string(), of["id"].to_string()));
+        }
+    }
+    let found: BTreeSet<(String, String)> =
+        rows.iter().map(|row| (row[connection].to_owned(), row[stream].to_owned())).collect();
+    assert_eq!((found.len(), &found), (rows.len(), &expected));
+    let timed = rows.iter().filter(|row| &row[cause] == "client_request_timeout").count();
+    assert!(timed > 70, "{timed}");
+}
+
+#[test]
+fn an_archive_is_as_har_says_and_holds_no_secrets() {
+    let schema: Value = serde_json::from_str(include_str!("har.schema.json")).unwrap();
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    let names = [SEED, "servers/upgrade-h2c.pcap", "servers/haproxy-504.pcap"];
+    for name in names {
+        let file = captures(name);
+        let file = file.to_str().unwrap();
+        let archive: Value =
+            serde_json::from_str(&text(&["report", "--format", "har", file])).unwrap();
+        let faults: Vec<String> =
+            schema.iter_errors(&archive).map(|fault| fault.to_string()).take(5).collect();
+        assert!(faults.is_empty(), "{name}: {faults:#?}");
+        assert!(!archive["log"]["entries"].as_array().unwrap().is_empty(), "{name}");
+    }
+    let script = "0 SYN\n1 C> PREFACE\n+ SETTINGS\n2 S> SETTINGS\n\
+                  3 C> HEADERS 1 END_STREAM :method=GET :scheme=https :authority=shop \
+                  :path=/a?b=1&c=d cookie=sid=geheim authorization=geheim accept=text/html\n\
+                  9 S> HEADERS 1 END_STREAM :status=200 set-cookie=geheim content-type=text/html\n";
+    let folder = Folder::new("har");
+    let file = folder.file("a.pcap");
+    std::fs::write(&file, goawhy::exchange::pcap(script).unwrap()).unwrap();
+    let archive = text(&["report", "--format", "har", &file]);
+    assert!(!archive.contains("geheim"), "{archive}");
+    let archive: Value = serde_json::from_str(&archive).unwrap();
+    let entry = &archive["log"]["entries"][0];
+    assert_eq!(entry["request"]["url"], "https://shop/a?b=1&c=d");
+    assert_eq!(entry["request"]["queryString"][1], json!({"name": "c", "value": "d"}));
+    assert_eq!(entry["response"]["content"]["mimeType"], "text/html");
+    // A mask hides the rest, in every form.
+    for format in ["har", "json", "jsonl", "csv", "html", "text"] {
+        let masked = text(&["report", "--mask", "--streams", "--format", format, &file]);
+        assert!(!masked.contains("shop") && !masked.contains("/a?b"), "{format}: {masked}");
+    }
+}
+
+/// What tshark says of the packets that have comments: packet number, comments.
+fn comments(file: &str) -> Option<Vec<(u64, String)>> {
+    let fields = ["-T", "fields", "-e", "frame.number", "-e", "frame.comment"];
+    let tshark = Command::new("tshark").args(["-r", file, "-Y", "frame.comment"]).args(fields);
+    let output = { tshark }.output().ok()?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = |line: &str| {
+        let (number, text) = line.split_once('\t')?;
+        Some((number.parse().ok()?, text.to_owned()))
+    };
+    Some(lines.lines().filter_map(line).collect())
+}
+
+#[test]
+fn the_annotated_copy_opens_in_tshark_with_the_verdict_on_its_packet() {
+    let folder = Folder::new("annotate");
+    for name in [SEED, "tls/tls13_dsb_late.pcapng", "wires/link/base1_ng_interfaces.pcapng"] {
+        let file = captures(name);
+        let (file, copy) = (file.to_str().unwrap(), folder.file("copy.pcapng"));
+        if !Path::new(file).exists() {
+            continue;
+        }
+        text(&["report", "--annotate", &copy, file]);
+        let told = |file: &str| {
+            let report: Value =
+                serde_json::from_str(&text(&["report", "--format", "json", file])).unwrap();
+            report["connections"].clone()
+        };
+        assert_eq!(told(&copy), told(file), "{name}: the copy says something else");
+        let Some(comments) = comments(&copy) else { continue };
+        for connection in told(file).as_array().unwrap() {
+            for goaway in connection["goaways"].as_array().unwrap() {
+                let packet = goaway["packet"].as_u64().unwrap();
+                let on = comments.iter().find(|(number, _)| *number == packet);
+                let cause = goaway["verdict"]["cause"].as_str().unwrap();
+                let follows = !goaway["follows"].is_null();
+                let is_told = on.is_some_and(|(_, text)| follows || text.contains(cause));
+                assert!(is_told, "{name}: packet {packet}: {on:?}");
+            }
+        }
+        assert!(!comments.is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn a_copy_is_never_written_over_its_input_nor_made_of_a_pipe() {
+    let folder = Folder::new("over");
+    let input = folder.file("in.pcap");
+    std::fs::copy(captures(SEED), &input).unwrap();
+    let before = std::fs::read(&input).unwrap();
+    let refused = [
+        vec!["report", "--annotate", &input, &input],
+        vec!["report", "--annotate", "x.pcapng", "-"],
+        vec!["report", "--annotate", "-", &input],
+        vec!["report", "--annotate", "x.pcapng", "--mask", &input],
+    ];
+    for arguments in refused {
+        let output = run(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr).lines().count(), 1);
+    }
+    assert_eq!(std::fs::read(&input).unwrap(), before);
+    assert!(!Path::new("x.pcapng").exists());
+}
+
+#[test]
+fn the_page_needs_nothing_and_a_browser_has_nothing_to_say_about_it() {
+    let folder = Folder::new("page");
+    let page = folder.file("page.html");
+    let file = captures(SEED);
+    text(&["report", "--format", "html", "-o", &page, file.to_str().unwrap()]);
+    let html = std::fs::read_to_string(&page).unwrap();
+    assert!(html.contains("default-src 'none'"));
+    for foreign in ["<script", "<link", "<img", "<iframe", "src=", "url(", "@import", "http"] {
+        assert!(!html.replace("http-equiv", "").contains(foreign), "{foreign}");
+    }
+    assert!(html.contains("late_response") && html.contains("RST_STREAM 3"));
+    assert!(html.matches("<svg").count() >= 2);
+    let Some(browser) = ["chromium", "chromium-browser", "google-chrome"]
+        .into_iter()
+        .find(|name| Command::new(name).arg("--version").output().is_ok())
+    else {
+        return;
+    };
+    let shot = folder.file("page.png");
+    let profile = folder.file("profile");
+    let output = Command::new(browser)
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"])
+        .args(["--enable-logging=stderr", "--v=0", "--window-size=1000,1400"])
+        .arg(format!("--user-data-dir={profile}"))
+        .arg(format!("--screenshot={shot}"))
+        .arg(format!("file://{page}"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    assert!(!said.contains("CONSOLE"), "{said}");
+    assert!(std::fs::metadata(&shot).unwrap().len() > 20_000, "{said}");
+}
