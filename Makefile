@@ -3,7 +3,7 @@
 CAPTURE ?= captures/stacks/vertx-client-timeout-goaway1-10s.pcap
 CARGO ?= cargo
 
-.PHONY: run test deny bench build deps clean
+.PHONY: run test deny bench build dist deps clean
 
 run: build
 	target/release/goawhy $(CAPTURE)
@@ -27,6 +27,10 @@ deny:
 bench: build
 	$(CARGO) bench --locked
 	python3 scripts/peers.py $(CAPTURE)
+
+# A .deb (with live capture) and a tarball (reads files, needs no libpcap) in dist/.
+dist: deps
+	sh scripts/dist.sh
 
 # Installs what is missing by the system's package manager; says what to do where it cannot.
 deps:

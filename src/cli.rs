@@ -1,6 +1,7 @@
 //! The command line: what was asked for, where the answer goes, how the program exits.
 
 mod check;
+mod config;
 #[cfg(feature = "live")]
 mod live;
 mod meta;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use self::config::Config;
 use self::output::Output;
 use self::report::{PaperArgs, ReportArgs};
 pub use self::screen::{Colours, Look};
@@ -35,7 +37,7 @@ use crate::vocab::text::{acts, printable, printable_lines};
 
 /// Says why an HTTP/2 connection went away.
 #[derive(Debug, Parser)]
-#[command(name = "goawhy", version, arg_required_else_help = true)]
+#[command(name = "goawhy", version = meta::VERSION, arg_required_else_help = true)]
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 #[command(after_help = EXAMPLES, after_long_help = long_help())]
 struct Cli {
@@ -72,6 +74,10 @@ enum Command {
     Explain(ExplainArgs),
     /// The JSON Schema of the report
     Schema,
+    /// Completions for a shell, as in: goawhy completions bash
+    Completions(meta::CompletionsArgs),
+    /// A page of the manual, as in: goawhy man report | man -l -
+    Man(meta::ManArgs),
 }
 
 #[derive(Debug, Args)]
@@ -281,15 +287,20 @@ impl From<Exit> for std::process::ExitCode {
 
 /// Does what the command line asks for.
 pub fn run(arguments: impl Iterator<Item = OsString>, runner: &impl Runner) -> Exit {
-    let words: Vec<OsString> = arguments.collect();
+    let mut words: Vec<OsString> = arguments.collect();
+    let config = match configured(&mut words) {
+        Ok(config) => config,
+        Err(error) => return complain(Exit::Usage, &printable(&error)),
+    };
     #[cfg(feature = "live")]
     if live::is_bare(&words) {
-        return match live::WatchArgs::try_parse_from(words) {
+        let config = config.on_screen(io::stdout().is_terminal());
+        return match config.parse::<live::WatchArgs>(words) {
             Ok(arguments) => live::watch(arguments, runner),
             Err(error) => told(&error),
         };
     }
-    let (command, screen) = match parse(words.into_iter()) {
+    let (command, screen) = match parse(&config, words) {
         Ok(parsed) => parsed,
         Err(error) => return told(&error),
     };
@@ -298,20 +309,34 @@ pub fn run(arguments: impl Iterator<Item = OsString>, runner: &impl Runner) -> E
             Some(screen) if io::stdout().is_terminal() => {
                 dashboard(&arguments.report, &screen, runner)
             }
-            Some(ScreenArgs { mask: true, .. }) => {
-                complain(Exit::Usage, &screen::MASK_NEEDS_TERMINAL)
+            screen => {
+                let mask = screen.is_some_and(|screen| screen.mask);
+                report::report(&arguments.masked_too(mask), runner)
             }
-            _ => report::report(&arguments, runner),
         },
         Command::Frames(arguments) => frames(&arguments, runner),
         Command::Check(arguments) => check::check(&arguments, runner),
         Command::Diff(arguments) => check::diff(&arguments, runner),
         Command::Explain(arguments) => explained(&arguments, runner),
         Command::Schema => meta::schema(),
+        Command::Completions(arguments) => meta::completions(&arguments),
+        Command::Man(arguments) => meta::man(&arguments),
         #[cfg(feature = "live")]
         Command::Live(arguments) => live::live(&arguments),
         #[cfg(feature = "live")]
         Command::Interfaces => live::interfaces(),
+    }
+}
+
+/// What the user has configured, unless `--no-config` is among the words, which loses it.
+fn configured(words: &mut Vec<OsString>) -> Result<Config, String> {
+    let options = words.iter().take_while(|word| *word != "--");
+    match options.into_iter().position(|word| word == "--no-config") {
+        Some(place) => {
+            words.remove(place);
+            Ok(Config::default())
+        }
+        None => config::load(),
     }
 }
 
@@ -329,9 +354,10 @@ fn told(error: &clap::Error) -> Exit {
 
 /// The command, and how the dashboard behaves where one was asked for.
 fn parse(
-    arguments: impl Iterator<Item = OsString>,
+    config: &Config,
+    words: Vec<OsString>,
 ) -> Result<(Command, Option<ScreenArgs>), clap::Error> {
-    let cli = Cli::try_parse_from(arguments)?;
+    let cli: Cli = config.parse(words)?;
     let named = cli.command.is_some();
     let plain = cli.report.wants_paper() || cli.screen.no_tui;
     let screen = (!named && !plain).then_some(cli.screen);
@@ -496,6 +522,10 @@ Examples:
   goawhy explain 'GOAWAY error code = 1'      what an error line means
   tcpdump -U -w - tcp port 8080 | goawhy -    a capture from a pipe
   sudo goawhy -i eth0                         what happens on an interface
+
+What is always wanted stands in $XDG_CONFIG_HOME/goawhy/config.toml (~/.config): keylog, interface,
+threads, memory, time, color, ascii, mask, no-tui, no-mouse, no-process; flags win, --no-config
+leaves it out.
 
 Exit status: 0 done, 1 a check failed, 2 wrong usage, 3 an input could not be read,
 130 interrupted";

@@ -94,6 +94,12 @@ impl ReportFormat {
 }
 
 impl PaperArgs {
+    /// The same, masked where that was asked for elsewhere.
+    pub(super) fn masked_too(mut self: Box<Self>, mask: bool) -> Box<Self> {
+        self.mask |= mask;
+        self
+    }
+
     /// Nothing but the report.
     pub(super) fn bare(report: ReportArgs) -> Self {
         Self { report, annotate: None, mask: false }

@@ -89,4 +89,4 @@ const STEP: u32 = 28;
 const NOTE: u32 = 18;
 const STEPS_SHOWN: usize = 24;
 /// Characters beside an arrow.
-const TEXT_SHOWN: usize = 82;
+const TEXT_SHOWN: usize = 72;

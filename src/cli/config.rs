@@ -1,0 +1,191 @@
+//! What people set once: `$XDG_CONFIG_HOME/goawhy/config.toml`. Flags win.
+
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use clap::builder::OsStr;
+use clap::{Command, Parser};
+use serde::Deserialize;
+
+/// The file's keys; each has the name and the values of its flag.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Config {
+    /// TLS key logs.
+    keylog: Option<OneOrMore<PathBuf>>,
+    /// Interfaces of `live`.
+    interface: Option<OneOrMore<String>>,
+    threads: Option<NonZeroUsize>,
+    memory: Option<String>,
+    time: Option<Time>,
+    color: Option<Colour>,
+    ascii: Option<bool>,
+    mask: Option<bool>,
+    no_tui: Option<bool>,
+    no_mouse: Option<bool>,
+    no_process: Option<bool>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+enum OneOrMore<T> {
+    One(T),
+    More(Vec<T>),
+}
+
+impl<T> OneOrMore<T> {
+    fn all(&self) -> &[T] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::More(more) => more,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Time {
+    Relative,
+    Local,
+    Utc,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Colour {
+    Auto,
+    Always,
+    Never,
+}
+
+/// Reads the file of this user, where there is one.
+///
+/// # Errors
+/// One line: file, line, what is wrong.
+pub(super) fn load() -> Result<Config, String> {
+    let Some(path) = place() else { return Ok(Config::default()) };
+    match std::fs::read_to_string(&path) {
+        Ok(text) => parse(&path, &text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Config::default()),
+        Err(error) => Err(format!("{}: cannot be read: {error}", path.display())),
+    }
+}
+
+/// XDG Base Directory Specification: an empty or relative value counts as none.
+fn place() -> Option<PathBuf> {
+    let folder = |name: &str| {
+        let value = std::env::var_os(name).map(PathBuf::from);
+        value.filter(|path| path.is_absolute())
+    };
+    let home = || folder("HOME").map(|home| home.join(".config"));
+    let base = folder("XDG_CONFIG_HOME").or_else(home)?;
+    Some(base.join("goawhy").join("config.toml"))
+}
+
+fn parse(path: &Path, text: &str) -> Result<Config, String> {
+    toml::from_str(text).map_err(|error| {
+        let start = error.span().map_or(0, |span| span.start);
+        let before = text.get(..start).unwrap_or(text);
+        let line = before.matches('\n').count() + 1;
+        let what = error.message().lines().next().unwrap_or("cannot be read").trim_end();
+        format!("{}:{line}: {what}", path.display())
+    })
+}
+
+impl Config {
+    /// The same for who captures without a screen, where nothing can be masked.
+    #[cfg(feature = "live")]
+    pub(super) fn on_screen(self, screen: bool) -> Self {
+        Self { mask: self.mask.filter(|_| screen), ..self }
+    }
+
+    /// Parses words; what they do not say, this does.
+    pub(super) fn parse<T: Parser>(&self, words: Vec<OsString>) -> Result<T, clap::Error> {
+        let pipe = words.iter().any(|word| word == "-");
+        let this = Self { interface: None, ..self.clone() };
+        let this = if pipe { &this } else { self };
+        let mut matches = this.put(T::command()).try_get_matches_from(words)?;
+        T::from_arg_matches_mut(&mut matches)
+    }
+
+    /// Makes what is configured the default of every argument of that name.
+    fn put(&self, mut command: Command) -> Command {
+        for (id, values) in self.values() {
+            let known = command.get_arguments().any(|argument| argument.get_id() == id);
+            // Whoever names files or no interface at all does not ask for a capture.
+            let known = known && (id != "interfaces" || command.get_name() == "live");
+            if known && !values.is_empty() {
+                command = command.mut_arg(id, |argument| argument.default_values(values));
+            }
+        }
+        let names: Vec<String> =
+            command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+        for name in names {
+            command = command.mut_subcommand(name, |sub| self.put(sub));
+        }
+        command
+    }
+
+    /// Identifiers of arguments, and their values.
+    fn values(&self) -> Vec<(&'static str, Vec<OsStr>)> {
+        let text = |text: &dyn ToString| OsStr::from(text.to_string());
+        let flag = |set: Option<bool>| -> Vec<OsStr> {
+            set.filter(|set| *set).map(|_| "true".into()).into_iter().collect()
+        };
+        let keylog = self.keylog.iter().flat_map(|paths| paths.all());
+        let keylog = keylog.map(|path| OsStr::from(path.clone().into_os_string()));
+        let interface = self.interface.iter().flat_map(|names| names.all());
+        let time = self.time.map(|time| match time {
+            Time::Relative => "relative".into(),
+            Time::Local => "local".into(),
+            Time::Utc => "utc".into(),
+        });
+        let color = self.color.map(|colour| match colour {
+            Colour::Auto => "auto".into(),
+            Colour::Always => "always".into(),
+            Colour::Never => "never".into(),
+        });
+        vec![
+            ("keylog", keylog.collect()),
+            ("interfaces", interface.map(|name| text(name)).collect()),
+            ("threads", self.threads.iter().map(|threads| text(threads)).collect()),
+            ("memory", self.memory.iter().map(|memory| text(memory)).collect()),
+            ("time", time.into_iter().collect()),
+            ("color", color.into_iter().collect()),
+            ("ascii", flag(self.ascii)),
+            ("mask", flag(self.mask)),
+            ("no_tui", flag(self.no_tui)),
+            ("no_mouse", flag(self.no_mouse)),
+            ("no_process", flag(self.no_process)),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(text: &str) -> String {
+        parse(Path::new("/c/config.toml"), text).unwrap_err()
+    }
+
+    #[test]
+    fn a_mistake_is_told_with_its_line() {
+        let unknown = said("ascii = true\n\ncolour = \"auto\"\n");
+        assert!(unknown.starts_with("/c/config.toml:3: unknown field `colour`"), "{unknown}");
+        assert_eq!(unknown.lines().count(), 1);
+        assert!(said("ascii = 1").starts_with("/c/config.toml:1: "));
+        assert!(said("threads = 0\n").contains(":1: "));
+        assert!(said("ascii = \n").lines().count() == 1);
+    }
+
+    #[test]
+    fn one_value_or_several() {
+        let of = |text: &str| parse(Path::new("c"), text).unwrap().values();
+        let keylog = |text: &str| of(text).into_iter().find(|(id, _)| *id == "keylog").unwrap().1;
+        assert_eq!(keylog("keylog = \"a\"").len(), 1);
+        assert_eq!(keylog("keylog = [\"a\", \"b\"]").len(), 2);
+        assert!(keylog("mask = true").is_empty());
+    }
+}
