@@ -70,7 +70,11 @@ fn every_report_is_as_the_schema_says_and_has_no_key_beside_it() {
     let schema = jsonschema::validator_for(&strict()).unwrap();
     let mut seen = 0;
     let mut check = |arguments: &[&str]| {
-        let report: Value = serde_json::from_str(&text(arguments)).unwrap();
+        let output = run(arguments);
+        if output.status.code() == Some(3) {
+            return; // no capture at all
+        }
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
         let faults: Vec<String> = schema
             .iter_errors(&report)
             .map(|fault| format!("{}: {fault}", fault.instance_path))
@@ -198,8 +202,9 @@ fn an_archive_is_as_har_says_and_holds_no_secrets() {
 /// What tshark says of the packets that have comments: packet number, comments.
 fn comments(file: &str) -> Option<Vec<(u64, String)>> {
     let fields = ["-T", "fields", "-e", "frame.number", "-e", "frame.comment"];
-    let tshark = Command::new("tshark").args(["-r", file, "-Y", "frame.comment"]).args(fields);
-    let output = { tshark }.output().ok()?;
+    let mut tshark = Command::new("tshark");
+    tshark.args(["-r", file, "-Y", "frame.comment"]).args(fields);
+    let output = tshark.output().ok()?;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let lines = String::from_utf8_lossy(&output.stdout).into_owned();
     let line = |line: &str| {

@@ -48,13 +48,23 @@ fn copy<W: Write>(source: &mut Source, names: &[String], notes: &Notes, out: W) 
         let key = (capture, packet.stamp.packet());
         let comments = notes.get(&key).map(Vec::as_slice).unwrap_or_default();
         saver.commented(place, &packet, comments)?;
-        // Secrets stand before most of what they open; Wireshark reads those behind it, too.
-        for lines in source.secrets().get(secrets..).unwrap_or_default() {
-            saver.secrets(lines)?;
-        }
-        secrets = source.secrets().len();
+        secrets = keep_secrets(source, secrets, &mut saver)?;
     }
+    keep_secrets(source, secrets, &mut saver)?;
     saver.flush()
+}
+
+/// Writes the secrets found since so many were; gives how many there are. Those that stand behind
+/// what they open stay there.
+fn keep_secrets<W: Write>(
+    source: &Source,
+    known: usize,
+    saver: &mut Saver<W>,
+) -> io::Result<usize> {
+    for lines in source.secrets().get(known..).unwrap_or_default() {
+        saver.secrets(lines)?;
+    }
+    Ok(source.secrets().len())
 }
 
 #[cfg(test)]
