@@ -31,8 +31,7 @@ fn copy<W: Write>(source: &mut Source, names: &[String], notes: &Notes, out: W) 
     let mut saver = Saver::new(out, &[])?;
     let mut interfaces: BTreeMap<(usize, u32, LinkType), u16> = BTreeMap::new();
     let mut secrets = 0;
-    loop {
-        let Some((interface, packet)) = source.next_on_interface() else { break };
+    while let Some((interface, packet)) = source.next_on_interface() {
         let capture = packet.stamp.capture();
         let fresh = u16::try_from(interfaces.len()).unwrap_or(u16::MAX);
         let place = *interfaces.entry((capture, interface, packet.link)).or_insert(fresh);
