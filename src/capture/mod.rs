@@ -136,16 +136,11 @@ impl Source {
         self.next_of_record()
     }
 
-    /// As [`Source::next`] where nothing was sorted or read ahead, and the number of the packet's
-    /// interface in its file.
+    /// As [`Source::next`] where nothing was sorted or read ahead; and its interface in the file.
     pub fn next_on_interface(&mut self) -> Option<(u32, Packet<'_>)> {
         let at = self.standing.take().or_else(|| self.step())?;
-        match self.slots.get(at) {
-            Some(Slot { state: State::Open(reader), .. }) => {
-                Some((reader.interface(), reader.packet()))
-            }
-            _ => None,
-        }
+        let State::Open(reader) = &self.slots.get(at)?.state else { return None };
+        Some((reader.interface(), reader.packet()))
     }
 
     /// As [`Source::next`], and the secrets that pipes bring on the way: those of files can be had
@@ -195,10 +190,8 @@ impl Source {
             return Some(self.ahead.1.insert(held).packet());
         }
         let at = self.standing.take().or_else(|| self.step())?;
-        match self.slots.get(at) {
-            Some(Slot { state: State::Open(reader), .. }) => Some(reader.packet()),
-            _ => None,
-        }
+        let State::Open(reader) = &self.slots.get(at)?.state else { return None };
+        Some(reader.packet())
     }
 
     fn next_by_time(&mut self) -> Option<Packet<'_>> {
