@@ -22,7 +22,7 @@ fn nothing_asked_shows_the_short_help() {
 
 #[test]
 fn what_is_not_built_is_a_usage_error() {
-    for line in ["live", "explain x", "report --format html a.pcap", "report"] {
+    for line in ["live", "explain x", "report --format xml a.pcap", "report"] {
         assert_eq!(status(line), Some(2), "{line}");
     }
 }

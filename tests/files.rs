@@ -52,6 +52,8 @@ fn an_input_is_not_written_by_any_of_its_names() {
         let told = String::from_utf8(done.stderr).unwrap();
         assert_eq!(done.status.code(), Some(2), "{}: {told}", output.display());
         assert!(told.contains("is an input"), "{told}");
+        let copy = goawhy(&["report", input, "--annotate", output.to_str().unwrap()]);
+        assert_eq!({ copy }.output().unwrap().status.code(), Some(2), "{}", output.display());
         // And the other way round.
         let done = goawhy(&["report", output.to_str().unwrap(), "-o", input]).output().unwrap();
         assert_eq!(done.status.code(), Some(2), "{}", output.display());
@@ -61,10 +63,27 @@ fn an_input_is_not_written_by_any_of_its_names() {
 }
 
 #[test]
+fn two_outputs_never_share_a_file() {
+    let folder = folder("shared");
+    let output = folder.join("out");
+    let output = output.to_str().unwrap();
+    let done = done(&["report", SAMPLE, "-o", output, "--annotate", output]);
+    let told = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(done.status.code(), Some(2), "{told}");
+    assert!(told.contains("both"), "{told}");
+    assert!(names(&folder).is_empty());
+}
+
+#[test]
 fn a_full_disk_is_told() {
     for arguments in [
         &["report", SAMPLE, "-o", "/dev/full"][..],
         &["report", SAMPLE, "-o", "/dev/full", "--format", "json"],
+        &["report", SAMPLE, "-o", "/dev/full", "--format", "jsonl"],
+        &["report", SAMPLE, "-o", "/dev/full", "--format", "html"],
+        &["report", SAMPLE, "-o", "/dev/full", "--format", "csv"],
+        &["report", SAMPLE, "-o", "/dev/full", "--format", "har"],
+        &["report", SAMPLE, "--annotate", "/dev/full"],
     ] {
         let done = done(arguments);
         let told = String::from_utf8(done.stderr).unwrap();
@@ -72,7 +91,13 @@ fn a_full_disk_is_told() {
         assert_eq!(told.lines().count(), 1, "{told}");
         assert!(told.contains("cannot be written"), "{told}");
     }
-    for arguments in [&["report", SAMPLE][..], &["frames", SAMPLE]] {
+    for arguments in [
+        &["report", SAMPLE][..],
+        &["frames", SAMPLE],
+        &["schema"],
+        &["man"],
+        &["completions", "bash"],
+    ] {
         let full = fs::File::options().write(true).open("/dev/full").unwrap();
         let done = goawhy(arguments).stdout(full).output().unwrap();
         assert_eq!(done.status.code(), Some(2));
@@ -82,7 +107,16 @@ fn a_full_disk_is_told() {
 
 #[test]
 fn a_reader_that_goes_away_is_content() {
-    for arguments in [&["frames", SAMPLE][..], &["report", SAMPLE, "--format", "json"]] {
+    for arguments in [
+        &["frames", SAMPLE][..],
+        &["report", SAMPLE, "--format", "json"],
+        &["report", SAMPLE, "--format", "csv"],
+        &["report", SAMPLE, "--format", "har"],
+        &["report", SAMPLE, "--format", "html"],
+        &["schema"],
+        &["man"],
+        &["completions", "bash"],
+    ] {
         let mut child =
             goawhy(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());

@@ -98,6 +98,7 @@ fn every_report_is_as_the_schema_says_and_has_no_key_beside_it() {
     let two = ["servers/client-timeout-haproxy.pcap", "servers/nginx-504.pcap"].map(captures);
     let [one, other] = two.each_ref().map(|file| file.to_str().unwrap());
     check(&["report", "--format", "json", "--streams", one, other]);
+    check(&["report", "--format", "json", "--what-if", "idle_timeout=12s", one]);
     assert!(seen > 60, "{seen}");
     // The schema is worth something only if it can be broken.
     let mut wrong: Value =
@@ -110,8 +111,10 @@ fn every_report_is_as_the_schema_says_and_has_no_key_beside_it() {
 fn lines_are_the_parts_of_the_one_object() {
     let file = captures("servers/client-timeout-haproxy.pcap");
     let file = file.to_str().unwrap();
-    let whole: Value = serde_json::from_str(&text(&["report", "--format", "json", file])).unwrap();
-    let lines = text(&["report", "--format", "jsonl", file]);
+    let wish = ["--what-if", "client_request_timeout=12s", file];
+    let of = |format| text(&[&["report", "--format", format], &wish[..]].concat());
+    let whole: Value = serde_json::from_str(&of("json")).unwrap();
+    let lines = of("jsonl");
     let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let of = |kind: &str| -> Vec<Value> {
         let lines = lines.iter().filter(|line| line["type"] == kind).cloned();
@@ -121,7 +124,7 @@ fn lines_are_the_parts_of_the_one_object() {
         });
         bare.collect()
     };
-    assert_eq!(lines[0], json!({"type": "report", "schema": 1}));
+    assert_eq!(lines[0], json!({"type": "report", "schema": 1, "key_log": null}));
     let parts = [
         ("capture", "captures"),
         ("connection", "connections"),
@@ -129,10 +132,13 @@ fn lines_are_the_parts_of_the_one_object() {
         ("server_answers", "server_answers"),
         ("conflict", "conflicts"),
         ("hop", "hops"),
+        ("what_if", "what_if"),
+        ("fault", "faults"),
     ];
     for (kind, part) in parts {
         assert_eq!(Value::from(of(kind)), whole[part], "{kind}");
     }
+    assert_eq!(of("limits"), [whole["limits"].clone()]);
     assert_eq!(of("summary"), [whole["summary"].clone()]);
 }
 

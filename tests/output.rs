@@ -178,6 +178,10 @@ fn outputs_on_captures_are_plain() {
         &["report", file, "--streams", "--color", "never"][..],
         &["report", file, "--streams", "--ascii"],
         &["report", file, "--streams", "--format", "json"],
+        &["report", file, "--streams", "--format", "jsonl"],
+        &["report", file, "--streams", "--format", "html"],
+        &["report", file, "--format", "csv"],
+        &["report", file, "--format", "har"],
         &["report", file, "--connection", "1", "--stream", "1", "--color", "never"],
         &["frames", file, "--headers"],
         &["frames", file, "--headers", "--format", "jsonl"],
@@ -200,6 +204,11 @@ fn outputs_on_captures_are_plain() {
         let (out, _) = run(arguments, None);
         assert!(!out.is_empty(), "{arguments:?}");
     }
+    let masked = ["json", "jsonl", "html", "csv", "har", "text"];
+    for format in masked {
+        let (out, _) = run(&["report", file, "--streams", "--mask", "--format", format], None);
+        assert!(!out.is_empty(), "{format}");
+    }
     // As it arrives in a pipe.
     for format in ["text", "jsonl"] {
         let (out, _) = run(&["live", "-i", "-", "--format", format], Some(&path));
@@ -217,6 +226,9 @@ fn errors_are_plain() {
         &["frames", &evil],
         &["report", file, "-o", "/"],
         &["report", file, "-o", &format!("/nonexistent/{evil}")],
+        &["report", file, "--annotate", &format!("/nonexistent/{evil}")],
+        &["completions", &evil],
+        &["man", &evil],
         &["report", file, "--keylog", &evil],
         &["report", file, "-f", &evil],
         &["report", file, "-Y", &evil],

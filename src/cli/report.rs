@@ -173,6 +173,9 @@ fn outputs(paper: &PaperArgs, inputs: &Inputs) -> Result<(Output, Option<Output>
     if to_screen && paper.report.output.is_none() {
         return Err("--annotate and the report cannot both go to standard output".to_owned());
     }
+    if paper.report.output.as_ref() == Some(path) {
+        return Err(format!("{}: --annotate and -o cannot both write it", path.display()));
+    }
     Ok((output, Some(Output::open(Some(path), &inputs.files)?)))
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::board::words::{self, because};
 use crate::board::{Board, ConnectionRow};
 use crate::vocab::cause::Blame;
+use crate::vocab::text::printable_lines;
 use crate::vocab::time::Stamp;
 use crate::vocab::verdict::Verdict;
 
@@ -85,9 +86,7 @@ fn add(notes: &mut Notes, stamp: Stamp, id: usize, text: &str) {
     }
     let of_packet = notes.entry(key).or_default();
     if of_packet.len() < COMMENTS_MAX {
-        let text: String =
-            text.chars().filter(|letter| *letter == '\n' || !letter.is_control()).collect();
-        of_packet.push(format!("goawhy #{id}: {text}"));
+        of_packet.push(format!("goawhy #{id}: {}", printable_lines(text)));
     }
 }
 
@@ -113,5 +112,16 @@ mod tests {
             assert!(notes.contains_key(&(0, step.stamp.packet())), "{step:?}");
         }
         assert!(on(verdict.chain[0].stamp).contains("step 1 of"));
+    }
+
+    #[test]
+    fn what_acts_on_a_terminal_is_escaped() {
+        let mut board = sample::seed();
+        let row = std::sync::Arc::make_mut(&mut board.connections[0]);
+        row.goaways[0].verdict.summary = "\u{1b}[2J\u{9b}31m\u{202e}".into();
+        let stamp = row.goaways[0].stamp;
+        let notes = notes(&board);
+        let told = notes[&(0, stamp.packet())].join("");
+        assert!(told.contains("\\u{1b}[2J\\u{9b}31m\\u{202e}"), "{told}");
     }
 }

@@ -1,6 +1,5 @@
 //! Streams as CSV (RFC 4180), a row each, for spreadsheets and data frames.
 
-use std::borrow::Cow;
 use std::io::{self, Write};
 
 use super::Pick;
@@ -8,6 +7,7 @@ use super::time::rfc3339;
 use crate::board::{Board, ConnectionRow, StreamEnd, StreamRow};
 use crate::vocab::address::Side;
 use crate::vocab::cause::Cause;
+use crate::vocab::text::printable;
 use crate::vocab::time::Stamp;
 
 /// Writes a head and a row for each stream that was asked for.
@@ -19,7 +19,9 @@ pub fn write(out: &mut impl Write, board: &Board, pick: Pick) -> io::Result<()> 
     table.write_record(COLUMNS)?;
     for (index, row) in pick.rows(board) {
         for stream in row.stream_list.iter().filter(|stream| pick.has_stream(row, stream)) {
-            table.write_record(cells(index.saturating_add(1), row, stream).map(safe))?;
+            table.write_record(
+                cells(index.saturating_add(1), row, stream).map(|cell| safe(&cell)),
+            )?;
         }
     }
     table.flush()
@@ -108,11 +110,11 @@ pub(super) fn cause(row: &ConnectionRow, stream: &StreamRow) -> Option<Cause> {
     of_set.map(|set| set.cause).or(of_end.map(|verdict| verdict.cause))
 }
 
-/// Spreadsheets run what begins like a formula: such a cell begins with an apostrophe instead.
-fn safe(cell: String) -> String {
-    let risky = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let cell: Cow<'_, str> = if risky { format!("'{cell}").into() } else { cell.into() };
-    cell.into_owned()
+/// Nothing that acts on a terminal. Spreadsheets run what begins like a formula: such a cell
+/// begins with an apostrophe instead.
+fn safe(cell: &str) -> String {
+    let cell = printable(cell);
+    if cell.starts_with(['=', '+', '-', '@']) { format!("'{cell}") } else { cell }
 }
 
 #[cfg(test)]

@@ -7,26 +7,42 @@ use crate::vocab::text::span;
 pub(super) fn draw(page: &mut Page, all: &[Supposed]) {
     for of in all {
         page.blank();
-        let title = format!("What if {} were {}", of.timer, span(of.seconds));
-        page.paragraph(0, Ink::Bold, &title);
-        let measured: Vec<String> = of.measured.iter().map(|seconds| span(*seconds)).collect();
-        let now = match measured.is_empty() {
-            true => "it was not measured in this capture".to_owned(),
-            false => format!("it was measured as {}", measured.join(", ")),
-        };
-        page.paragraph(2, Ink::Plain, &now);
-        page.labelled("cancelled", &fates(&of.cancellations, "request"));
-        page.labelled("endings", &fates(&of.endings, "connection"));
-        page.labelled("died with", &fates(&of.lost_requests, "request"));
-        if of.ended_besides > 0 {
-            let number = usize::try_from(of.ended_besides).unwrap_or(usize::MAX);
-            let more = format!("{} would have run into it besides", count(number, "answer"));
-            page.labelled("new", &more);
-        }
-        for (index, what) in of.unknown.iter().enumerate() {
-            page.labelled(if index == 0 { "unknown" } else { "" }, &format!("- {what}"));
+        page.paragraph(0, Ink::Bold, &title(of));
+        page.paragraph(2, Ink::Plain, &now(of));
+        for (label, text) in rows(of) {
+            page.labelled(label, &text);
         }
     }
+}
+
+pub(super) fn title(of: &Supposed) -> String {
+    format!("What if {} were {}", of.timer, span(of.seconds))
+}
+
+/// What the timer was, as far as that was measured.
+pub(super) fn now(of: &Supposed) -> String {
+    let measured: Vec<String> = of.measured.iter().map(|seconds| span(*seconds)).collect();
+    match measured.is_empty() {
+        true => "it was not measured in this capture".to_owned(),
+        false => format!("it was measured as {}", measured.join(", ")),
+    }
+}
+
+/// What would have come of it, with labels; one that is empty goes on with the one before.
+pub(super) fn rows(of: &Supposed) -> Vec<(&'static str, String)> {
+    let mut rows = vec![
+        ("cancelled", fates(&of.cancellations, "request")),
+        ("endings", fates(&of.endings, "connection")),
+        ("died with", fates(&of.lost_requests, "request")),
+    ];
+    if of.ended_besides > 0 {
+        let number = usize::try_from(of.ended_besides).unwrap_or(usize::MAX);
+        rows.push(("new", format!("{} would have run into it besides", count(number, "answer"))));
+    }
+    for (index, what) in of.unknown.iter().enumerate() {
+        rows.push((if index == 0 { "unknown" } else { "" }, format!("- {what}")));
+    }
+    rows
 }
 
 /// `72 requests: 1 would not have been, 71 cannot be known`.

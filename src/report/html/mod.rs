@@ -10,7 +10,7 @@ use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 
 use super::time::{Clock, TimeStyle};
-use super::{Pick, hit_meaning, skip_reason};
+use super::{Pick, fault, hit_meaning, skip_reason, what_if};
 use crate::board::group::{Group, Standing, groups};
 use crate::board::headline::headline;
 use crate::board::words::{self, answered, because, cancellation, link, measured, streams, told};
@@ -49,6 +49,7 @@ pub fn write(out: &mut impl Write, board: &Board, options: &Options) -> io::Resu
         let more = all.len() - GROUPS_SHOWN;
         line(&mut text, "p class=dim", &format!("{more} more kinds of ending are in the table."));
     }
+    page.supposed(&mut text);
     page.pairs(&mut text);
     page.table(&mut text);
     text.push_str("</main></body></html>\n");
@@ -94,6 +95,13 @@ impl Page<'_> {
                 let text = format!("{packets} packets: {}", skip_reason(*skip));
                 line(out, "p class=warn", &text);
             }
+        }
+        for of in self.board.faults.iter().take(LINES_SHOWN) {
+            line(out, "p class=bad", &format!("▲ fault: {}", fault(of, self.several)));
+        }
+        if self.board.faults.len() > LINES_SHOWN {
+            let more = self.board.faults.len() - LINES_SHOWN;
+            line(out, "p class=bad", &format!("▲ {more} more faults: --format json has all"));
         }
         for (hit, times) in &self.board.hits {
             line(out, "p class=warn", &format!("limit: {} ({times} ×)", hit_meaning(*hit)));
@@ -213,6 +221,19 @@ impl Page<'_> {
         });
         let all: Vec<String> = sets.chain(broken).collect();
         list_of(out, &all, LINES_SHOWN * 2);
+    }
+
+    /// What other timeouts would have changed, where that was asked.
+    fn supposed(&self, out: &mut String) {
+        for of in &self.board.what_if {
+            line(out, "h2", &what_if::title(of));
+            line(out, "p", &what_if::now(of));
+            out.push_str("<dl>");
+            for (label, text) in what_if::rows(of) {
+                put(out, format_args!("<dt>{}</dt><dd>{}</dd>", Escaped(label), Escaped(&text)));
+            }
+            out.push_str("</dl>");
+        }
     }
 
     /// What was measured over all connections of a pair.
