@@ -61,31 +61,35 @@ impl Scratch {
         self.fault = None;
     }
 
-    /// Adds a field that came from elsewhere (an HTTP/1.1 request that was upgraded).
+    /// Adds a field.
+    #[inline]
     pub(super) fn add(&mut self, field: Field<'_>, limit: usize) {
-        let length = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
-        if !self.count(length(field.name) + length(field.value), limit) {
+        let Field { name, value, tag } = field;
+        let octets = name.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
+        if !self.count(octets, limit) {
             return;
         }
-        if self.first_regular.is_none() && field.name.is_some() && !field.tag.name.is_pseudo() {
-            self.first_regular = Some(self.spans.len() as u32);
+        let place = self.spans.len();
+        if self.first_regular.is_none() && name.is_some() && !tag.name.is_pseudo() {
+            self.first_regular = Some(place as u32);
         }
-        if field.tag.is_plain() && self.leaves_plain {
+        if tag.is_plain() && self.leaves_plain {
             return;
         }
-        let known = |part: Option<&[u8]>| part.map_or(FieldSpan::UNKNOWN, |p| p.len() as u32);
+        let start = self.text.len() as u32;
         // The tag says it.
-        let name = if field.tag.name.octets().is_some() { Some(&b""[..]) } else { field.name };
-        let span = FieldSpan {
-            start: self.text.len() as u32,
-            name: known(name),
-            value: known(field.value),
-            tag: field.tag,
-        };
-        self.outline.add(&span, self.spans.len(), self.first_regular.is_some());
+        let name = if tag.name.is_told() { 0 } else { self.keep(name) };
+        let span = FieldSpan { start, name, value: self.keep(value), tag };
+        self.outline.add(&span, place, self.first_regular.is_some());
         self.spans.push(span);
-        self.text.extend_from_slice(name.unwrap_or_default());
-        self.text.extend_from_slice(field.value.unwrap_or_default());
+    }
+
+    /// Keeps a part's octets; gives their number.
+    #[inline]
+    fn keep(&mut self, part: Option<&[u8]>) -> u32 {
+        let Some(octets) = part else { return FieldSpan::UNKNOWN };
+        self.text.extend_from_slice(octets);
+        octets.len() as u32
     }
 
     /// Counts a field whose parts have so many octets; false where there is no room for it.

@@ -144,7 +144,8 @@ impl Rows {
                 None => other_flows += 1,
             }
         }
-        self.connections.sort_by_key(|of| (of.row.first.order(), of.row.flow));
+        // Moves each but once.
+        self.connections.sort_by_cached_key(|of| (of.row.first.order(), of.row.flow));
         let board = second_pass(self.connections, &refused, &self.answered, self.beyond);
         Board { other_flows, ..board }
     }

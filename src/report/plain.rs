@@ -22,7 +22,7 @@ impl Formatter for Plain {
         fragment: &str,
     ) -> io::Result<()> {
         // Nearly all there is.
-        if fragment.bytes().all(|octet| octet.is_ascii() && octet != 0x7f) {
+        if fragment.bytes().all(|octet| octet < 0x7f) {
             return writer.write_all(fragment.as_bytes());
         }
         let mut rest = fragment;

@@ -1,5 +1,6 @@
 //! The header fields that are kept, and nothing else.
 
+use std::borrow::Cow;
 use std::hash::Hasher as _;
 use std::time::Duration;
 
@@ -104,7 +105,7 @@ fn note_id(mark: &mut Mark, field: &Field<'_>) {
     let (Some(name), Some(value)) = (field.name, field.value) else { return };
     match field.tag.name {
         Name::Trace if mark.trace == 0 => {
-            mark.trace = trace_id(name, value).map_or(0, |id| hash(&[&id]));
+            mark.trace = trace_id(name, value).map_or(0, |id| hash(&[&id[..]]));
         }
         Name::RequestId if mark.request == 0 && value.len() >= SHORTEST_ID => {
             mark.request = hash(&[value]);
@@ -117,7 +118,7 @@ fn note_id(mark: &mut Mark, field: &Field<'_>) {
 /// The part of a tracing field that stays the same on every hop, lower case, without leading
 /// zeros: `traceparent` is `00-TRACE-SPAN-01` (W3C Trace Context section 3.2), `b3` is
 /// `TRACE-SPAN-1`, Jaeger's `TRACE:SPAN:0:1`, Google's `TRACE/SPAN`, Amazon's `Root=1-TIME-ID`.
-fn trace_id(name: &[u8], value: &[u8]) -> Option<Vec<u8>> {
+fn trace_id<'v>(name: &[u8], value: &'v [u8]) -> Option<Cow<'v, [u8]>> {
     let part = |at: usize, by: u8| value.split(move |octet| *octet == by).nth(at);
     let id = match name {
         b"traceparent" => part(1, b'-'),
@@ -130,9 +131,13 @@ fn trace_id(name: &[u8], value: &[u8]) -> Option<Vec<u8>> {
         }
         _ => Some(value),
     };
-    let id: Vec<u8> = id?.to_ascii_lowercase();
+    let id = id?;
     let zeros = id.iter().take_while(|octet| **octet == b'0').count();
-    id.get(zeros..).filter(|id| id.len() >= SHORTEST_ID).map(<[u8]>::to_vec)
+    let id = id.get(zeros..).filter(|id| id.len() >= SHORTEST_ID)?;
+    Some(match id.iter().any(u8::is_ascii_uppercase) {
+        true => Cow::Owned(id.to_ascii_lowercase()),
+        false => Cow::Borrowed(id),
+    })
 }
 
 /// Shorter ones are counters or flags, which many requests share.
@@ -140,11 +145,12 @@ const SHORTEST_ID: usize = 8;
 
 /// The port that an authority names; that of its scheme where it names none.
 fn port(authority: &[u8], secure: bool) -> u16 {
-    let behind = authority.rsplit(|octet| *octet == b':').next().unwrap_or_default();
-    let named = behind.len() < authority.len() && behind.iter().all(u8::is_ascii_digit);
-    let text = std::str::from_utf8(behind).ok().filter(|_| named);
-    let port = text.and_then(|text| text.parse().ok());
-    port.unwrap_or(if secure { 443 } else { 80 })
+    let otherwise = if secure { 443 } else { 80 };
+    // A port has five digits at most.
+    let end = authority.get(authority.len().saturating_sub(6)..).unwrap_or_default();
+    let Some(colon) = end.iter().rposition(|octet| *octet == b':') else { return otherwise };
+    let digits = end.get(colon + 1..).unwrap_or_default();
+    number(digits).and_then(|port| u16::try_from(port).ok()).unwrap_or(otherwise)
 }
 
 /// A hash that is never 0.
@@ -167,7 +173,8 @@ impl Kind {
     pub const NONE: Self = Self { octets: [0; KIND_KEPT], length: 0 };
 
     fn of(method: &[u8], path: &[u8]) -> Self {
-        let mut octets = [0; KIND_KEPT];
+        const ROOM: usize = KIND_KEPT.next_power_of_two();
+        let mut octets = [0; ROOM];
         let mut length = 0;
         let method = method.get(..KIND_KEPT - 1).unwrap_or(method);
         for part in [method, b" "] {
@@ -177,14 +184,20 @@ impl Kind {
             length += part.len();
         }
         let mut in_number = false;
-        for octet in path.iter().take_while(|octet| **octet != b'?') {
-            let digit = octet.is_ascii_digit();
-            let Some(to) = octets.get_mut(length) else { break };
-            *to = if digit { b'#' } else { *octet };
+        for octet in path {
+            if *octet == b'?' || length >= KIND_KEPT {
+                break;
+            }
+            let digit = octet.wrapping_sub(b'0') < 10;
+            // Of a power of two, so that the place needs no check.
+            if let Some(to) = octets.get_mut(length % ROOM) {
+                *to = if digit { b'#' } else { *octet };
+            }
             // Without a branch, for none could be foreseen.
             length += usize::from(!(digit & in_number));
             in_number = digit;
         }
+        let octets = octets.first_chunk().copied().unwrap_or([0; KIND_KEPT]);
         Self { octets, length: length as u8 }
     }
 
@@ -216,7 +229,8 @@ mod tests {
     use super::*;
 
     fn id(name: &str, value: &str) -> Option<String> {
-        trace_id(name.as_bytes(), value.as_bytes()).map(|id| String::from_utf8(id).unwrap())
+        trace_id(name.as_bytes(), value.as_bytes())
+            .map(|id| String::from_utf8(id.into_owned()).unwrap())
     }
 
     #[test]

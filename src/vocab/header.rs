@@ -136,6 +136,13 @@ impl Name {
         }
     }
 
+    /// Whether it says the name itself: [`Name::octets`] has it.
+    #[inline]
+    pub fn is_told(self) -> bool {
+        use Name::{Forwarded, OfHop, Other, Pseudo, RequestId, Trace};
+        !matches!(self, Other | Pseudo | OfHop | Trace | RequestId | Forwarded)
+    }
+
     /// The name itself, where it is one of them all.
     pub fn octets(self) -> Option<&'static [u8]> {
         Some(match self {

@@ -202,6 +202,9 @@ impl Table {
     /// The text, to append octets of a literal to.
     #[inline]
     pub(super) fn stage(&mut self) -> &mut Vec<u8> {
+        if self.text.capacity() == 0 {
+            self.text.reserve(FIRST_TEXT);
+        }
         &mut self.text
     }
 
@@ -232,6 +235,9 @@ impl Table {
         }
         let known = !matches!(name, Part::Unknown);
         let entry = Entry { name: self.keep(name), value: self.keep(value), tag };
+        if self.entries.capacity() == 0 {
+            self.entries.reserve(FIRST_ENTRIES);
+        }
         self.entries.push_back(entry);
         self.size += size;
         self.nameless += usize::from(!known);
@@ -374,6 +380,10 @@ const IN_STATIC: u32 = 1 << 31;
 const KEPT: usize = 64 * 1024;
 /// Octets that a buffer may keep between blocks: twice what `tidy` leaves at most.
 const SLACK_MAX: usize = 3 * KEPT;
+/// Entries that room is made for at once: hardly any sender inserts fewer.
+const FIRST_ENTRIES: usize = 16;
+/// Text that room is made for at once: a list or two.
+const FIRST_TEXT: usize = 512;
 /// Text that is not worth tidying.
 const TIDY_MIN: usize = 2048;
 
