@@ -10,12 +10,12 @@ use std::path::Path;
 use serde_json::Value;
 
 use goawhy::run::offline::{self, Job};
+use goawhy::vocab::frame::PREFACE;
 use goawhy::vocab::limits::Limits;
 
 use common::wire::{Flow, Owned, Random, Wire, frame, with_file};
 use common::{cases_named, job, list, parallel};
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const SETTINGS: u8 = 4;
@@ -66,7 +66,7 @@ fn client_sends(octets: &[u8]) -> Value {
 }
 
 fn beginning() -> Vec<u8> {
-    [PREFACE, &frame(SETTINGS, 0, 0, b"")[..]].concat()
+    [&PREFACE[..], &frame(SETTINGS, 0, 0, b"")].concat()
 }
 
 #[test]

@@ -5,36 +5,47 @@
 
 mod common;
 
+use goawhy::board::Board;
 use goawhy::report::{json, text};
 use goawhy::run::offline::{self, Job};
-use goawhy::vocab::limits::Limits;
+use goawhy::vocab::frame::PREFACE;
+use goawhy::vocab::limits::{Hit, Limits};
 
 use common::sound;
-use common::wire::{Flow, Owned, Wire, frame};
+use common::wire::{Flow, Owned, Wire, frame, with_file};
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const PUSH: u8 = 0x18;
 const GET: [u8; 7] = [0x82, 0x86, 0x84, 0x41, 1, b'a', 0x90];
 
 /// JSON and text of a report within these limits.
 fn told(limits: &Limits, packets: Vec<Owned>) -> (serde_json::Value, String) {
+    told_of(Job { limits: limits.clone(), ..Job::default() }, packets)
+}
+
+fn told_of(job: Job, packets: Vec<Owned>) -> (serde_json::Value, String) {
     Wire { link: 1, packets }.with_file(|path| {
-        let limits = limits.clone();
-        let job = Job { files: vec![path.to_owned()], limits, ..Job::default() };
-        let board = offline::report(&job).unwrap();
+        let board = offline::report(&Job { files: vec![path.to_owned()], ..job.clone() }).unwrap();
         sound(&board);
-        let (mut object, mut lines) = (Vec::new(), Vec::new());
-        json::write(&mut object, &board, &json::Options::default()).unwrap();
-        text::write(&mut lines, &board, &text::Options::default()).unwrap();
-        let lines = String::from_utf8(lines).unwrap();
-        let words: Vec<&str> = lines.split_whitespace().collect();
-        (serde_json::from_slice(&object).unwrap(), words.join(" "))
+        written(&board)
     })
+}
+
+/// JSON, and text in which every gap between words is one blank.
+fn written(board: &Board) -> (serde_json::Value, String) {
+    let (mut object, mut lines) = (Vec::new(), Vec::new());
+    json::write(&mut object, board, &json::Options::default()).unwrap();
+    text::write(&mut lines, board, &text::Options::default()).unwrap();
+    let lines = String::from_utf8(lines).unwrap();
+    let words: Vec<&str> = lines.split_whitespace().collect();
+    (serde_json::from_slice(&object).unwrap(), words.join(" "))
 }
 
 /// The limit is told by this name, and in these words.
 fn tells(limits: &Limits, packets: Vec<Owned>, name: &str, words: &str) {
-    let (object, lines) = told(limits, packets);
+    has(&told(limits, packets), name, words);
+}
+
+fn has((object, lines): &(serde_json::Value, String), name: &str, words: &str) {
     let of_rows = object["connections"].as_array().unwrap().iter();
     let of_row = of_rows.flat_map(|row| row["limits"].as_array().unwrap());
     let of_all = object["limits"].as_object().unwrap().keys().map(String::as_str);
@@ -47,7 +58,7 @@ fn tells(limits: &Limits, packets: Vec<Owned>, name: &str, words: &str) {
 fn client_sends(octets: &[u8]) -> Vec<Owned> {
     let mut flow = Flow::new(40_000);
     let mut packets = flow.open(1_000_000_000);
-    let octets = [PREFACE, &frame(4, 0, 0, b""), octets].concat();
+    let octets = [PREFACE, &frame(4, 0, 0, b"")[..], octets].concat();
     for (number, part) in octets.chunks(1400).enumerate() {
         packets.push(flow.send(1_001_000_000 + number as i64 * 10_000, false, PUSH, part));
     }
@@ -74,6 +85,7 @@ fn limits_of_a_connection() {
         (Limits { goaways: 2, ..whole() }, frame(7, 0, 0, &debug).repeat(4), "goaways"),
         (Limits { pings: 2, ..whole() }, frame(6, 0, 0, &[0; 8]).repeat(4), "pings"),
         (Limits { findings: 2, ..whole() }, frame(8, 0, 0, &[0; 4]).repeat(5), "findings"),
+        (Limits { troubled: 2, ..whole() }, requests(5), "troubled"),
     ];
     let words = [
         "a header block larger than is read",
@@ -84,6 +96,7 @@ fn limits_of_a_connection() {
         "more GOAWAYs than are remembered",
         "more pings than are remembered",
         "more broken rules than are told",
+        "more failed requests than are looked for beyond a proxy",
     ];
     for ((limits, octets, name), words) in cases.into_iter().zip(words) {
         tells(&limits, client_sends(&octets), name, words);
@@ -125,7 +138,8 @@ fn limits_of_a_capture() {
 fn fragments_that_were_put_together_are_no_loss() {
     let mut flow = Flow::new(40_000);
     let mut packets = flow.open(1_000_000_000);
-    let whole = flow.send(1_001_000_000, false, PUSH, &[PREFACE, &frame(4, 0, 0, b"")].concat());
+    let whole =
+        flow.send(1_001_000_000, false, PUSH, &[PREFACE, &frame(4, 0, 0, b"")[..]].concat());
     let (head, payload) = whole.data.split_at(34);
     for (from, to, more) in [(0, 24, 0x20), (24, payload.len(), 0)] {
         let mut data = [head, &payload[from..to]].concat();
@@ -136,4 +150,34 @@ fn fragments_that_were_put_together_are_no_loss() {
     let (object, lines) = told(&Limits::default(), packets);
     assert_eq!(object["captures"][0]["undecoded_packets"], 0, "{lines}");
     assert_eq!(object["connections"][0]["http2"], true);
+}
+
+#[test]
+fn keys_beyond_those_that_are_kept() {
+    let limits = Limits { key_log_connections: 2, ..Limits::default() };
+    let lines: Vec<String> =
+        (0..5).map(|number| format!("CLIENT_RANDOM {number:064x} {:096x}\n", number + 7)).collect();
+    with_file(lines.concat().as_bytes(), |keys| {
+        let job = Job { keylogs: vec![keys.to_owned()], limits: limits.clone(), ..Job::default() };
+        let told = told_of(job, client_sends(&requests(1)));
+        has(&told, "key_log", "more TLS keys than are kept");
+        assert_eq!(told.0["limits"]["key_log"], 3);
+    });
+}
+
+/// Two limits take a fault of the program, or a capture that arrives while its keys do: how they
+/// come about is tested with guards and with TLS; that nobody loses them on the way to a reader,
+/// here.
+#[test]
+fn every_limit_has_a_name_and_words_of_its_own() {
+    let mut seen = std::collections::BTreeSet::new();
+    for hit in Hit::ALL {
+        let board = Board { hits: [(hit, 3)].into_iter().collect(), ..Board::default() };
+        let (object, lines) = written(&board);
+        let told = object["limits"].as_object().unwrap();
+        assert_eq!(told.values().collect::<Vec<_>>(), [&serde_json::json!(3)], "{hit:?}");
+        let without = written(&Board::default()).1;
+        assert!(lines.len() > without.len(), "{hit:?}: {lines}");
+        assert!(seen.insert(lines), "{hit:?} is told as another one is");
+    }
 }

@@ -7,7 +7,7 @@ use goawhy::h2::{Reader, Scratch};
 use goawhy::track::Tracker;
 use goawhy::vocab::address::Half;
 use goawhy::vocab::flow::{FlowId, FlowItem};
-use goawhy::vocab::frame::Signal;
+use goawhy::vocab::frame::{PREFACE, Signal};
 use goawhy::vocab::limits::Limits;
 use goawhy::vocab::time::{Stamp, Timestamp};
 
@@ -17,7 +17,7 @@ use crate::flow;
 /// its octets are cut.
 pub fn run(data: &[u8]) {
     match data {
-        [0, rest @ ..] | [2, rest @ ..] => drop(frames(|take| {
+        [0, rest @ ..] => drop(frames(|take| {
             flow::items(&mut Unstructured::new(rest), take);
         })),
         [_, rest @ ..] => whole(rest),
@@ -38,7 +38,7 @@ fn whole(script: &[u8]) {
 /// that RFC 9113 section 3.4 allows.
 fn connection(script: &mut Unstructured<'_>) -> Vec<(Half, Vec<u8>)> {
     let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
-    let first = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &settings].concat();
+    let first = [&PREFACE[..], &settings].concat();
     let mut runs = vec![(Half::A, first), (Half::B, settings.to_vec())];
     while let Ok((by, kind, flags, stream, length)) = script.arbitrary::<(u8, u8, u8, u8, u8)>() {
         let payload = script.bytes(usize::from(length).min(script.len())).unwrap_or_default();

@@ -4,6 +4,7 @@ use goawhy::report::frames::{Format, FrameWriter};
 use goawhy::report::{json, text};
 use goawhy::run::offline::{self, Job};
 use goawhy::vocab::packet::Skip;
+use goawhy::vocab::text::acts;
 use serde_json::Value;
 
 use crate::capture::with_file;
@@ -12,7 +13,7 @@ use crate::capture::with_file;
 const LONGEST: usize = 256 * 1024;
 
 /// No panic; the report is JSON, its evidence stands in order and within the file, and no stream
-/// is both safe to retry and perhaps processed; text has no control characters.
+/// is both safe to retry and perhaps processed; no output has a sign that acts on a terminal.
 pub fn run(data: &[u8]) {
     if data.len() > LONGEST {
         return;
@@ -30,6 +31,7 @@ pub fn run(data: &[u8]) {
         let mut out = Vec::new();
         let options = json::Options { streams: true, ..json::Options::default() };
         json::write(&mut out, &board, &options).unwrap();
+        is_printable(&out);
         check(&serde_json::from_slice(&out).expect("JSON"));
         let mut out = Vec::new();
         text::write(&mut out, &board, &text::Options::default()).unwrap();
@@ -45,8 +47,8 @@ pub fn run(data: &[u8]) {
 
 fn is_printable(octets: &[u8]) {
     let text = std::str::from_utf8(octets).expect("UTF-8");
-    let bad = text.chars().find(|sign| sign.is_control() && *sign != '\n');
-    assert_eq!(bad, None, "a control character: {text}");
+    let bad = text.chars().find(|sign| acts(*sign) && *sign != '\n');
+    assert_eq!(bad, None, "a sign that acts: {text}");
 }
 
 /// Evidence stands in order and within the file; no stream is both safe to retry and perhaps
