@@ -156,7 +156,7 @@ fn fragments_that_were_put_together_are_no_loss() {
 fn keys_beyond_those_that_are_kept() {
     let limits = Limits { key_log_connections: 2, ..Limits::default() };
     let lines: Vec<String> =
-        (0..5).map(|number| format!("CLIENT_RANDOM {number:064x} {:096x}\n", number + 7)).collect();
+        (1..6).map(|number| format!("CLIENT_RANDOM {number:064x} {:096x}\n", number + 7)).collect();
     with_file(lines.concat().as_bytes(), |keys| {
         let job = Job { keylogs: vec![keys.to_owned()], limits: limits.clone(), ..Job::default() };
         let told = told_of(job, client_sends(&requests(1)));

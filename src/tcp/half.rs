@@ -45,9 +45,6 @@ impl Recent {
             let kept = REMEMBERED - data.len();
             self.octets.drain(..self.octets.len().saturating_sub(kept));
         }
-        if self.octets.capacity() == 0 {
-            self.octets.reserve(REMEMBERED / 8);
-        }
         self.octets.extend_from_slice(data);
     }
 
