@@ -8,6 +8,7 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use ratatui::Terminal;
@@ -127,8 +128,14 @@ fn pcapng(packets: &[Owned]) -> Vec<u8> {
     file
 }
 
-/// A capture of all that, under a name that is evil itself; NUL and `/` cannot be in one.
-fn capture() -> PathBuf {
+/// A capture of all that, under a name that is evil itself; NUL and `/` cannot be in one. Written
+/// once: several tests read it at a time.
+fn capture() -> &'static Path {
+    static FILE: OnceLock<PathBuf> = OnceLock::new();
+    FILE.get_or_init(write_capture)
+}
+
+fn write_capture() -> PathBuf {
     let name = EVIL.replace(['\0', '/'], "");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("output");
     fs::create_dir_all(&folder).unwrap();
@@ -211,7 +218,7 @@ fn outputs_on_captures_are_plain() {
     }
     // As it arrives in a pipe.
     for format in ["text", "jsonl"] {
-        let (out, _) = run(&["live", "-i", "-", "--format", format], Some(&path));
+        let (out, _) = run(&["live", "-i", "-", "--format", format], Some(path));
         assert!(out.contains("goaway") || out.contains("GOAWAY"), "{out}");
     }
 }
@@ -249,7 +256,8 @@ fn errors_are_plain() {
 
 #[test]
 fn screens_are_plain() {
-    let watch = Watch::files(Job { files: vec![capture()], ..Job::default() }).unwrap();
+    let watch =
+        Watch::files(Job { files: vec![capture().to_path_buf()], ..Job::default() }).unwrap();
     let begun = Instant::now();
     while watch.latest().state != State::Ended {
         assert!(begun.elapsed() < Duration::from_secs(60));

@@ -155,6 +155,7 @@ impl ByClass {
         let place = known.or_else(|| {
             let room = self.classes.len() < CLASSES_KEPT;
             let name = room.then(name)??;
+            self.classes.reserve_exact(1); // few connections ask for many kinds of things
             self.classes.push(Class { id, name, answers: Answers::default() });
             Some(self.classes.len() - 1)
         });

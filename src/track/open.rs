@@ -59,6 +59,9 @@ impl OpenStreams {
         let place = match self.free.pop() {
             Some(place) => place,
             None => {
+                if self.slots.is_empty() {
+                    self.slots.reserve_exact(1); // most connections have one stream at a time
+                }
                 self.slots.push(None);
                 (self.slots.len() - 1) as u32
             }

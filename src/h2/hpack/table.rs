@@ -381,9 +381,9 @@ const KEPT: usize = 64 * 1024;
 /// Octets that a buffer may keep between blocks: twice what `tidy` leaves at most.
 const SLACK_MAX: usize = 3 * KEPT;
 /// Entries that room is made for at once: hardly any sender inserts fewer.
-const FIRST_ENTRIES: usize = 16;
-/// Text that room is made for at once: a list or two.
-const FIRST_TEXT: usize = 512;
+const FIRST_ENTRIES: usize = 8;
+/// Text that room is made for at once: a list.
+const FIRST_TEXT: usize = 256;
 /// Text that is not worth tidying.
 const TIDY_MIN: usize = 2048;
 

@@ -1,0 +1,142 @@
+//! Memory of the analysis while it goes on: an idle connection, a closed stream.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod common;
+
+use std::alloc::System;
+
+use goawhy::pipeline::{Pipeline, Sink};
+use goawhy::vocab::frame::PREFACE;
+use goawhy::vocab::limits::Limits;
+use goawhy::vocab::packet::{LinkType, Packet};
+use goawhy::vocab::time::{Stamp, Timestamp};
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+
+use common::wire::{Flow, Owned, frame};
+
+#[global_allocator]
+static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Octets that an idle connection may keep: two decoders' tables, a tracker, a flow and a lane.
+const IDLE: usize = 7 * 1024 + 512;
+
+/// Octets that a closed stream may keep.
+const CLOSED: usize = 120;
+
+const PUSH: u8 = 0x18;
+/// GET http /a with a user-agent and an authority, all but the method as literals for the table.
+const REQUEST: &[u8] = b"\x82\x86\x44\x0a/cart/1234\x41\x0cshop.example\x7a\x0aclient/1.0";
+const ANSWER: &[u8] = b"\x88\x5f\x10application/json";
+
+struct Nobody;
+
+impl Sink for Nobody {
+    const READS_FIELDS: bool = false;
+}
+
+/// Octets on the heap now.
+fn held() -> usize {
+    let stats = HEAP.stats();
+    stats.bytes_allocated - stats.bytes_deallocated
+}
+
+/// A pipeline that takes packets, and how many it has taken.
+struct Run {
+    pipeline: Pipeline,
+    number: u64,
+}
+
+impl Run {
+    fn new() -> Self {
+        Self { pipeline: Pipeline::new(&Limits::default(), &[], false), number: 0 }
+    }
+
+    fn take(&mut self, packet: &Owned) {
+        self.number += 1;
+        let packet = Packet {
+            stamp: Stamp::new(0, self.number, Timestamp(packet.at)),
+            link: LinkType(1),
+            data: &packet.data,
+            wire_length: packet.wire_length,
+            fcs_length: 0,
+        };
+        self.pipeline.push(&packet, &mut Nobody).unwrap();
+    }
+
+    /// A connection that has greeted and answered one request.
+    fn connect(&mut self, number: u32) -> Conversation {
+        let mut flow = Flow::new(1024 + (number % 60_000) as u16);
+        let at = 1_000_000_000 + i64::from(number) * 10_000;
+        let packets = flow.open(at);
+        let mut conversation = Conversation { flow, at: at + 3000, host: number / 60_000 };
+        for packet in packets {
+            self.take(&conversation.of_host(packet));
+        }
+        let settings = frame(4, 0, 0, &[0, 3, 0, 0, 0, 100]);
+        conversation.says(self, false, &[&PREFACE[..], &settings].concat());
+        conversation.says(self, true, &[settings, frame(4, 1, 0, b"")].concat());
+        conversation.says(self, false, &frame(4, 1, 0, b""));
+        conversation.asks(self, 1);
+        conversation
+    }
+}
+
+struct Conversation {
+    flow: Flow,
+    at: i64,
+    host: u32,
+}
+
+impl Conversation {
+    fn of_host(&self, mut packet: Owned) -> Owned {
+        let server = packet.data[29] == 2;
+        packet.data[if server { 31 } else { 27 }] = self.host as u8;
+        packet
+    }
+
+    fn says(&mut self, run: &mut Run, server: bool, octets: &[u8]) {
+        self.at += 1000;
+        let packet = self.flow.send(self.at, server, PUSH, octets);
+        run.take(&self.of_host(packet));
+    }
+
+    fn asks(&mut self, run: &mut Run, stream: u32) {
+        self.says(run, false, &frame(1, 5, stream, REQUEST));
+        let answer = [frame(1, 4, stream, ANSWER), frame(0, 1, stream, b"{\"price\": 17}")];
+        self.says(run, true, &answer.concat());
+    }
+}
+
+/// One test, so that nothing else allocates meanwhile.
+#[test]
+fn idle_connections_and_closed_streams_cost_little() {
+    let mut run = Run::new();
+    run.connect(0);
+    let before = held();
+    let count = 20_000;
+    for number in 1..=count {
+        run.connect(number);
+    }
+    let each = (held() - before) / count as usize;
+    assert!(each <= IDLE, "an idle connection keeps {each} octets");
+
+    let mut run = Run::new();
+    let mut busy = run.connect(0);
+    let before = held();
+    let count = 20_000;
+    for number in 1..=count {
+        busy.asks(&mut run, 1 + 2 * number);
+    }
+    let each = held().saturating_sub(before) / count as usize;
+    assert!(each <= CLOSED, "a closed stream keeps {each} octets");
+    // And those that were reset, of which the first few thousand are remembered one by one.
+    let before = held();
+    for number in count + 1..=2 * count {
+        let stream = 1 + 2 * number;
+        busy.says(&mut run, false, &frame(1, 5, stream, REQUEST));
+        busy.says(&mut run, false, &frame(3, 0, stream, &[0, 0, 0, 8]));
+    }
+    let each = held().saturating_sub(before) / count as usize;
+    assert!(each <= CLOSED, "a stream that was reset keeps {each} octets");
+}
