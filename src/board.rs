@@ -228,6 +228,18 @@ pub enum EndHow {
     Open,
 }
 
+impl EndHow {
+    /// The name in reports, filters and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Goaway => "goaway",
+            Self::Fin => "fin",
+            Self::Rst => "rst",
+            Self::Open => "open",
+        }
+    }
+}
+
 /// One GOAWAY.
 #[derive(Clone, Debug)]
 pub struct GoawayRow {

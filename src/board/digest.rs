@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
 
-use super::{Board, ConnectionRow, EndHow, GoawayRow, ServerTimes, StreamCounts};
+use super::{Board, ConnectionRow, GoawayRow, ServerTimes, StreamCounts};
 use crate::vocab::address::Side;
 use crate::vocab::verdict::{Cancellation, Verdict};
 
@@ -321,12 +321,7 @@ impl Connection {
             let octets = *row.lost_bytes.side(side);
             (side.name().to_owned(), octets)
         });
-        let how = match row.end.how {
-            EndHow::Goaway => "goaway",
-            EndHow::Fin => "fin",
-            EndHow::Rst => "rst",
-            EndHow::Open => "open",
-        };
+        let how = row.end.how.name();
         let packet = row.end.stamp.map(|stamp| stamp.packet());
         let rule = |id: &str| Broken { rule: RuleName { id: id.to_owned() } };
         Self {

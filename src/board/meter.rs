@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::snapshot::Snapshot;
 use super::told::About;
-use super::{ConnectionRow, EndHow, StreamCounts};
+use super::{ConnectionRow, StreamCounts};
 use crate::vocab::address::{Both, Side};
 use crate::vocab::cause::{Blame, Cause};
 use crate::vocab::flow::FlowId;
@@ -205,12 +205,7 @@ fn endings(row: &ConnectionRow) -> impl Iterator<Item = (About, Ending)> {
         };
         (About::Goaway(index), ending)
     });
-    let how = match row.end.how {
-        EndHow::Goaway => "goaway",
-        EndHow::Fin => "fin",
-        EndHow::Rst => "rst",
-        EndHow::Open => "open",
-    };
+    let how = row.end.how.name();
     goaways.chain(row.end_verdict.iter().map(move |verdict| {
         let (by, code) = (row.end.by, None);
         (About::End, Ending { how, by, code, cause: verdict.cause, blame: verdict.blame })

@@ -3,6 +3,7 @@
 use super::headline::chain;
 use super::{HopLink, InferredTimeout, ServerTimes, StreamCounts};
 use crate::vocab::cause::Blame;
+use crate::vocab::frame::LAST_STREAM_MAX;
 use crate::vocab::hop::{Hop, Way};
 use crate::vocab::text::{self, count, cut_short, span};
 use crate::vocab::verdict::{Cancellation, Timeout, Verdict};
@@ -188,8 +189,6 @@ pub fn answered(what: &str, answers: &ServerTimes) -> String {
     text
 }
 
-/// Names every stream, so that it says nothing (RFC 9113 section 6.8).
-pub const LAST_STREAM_MAX: u32 = 0x7fff_ffff;
 const REQUESTS_SHOWN: usize = 4;
 const PLACES_SHOWN: usize = 4;
 const STREAMS_SHOWN: usize = 8;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::track::history::{History, Ping, SideFacts};
 use crate::vocab::address::Side;
 use crate::vocab::error_code::ErrorCode;
+use crate::vocab::frame::LAST_STREAM_MAX;
 use crate::vocab::setting::SettingId;
 use crate::vocab::time::Stamp;
 use crate::vocab::verdict::Implementation;
@@ -277,11 +278,11 @@ fn by_ping(history: &History, side: Side) -> Option<Implementation> {
 fn by_habit(history: &History, side: Side) -> Option<Implementation> {
     let mut sent = history.goaways.iter().filter(|goaway| goaway.by == side);
     let first = sent.next().filter(|goaway| side == Side::Server && !goaway.after_peer_close)?;
-    let second = sent.next().filter(|later| later.last_stream_id != MOST);
+    let second = sent.next().filter(|later| later.last_stream_id != LAST_STREAM_MAX);
     let told = |name: &str, rests_on: String| {
         Some(Implementation { name: name.into(), fingerprint: rests_on })
     };
-    let (all, silent) = (first.last_stream_id == MOST, first.debug.is_empty());
+    let (all, silent) = (first.last_stream_id == LAST_STREAM_MAX, first.debug.is_empty());
     let newest = *first.highest_stream.side(Side::Client);
     let settings = history.sides.side(side).settings.iter().flat_map(|sent| &sent.values);
     let mut limits = settings.filter(|(id, _)| *id == SettingId::MAX_CONCURRENT_STREAMS);
@@ -326,9 +327,6 @@ fn by_habit(history: &History, side: Side) -> Option<Implementation> {
         _ => None,
     }
 }
-
-/// The last stream identifier that stands for all of them.
-const MOST: u32 = 0x7fff_ffff;
 
 /// What leaves so soon after each other was sent in one go.
 const BESIDE: Duration = Duration::from_millis(5);

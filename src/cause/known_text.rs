@@ -10,6 +10,7 @@ use crate::track::history::Goaway;
 use crate::vocab::address::Side;
 use crate::vocab::cause::Cause;
 use crate::vocab::error_code::ErrorCode;
+use crate::vocab::frame::LAST_STREAM_MAX;
 use crate::vocab::verdict::Implementation;
 
 /// One row of the table.
@@ -112,9 +113,9 @@ impl KnownText {
             _ => true,
         };
         let last = match self.last_stream_id.as_str() {
-            "max" => goaway.last_stream_id == 0x7fff_ffff,
+            "max" => goaway.last_stream_id == LAST_STREAM_MAX,
             "zero" => goaway.last_stream_id == 0,
-            "real" => goaway.last_stream_id != 0x7fff_ffff,
+            "real" => goaway.last_stream_id != LAST_STREAM_MAX,
             _ => true,
         };
         let frame = self.frame == "GOAWAY" && self.error_code.has(goaway.code);

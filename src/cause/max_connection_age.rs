@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
+use crate::vocab::frame::LAST_STREAM_MAX;
 use crate::vocab::verdict::{ConfiguredIn, Step, Timeout};
 
 use super::chance::round_value;
@@ -55,7 +56,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let busy = scene.open_count > 0 || scene.quiet() < age / 8;
     // Where requests are what it is noticed by: the first one past a round age.
     let gap = crossed(scene, age);
-    let two_step = goaway.last_stream_id == 0x7fff_ffff;
+    let two_step = goaway.last_stream_id == LAST_STREAM_MAX;
     let confidence = match (by_text, whole, busy && round_value(age).is_some()) {
         (true, ..) if age >= SHORTEST => 0.95,
         (true, ..) => 0.75,

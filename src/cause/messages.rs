@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::vocab::cause::Cause;
 use crate::vocab::error_code::ErrorCode;
 use crate::vocab::explanation::Explanation;
+use crate::vocab::frame::LAST_STREAM_MAX;
 
 use super::{explain, known_text, pages};
 
@@ -176,9 +177,11 @@ pub fn of_line(pasted: &str) -> Option<Explanation> {
 
 fn last_stream(said: &Said) -> String {
     match said.last_stream {
-        Some(0x7fff_ffff) => "2^31-1: the first half of a drain, or an error that says nothing of \
+        Some(LAST_STREAM_MAX) => {
+            "2^31-1: the first half of a drain, or an error that says nothing of \
                               what was processed."
-            .to_string(),
+                .to_string()
+        }
         Some(id) => format!(
             "Streams above {id} were not processed: they are safe to retry. Retry others only if \
              they are idempotent."

@@ -3,14 +3,12 @@
 use super::style::{Ink, Page, count, cut_short, packet, shortened, span};
 use super::time::Clock;
 use super::{hit_meaning, timeline};
-use crate::board::words::{
-    LAST_STREAM_MAX, because, cancellation, last_stream, numbered, streams, timeout,
-};
+use crate::board::words::{because, cancellation, last_stream, numbered, streams, timeout};
 use crate::board::{ConnectionRow, EndHow, GoawayRow, TlsRow};
 use crate::vocab::address::Side;
 use crate::vocab::cause::Blame;
 use crate::vocab::flow::HalfNotes;
-use crate::vocab::frame::Transport;
+use crate::vocab::frame::{LAST_STREAM_MAX, Transport};
 use crate::vocab::text::utf8_or_escaped;
 use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{Cancellation, Verdict};

@@ -12,7 +12,7 @@ use crate::vocab::capture::{CaptureFacts, Damage};
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
 use crate::vocab::flow::FlowId;
-use crate::vocab::frame::Transport;
+use crate::vocab::frame::{LAST_STREAM_MAX, Transport};
 use crate::vocab::limits::Hit;
 use crate::vocab::packet::Skip;
 use crate::vocab::rule;
@@ -185,7 +185,7 @@ fn seed_connection() -> ConnectionRow {
             stamp: stamp(399, 10_071),
             by: Side::Server,
             code: ErrorCode::PROTOCOL_ERROR,
-            last_stream_id: 0x7fff_ffff,
+            last_stream_id: LAST_STREAM_MAX,
             debug: b"Request stream 3 is not correct for server connection".to_vec(),
             follows: None,
             verdict: verdict.clone(),

@@ -203,6 +203,10 @@ pub enum FrameFault {
 /// The 24 octets that begin each client's HTTP/2 (RFC 9113 section 3.4).
 pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// The last stream identifier of a GOAWAY that names every stream, so that it says nothing (RFC 9113
+/// section 6.8).
+pub const LAST_STREAM_MAX: u32 = 0x7fff_ffff;
+
 /// What the HTTP/2 room hands up about one connection.
 #[derive(Clone, Copy, Debug)]
 pub enum Signal<'a> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use regex::Regex;
 
 use super::{Facts, Place};
-use crate::board::{ConnectionRow, EndHow};
+use crate::board::ConnectionRow;
 use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
@@ -313,12 +313,7 @@ fn end(facts: &Facts<'_>) -> Vec<Fact> {
             StreamEnd::ConnectionEnd(_) => "connection",
             StreamEnd::Open => "open",
         }),
-        None => facts.row.map(|row| match row.end.how {
-            EndHow::Goaway => "goaway",
-            EndHow::Fin => "fin",
-            EndHow::Rst => "rst",
-            EndHow::Open => "open",
-        }),
+        None => facts.row.map(|row| row.end.how.name()),
     };
     one(word, text)
 }

@@ -8,13 +8,14 @@ use ratatui::text::{Line, Span};
 
 use super::{clickable, empty};
 use crate::board::picture::{GAP_SECONDS, gap};
-use crate::board::words::{self, LAST_STREAM_MAX};
+use crate::board::words;
 use crate::board::{ConnectionRow, EndHow};
 use crate::tui::app::{App, Ending, endings};
 use crate::tui::clock::Clock;
 use crate::tui::paint::{self, fit, wrap};
 use crate::tui::theme::Ink;
 use crate::vocab::address::Side;
+use crate::vocab::frame::LAST_STREAM_MAX;
 use crate::vocab::text::{count, cut_short, span};
 use crate::vocab::verdict::{Evidence, Verdict};
 
