@@ -5,8 +5,11 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -291,18 +294,63 @@ fn the_page_needs_nothing_and_a_browser_has_nothing_to_say_about_it() {
     else {
         return;
     };
-    let shot = folder.file("page.png");
-    let profile = folder.file("profile");
-    let output = Command::new(browser)
+    let looks = [("0", "1000,1400"), ("1", "1000,1400"), ("0", "360,1400")];
+    let mut shots = BTreeSet::new();
+    for (scheme, size) in looks {
+        let (asked, said, shot) = opened(browser, &page, scheme, size);
+        assert!(!said.contains("CONSOLE"), "{said}");
+        assert_eq!(asked, Vec::<String>::new(), "the page asks for nothing");
+        assert!(shot.len() > 20_000, "{said}");
+        shots.insert(shot);
+    }
+    assert_eq!(shots.len(), looks.len(), "dark, light and narrow look different");
+    // What the browser would tell is told here.
+    let foreign = folder.file("foreign.html");
+    let text = "<script>console.log('x')</script><img src=http://foreign.invalid/x.png>";
+    std::fs::write(&foreign, text).unwrap();
+    let (asked, said, _) = opened(browser, &foreign, "1", "360,400");
+    assert!(asked.iter().any(|line| line.contains("foreign.invalid")), "{asked:?}");
+    assert!(said.contains("CONSOLE"), "{said}");
+}
+
+/// Opens a page in a browser all of whose requests come here. Gives their first lines, what the
+/// browser says, and what is seen.
+fn opened(browser: &str, page: &str, scheme: &str, size: &str) -> (Vec<String>, String, Vec<u8>) {
+    let folder = Folder::new(&format!("browser-{scheme}-{size}"));
+    let (shot, profile) = (folder.file("page.png"), folder.file("profile"));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = listener.local_addr().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let mut child = Command::new(browser)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"])
-        .args(["--enable-logging=stderr", "--v=0", "--window-size=1000,1400"])
+        .args(["--disable-background-networking", "--disable-component-update", "--no-first-run"])
+        .args(["--disable-sync", "--enable-logging=stderr", "--v=0"])
+        .arg(format!("--blink-settings=preferredColorScheme={scheme}"))
+        .arg(format!("--proxy-server={proxy}"))
+        .arg(format!("--window-size={size}"))
         .arg(format!("--user-data-dir={profile}"))
         .arg(format!("--screenshot={shot}"))
         .arg(format!("file://{page}"))
-        .output()
+        .stderr(std::process::Stdio::piped())
+        .spawn()
         .unwrap();
+    let mut asked = Vec::new();
+    while child.try_wait().unwrap().is_none() {
+        let Ok((stream, _)) = listener.accept() else {
+            std::thread::sleep(Duration::from_millis(10));
+            continue;
+        };
+        stream.set_nonblocking(false).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let mut line = String::new();
+        let _ = BufReader::new(&stream).read_line(&mut line);
+        // Of its maker it asks for this and that by itself.
+        if !line.contains(".google") {
+            asked.push(line);
+        }
+    }
+    let output = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}");
-    assert!(!said.contains("CONSOLE"), "{said}");
-    assert!(std::fs::metadata(&shot).unwrap().len() > 20_000, "{said}");
+    (asked, said, std::fs::read(&shot).unwrap())
 }
