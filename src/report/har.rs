@@ -5,10 +5,10 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::table::cause;
+use super::table::{cause, ending};
 use super::time::Rfc3339;
 use super::{Pick, plain};
-use crate::board::{Board, ConnectionRow, StreamEnd, StreamRow};
+use crate::board::{Board, ConnectionRow, StreamRow};
 use crate::vocab::address::Side;
 use crate::vocab::text::printable;
 
@@ -148,7 +148,7 @@ impl Entry {
         };
         let cause = cause(row, stream);
         let summary = row.lead().filter(|verdict| Some(verdict.cause) == cause);
-        let (end, end_by, error) = end(stream);
+        let (end, end_by, error) = ending(stream);
         Some(Self {
             started_date_time: Rfc3339(opened.at),
             // The sum of its parts, as HAR asks for.
@@ -173,16 +173,6 @@ impl Entry {
                 trailers: fields(&stream.trailers),
             },
         })
-    }
-}
-
-fn end(stream: &StreamRow) -> (&'static str, Option<Side>, Option<String>) {
-    match stream.end {
-        StreamEnd::Completed => ("completed", None, None),
-        StreamEnd::Reset(by, code) => ("reset", Some(by), Some(code.to_string())),
-        StreamEnd::Goaway(by) => ("goaway", Some(by), None),
-        StreamEnd::ConnectionEnd(by) => ("connection_end", by, None),
-        StreamEnd::Open => ("open", None, None),
     }
 }
 

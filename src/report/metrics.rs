@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet};
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
@@ -49,16 +49,55 @@ pub fn text(scrape: Scrape) -> Result<String, fmt::Error> {
 
 impl Collector for Scrape {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut told = Told(encoder);
-        self.endings(&mut told)?;
-        self.streams(&mut told)?;
-        self.measured(&mut told)?;
-        self.capture(&mut told)
+        self.tell(&mut OpenMetrics(encoder))
+    }
+}
+
+/// The labels of a value.
+pub(super) type Labels<'a, const N: usize> = [(&'static str, &'a str); N];
+
+/// What metrics are told to, whatever becomes of them. Units stand at the end of names.
+pub(super) trait Told {
+    /// One counter, or a counter for each set of labels.
+    fn counters<'a, const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl Iterator<Item = (Labels<'a, N>, u64)>,
+    ) -> fmt::Result;
+
+    /// Values that go up and down.
+    fn gauges<'a, const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl Iterator<Item = (Labels<'a, N>, f64)>,
+    ) -> fmt::Result;
+
+    /// Durations.
+    fn histogram(&mut self, name: &str, help: &str, of: &Histogram) -> fmt::Result;
+
+    /// A counter without labels.
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        self.counters(name, help, std::iter::once(([], value)))
+    }
+
+    /// A value without labels.
+    fn gauge(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        self.gauges(name, help, std::iter::once(([], value as f64)))
     }
 }
 
 impl Scrape {
-    fn endings(&self, told: &mut Told<'_>) -> fmt::Result {
+    /// Tells everything.
+    pub(super) fn tell(&self, told: &mut impl Told) -> fmt::Result {
+        self.endings(told)?;
+        self.streams(told)?;
+        self.measured(told)?;
+        self.capture(told)
+    }
+
+    fn endings(&self, told: &mut impl Told) -> fmt::Result {
         let totals = &self.totals;
         told.counter("connections", "HTTP/2 connections seen", totals.connections)?;
         let sides = [Side::Client, Side::Server];
@@ -96,7 +135,7 @@ impl Scrape {
         told.counter("died_requests", "Requests that went away with a connection", totals.died)
     }
 
-    fn streams(&self, told: &mut Told<'_>) -> fmt::Result {
+    fn streams(&self, told: &mut impl Told) -> fmt::Result {
         let totals = &self.totals;
         let streams = &totals.streams;
         told.counter("requests", "Streams that were opened", streams.opened)?;
@@ -133,7 +172,7 @@ impl Scrape {
         told.histogram("ping_seconds", "From a PING to its answer", &of.pings)
     }
 
-    fn measured(&self, told: &mut Told<'_>) -> fmt::Result {
+    fn measured(&self, told: &mut impl Told) -> fmt::Result {
         let board = &self.snapshot.board;
         let open = board.connections.iter().filter(|row| !row.settled && row.http2);
         told.gauge(
@@ -163,7 +202,7 @@ impl Scrape {
         )
     }
 
-    fn capture(&self, told: &mut Told<'_>) -> fmt::Result {
+    fn capture(&self, told: &mut impl Told) -> fmt::Result {
         let (snapshot, totals) = (&self.snapshot, &self.totals);
         let live = snapshot.live.clone().unwrap_or_default();
         told.counter("packets", "Packets captured", snapshot.progress.packets)?;
@@ -194,7 +233,7 @@ impl Scrape {
         told.gauges("build_info", "The program", version.into_iter())
     }
 
-    fn limits(&self, told: &mut Told<'_>, live: &LiveFacts) -> fmt::Result {
+    fn limits(&self, told: &mut impl Told, live: &LiveFacts) -> fmt::Result {
         let mut hits: BTreeMap<Hit, u64> = Hit::ALL.into_iter().map(|hit| (hit, 0)).collect();
         for (hit, count) in &self.totals.hits {
             *hits.entry(*hit).or_default() += count;
@@ -231,42 +270,40 @@ fn all_codes<'a>(
 }
 
 /// Where metrics are written; the registry gives all one prefix.
-struct Told<'a>(DescriptorEncoder<'a>);
+struct OpenMetrics<'a>(DescriptorEncoder<'a>);
 
-impl Told<'_> {
-    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
-        let mut of = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
-        of.encode_counter::<NoLabelSet, u64, f64>(&value, None)
-    }
-
-    fn counters<L: EncodeLabelSet>(
+impl Told for OpenMetrics<'_> {
+    fn counters<'a, const N: usize>(
         &mut self,
         name: &str,
         help: &str,
-        values: impl Iterator<Item = (L, u64)>,
+        values: impl Iterator<Item = (Labels<'a, N>, u64)>,
     ) -> fmt::Result {
         let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
         for (labels, value) in values {
-            let mut of = family.encode_family(&labels)?;
-            of.encode_counter::<NoLabelSet, u64, f64>(&value, None)?;
+            match N {
+                0 => family.encode_counter::<NoLabelSet, u64, f64>(&value, None)?,
+                _ => {
+                    let mut of = family.encode_family(&labels)?;
+                    of.encode_counter::<NoLabelSet, u64, f64>(&value, None)?;
+                }
+            }
         }
         Ok(())
     }
 
-    fn gauge(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
-        let mut of = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        of.encode_gauge(&(value as f64))
-    }
-
-    fn gauges<L: EncodeLabelSet>(
+    fn gauges<'a, const N: usize>(
         &mut self,
         name: &str,
         help: &str,
-        values: impl Iterator<Item = (L, f64)>,
+        values: impl Iterator<Item = (Labels<'a, N>, f64)>,
     ) -> fmt::Result {
         let mut family = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
         for (labels, value) in values {
-            family.encode_family(&labels)?.encode_gauge(&value)?;
+            match N {
+                0 => family.encode_gauge(&value)?,
+                _ => family.encode_family(&labels)?.encode_gauge(&value)?,
+            }
         }
         Ok(())
     }

@@ -61,13 +61,7 @@ fn cells(id: usize, row: &ConnectionRow, stream: &StreamRow) -> [String; 26] {
     let packet = |stamp: Option<Stamp>| stamp.map_or(String::new(), |s| s.packet().to_string());
     let at = |stamp: Option<Stamp>| stamp.map_or(String::new(), |stamp| rfc3339(stamp.at));
     let side = |side: Option<Side>| side.map_or("", Side::name).to_owned();
-    let (end, by, error) = match stream.end {
-        StreamEnd::Completed => ("completed", None, String::new()),
-        StreamEnd::Reset(by, code) => ("reset", Some(by), code.to_string()),
-        StreamEnd::Goaway(by) => ("goaway", Some(by), String::new()),
-        StreamEnd::ConnectionEnd(by) => ("connection_end", by, String::new()),
-        StreamEnd::Open => ("open", None, String::new()),
-    };
+    let (end, by, error) = ending(stream);
     let grpc = stream.grpc.as_ref();
     let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
     let lasted = stream.opened.zip(stream.ended).map(|(from, to)| to.since(from).as_secs_f64());
@@ -84,7 +78,7 @@ fn cells(id: usize, row: &ConnectionRow, stream: &StreamRow) -> [String; 26] {
         at(stream.ended),
         end.to_owned(),
         side(by),
-        error,
+        error.unwrap_or_default(),
         cause(row, stream).map_or(String::new(), |cause| cause.name().to_owned()),
         text(&stream.method),
         text(&stream.scheme),
@@ -99,6 +93,17 @@ fn cells(id: usize, row: &ConnectionRow, stream: &StreamRow) -> [String; 26] {
         number(stream.first_response_after.map(|after| after.as_secs_f64())),
         number(lasted),
     ]
+}
+
+/// How a stream ended, by whom, and the code of its reset.
+pub(super) fn ending(stream: &StreamRow) -> (&'static str, Option<Side>, Option<String>) {
+    match stream.end {
+        StreamEnd::Completed => ("completed", None, None),
+        StreamEnd::Reset(by, code) => ("reset", Some(by), Some(code.to_string())),
+        StreamEnd::Goaway(by) => ("goaway", Some(by), None),
+        StreamEnd::ConnectionEnd(by) => ("connection_end", by, None),
+        StreamEnd::Open => ("open", None, None),
+    }
 }
 
 /// Why a stream did not end well: of the set of cancels that it belongs to, else of the
