@@ -3,7 +3,7 @@
 CAPTURE ?= captures/stacks/vertx-client-timeout-goaway1-10s.pcap
 CARGO ?= cargo
 
-.PHONY: run test deny bench build dist deps clean
+.PHONY: run test otlp deny bench build dist deps clean
 
 run: build
 	target/release/goawhy $(CAPTURE)
@@ -17,6 +17,12 @@ test: deps
 	$(CARGO) test --locked
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
 	@sh scripts/deny.sh
+
+# What is built on request only (--features otlp): metrics and spans for OpenTelemetry.
+otlp: deps
+	$(CARGO) clippy --locked --features otlp --lib --bin goawhy --test otlp -- -D warnings
+	$(CARGO) test --locked --features otlp --lib otlp
+	$(CARGO) test --locked --features otlp --test otlp
 
 # Licences, sources and duplicates of the dependencies, and what is known against them (which asks
 # the network).

@@ -9,7 +9,12 @@ fn main() {
     let commit = if commit.is_empty() { commit } else { format!(" ({commit})") };
     println!("cargo:rustc-env=GOAWHY_COMMIT={commit}");
     let live = std::env::var_os("CARGO_FEATURE_LIVE").is_some();
-    let features = if live { "" } else { " without live capture" };
+    let otlp = std::env::var_os("CARGO_FEATURE_OTLP").is_some();
+    let features = match (live, otlp) {
+        (false, _) => " without live capture",
+        (true, true) => " with OTLP",
+        (true, false) => "",
+    };
     println!("cargo:rustc-env=GOAWHY_FEATURES={features}");
 }
 

@@ -37,10 +37,13 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("nix::", &["run"]),
     ("pcap_parser::", &["capture"]),
     ("procfs::", &["run"]),
+    ("opentelemetry_proto::", &["report"]),
     ("prometheus_client::", &["report"]),
+    ("prost::", &["report"]),
     ("quick_xml::", &["report"]),
     ("ratatui::", &["tui"]),
     ("tokio::", &["run"]),
+    ("ureq::", &["run"]),
     ("winnow::", &["board"]),
 ];
 

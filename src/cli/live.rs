@@ -108,6 +108,10 @@ pub(super) struct LiveArgs {
     /// the address can read them
     #[arg(long, value_name = "ADDR")]
     metrics: Option<SocketAddr>,
+    /// Send the same metrics to a collector of OpenTelemetry every 15 s, as in http://127.0.0.1:4318
+    #[cfg(feature = "otlp")]
+    #[arg(long, value_name = "URL")]
+    otlp: Option<live::Collector>,
     /// Raise an alarm where more passes a filter than a rate allows, as in
     /// 'cause:client_request_timeout rate>5/m' (s, m or h; without a rate each one)
     #[arg(long = "alert", value_name = "ALARM", value_parser = alarm)]
@@ -186,6 +190,8 @@ impl LiveArgs {
             format: LiveFormat::Text,
             output: None,
             metrics: None,
+            #[cfg(feature = "otlp")]
+            otlp: None,
             alerts: Vec::new(),
             exec: None,
             alert_every: Duration::ZERO,
@@ -206,6 +212,10 @@ pub(super) fn live(arguments: &LiveArgs) -> Exit {
     let verbose = arguments.capture.verbose;
     leave_out_own(&mut job, verbose);
     job.meters = arguments.metrics.is_some();
+    #[cfg(feature = "otlp")]
+    if let Some(collector) = &arguments.otlp {
+        (job.meters, job.connects) = (true, Some(collector.port()));
+    }
     let metrics = match arguments.metrics.map(Listener::bind).transpose() {
         Ok(metrics) => metrics,
         Err(error) => return complain(Exit::Usage, &error),
@@ -228,7 +238,14 @@ pub(super) fn live(arguments: &LiveArgs) -> Exit {
         heard(&format!("metrics at http://{}/metrics", metrics.address), true);
     }
     let alarms = Alarms::new(arguments.alerts.clone(), arguments.alert_every);
-    let outputs = Outputs { format, file: arguments.output.clone(), metrics, alarms };
+    let outputs = Outputs {
+        format,
+        file: arguments.output.clone(),
+        metrics,
+        #[cfg(feature = "otlp")]
+        collector: arguments.otlp.clone(),
+        alarms,
+    };
     match live::run(&job, outputs, &mut heard) {
         Ok(Ended::InOrder) => Exit::Done,
         Ok(Ended::OutputClosed) => {
@@ -383,6 +400,7 @@ fn job(arguments: &LiveArgs) -> Result<Job, String> {
         keylog_of_environment: environment.map(PathBuf::from),
         outputs: arguments.output.clone().into_iter().collect(),
         commands: arguments.exec.clone().map(|line| Arc::new(Commands::new(line))),
+        connects: None,
         limits: Limits::default(),
     })
 }

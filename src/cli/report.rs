@@ -15,6 +15,8 @@ use crate::board::Board;
 use crate::board::filter::Filter;
 use crate::board::what_if::{self, Wish};
 use crate::report::{Pick, TimeStyle, har, html, json, notes, table, text};
+#[cfg(feature = "otlp")]
+use crate::run::otlp::Collector;
 
 #[derive(Debug, Args)]
 pub(super) struct ReportArgs {
@@ -65,6 +67,11 @@ pub(super) struct PaperArgs {
     /// rules as comments on their packets (Wireshark shows them)
     #[arg(long, value_name = "OUT")]
     annotate: Option<PathBuf>,
+    /// Also send a span for each stream to a collector of OpenTelemetry, as in
+    /// http://127.0.0.1:4318; requests with traceparent join their traces
+    #[cfg(feature = "otlp")]
+    #[arg(long, value_name = "URL")]
+    otlp: Option<Collector>,
     /// Hide authorities, paths, header values and debug data (addresses stay)
     #[arg(long)]
     mask: bool,
@@ -100,9 +107,23 @@ impl PaperArgs {
         self
     }
 
+    /// Whether a collector gets the streams.
+    fn sends_spans(&self) -> bool {
+        #[cfg(feature = "otlp")]
+        return self.otlp.is_some();
+        #[cfg(not(feature = "otlp"))]
+        false
+    }
+
     /// Nothing but the report.
     pub(super) fn bare(report: ReportArgs) -> Self {
-        Self { report, annotate: None, mask: false }
+        Self {
+            report,
+            annotate: None,
+            #[cfg(feature = "otlp")]
+            otlp: None,
+            mask: false,
+        }
     }
 }
 
@@ -122,7 +143,7 @@ pub(super) fn report(paper: &PaperArgs, runner: &impl Runner) -> Exit {
     let mut inputs = inputs(&arguments.input);
     inputs.without_fingerprints.clone_from(&arguments.without_fingerprints);
     let asks = inputs.only.as_ref().is_some_and(Filter::wants_streams);
-    let of_streams = arguments.format.is_of_streams();
+    let of_streams = arguments.format.is_of_streams() || paper.sends_spans();
     inputs.streams = arguments.streams || arguments.stream.is_some() || asks || of_streams;
     inputs.meters = !arguments.what_if.is_empty();
     inputs.threads = arguments.threads;
@@ -152,6 +173,10 @@ pub(super) fn report(paper: &PaperArgs, runner: &impl Runner) -> Exit {
             Exit::Done => {}
             exit => return exit,
         }
+    }
+    #[cfg(feature = "otlp")]
+    if let Some(Err(what)) = paper.otlp.as_ref().map(|to| to.send_spans(&board, pick)) {
+        return complain(Exit::Usage, &what);
     }
     let exit = finish(output.write(|out| write(out, &board, arguments, pick)));
     if exit == Exit::Done && unreadable { Exit::Input } else { exit }

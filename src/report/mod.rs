@@ -14,6 +14,8 @@ pub mod live;
 #[cfg(feature = "live")]
 pub mod metrics;
 pub mod notes;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 pub mod table;
 pub mod text;
 

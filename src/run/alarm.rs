@@ -9,6 +9,8 @@ use crate::report::alert;
 use crate::report::metrics::Scrape;
 
 use super::command::Commands;
+#[cfg(feature = "otlp")]
+use super::otlp::{Collector, Pusher};
 
 /// Counters, alarms, and what they start.
 pub(super) struct Duty {
@@ -19,12 +21,31 @@ pub(super) struct Duty {
     scrape: Arc<Mutex<Option<Scrape>>>,
     is_metered: bool,
     seen: u64,
+    /// Who hands metrics to a collector.
+    #[cfg(feature = "otlp")]
+    pusher: Option<Pusher>,
 }
 
 impl Duty {
     pub(super) fn new(alarms: Alarms, is_metered: bool, commands: Option<Arc<Commands>>) -> Self {
         let (meter, scrape) = (Meter::default(), Arc::default());
-        Self { meter, alarms, commands, scrape, is_metered, seen: 0 }
+        Self {
+            meter,
+            alarms,
+            commands,
+            scrape,
+            is_metered,
+            seen: 0,
+            #[cfg(feature = "otlp")]
+            pusher: None,
+        }
+    }
+
+    /// Hands metrics to a collector too, from now on.
+    #[cfg(feature = "otlp")]
+    pub(super) fn push(&mut self, collector: Option<Collector>) {
+        self.is_metered |= collector.is_some();
+        self.pusher = collector.map(|collector| Pusher::begin(collector, self.scrape()));
     }
 
     /// What is told to whoever fetches metrics, from now on.
@@ -59,13 +80,21 @@ impl Duty {
         raised
     }
 
-    /// What failed of the commands since the last call.
-    pub(super) fn failures(&self) -> Vec<String> {
-        self.commands.as_ref().map_or_else(Vec::new, |commands| commands.failures())
+    /// What failed since the last call, and what does so no more.
+    pub(super) fn news(&mut self) -> Vec<String> {
+        let failures = self.commands.as_ref().map_or_else(Vec::new, |commands| commands.failures());
+        let told = failures.into_iter().map(|what| format!("the command of an alarm: {what}"));
+        #[cfg(feature = "otlp")]
+        let told = told.chain(self.pusher.as_mut().and_then(Pusher::news));
+        told.collect()
     }
 
-    /// Waits for commands that run.
-    pub(super) fn finish(&self) {
+    /// Waits for commands that run, and for a collector.
+    pub(super) fn finish(&mut self) {
+        #[cfg(feature = "otlp")]
+        if let Some(pusher) = &mut self.pusher {
+            pusher.finish();
+        }
         if let Some(commands) = &self.commands {
             commands.finish();
         }

@@ -27,6 +27,8 @@ use crate::vocab::limits::Limits;
 use super::alarm::Duty;
 pub use super::command::Commands;
 pub use super::metrics::Listener;
+#[cfg(feature = "otlp")]
+pub use super::otlp::Collector;
 use super::own::Own;
 #[cfg(target_os = "linux")]
 pub use super::privilege::Wish;
@@ -69,6 +71,8 @@ pub struct Job {
     pub outputs: Vec<PathBuf>,
     /// What alarms start.
     pub commands: Option<Arc<Commands>>,
+    /// The only port that is connected to, where there is one.
+    pub connects: Option<u16>,
     /// Bounds.
     pub limits: Limits,
 }
@@ -82,6 +86,9 @@ pub struct Outputs {
     pub file: Option<PathBuf>,
     /// Where metrics are fetched.
     pub metrics: Option<Listener>,
+    /// Where metrics are sent.
+    #[cfg(feature = "otlp")]
+    pub collector: Option<Collector>,
     /// What is watched for.
     pub alarms: Alarms,
 }
@@ -137,7 +144,7 @@ pub fn probe(name: &str) -> Result<(), Error> {
 /// # Errors
 /// Where nothing can be captured, or the runtime cannot start.
 pub fn run(job: &Job, outputs: Outputs, notice: Notice<'_>) -> Result<Ended, Error> {
-    let Outputs { format, file: output, metrics, alarms } = outputs;
+    let Outputs { format, file: output, metrics, alarms, .. } = outputs;
     let fails = |source| Error::Io { file: "live".into(), operation: "start it", source };
     // Opened while this still may; the thread that writes begins when nothing more is given up.
     let sink = open(output.as_ref())?;
@@ -151,7 +158,10 @@ pub fn run(job: &Job, outputs: Outputs, notice: Notice<'_>) -> Result<Ended, Err
         Format::Jsonl => Form::Jsonl,
     };
     let (teller, only) = (Teller::default(), job.only.clone());
-    let duty = Duty::new(alarms, metrics.is_some(), job.commands.clone());
+    #[allow(unused_mut)] // Nothing is pushed where OTLP is not built in.
+    let mut duty = Duty::new(alarms, metrics.is_some(), job.commands.clone());
+    #[cfg(feature = "otlp")]
+    duty.push(outputs.collector);
     let mut telling = Telling { watch, printer, teller, only, format, duty, seen: 0 };
     let ended = runtime.block_on(telling.run(metrics, notice)).map_err(fails);
     if !matches!(ended, Ok(Ended::Interrupted)) {
@@ -284,8 +294,8 @@ impl Telling {
             };
             self.printer.print(text);
         }
-        for what in self.duty.failures() {
-            notice(&format!("the command of an alarm: {what}"), true);
+        for what in self.duty.news() {
+            notice(&what, true);
         }
     }
 

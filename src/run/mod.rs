@@ -13,6 +13,8 @@ mod matching;
 #[cfg(feature = "live")]
 pub mod metrics;
 pub mod offline;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 #[cfg(feature = "live")]
 pub mod own;
 pub mod panics;

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use caps::{CapSet, Capability, CapsHashSet};
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr,
-    RulesetCreatedAttr, RulesetStatus, path_beneath_rules,
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, NetPort, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetError, RulesetStatus, path_beneath_rules,
 };
 use nix::unistd::{Gid, Uid, User, setgroups, setresgid, setresuid};
 
@@ -62,8 +62,9 @@ fn keep(kept: &CapsHashSet) -> Result<String, String> {
 }
 
 /// Shuts this thread and those that it will start in: files can be read where the program has to,
-/// written in `writes` alone, and no connection can be made. What was done, in a clause.
-pub(super) fn sandbox(reads: &[PathBuf], writes: &[PathBuf]) -> String {
+/// written in `writes` alone, and no connection can be made but to the port `connects`. What was
+/// done, in a clause.
+pub(super) fn sandbox(reads: &[PathBuf], writes: &[PathBuf], connects: Option<u16>) -> String {
     let system = ["/proc", "/sys", "/etc", "/usr/share/zoneinfo", "/dev"].map(PathBuf::from);
     let reads: Vec<&Path> = system.iter().chain(reads).map(PathBuf::as_path).collect();
     let abi = ABI::V4;
@@ -75,6 +76,10 @@ pub(super) fn sandbox(reads: &[PathBuf], writes: &[PathBuf]) -> String {
             .create()?
             .add_rules(path_beneath_rules(reads, AccessFs::from_read(abi)))?
             .add_rules(path_beneath_rules(writes, AccessFs::from_all(abi)))?
+            .add_rules(
+                connects
+                    .map(|port| Ok::<_, RulesetError>(NetPort::new(port, AccessNet::ConnectTcp))),
+            )?
             .restrict_self()
     };
     match done().map(|status| status.ruleset) {

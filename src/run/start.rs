@@ -173,7 +173,7 @@ fn give_up(
         // Whoever looks closer at a screen types, and may write the report where he stands.
         let screen = job.details.then_some(["/dev/tty", "."]).into_iter().flatten();
         let writes: Vec<PathBuf> = writes.into_iter().chain(screen.map(PathBuf::from)).collect();
-        notice(&privilege::sandbox(&reads, &writes), false);
+        notice(&privilege::sandbox(&reads, &writes, job.connects), false);
     }
     Ok(namer)
 }
