@@ -21,7 +21,7 @@ use goawhy::vocab::address::{Both, Endpoint, FlowKey, Half};
 use goawhy::vocab::tls::{Alert, EarlyData, TlsFacts, TlsVersion};
 
 /// How long anything here may take at most.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const CLIENT: Half = Half::A;
 
