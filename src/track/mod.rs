@@ -29,7 +29,7 @@ use crate::vocab::stream::StreamCounts;
 use crate::vocab::time::Stamp;
 
 use header::Kept;
-use history::{Goaway, History, Loss, Moment, Ping, SettingsSent};
+use history::{History, Loss, Ping, SettingsSent};
 use open::OpenStreams;
 use rate::Rates;
 use rules::Rules;
@@ -502,51 +502,6 @@ impl Tracker {
         }
     }
 
-    fn goaway(&mut self, frame: &Frame<'_>, limits: &Limits) {
-        if matches!(frame.payload, Payload::Unseen) {
-            let facts = self.history.sides.side_mut(frame.by);
-            facts.unread_goaway.get_or_insert(frame.stamp);
-        }
-        let Payload::GoAway { last_stream_id, code, debug } = frame.payload else { return };
-        if frame.head.stream != 0 {
-            return; // a connection error of its sender (RFC 9113 section 6.8), not a GOAWAY
-        }
-        if self.history.goaways.len() >= limits.goaways {
-            self.hit(Hit::Goaways);
-            return;
-        }
-        if frame.head.length as usize > 8 + limits.debug_data {
-            self.hit(Hit::DebugData);
-        }
-        let history = &self.history;
-        let peer = frame.by.other();
-        let newest = self.open.values().filter(|stream| stream.opener == peer).max_by_key(|s| s.id);
-        let goaway = Goaway {
-            stamp: frame.stamp,
-            by: frame.by,
-            code,
-            last_stream_id,
-            debug: debug.to_vec(),
-            moment: Moment {
-                open_count: self.open.len() as u64,
-                last_octets: octets_before(history, frame.by),
-                ..self.moment()
-            },
-            highest_stream: Both {
-                first: history.sides.first.highest_stream,
-                second: history.sides.second.highest_stream,
-            },
-            after_peer_close: [history.fin.side(peer), history.rst.side(peer)]
-                .into_iter()
-                .flatten()
-                .any(|stamp| stamp.before(frame.stamp)),
-            newest: newest.and_then(|stream| stream.opened.map(|opened| (stream.id, opened))),
-            seen: frame.seen,
-        };
-        let place = self.place_of_goaway(frame);
-        self.history.goaways.insert(place, goaway);
-    }
-
     fn open_streams(&self) -> Vec<history::OpenStream> {
         let snapshot = |stream: &Stream| history::OpenStream {
             starved: self.rules.is_starved(&self.history, stream),
@@ -585,16 +540,4 @@ impl Tracker {
     fn hit(&mut self, limit: Hit) {
         self.history.hit(limit);
     }
-}
-
-/// Last octets of each side before a frame of `by`; its own first octets may have come before its
-/// last ones, and are none of them.
-fn octets_before(history: &History, by: Side) -> Both<Option<Stamp>> {
-    let sides = &history.sides;
-    let mut last = Both { first: sides.first.last_octets, second: sides.second.last_octets };
-    let before = sides.side(by).last_frame;
-    if before.is_some() {
-        *last.side_mut(by) = before;
-    }
-    last
 }

@@ -3,11 +3,59 @@
 //! nobody, is no reason for it.
 
 use super::Tracker;
-use super::history::{Goaway, Moment};
+use super::history::{Goaway, History, Moment};
 use crate::vocab::address::{Both, Side};
-use crate::vocab::frame::Frame;
+use crate::vocab::frame::{Frame, Payload};
+use crate::vocab::limits::{Hit, Limits};
+use crate::vocab::time::Stamp;
 
 impl Tracker {
+    /// A GOAWAY, with how the connection stands.
+    pub(super) fn goaway(&mut self, frame: &Frame<'_>, limits: &Limits) {
+        if matches!(frame.payload, Payload::Unseen) {
+            let facts = self.history.sides.side_mut(frame.by);
+            facts.unread_goaway.get_or_insert(frame.stamp);
+        }
+        let Payload::GoAway { last_stream_id, code, debug } = frame.payload else { return };
+        if frame.head.stream != 0 {
+            return; // a connection error of its sender (RFC 9113 section 6.8), not a GOAWAY
+        }
+        if self.history.goaways.len() >= limits.goaways {
+            self.hit(Hit::Goaways);
+            return;
+        }
+        if frame.head.length as usize > 8 + limits.debug_data {
+            self.hit(Hit::DebugData);
+        }
+        let history = &self.history;
+        let peer = frame.by.other();
+        let newest = self.open.values().filter(|stream| stream.opener == peer).max_by_key(|s| s.id);
+        let goaway = Goaway {
+            stamp: frame.stamp,
+            by: frame.by,
+            code,
+            last_stream_id,
+            debug: debug.to_vec(),
+            moment: Moment {
+                open_count: self.open.len() as u64,
+                last_octets: octets_before(history, frame.by),
+                ..self.moment()
+            },
+            highest_stream: Both {
+                first: history.sides.first.highest_stream,
+                second: history.sides.second.highest_stream,
+            },
+            after_peer_close: [history.fin.side(peer), history.rst.side(peer)]
+                .into_iter()
+                .flatten()
+                .any(|stamp| stamp.before(frame.stamp)),
+            newest: newest.and_then(|stream| stream.opened.map(|opened| (stream.id, opened))),
+            seen: frame.seen,
+        };
+        let place = self.place_of_goaway(frame);
+        self.history.goaways.insert(place, goaway);
+    }
+
     /// Now.
     pub(super) fn moment(&self) -> Moment {
         let (history, sides) = (&self.history, &self.history.sides);
@@ -59,4 +107,16 @@ impl Tracker {
             && self.open_of.first == 0
             && history.resets.len() == closing.resets
     }
+}
+
+/// Last octets of each side before a frame of `by`; its own first octets may have come before its
+/// last ones, and are none of them.
+fn octets_before(history: &History, by: Side) -> Both<Option<Stamp>> {
+    let sides = &history.sides;
+    let mut last = Both { first: sides.first.last_octets, second: sides.second.last_octets };
+    let before = sides.side(by).last_frame;
+    if before.is_some() {
+        *last.side_mut(by) = before;
+    }
+    last
 }
