@@ -42,10 +42,8 @@ pub struct OtherFlow {
     pub initiator: Option<Half>,
     /// The SYN,ACK.
     pub accepted: Option<Stamp>,
-    /// First FIN of each half.
-    pub fin: Both<Option<Stamp>>,
-    /// RST of each half.
-    pub rst: Both<Option<Stamp>>,
+    /// First FIN and RST of each half, in their order: packet, sender, and whether it is a RST.
+    pub ends: Vec<(Stamp, Half, bool)>,
     /// Whether a RST answered the SYN.
     pub refused: bool,
     /// First octets of each half.
@@ -71,8 +69,7 @@ impl OtherFlow {
             last: first,
             initiator,
             accepted: None,
-            fin: Both::default(),
-            rst: Both::default(),
+            ends: Vec::new(),
             refused: false,
             first_octets: Both::default(),
             spoke: Both::default(),
@@ -86,6 +83,12 @@ impl OtherFlow {
     /// Whoever accepted, or would have: the receiver of the SYN.
     pub fn server(&self) -> Option<Endpoint> {
         self.initiator.map(|half| self.key.sender(half.other()))
+    }
+
+    fn ended(&mut self, stamp: Stamp, by: Half, rst: bool) {
+        if !self.ends.iter().any(|(_, half, is_rst)| (*half, *is_rst) == (by, rst)) {
+            self.ends.push((stamp, by, rst));
+        }
     }
 
     fn note(&mut self, item: &FlowItem<'_>) {
@@ -107,11 +110,11 @@ impl OtherFlow {
             }
             FlowItem::Fin { stamp, by } => {
                 self.last = stamp;
-                self.fin.half_mut(by).get_or_insert(stamp);
+                self.ended(stamp, by, false);
             }
             FlowItem::Rst { stamp, by, refused } => {
                 self.last = stamp;
-                self.rst.half_mut(by).get_or_insert(stamp);
+                self.ended(stamp, by, true);
                 self.refused |= refused;
             }
             FlowItem::Closed { stamp, how, totals } => {
@@ -496,10 +499,9 @@ fn known_items(known: &OtherFlow) -> Vec<FlowItem<'static>> {
     let mut items = vec![opened];
     let server = known.initiator.map_or(Half::B, Half::other);
     items.extend(known.accepted.map(|stamp| FlowItem::Accepted { stamp, by: server }));
-    for half in [Half::A, Half::B] {
-        items.extend(known.fin.half(half).map(|stamp| FlowItem::Fin { stamp, by: half }));
-        let rst = known.rst.half(half);
-        items.extend(rst.map(|stamp| FlowItem::Rst { stamp, by: half, refused: false }));
-    }
+    items.extend(known.ends.iter().map(|(stamp, by, rst)| match *rst {
+        true => FlowItem::Rst { stamp: *stamp, by: *by, refused: false },
+        false => FlowItem::Fin { stamp: *stamp, by: *by },
+    }));
     items
 }

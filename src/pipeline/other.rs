@@ -83,14 +83,12 @@ fn likely_client(flow: &OtherFlow, servers: &BTreeSet<Endpoint>) -> Half {
 }
 
 fn end(flow: &OtherFlow, client: Half) -> End {
-    let ends = [Half::A, Half::B].into_iter().flat_map(|half| {
-        let by = if half == client { Side::Client } else { Side::Server };
-        let fin = flow.fin.half(half).map(|stamp| (stamp, by, EndHow::Fin));
-        let rst = flow.rst.half(half).map(|stamp| (stamp, by, EndHow::Rst));
-        [fin, rst].into_iter().flatten()
-    });
-    match ends.min_by_key(|(stamp, ..)| stamp.order()) {
-        Some((stamp, by, how)) => End { how, by: Some(by), stamp: Some(stamp) },
+    match flow.ends.first() {
+        Some((stamp, half, rst)) => {
+            let by = if *half == client { Side::Client } else { Side::Server };
+            let how = if *rst { EndHow::Rst } else { EndHow::Fin };
+            End { how, by: Some(by), stamp: Some(*stamp) }
+        }
         None => End { how: EndHow::Open, by: None, stamp: None },
     }
 }
@@ -272,6 +270,8 @@ mod tests {
         Stamp::new(0, millis as u64 + 1, Timestamp(millis * 1_000_000))
     }
 
+    const SERVER: Half = Half::B;
+
     /// A flow whose client (half A) sent the SYN, and its server.
     fn flow() -> (OtherFlow, BTreeSet<Endpoint>) {
         let client = Endpoint { ip: [10, 0, 0, 1].into(), port: 40_000 };
@@ -289,7 +289,7 @@ mod tests {
     fn a_syn_answered_by_rst_is_refused_and_one_that_nobody_answers_is_not() {
         let (mut flow, servers) = flow();
         assert_eq!(verdict_of(&flow, &servers), None);
-        flow.rst.second = Some(at(1));
+        flow.ends.push((at(1), SERVER, true));
         flow.refused = true;
         assert_eq!(verdict_of(&flow, &servers), Some((Cause::ConnectionRefused, 0.97)));
         // Elsewhere nobody misses it.
@@ -301,7 +301,7 @@ mod tests {
         let (mut flow, servers) = flow();
         flow.accepted = Some(at(1));
         flow.first_octets.first = b"\x00junk".to_vec();
-        flow.rst.second = Some(at(2));
+        flow.ends.push((at(2), SERVER, true));
         assert_eq!(verdict_of(&flow, &servers), Some((Cause::PrefaceMissing, 0.9)));
     }
 
@@ -309,11 +309,11 @@ mod tests {
     fn silence_is_a_handshake_that_never_came() {
         let (mut flow, servers) = flow();
         flow.accepted = Some(at(0));
-        flow.fin.second = Some(at(7000));
+        flow.ends.push((at(7000), SERVER, false));
         assert_eq!(verdict_of(&flow, &servers), Some((Cause::HandshakeTimeout, 0.9)));
         let (mut left, servers) = self::flow();
         left.accepted = Some(at(0));
-        left.fin.first = Some(at(7000));
+        left.ends.push((at(7000), SERVER.other(), false));
         assert_eq!(verdict_of(&left, &servers), Some((Cause::ClientShutdown, 0.8)));
     }
 }

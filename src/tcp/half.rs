@@ -57,6 +57,8 @@ pub(super) struct HalfFlow {
     /// First octet that the receiver has not acknowledged, as an offset.
     acknowledged: Option<u64>,
     fin: Option<Fin>,
+    /// A FIN behind which its sender seemed to stand at an earlier octet.
+    doubted_fin: Option<Fin>,
     fin_delivered: bool,
     /// The latest octets handed up, where they are remembered.
     recent: Option<Recent>,
@@ -152,6 +154,7 @@ impl HalfFlow {
         let highest = self.highest().saturating_add(1 << 30);
         if offset <= highest && self.acknowledged.is_none_or(|old| old < offset) {
             self.acknowledged = Some(offset);
+            self.revive_fin();
             self.on_way = (offset < self.highest()).then_some(stamp);
             if let Some(stall) = self.stalled.take() {
                 let stall = Stall { until: Some(stamp), ..stall };
@@ -243,6 +246,7 @@ impl HalfFlow {
         } else {
             self.hand_up(self.trimmed(piece), out);
         }
+        self.revive_fin();
     }
 
     /// Compares the octets of a piece that were handed up before with what is remembered.
@@ -306,7 +310,17 @@ impl HalfFlow {
     pub fn stands_at(&mut self, offset: u64) {
         let highest = self.highest();
         if self.fin.is_some_and(|fin| offset <= highest && highest < fin.offset && !fin.proves) {
-            self.fin = None;
+            self.doubted_fin = self.fin.take();
+        }
+    }
+
+    /// What seemed to stand before a FIN only came behind it: its receiver has that FIN, and all
+    /// octets before it are there.
+    fn revive_fin(&mut self) {
+        let Some(fin) = self.doubted_fin else { return };
+        let taken = self.acknowledged.is_some_and(|acknowledged| acknowledged > fin.offset);
+        if taken && self.fin.is_none() && self.highest() == fin.offset {
+            self.fin = self.doubted_fin.take();
         }
     }
 
@@ -324,6 +338,11 @@ impl HalfFlow {
         let fin = self.certain_fin()?;
         let is_due = !self.fin_delivered && self.next >= fin.offset && fin.seen <= known;
         is_due.then_some(fin.stamp)
+    }
+
+    /// Whether its FIN acknowledges that of the other half.
+    pub fn finishes_behind(&self, other: &Self) -> bool {
+        self.fin.zip(other.fin).is_some_and(|(own, first)| own.seen > first.offset)
     }
 
     /// The FIN's packet, when it is due; told once.

@@ -1,5 +1,6 @@
 //! A flow's life: SYN or joined midway, FIN, RST, the same ports used again.
 
+mod opening;
 mod reuse;
 
 use crate::vocab::address::{Both, FlowKey, Half};
@@ -9,6 +10,7 @@ use crate::vocab::segment::{Segment, Seq, TcpFlags};
 use crate::vocab::time::Stamp;
 
 use super::half::{HalfFlow, Outlet, Placed};
+use opening::Waiting;
 use reuse::{Far, NewSyn};
 
 /// Packets that may pass in a one-sided capture, where nobody acknowledges, before missing octets
@@ -28,6 +30,8 @@ pub(super) struct Flow {
     pending_syn: Option<NewSyn>,
     /// The latest segment that is far from this flow's octets.
     far: Option<Far>,
+    /// First segments of a half of which it is not known where it begins.
+    opening: Vec<Waiting>,
     /// A RST that its receiver might not accept: it counts if nothing comes after it.
     pending_rst: Option<(Half, Stamp, Seq)>,
     /// Whether a half has ever acknowledged anything.
@@ -94,6 +98,7 @@ impl Flow {
             syn: Both::default(),
             pending_syn: None,
             far: None,
+            opening: Vec::new(),
             pending_rst: None,
             acks_seen: Both::default(),
             packets: 0,
@@ -122,7 +127,8 @@ impl Flow {
     }
 
     pub fn early_bytes(&self) -> usize {
-        self.halves.first.early_bytes() + self.halves.second.early_bytes()
+        let early = self.halves.first.early_bytes() + self.halves.second.early_bytes();
+        early + self.opening_bytes()
     }
 
     /// Whether packets came since the last call.
@@ -153,6 +159,7 @@ impl Flow {
     /// Nobody wants the octets of this flow.
     pub fn ignore(&mut self) {
         self.ignored = true;
+        self.empty_opening();
         for half in [&mut self.halves.first, &mut self.halves.second] {
             let highest = half.highest();
             half.clear();
@@ -176,12 +183,21 @@ impl Flow {
         if self.pending_syn.is_some_and(|syn| syn.stamp == segment.stamp) {
             return false; // the SYN that may begin a new connection says nothing about this one
         }
-        self.packets += 1;
         self.last = segment.stamp;
+        if self.waits_for_its_begin(half, segment) {
+            return false;
+        }
+        self.packets += 1;
+        if !segment.flags.has(TcpFlags::SYN) {
+            self.opens(half, segment, deliver);
+        }
         if segment.flags.has(TcpFlags::SYN) {
             self.synchronize(half, segment, deliver);
         } else if !self.halves.half(half).is_started() {
             self.join(half, segment);
+        }
+        if segment.flags.has(TcpFlags::SYN) {
+            self.opens(half, segment, deliver);
         }
         let seen = self.acknowledge(half, segment);
         if segment.flags.has(TcpFlags::RST) {
@@ -211,7 +227,8 @@ impl Flow {
     pub fn is_waiting(&self) -> bool {
         let fins = [&self.halves.first, &self.halves.second];
         let fin = fins.iter().any(|half| half.has_fin() && !half.fin_is_told());
-        !self.closed && (fin || self.pending_rst.is_some() || self.early_bytes() > 0)
+        let opens = !self.opening.is_empty();
+        !self.closed && (fin || opens || self.pending_rst.is_some() || self.early_bytes() > 0)
     }
 
     /// Waits no more: what did not come is missing, a RST that nothing followed was accepted.
@@ -307,7 +324,8 @@ impl Flow {
         let syn = *self.syn.half(half.other());
         let refused = self.syn.half(half).is_none()
             && syn.is_some_and(|seq| segment.ack == seq.plus(1))
-            && self.halves.half(half.other()).highest() == 0;
+            && self.halves.first.highest() == 0
+            && self.halves.second.highest() == 0;
         // A receiver takes a RST at exactly the octet it expects (RFC 5961 section 3); any other,
         // blind or behind octets that the capture lacks, shows by whether the flow goes on.
         if !refused && !self.halves.half(half).is_expected(segment.seq) {
@@ -442,6 +460,7 @@ impl Flow {
 
     /// Nothing more comes: hands up everything that waits, and what ended tells it.
     fn settle(&mut self, stamp: Stamp, deliver: &mut impl FnMut(FlowId, FlowItem<'_>)) {
+        self.release_opening(None, deliver);
         loop {
             self.drain(deliver);
             let a = self.halves.first.first_waiting(self.halves.second.known());
@@ -457,10 +476,19 @@ impl Flow {
                 self.halves.half_mut(half).skip_tail(stamp, &mut out);
             }
         }
-        let [a, b] = [&self.halves.first, &self.halves.second].map(|half| half.due_fin(u64::MAX));
-        let first = earlier(a, b).unwrap_or(Half::A);
+        let first = self.first_to_finish();
         for half in [first, first.other()] {
             self.tell_fin(half, u64::MAX, deliver);
+        }
+    }
+
+    /// The half whose FIN came first: the other one acknowledges it, or else stands behind it.
+    fn first_to_finish(&self) -> Half {
+        let (a, b) = (&self.halves.first, &self.halves.second);
+        match (a.finishes_behind(b), b.finishes_behind(a)) {
+            (true, false) => Half::B,
+            (false, true) => Half::A,
+            _ => earlier(a.due_fin(u64::MAX), b.due_fin(u64::MAX)).unwrap_or(Half::A),
         }
     }
 
@@ -468,7 +496,8 @@ impl Flow {
         if !self.halves.first.has_fin() && !self.halves.second.has_fin() {
             return;
         }
-        for half in [Half::A, Half::B] {
+        let first = self.first_to_finish();
+        for half in [first, first.other()] {
             let known = self.halves.half(half.other()).known();
             self.tell_fin(half, known, deliver);
         }

@@ -294,6 +294,74 @@ fn a_fin_ahead_of_everything_is_not_believed() {
 }
 
 #[test]
+fn without_syn_ack_and_first_ack_segments_out_of_order_are_not_lost() {
+    let begun = || {
+        let mut wire = Wire::new();
+        wire.send('c', 2, 99, 0, "");
+        wire
+    };
+    // The server's greeting, the wrong way round, before the client's first octets.
+    let mut wire = begun();
+    wire.send('s', ACK, 502, 100, "cd").send('s', ACK, 500, 100, "ab");
+    wire.send('c', ACK, 100, 504, "ask");
+    assert_eq!(wire.log.join(" "), "open:c s0:ab s2:cd c0:ask");
+    // What the client acknowledges tells that the beginning is still to come.
+    let mut wire = begun();
+    wire.send('s', ACK, 502, 100, "cd").send('c', ACK, 100, 500, "ask");
+    wire.send('s', ACK, 500, 100, "ab");
+    assert_eq!(wire.log.join(" "), "open:c c0:ask s0:ab s2:cd");
+    // The SYN,ACK comes late.
+    let mut wire = begun();
+    wire.send('s', ACK, 502, 100, "cd").send('s', 0x12, 499, 100, "");
+    wire.send('s', ACK, 500, 100, "ab");
+    assert_eq!(wire.log.join(" "), "open:c accept s0:ab s2:cd");
+    // Nobody answers: it is told when enough have come, and at the end.
+    let mut wire = begun();
+    wire.send('s', ACK, 500, 100, "ab").send('s', 0x11, 502, 100, "");
+    assert_eq!(wire.log.join(" "), "open:c");
+    assert_eq!(wire.finish(), "open:c s0:ab fin:s CaptureEnd");
+    let mut wire = begun();
+    for number in 0..9 {
+        wire.send('s', ACK, 500 + number, 100, "x");
+    }
+    assert_eq!(wire.log.len(), 10, "{:?}", wire.log);
+    // A RST at once.
+    let mut wire = begun();
+    wire.send('s', ACK, 500, 100, "ab").send('s', 4, 502, 100, "");
+    assert_eq!(wire.finish(), "open:c s0:ab rst:s Ended");
+}
+
+#[test]
+fn fins_out_of_order_are_told_in_their_order() {
+    // The client's answer to the server's FIN, before it and behind it.
+    let (first, second) = (('s', 500, 100), ('c', 100, 501));
+    for [one, two] in [[first, second], [second, first]] {
+        let mut wire = greeted();
+        for (from, seq, ack) in [one, two] {
+            wire.send(from, 0x11, seq, ack, "");
+        }
+        assert_eq!(wire.finish(), "open:c accept fin:s fin:c Ended");
+    }
+    // In a capture that ends there, and with octets missing before them.
+    let mut wire = greeted();
+    wire.send('c', 0x11, 103, 541, "").send('s', 0x11, 540, 100, "");
+    assert_eq!(wire.finish(), "open:c accept gap:c0+3 gap:s0+40 fin:s fin:c CaptureEnd");
+}
+
+#[test]
+fn a_fin_that_overtakes_octets_and_an_acknowledgement_is_told_behind_them() {
+    let mut wire = greeted();
+    wire.send('s', 0x11, 503, 100, "").send('s', ACK, 500, 100, "");
+    wire.send('s', ACK, 500, 100, "bye").send('c', 0x11, 100, 504, "");
+    assert_eq!(wire.finish(), "open:c accept s0:bye fin:s fin:c Ended");
+    // Nobody has taken it.
+    let mut wire = greeted();
+    wire.send('s', 0x11, 503, 100, "").send('s', ACK, 500, 100, "");
+    wire.send('s', ACK, 500, 100, "bye").send('c', ACK, 100, 503, "");
+    assert_eq!(wire.finish(), "open:c accept s0:bye CaptureEnd");
+}
+
+#[test]
 fn a_fin_keeps_its_place_among_octets_that_waited_for_a_hole() {
     let mut wire = greeted();
     wire.send('s', ACK, 502, 100, "cd").send('c', 0x11, 100, 504, "").send('s', ACK, 504, 101, "G");

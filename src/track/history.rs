@@ -48,6 +48,9 @@ pub struct History {
     pub fin: Both<Option<Stamp>>,
     /// RST of each side.
     pub rst: Both<Option<Stamp>>,
+    /// The first FIN or RST, its sender, and whether it is a RST. Packets out of order have times
+    /// that tell otherwise.
+    pub closed: Option<(Stamp, Side, bool)>,
     /// TLS close_notify of each side: the side that begins to close says so there first.
     pub close_notify: Both<Option<Stamp>>,
     /// Sides of which nothing could be decrypted.
@@ -402,13 +405,10 @@ impl History {
 
     /// First FIN, RST or TLS close_notify, its sender, and whether it is a RST.
     pub fn tcp_end(&self) -> Option<(Stamp, Side, bool)> {
-        let ends = [Side::Client, Side::Server].into_iter().flat_map(|side| {
-            let fin = self.fin.side(side).map(|stamp| (stamp, side, false));
-            let rst = self.rst.side(side).map(|stamp| (stamp, side, true));
-            let notice = self.close_notify.side(side).map(|stamp| (stamp, side, false));
-            [fin, rst, notice].into_iter().flatten()
-        });
-        ends.min_by_key(|(stamp, ..)| stamp.order())
+        let notices = [Side::Client, Side::Server]
+            .into_iter()
+            .filter_map(|side| self.close_notify.side(side).map(|stamp| (stamp, side, false)));
+        self.closed.into_iter().chain(notices).min_by_key(|(stamp, ..)| stamp.order())
     }
 
     /// Whether a finding can be held against its side: of a stream that the other side may have

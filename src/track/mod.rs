@@ -100,6 +100,7 @@ impl Tracker {
                 accepted: None,
                 fin: Both::default(),
                 rst: Both::default(),
+                closed: None,
                 close_notify: Both::default(),
                 sealed: Both::default(),
                 closing: None,
@@ -220,12 +221,14 @@ impl Tracker {
                 self.history.last = stamp;
                 self.closes();
                 self.history.fin.side_mut(side).get_or_insert(stamp);
+                self.history.closed.get_or_insert((stamp, side, false));
             }
             FlowItem::Rst { stamp, by, .. } => {
                 let side = self.side(by);
                 self.history.last = stamp;
                 self.closes();
                 self.history.rst.side_mut(side).get_or_insert(stamp);
+                self.history.closed.get_or_insert((stamp, side, true));
             }
             FlowItem::Closed { stamp, how, totals } => {
                 self.history.last = stamp;
