@@ -433,10 +433,10 @@ fn frames(arguments: &FramesArgs, runner: &impl Runner) -> Exit {
     let several = inputs.files.len() > 1;
     let mut writer = FrameWriter::new(out, format, arguments.headers, several);
     match runner.frames(&inputs, &mut writer) {
-        Ok(Listed { captures, faults }) => {
-            warn(&captures);
-            for fault in &faults {
-                let _ = writeln!(io::stderr(), "goawhy: {}", words::fault(fault, several));
+        Ok(listed) => {
+            warn(&listed.captures);
+            for line in words::listed(&listed, several) {
+                let _ = writeln!(io::stderr(), "goawhy: {line}");
             }
             finish(writer.finish().map(drop))
         }

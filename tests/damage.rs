@@ -80,6 +80,32 @@ fn what_comes_in_a_pipe_is_put_in_order_as_well() {
 }
 
 #[test]
+fn frames_of_a_pipe_are_sorted_from_where_its_disorder_shows_and_that_is_told() {
+    let case = &common::cases_named(&["servers/nginx-idle"])[0];
+    let run = |octets: &[u8]| {
+        with_file(octets, |path| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_goawhy"));
+            command.args(["frames", "--format", "jsonl", "-"]);
+            let output = command.stdin(File::open(path).unwrap()).output().unwrap();
+            let lines = String::from_utf8(output.stdout).unwrap();
+            let times = lines.lines().map(|line| {
+                let line: Value = serde_json::from_str(line).unwrap();
+                text(&line["at"]).to_owned()
+            });
+            let backwards = times.collect::<Vec<_>>().windows(2).filter(|t| t[1] < t[0]).count();
+            (lines.lines().count(), backwards, String::from_utf8(output.stderr).unwrap())
+        })
+    };
+    let wire = Wire::read(&case.capture);
+    let (count, backwards, told) = run(&wire.to_pcap());
+    assert!(count > 10 && backwards == 0 && !told.contains("out of order"), "{told}");
+    // Both connections, the second before the first: each step back but one is put right.
+    let (_, backwards, told) = run(&Harmless::Backwards.apply(&wire).unwrap().to_pcap());
+    assert!(backwards <= 4, "{backwards}");
+    assert!(told.contains("are out of order of time: from packet"), "{told}");
+}
+
+#[test]
 fn what_loses_octets_invents_nothing() {
     let cases = whole();
     let faults = parallel(&cases, |case| {

@@ -31,6 +31,7 @@ mod what_if;
 
 use crate::board::filter::Filter;
 use crate::board::{Board, ConnectionRow, StreamRow};
+use crate::vocab::capture::Listed;
 use crate::vocab::fault::Fault;
 use crate::vocab::limits::Hit;
 use crate::vocab::packet::{Skip, Tunnel};
@@ -123,6 +124,19 @@ pub fn skip_reason(skip: Skip) -> String {
         Skip::Tunnel(Tunnel::VnTag) => "VN-Tag, not opened".into(),
         Skip::Tunnel(Tunnel::CiscoMetadata) => "Cisco metadata, not opened".into(),
     }
+}
+
+/// What to know of a list of frames, beside it.
+pub fn listed(listed: &Listed, several: bool) -> Vec<String> {
+    let sorted = listed.sorted_behind.map(|stamp| {
+        format!(
+            "the packets are out of order of time: from packet {} on they are put in order, those \
+             before were listed as the pipe brought them; read from a file all are in order",
+            packet(stamp, several)
+        )
+    });
+    let faults = listed.faults.iter().map(|told| fault(told, several));
+    sorted.into_iter().chain(faults).collect()
 }
 
 /// What a fault of this program cost, in a sentence.

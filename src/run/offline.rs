@@ -81,20 +81,20 @@ fn report_with(job: &Job, secrets: &[KeyLines]) -> Result<Board, Error> {
     if source.total_bytes().is_none() && source.read_ahead(job.limits.ahead_bytes) {
         source.sort_by_time(job.limits.sorting_bytes);
     }
-    let doubt = source.total_bytes().map(|_| Disorder::default());
+    let doubt = source.total_bytes().map_or(Doubt::None, |_| Doubt::Again(Disorder::default()));
     if let Some(board) = board(job, secrets, source, doubt)? {
         return Ok(board);
     }
     let mut source = Source::open_shifted(&job.files, &job.clocks)?;
     source.sort_by_time(job.limits.sorting_bytes);
-    Ok(board(job, secrets, source, None)?.unwrap_or_default())
+    Ok(board(job, secrets, source, Doubt::None)?.unwrap_or_default())
 }
 
 fn board(
     job: &Job,
     secrets: &[KeyLines],
     source: Source,
-    doubt: Option<Disorder>,
+    doubt: Doubt,
 ) -> Result<Option<Board>, Error> {
     let mut decoder = Decoder::new(&job.limits);
     let threads = job.threads.map_or_else(shard::default_threads, NonZeroUsize::get);
@@ -111,7 +111,7 @@ fn board(
             Ok(ControlFlow::Continue(()))
         })
     });
-    let Some(mut captures) = read? else { return Ok(None) };
+    let Some(Done { mut captures, .. }) = read? else { return Ok(None) };
     put_together(&mut captures, decoder.joined_fragments());
     let mut rows = Rows::within(&job.limits);
     let lost = Some(decoder.evicted_datagrams()).filter(|count| *count > 0);
@@ -184,7 +184,12 @@ pub fn frames<E>(
     if source.may_bring_secrets() {
         pipeline.expect_secrets();
     }
-    let captures = read(job, source, None, |item| {
+    // Lines of a pipe are told as it brings them, until that proves wrong.
+    let doubt = match source.total_bytes() {
+        Some(_) => Doubt::None,
+        None => Doubt::Sort(Disorder::default(), job.limits.sorting_bytes),
+    };
+    let done = read(job, source, doubt, |item| {
         match item {
             Item::Packet(packet) => pipeline.push(packet, &mut lister)?,
             Item::Secrets(lines) => pipeline.add_secrets(lines, &mut lister),
@@ -199,7 +204,8 @@ pub fn frames<E>(
         Some(failure) => Err(failure),
         None => {
             let faults = pipeline.faults().to_vec();
-            Ok(Listed { captures: captures.unwrap_or_default(), faults })
+            let Done { captures, sorted_behind } = done.unwrap_or_default();
+            Ok(Listed { captures, sorted_behind, faults })
         }
     })
 }
@@ -260,20 +266,45 @@ impl<E, F: FnMut(u64, &Frame<'_>) -> Result<(), E>> Sink for Lister<'_, F, E> {
     }
 }
 
+/// What is done where packets turn out to be out of order of time.
+enum Doubt {
+    /// Nothing.
+    None,
+    /// All is read again.
+    Again(Disorder),
+    /// What is still to come is put in order, as far as so many octets can wait.
+    Sort(Disorder, usize),
+}
+
+/// What a reading gives.
+#[derive(Default)]
+struct Done {
+    captures: Vec<CaptureFacts>,
+    /// Behind which packet the others were put in order of time.
+    sorted_behind: Option<Stamp>,
+}
+
 /// Hands every packet that passes the filter, and secrets that come between them, to `each`, which
-/// says why it is of no use, or whether to go on; gives what was counted. `None` where a `doubt`
-/// about the order of time proved right.
+/// says why it is of no use, or whether to go on; gives what was counted. `None` where all is to be
+/// read again.
 fn read(
     job: &Job,
     mut source: Source,
-    mut doubt: Option<Disorder>,
+    mut doubt: Doubt,
     mut each: impl FnMut(&Item<'_>) -> Result<ControlFlow<()>, Skip>,
-) -> Result<Option<Vec<CaptureFacts>>, Error> {
+) -> Result<Option<Done>, Error> {
     #[cfg(feature = "live")]
     let mut filter = job.filter.as_deref().map(PacketFilter::new).transpose()?;
     let mut progress = Progress::new(source.total_bytes());
     let mut skips: Vec<BTreeMap<Skip, u64>> = vec![BTreeMap::new(); job.files.len()];
+    let mut sorted_behind = None;
     loop {
+        if let Doubt::Sort(_, octets) = doubt
+            && sorted_behind.is_some()
+        {
+            source.sort_by_time(octets);
+            doubt = Doubt::None;
+        }
         progress.packet(|| source.bytes_read());
         let Some(item) = source.next_item() else { break };
         let Item::Packet(packet) = &item else {
@@ -281,8 +312,16 @@ fn read(
             let _ = each(&item);
             continue;
         };
-        if doubt.as_mut().is_some_and(|doubt| doubt.sees(packet.stamp.at)) {
-            return Ok(None);
+        match &mut doubt {
+            Doubt::Again(disorder) => {
+                if disorder.sees(packet.stamp.at) {
+                    return Ok(None);
+                }
+            }
+            Doubt::Sort(disorder, _) => {
+                sorted_behind = disorder.sees(packet.stamp.at).then_some(packet.stamp);
+            }
+            Doubt::None => {}
         }
         #[cfg(feature = "live")]
         if filter.as_mut().is_some_and(|filter| !filter.passes(packet)) {
@@ -303,7 +342,7 @@ fn read(
     for (facts, skipped) in captures.iter_mut().zip(skips) {
         facts.skipped = skipped;
     }
-    Ok(Some(captures))
+    Ok(Some(Done { captures, sorted_behind }))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::fault::Fault;
 use super::packet::Skip;
-use super::time::Timestamp;
+use super::time::{Stamp, Timestamp};
 
 /// Counters and facts of one capture.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +50,9 @@ pub fn put_together(captures: &mut [CaptureFacts], mut joined: u64) {
 pub struct Listed {
     /// In the order they were given.
     pub captures: Vec<CaptureFacts>,
+    /// Packets of a pipe turned out to be out of order of time, and were put in order behind this
+    /// one, as far as they could wait for each other.
+    pub sorted_behind: Option<Stamp>,
     /// What this program failed on.
     pub faults: Vec<Fault>,
 }
