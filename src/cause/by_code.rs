@@ -24,7 +24,7 @@ pub const INTERNAL_ERROR: Detector = Detector {
     step: |scene| {
         let blame = side_blame(scene.by);
         // An exception's message is more than a bare code.
-        let confidence = if scene.debug().is_empty() { 0.5 } else { 0.7 };
+        let confidence = if scene.debug().is_empty() { 0.4 } else { 0.7 };
         named(scene, ErrorCode::INTERNAL_ERROR, Cause::InternalError, confidence, blame)
     },
 };

@@ -81,11 +81,12 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     // Some count from before they connect.
     let errand = scene.is_first_errand() && scene.goaway.is_none() && !is_setting(most);
     let errand = errand && is_setting(scene.age());
+    // One close proves no timer: a program that ends does so at any age, also at a round one.
     let confidence = match (known.is_some(), ages.are_one(), is_setting(most)) {
-        _ if errand && most >= SHORTEST => 0.72,
+        _ if errand && most >= SHORTEST => 0.49,
         (true, true, _) => 0.9,
-        (_, true, true) if most >= SHORTEST && scene.goaway.is_none() => 0.75,
-        _ if is_round(scene) => 0.55,
+        (_, true, true) if most >= SHORTEST && scene.goaway.is_none() => 0.49,
+        _ if is_round(scene) => 0.47,
         // The newest may be the one whose time was over, and the others went with it.
         _ if scene.goaway.is_none() && round_value(least).is_some() && least >= LONG => 0.4,
         // At no age that a person sets: one reason of several.
@@ -135,9 +136,9 @@ mod tests {
 
     #[test]
     fn the_whole_connection_closed_when_time_was_over() {
-        let verdict =
-            Talk::opened().get(10.0, 1).c(7511.0, "FIN").is(Cause::ClientRequestTimeout, 0.7);
-        verdict
+        // A program that was killed looks the same: one sample proves no timer.
+        let talk = Talk::opened().get(10.0, 1).c(7511.0, "FIN");
+        talk.is_possible(Cause::ClientRequestTimeout)
             .after(Cause::ClientRequestTimeout, 7.5)
             .blames(Blame::Client)
             .shows(&["HEADERS", "FIN"]);

@@ -10,7 +10,7 @@ use crate::vocab::rule::Scope;
 use crate::vocab::verdict::Step;
 
 use super::explain::Explain;
-use super::scene::{PROMPT, Scene};
+use super::scene::{PROMPT, Scene, UNSEEN};
 use super::{Detector, evidence};
 
 /// The detector.
@@ -31,9 +31,6 @@ pub const DETECTOR: Detector = Detector {
 
 /// A PING without answer for this long is lost.
 const LOST: Duration = Duration::from_secs(1);
-
-/// What is left where the server's GOAWAY may be in what the capture lacks.
-const HIDDEN: f32 = 0.65;
 
 fn step(scene: &Scene<'_>) -> Option<Step> {
     // An answer to a close that the client had already sent.
@@ -91,8 +88,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     // which the client only follows.
     let confidence = Confidence::new(confidence);
     let hidden = scene.history.has_loss();
-    let confidence =
-        if hidden { confidence.lowered().and(Confidence::new(HIDDEN)) } else { confidence };
+    let confidence = if hidden { confidence.lowered().and(UNSEEN) } else { confidence };
     Some(Step::new(Cause::ClientShutdown, confidence, Blame::None, summary))
 }
 

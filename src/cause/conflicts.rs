@@ -294,17 +294,25 @@ fn resets_near_limit(pair: &Pair<'_>) -> Option<Conflict> {
             .into(),
         format!("Server: only then raise the limit ({setting})."),
     ];
-    Some(pair.conflict("resets_near_limit", Confidence::new(0.8), text, advice))
+    // The nearer the surer; beyond a limit that did not hold another one must be set.
+    let share = f64::from(most) / f64::from(resets.max(1));
+    let sure = match pair.facts.iter().any(|facts| facts.notes.resets_punished) {
+        true => 0.95,
+        false if most > resets => 0.4,
+        false => 0.1 + 0.8 * share,
+    };
+    Some(pair.conflict("resets_near_limit", Confidence::new(sure as f32), text, advice))
 }
 
 /// What timed out is asked for again at once.
 fn retry_storm(pair: &Pair<'_>) -> Option<Conflict> {
     let repeats = pair.facts.iter().filter_map(|facts| facts.notes.repeats);
-    let (mut again, mut cancels, mut delay) = (0u64, 0u64, Duration::ZERO);
-    for (count, of, after) in repeats {
-        again += u64::from(count);
-        cancels += u64::from(of);
-        delay = delay.max(after);
+    let (mut again, mut cancels, mut before, mut delay) = (0u64, 0u64, 0u64, Duration::ZERO);
+    for of in repeats {
+        again += u64::from(of.count);
+        cancels += u64::from(of.cancels);
+        before += u64::from(of.before);
+        delay = delay.max(of.delay);
     }
     if again == 0 {
         return None;
@@ -319,7 +327,10 @@ fn retry_storm(pair: &Pair<'_>) -> Option<Conflict> {
          only after raising the timeout."
             .into(),
     ];
-    Some(pair.conflict("retry_storm", Confidence::new(0.8), text, advice))
+    // As many stand right before a cancel by chance as right behind it.
+    let by_chance = (before as f64 + 1.0) / (again as f64 + 1.0);
+    let sure = Confidence::new((1.0 - by_chance).min(0.95) as f32);
+    Some(pair.conflict("retry_storm", sure, text, advice))
 }
 
 /// The server's idle timer counts octets, and answers take longer.

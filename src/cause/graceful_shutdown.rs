@@ -8,7 +8,7 @@ use crate::vocab::error_code::ErrorCode;
 use crate::vocab::verdict::Step;
 
 use super::explain::Explain;
-use super::scene::{PROMPT, Scene, spoken};
+use super::scene::{PROMPT, Scene, UNSEEN, spoken};
 use super::{Detector, evidence};
 
 /// The detector.
@@ -58,7 +58,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         (true, ..) => 0.9,
         _ if by_row => 0.85,
         (_, true, true) => 0.74,
-        (_, true, false) => 0.6,
+        (_, true, false) => 0.46,
         (_, false, true) => 0.7,
         (_, false, false) => 0.4,
     };
@@ -81,7 +81,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let confidence = match by_text || by_row {
         true => confidence,
         // It drained, but for what may be missing: an age, a silence.
-        false if two_step && scene.has_holes() => confidence.and(Confidence::new(0.6)),
+        false if two_step && scene.has_holes() => confidence.and(UNSEEN),
         false => scene.despite_holes(confidence),
     };
     // Whoever cuts off what it promised to finish was in too much of a hurry.

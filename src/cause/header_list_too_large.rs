@@ -61,6 +61,8 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let over = largest.zip(limit).is_some_and(|((size, ..), limit)| size > limit);
     let confidence = match largest {
         Some((size, ..)) if by_text && size >= SMALL => 0.96,
+        // Without its HEADERS a text alone: it may be another library's word for another fault.
+        _ if by_text && scene.is_incomplete() => 0.45,
         _ if by_text => 0.75,
         Some(_) if over && !broken => 0.93,
         Some((size, ..)) if size >= LARGE && !broken && facts.opened > 0 => 0.75,
@@ -131,6 +133,15 @@ mod tests {
     fn a_broken_block_is_a_compression_error() {
         let broken = Talk::opened().c(5.0, "FRAME 0x1 0x5 1 80");
         broken.s(5.5, "GOAWAY 1 COMPRESSION_ERROR").is(Cause::CompressionError, 0.9);
+    }
+
+    #[test]
+    fn a_text_alone_with_its_headers_missing_is_one_reason_of_several() {
+        let text = "GOAWAY 3 PROTOCOL_ERROR \"Header size exceeded max allowed size (8192)\"";
+        let whole = Talk::opened().served(4.0, 1).get(600.0, 3).s(1200.0, text);
+        whole.is(Cause::HeaderListTooLarge, 0.7);
+        let hole = Talk::opened().served(4.0, 1).hole(1199.0).s(1200.0, text);
+        assert!(hole.told().confidence.value() < 0.5, "{}", hole.told().summary);
     }
 
     #[test]

@@ -43,7 +43,7 @@ const SHORTEST: Duration = Duration::from_millis(400);
 
 fn step(scene: &Scene<'_>) -> Option<Step> {
     let debug = scene.debug();
-    let idle_word = debug.contains("idle");
+    let idle_word = debug.contains("idle") && !speaks_of_state(&debug);
     let timeout_word = debug.contains("timeout") || debug.contains("timed_out");
     let benign = match scene.code() {
         Some(ErrorCode::NO_ERROR) | None => true,
@@ -77,10 +77,12 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         (_, true, _) => 0.85,
         _ if scene.is_error() && is_setting(span) => 0.66,
         _ if scene.is_error() => 0.55,
-        (_, _, true) if scene.goaway.is_some() && round => 0.78,
-        (_, _, true) if scene.goaway.is_some() => 0.62,
-        (_, _, true) if round => 0.75,
-        (_, _, true) => 0.5,
+        (_, _, true) if is_setting(span) && scene.goaway.is_some() => 0.78,
+        (_, _, true) if is_setting(span) => 0.75,
+        (_, _, true) if round => 0.6,
+        // A silence that nobody sets is a silence.
+        (_, _, true) if scene.goaway.is_some() => 0.48,
+        (_, _, true) => 0.45,
         // Something waited: the server may have counted that request's time as well.
         (_, _, false) if is_setting(span) && span >= LONG => 0.66,
         (_, _, false) if round && span >= LONG && scene.cut_off().is_some() => 0.6,
@@ -120,6 +122,13 @@ fn unseen(scene: &Scene<'_>, told: bool) -> Option<Step> {
         step.timeout = Some(Timeout { at_least: true, ..timeout });
     }
     Some(step)
+}
+
+/// Whether the debug data names the state of a stream (RFC 9113 section 5.1), not a time.
+fn speaks_of_state(debug: &str) -> bool {
+    ["stream in idle", "idle stream", "idle state", "stream is idle"]
+        .iter()
+        .any(|t| debug.contains(t))
 }
 
 /// Nothing open, nothing heard for long and for a round time: no frame was answered.
@@ -195,6 +204,14 @@ mod tests {
         exception.s(17_020.8, "GOAWAY 3 INTERNAL_ERROR").is_unsure(Cause::InternalError);
         let odd = Talk::opened().served(10.0, 1).s(17_163.0, "GOAWAY 1 INTERNAL_ERROR");
         odd.is_unsure(Cause::InternalError);
+    }
+
+    #[test]
+    fn the_state_of_a_stream_is_no_time() {
+        let text = "DATA: stream in idle";
+        let talk = Talk::default().c(1.0, "PING").s(1.2, "PING ACK");
+        let talk = talk.s(30.8, &format!("GOAWAY 7 PROTOCOL_ERROR \"{text}\""));
+        assert_ne!(talk.told().cause, Cause::IdleTimeout, "{}", talk.told().summary);
     }
 
     #[test]

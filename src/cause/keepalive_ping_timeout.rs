@@ -6,7 +6,7 @@ use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::verdict::{Step, Timeout};
 
 use super::explain::Explain;
-use super::scene::{REAL_WAIT, Scene, spoken};
+use super::scene::{REAL_WAIT, Scene, UNSEEN, spoken};
 use super::{Detector, dead_path, evidence};
 
 /// The detector.
@@ -79,8 +79,11 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     );
     let blame = if is_a_closed_socket(scene) { Blame::Network } else { Blame::from(scene.peer()) };
     let mut confidence = Confidence::new(confidence);
-    if scene.peer_is_hidden() {
+    if scene.is_unheard(scene.peer()) {
+        confidence = Confidence::POSSIBLE; // answers were not captured
+    } else if scene.peer_is_hidden() {
         confidence = confidence.lowered(); // it may have answered in what is missing
+        confidence = if by_text { confidence } else { confidence.and(UNSEEN) };
     }
     let mut step = Step::new(Cause::KeepalivePingTimeout, confidence, blame, summary);
     step.evidence.push(evidence::unanswered(asked));

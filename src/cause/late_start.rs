@@ -2,14 +2,11 @@
 
 use crate::track::history::Reset;
 use crate::vocab::address::Side;
-use crate::vocab::cause::{Cause, Confidence};
+use crate::vocab::cause::Cause;
 use crate::vocab::frame::FrameType;
 use crate::vocab::verdict::Verdict;
 
-use super::scene::Scene;
-
-/// What a reason is worth at most that may have come before.
-const UNSEEN: f32 = 0.65;
+use super::scene::{Scene, UNSEEN};
 
 /// Makes a verdict less sure whose reason may have come before the capture began, and says so.
 pub fn admit(scene: &Scene<'_>, verdict: &mut Verdict) {
@@ -24,6 +21,7 @@ pub fn admit(scene: &Scene<'_>, verdict: &mut Verdict) {
         Cause::ClientShutdown
         | Cause::GracefulShutdown
         | Cause::MaxConnectionAge
+        | Cause::InternalError
         | Cause::AbruptClose => !has_asked(scene),
         Cause::IdleTimeout => !has_asked(scene) && scene.text.is_none(),
         Cause::RapidResetProtection => {
@@ -38,7 +36,7 @@ pub fn admit(scene: &Scene<'_>, verdict: &mut Verdict) {
     if !unseen {
         return;
     }
-    verdict.confidence = verdict.confidence.lowered().and(Confidence::new(UNSEEN));
+    verdict.confidence = verdict.confidence.lowered().and(UNSEEN);
     verdict.add_clause(match verdict.trigger {
         Cause::RapidResetProtection => "most of these streams were opened before the capture began",
         Cause::RefusedStream => "what led to it may lie before the capture began",

@@ -73,7 +73,7 @@ use crate::vocab::verdict::{Alternative, Cancellation, Effect, Evidence, Finding
 
 use cancels::CancelGroup;
 use explain::Explain;
-use scene::Scene;
+use scene::{Scene, UNSEEN};
 
 /// One reason that an ending can have: explains one step, effect from cause.
 pub struct Detector {
@@ -230,7 +230,7 @@ fn verdict(scene: &Scene<'_>) -> Verdict {
     late_start::admit(scene, &mut verdict);
     unheard::admit(scene, &mut verdict);
     if scene.may_follow_a_close() {
-        verdict.confidence = verdict.confidence.lowered();
+        verdict.confidence = verdict.confidence.lowered().and(UNSEEN);
         let peer = scene.peer().name();
         verdict.add_clause(&format!("the {peer} may have closed before: its FIN was not captured"));
     }

@@ -75,9 +75,10 @@ pub struct Notes {
     pub pings: Option<(u32, Duration)>,
     /// The server ended it for too many PINGs.
     pub too_many_pings: bool,
-    /// Requests repeated right after cancels of their kind: how many, of how many cancels, and
-    /// the median delay.
-    pub repeats: Option<(u32, u32, Duration)>,
+    /// The server ended it for too many resets.
+    pub resets_punished: bool,
+    /// Requests repeated right after cancels of their kind.
+    pub repeats: Option<Repeats>,
     /// The server closed it for being idle: after how long, and how many requests were waiting.
     pub idle: Option<(Duration, u64)>,
     /// Requests that were on their way when the server closed an idle connection.
@@ -86,6 +87,19 @@ pub struct Notes {
     pub reused: Option<Duration>,
     /// The server's age limit: time from its GOAWAY to the close, requests cut by it.
     pub grace: Option<(Duration, u64)>,
+}
+
+/// Requests that begin right after cancels of their kind.
+#[derive(Clone, Copy, Debug)]
+pub struct Repeats {
+    /// How many.
+    pub count: u32,
+    /// Of how many cancels.
+    pub cancels: u32,
+    /// How many begin right before one, as chance would have it.
+    pub before: u32,
+    /// Median time from the cancel.
+    pub delay: Duration,
 }
 
 impl PairFacts {
@@ -397,6 +411,8 @@ fn notes(history: &History, judged: &Judged, speak: &Both<Option<Implementation>
     };
     let (apart, bare) = pings::distances(history, Side::Client);
     notes.pings = apart.get(apart.len() / 2).filter(|_| bare > 0).map(|middle| (bare, *middle));
+    notes.resets_punished =
+        verdicts(judged).any(|verdict| verdict.trigger == Cause::RapidResetProtection);
     let end = history.tcp_end();
     for (index, (follows, verdict)) in judged.goaways.iter().enumerate() {
         let Some(goaway) = history.goaways.get(index).filter(|_| follows.is_none()) else {
@@ -454,7 +470,7 @@ fn within(history: &History, window: Duration) -> u32 {
 
 /// Requests of one kind that begin right after a cancel of that kind, far more often than right
 /// before one. Where the client was held back by the limit on streams, the queue looks the same.
-fn repeats(history: &History, judged: &Judged) -> Option<(u32, u32, Duration)> {
+fn repeats(history: &History, judged: &Judged) -> Option<Repeats> {
     // Who changed its mind asks for something else; who lost patience asks again.
     let mut timed_out: Vec<u32> = Vec::new();
     for set in judged.cancellations.iter().filter(|set| set.cause == Cause::ClientRequestTimeout) {
@@ -493,7 +509,7 @@ fn repeats(history: &History, judged: &Judged) -> Option<(u32, u32, Duration)> {
     let clear = count >= 5 && after.len() * 2 >= cancels.len() && count >= 3 * before;
     after.sort_unstable();
     let delay = after.get(after.len() / 2).copied()?;
-    clear.then_some((count, cancels.len() as u32, delay))
+    clear.then_some(Repeats { count, cancels: cancels.len() as u32, before, delay })
 }
 
 const MOMENT: Duration = Duration::from_millis(50);

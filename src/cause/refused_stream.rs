@@ -9,7 +9,7 @@ use crate::vocab::error_code::ErrorCode;
 use crate::vocab::verdict::Step;
 
 use super::explain::Explain;
-use super::scene::{PROMPT, Scene, spoken};
+use super::scene::{PROMPT, Scene, UNSEEN, spoken};
 use super::{Detector, evidence};
 
 /// The detector: a trigger, whose root is what the streams were refused for.
@@ -62,7 +62,9 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         "The server {} because it had to refuse {count} streams in {over}.",
         scene.ending_name()
     );
-    let confidence = scene.despite_holes(Confidence::new(confidence));
+    // Resets of the client, which make up an attack, may be in a hole.
+    let confidence = Confidence::new(confidence);
+    let confidence = if scene.has_holes() { confidence.and(UNSEEN) } else { confidence };
     let mut step = Step::new(Cause::RefusedStream, confidence, Blame::Client, summary);
     step.evidence.push(evidence::reset(first));
     step.evidence.push(evidence::reset(last));

@@ -61,6 +61,10 @@ const AT_ONCE: Duration = Duration::from_millis(20);
 /// Waits shorter than this are a PING on its way.
 pub const REAL_WAIT: Duration = Duration::from_millis(150);
 
+/// What a reason is worth at most that rests on silence where the capture lacks octets, a side or
+/// the beginning: what would refute it may be there.
+pub const UNSEEN: Confidence = Confidence::new(0.45);
+
 /// How soon an endpoint reacts that was not busy.
 const SOON: Duration = Duration::from_millis(50);
 

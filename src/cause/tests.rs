@@ -161,6 +161,13 @@ impl Talk {
         verdict
     }
 
+    /// Asserts the cause, told as one of several that may be.
+    pub fn is_possible(&self, cause: Cause) -> Verdict {
+        let verdict = self.is(cause, 0.3);
+        assert!(verdict.confidence.value() < 0.5, "{}", verdict.summary);
+        verdict
+    }
+
     /// Asserts that nothing certain is said, and nothing likely but `cause`.
     pub fn is_unsure(&self, cause: Cause) -> Verdict {
         let verdict = self.told();

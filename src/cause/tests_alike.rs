@@ -32,9 +32,9 @@ fn a_request_that_crosses_the_close_is_not_its_reason() {
 fn an_answer_after_the_clients_close_comes_too_late() {
     let open = || Talk::opened().get(10.0, 1).c(3010.5, "FIN");
     let late = open().ok(5010.0, 1).c(5010.2, "RST");
-    late.is(Cause::ClientRequestTimeout, 0.7).after(Cause::ClientRequestTimeout, 3.0);
+    late.is_possible(Cause::ClientRequestTimeout).after(Cause::ClientRequestTimeout, 3.0);
     let reset = open().s(3011.0, "RST_STREAM 1 CANCEL").s(3012.0, "FIN");
-    reset.is(Cause::ClientRequestTimeout, 0.7);
+    reset.is_possible(Cause::ClientRequestTimeout);
     // A client that goes on reading only has nothing more to ask.
     open().ok(5010.0, 1).s(5011.0, "FIN").is(Cause::ClientShutdown, 0.7);
 }
@@ -42,7 +42,7 @@ fn an_answer_after_the_clients_close_comes_too_late() {
 #[test]
 fn a_goaway_that_answers_a_close_has_the_reason_of_the_close() {
     let close = Talk::opened().get(10.0, 1).c(5010.5, "FIN");
-    let verdict = close.s(5010.9, "GOAWAY 1 NO_ERROR").is(Cause::ClientRequestTimeout, 0.7);
+    let verdict = close.s(5010.9, "GOAWAY 1 NO_ERROR").is_possible(Cause::ClientRequestTimeout);
     verdict.blames(Blame::Client).shows(&["HEADERS", "FIN", "GOAWAY"]);
     let done = Talk::opened().served(10.0, 1).c(5010.5, "FIN").s(5010.9, "GOAWAY 1 NO_ERROR");
     done.is(Cause::ClientShutdown, 0.9);

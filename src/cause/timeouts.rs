@@ -19,6 +19,7 @@ use crate::vocab::verdict::{Alternative, Cancellation, ConfiguredIn, Timeout, Ve
 
 use self::closes::Closes;
 pub use self::closes::strangers;
+use super::chance;
 use super::pair::{About, Answered, Doubt, PairFacts, Sample};
 use super::scene::spoken;
 
@@ -51,10 +52,10 @@ pub fn infer(facts: &[PairFacts]) -> Vec<InferredTimeout> {
                 (near(a.seconds, b.seconds) && !are_of_two_kinds(a, b))
                     || (spread && b.seconds <= a.seconds * 1.1 / 0.9)
             })
-            .filter_map(|cluster| pooled(key, cluster))
+            .filter_map(|cluster| pooled(key, cluster, around(&exact, cluster)))
             .collect();
         if of_key.is_empty() {
-            of_key.extend(bounds.last().and_then(|bound| pooled(key, &[*bound])));
+            of_key.extend(bounds.last().and_then(|bound| pooled(key, &[*bound], 0)));
         }
         found.extend(of_key);
     }
@@ -76,7 +77,8 @@ pub fn near(a: f64, b: f64) -> bool {
     (a - b).abs() <= (0.06 * larger).max((0.2 * larger).min(0.06))
 }
 
-fn pooled(key: Key, cluster: &[(&PairFacts, &Sample)]) -> Option<InferredTimeout> {
+/// `around` as [`around`] counts them.
+fn pooled(key: Key, cluster: &[(&PairFacts, &Sample)], around: usize) -> Option<InferredTimeout> {
     let (server, _, configured_in, kind) = key;
     let weight: u64 = cluster.iter().map(|(_, sample)| u64::from(sample.samples)).sum();
     let mut passed = 0;
@@ -98,7 +100,7 @@ fn pooled(key: Key, cluster: &[(&PairFacts, &Sample)]) -> Option<InferredTimeout
     requests.dedup();
     requests.truncate(REQUESTS_NAMED);
     let width = (most - least) / middle.seconds;
-    let confidence = confidence(cluster, places.len(), width);
+    let confidence = confidence(cluster, (places.len(), around), width);
     (confidence.value() >= WORTH_TELLING).then_some(InferredTimeout {
         kind,
         seconds: middle.seconds,
@@ -117,17 +119,19 @@ fn pooled(key: Key, cluster: &[(&PairFacts, &Sample)]) -> Option<InferredTimeout
 /// As sure as the best of the samples, less where they scatter: what connections that agree prove
 /// was weighed when their verdicts were, so that no timer is surer than those. Only cancels on
 /// connections that live on are heard together here for the first time.
-fn confidence(cluster: &[(&PairFacts, &Sample)], connections: usize, width: f64) -> Confidence {
+fn confidence(
+    cluster: &[(&PairFacts, &Sample)],
+    (connections, around): (usize, usize),
+    width: f64,
+) -> Confidence {
     let best = cluster.iter().map(|(_, sample)| sample.confidence.value()).fold(0.0, f64::max);
-    let weight: u32 = cluster.iter().map(|(_, sample)| sample.samples).sum();
-    let agreed = match (connections, weight) {
+    let agreed = match connections {
         // A single gap of a client that went away is no timer: many equal ones are.
         _ if best < WORTH_TELLING && (connections < 4 || width > 0.02) => 0.0,
         _ if best < WORTH_TELLING => 0.6,
         _ if cluster.iter().all(|(_, sample)| sample.direct) => best,
-        (1 | 2, ..5) => best,
-        (1 | 2, _) => best.max((best + 0.1).min(0.85)),
-        _ => best.max((best + 0.15).min(0.92)),
+        ..2 => best,
+        _ => best.max(by_agreement(cluster, connections, around)),
     };
     let scattered = if width > 0.25 {
         0.75
@@ -137,6 +141,32 @@ fn confidence(cluster: &[(&PairFacts, &Sample)], connections: usize, width: f64)
         1.0
     };
     Confidence::new((agreed * scattered).min(0.97) as f32)
+}
+
+/// How many other connections show a timer of this kind around that of a cluster.
+fn around(all: &[(&PairFacts, &Sample)], cluster: &[(&PairFacts, &Sample)]) -> usize {
+    let Some((_, middle)) = cluster.get(cluster.len() / 2) else { return 0 };
+    let age = |sample: &Sample| Duration::try_from_secs_f64(sample.seconds).unwrap_or_default();
+    let near = |(_, other): &&(&PairFacts, &Sample)| chance::is_around(age(middle), age(other));
+    let mut places: Vec<usize> = all.iter().filter(near).map(|(facts, _)| facts.place).collect();
+    places.sort_unstable();
+    places.dedup();
+    places.len().saturating_sub(1)
+}
+
+/// What several connections prove by their agreement, beside what each shows: as much as it is
+/// unlikely by chance among all that are around.
+fn by_agreement(cluster: &[(&PairFacts, &Sample)], connections: usize, around: usize) -> f64 {
+    let (least, most) = cluster.iter().fold((f64::MAX, 0.0_f64), |(least, most), (_, sample)| {
+        (least.min(sample.seconds), most.max(sample.seconds))
+    });
+    let span = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    let width = span(most - least) + span(most).mul_f64(0.01);
+    match chance::of_agreeing(span(most), width, around, connections - 1) {
+        by_chance if by_chance < 0.003 => 0.88,
+        by_chance if by_chance < 0.07 => 0.74,
+        _ => 0.0,
+    }
 }
 
 /// Less than this is noise.
@@ -227,13 +257,22 @@ pub fn is_lone(sample: &Sample) -> bool {
         && sample.by == ConfiguredIn::Client
         && sample.samples == 1
         && sample.direct
-        && sample.confidence.value() < 0.8
+        && sample.confidence.value() < ALONE
+}
+
+/// What the close of one connection tells by itself is never as sure as this.
+const ALONE: f64 = 0.8;
+
+/// The same at an age that a person sets: two that agree measure others.
+fn is_set(sample: &Sample) -> bool {
+    let age = Duration::try_from_secs_f64(sample.seconds).unwrap_or_default();
+    is_lone(sample) && chance::is_setting(age)
 }
 
 /// Takes back most of what a round age seemed to say.
 pub fn doubt_lone(verdict: &mut Verdict, why: &str) {
     let lone = verdict.timeout.as_ref().is_some_and(|timeout| timeout.samples == 1);
-    if verdict.cause == Cause::ClientRequestTimeout && lone && verdict.confidence.value() < 0.85 {
+    if verdict.cause == Cause::ClientRequestTimeout && lone && verdict.confidence.value() < ALONE {
         verdict.confidence = verdict.confidence.and(Confidence::new(0.5));
         verdict.add_clause(why);
     }
@@ -253,7 +292,7 @@ pub fn settle(facts: &[PairFacts]) -> Vec<Settled> {
                 sample.timer == Timer::Of(Cause::ClientRequestTimeout)
                     && sample.by == ConfiguredIn::Client
                     && !sample.at_least
-                    && sample.confidence.value() >= CLEAR
+                    && (sample.confidence.value() >= CLEAR || is_set(sample))
             };
             timers.extend(of.samples.iter().filter(clear).map(|sample| (of.place, sample)));
         }

@@ -5,20 +5,16 @@ use crate::vocab::address::Side;
 use crate::vocab::cause::{Cause, Confidence};
 use crate::vocab::verdict::Verdict;
 
-use super::scene::Scene;
-
-/// What a reason is worth that rests on what an unheard side did not do: it may have done it.
-const UNHEARD: f32 = 0.5;
-
-/// The same where octets of it are missing.
-const HOLES: f32 = 0.65;
+use super::scene::{Scene, UNSEEN};
 
 /// Makes a verdict less sure that rests on the silence of a side which was not captured, and says
 /// so.
 pub fn admit(scene: &Scene<'_>, verdict: &mut Verdict) {
     // What the debug data says is said, whatever is missing.
-    let told = scene.text.is_some()
-        || (verdict.trigger != Cause::InternalError && !scene.debug().is_empty());
+    let told = match scene.text {
+        Some(row) => row.cause() == Some(verdict.trigger),
+        None => verdict.trigger != Cause::InternalError && !scene.debug().is_empty(),
+    };
     if told || !rests_on_silence(verdict.trigger) {
         return;
     }
@@ -28,7 +24,7 @@ pub fn admit(scene: &Scene<'_>, verdict: &mut Verdict) {
         let clause = format!("a GOAWAY of the {} before was not captured whole", by.name());
         verdict.add_clause(&clause);
     } else if scene.is_unheard(peer) {
-        verdict.confidence = verdict.confidence.and(Confidence::new(UNHEARD));
+        verdict.confidence = verdict.confidence.and(UNSEEN);
         let (by, peer) = (scene.by.name(), peer.name());
         verdict.add_clause(&match scene.by {
             Side::Client => format!(
@@ -39,7 +35,7 @@ pub fn admit(scene: &Scene<'_>, verdict: &mut Verdict) {
             ),
         });
     } else if scene.has_holes() {
-        verdict.confidence = verdict.confidence.and(Confidence::new(HOLES));
+        verdict.confidence = verdict.confidence.and(UNSEEN);
     }
 }
 

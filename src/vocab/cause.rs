@@ -134,7 +134,7 @@ impl Confidence {
     pub const NONE: Self = Self(0.0);
 
     /// A value between the steps; clamped to 0..=1.
-    pub fn new(value: f32) -> Self {
+    pub const fn new(value: f32) -> Self {
         Self(value.clamp(0.0, 1.0))
     }
 

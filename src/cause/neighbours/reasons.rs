@@ -7,13 +7,10 @@ use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{Alternative, ConfiguredIn, Evidence, Timeout, Verdict};
 
-use super::super::{evidence, outweighed, scene::spoken};
+use super::super::scene::{UNSEEN, spoken};
+use super::super::{evidence, outweighed};
 use super::common::Common;
 use super::{Ending, NAMED, Revision};
-
-/// What neighbours are worth at most where the capture lacks a part of them all, or of the one that
-/// they speak for: when it ended, was idle or had served how many is not certain.
-const INCOMPLETE: f32 = 0.6;
 
 /// A revision that rests on these neighbours: the nearest in time are named, in the chain where
 /// they came before, in the summary where they came after.
@@ -46,7 +43,8 @@ fn revision(
     let mut confidence = Confidence::new(confidence);
     let is_vouched = others.is_empty() || others.iter().any(|other| !other.incomplete);
     if ending.incomplete || !is_vouched {
-        confidence = confidence.lowered().and(Confidence::new(INCOMPLETE));
+        // When it ended, was idle or had served how many is not certain.
+        confidence = confidence.lowered().and(UNSEEN);
     }
     Revision {
         place: ending.place,
@@ -67,7 +65,7 @@ pub(super) fn drain(ending: &Ending, others: &[&Ending], gone: Option<Stamp>) ->
     let confidence = match (others.len(), ending.orderly) {
         (0, _) => 0.8,
         (1, true) => 0.85,
-        (1, false) => 0.6,
+        (1, false) => 0.48,
         (_, true) => 0.95,
         (_, false) => 0.7,
     };
@@ -80,7 +78,12 @@ pub(super) fn drain(ending: &Ending, others: &[&Ending], gone: Option<Stamp>) ->
         count => format!("{count} more of its connections ended in the same moment"),
     };
     let summary = format!("The server drained or stopped: {why}.");
-    revision(ending, Cause::GracefulShutdown, confidence, summary, others)
+    let mut drained = revision(ending, Cause::GracefulShutdown, confidence, summary, others);
+    if ending.age.is_none() && ending.is_at_limit() {
+        // It answers a request whose number is not known: several reach a limit together.
+        drained.confidence = drained.confidence.and(UNSEEN);
+    }
+    drained
 }
 
 /// Connections cut at once with requests open: nobody lets go like that.

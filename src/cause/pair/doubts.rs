@@ -50,8 +50,9 @@ pub enum About {
 
 pub(super) fn of(history: &History, judged: &Judged) -> Vec<Doubt> {
     let mut doubts = Vec::new();
-    // Where answers may be missing, who was still waiting is not known.
-    if history.has_loss() {
+    // Where answers may be missing, or a side was not captured, who still waited is not known.
+    let unheard = history.tcp.first.unheard || history.tcp.second.unheard;
+    if history.has_loss() || unheard {
         return doubts;
     }
     for (index, set) in judged.cancellations.iter().enumerate() {
