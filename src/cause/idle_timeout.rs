@@ -79,6 +79,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         _ if scene.is_error() => 0.55,
         (_, _, true) if is_setting(span) && scene.goaway.is_some() => 0.78,
         (_, _, true) if is_setting(span) => 0.75,
+        (_, _, true) if round && scene.goaway.is_some() => 0.72,
         (_, _, true) if round => 0.6,
         // A silence that nobody sets is a silence.
         (_, _, true) if scene.goaway.is_some() => 0.48,

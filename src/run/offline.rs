@@ -172,7 +172,16 @@ pub fn frames<E>(
     if let Some(only) = asks.filter(|_| job.files.iter().any(|file| file.as_os_str() == "-")) {
         return Err(twice(only));
     }
-    let source = Source::open_in_order(&job.files, &job.clocks, job.limits.sorting_bytes)?;
+    let mut source = Source::open_in_order(&job.files, &job.clocks, job.limits.sorting_bytes)?;
+    // Lines of a pipe are held as well, so that nobody waits for the first.
+    let mut doubt = Doubt::None;
+    if source.total_bytes().is_none() {
+        if source.read_ahead(job.limits.ahead_bytes) {
+            source.sort_by_time(job.limits.sorting_bytes);
+        } else {
+            doubt = Doubt::Sort(Disorder::default(), job.limits.sorting_bytes);
+        }
+    }
     // A pipe cannot be read twice: its connections are numbered in order of their first frames.
     let rows = match asks {
         _ if source.total_bytes().is_some() => Known::of(job, asks, &secrets)?,
@@ -184,11 +193,6 @@ pub fn frames<E>(
     if source.may_bring_secrets() {
         pipeline.expect_secrets();
     }
-    // Lines of a pipe are told as it brings them, until that proves wrong.
-    let doubt = match source.total_bytes() {
-        Some(_) => Doubt::None,
-        None => Doubt::Sort(Disorder::default(), job.limits.sorting_bytes),
-    };
     let done = read(job, source, doubt, |item| {
         match item {
             Item::Packet(packet) => pipeline.push(packet, &mut lister)?,
@@ -351,6 +355,34 @@ mod tests {
     use crate::exchange;
     use crate::pipeline::inject;
     use crate::report::{Style, json, text};
+
+    /// A capture of so many packets, the last one first.
+    fn backwards(packets: u32) -> Vec<u8> {
+        let words: [u32; 6] = [0xa1b2_c3d4, 0x0004_0002, 0, 0, 262_144, 1];
+        let records = (0..packets).rev().flat_map(|second| [second, 0, 4, 4, 0]);
+        words.into_iter().chain(records).flat_map(u32::to_le_bytes).collect()
+    }
+
+    #[test]
+    fn what_comes_behind_the_packets_that_show_disorder_is_put_in_order() {
+        let file = std::env::temp_dir().join(format!("goawhy-order-{}.pcap", std::process::id()));
+        std::fs::write(&file, backwards(9)).unwrap();
+        let job = Job { files: vec![file.clone()], ..Job::default() };
+        let source = Source::open(&job.files).unwrap();
+        let mut order = Vec::new();
+        let doubt = Doubt::Sort(Disorder::default(), 1 << 20);
+        let done = read(&job, source, doubt, |item| {
+            let Item::Packet(packet) = item else { return Ok(ControlFlow::Continue(())) };
+            order.push(packet.stamp.packet());
+            Ok(ControlFlow::Continue(()))
+        });
+        let behind = done.unwrap().unwrap().sorted_behind.unwrap();
+        assert_eq!((order, behind.packet()), (vec![1, 2, 3, 4, 9, 8, 7, 6, 5], 4));
+        let listed = Listed { sorted_behind: Some(behind), ..Listed::default() };
+        let told = crate::report::listed(&listed, false);
+        assert!(told[0].contains("from packet 4 on they are put in order"), "{told:?}");
+        std::fs::remove_file(file).unwrap();
+    }
 
     #[test]
     fn a_connection_that_fails_is_left_out_and_told_whatever_the_threads() {
