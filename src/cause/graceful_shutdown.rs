@@ -58,7 +58,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         (true, ..) => 0.9,
         _ if by_row => 0.85,
         (_, true, true) => 0.74,
-        (_, true, false) => 0.46,
+        (_, true, false) => 0.6,
         (_, false, true) => 0.7,
         (_, false, false) => 0.4,
     };

@@ -81,8 +81,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         (_, _, true) if is_setting(span) => 0.75,
         (_, _, true) if round && scene.goaway.is_some() => 0.72,
         (_, _, true) if round => 0.6,
-        // A silence that nobody sets is a silence.
-        (_, _, true) if scene.goaway.is_some() => 0.48,
+        (_, _, true) if scene.goaway.is_some() => 0.62,
         (_, _, true) => 0.45,
         // Something waited: the server may have counted that request's time as well.
         (_, _, false) if is_setting(span) && span >= LONG => 0.66,

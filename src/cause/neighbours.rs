@@ -15,12 +15,13 @@ use std::time::Duration;
 use crate::vocab::address::Endpoint;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::time::Stamp;
-use crate::vocab::verdict::{Evidence, Timeout};
+use crate::vocab::verdict::{Evidence, Timeout, Verdict};
 
 use self::common::{Common, crossing, is_spread, same};
 pub use self::endings::endings;
 pub use self::reasons::apply;
 use super::chance::round_value;
+use super::scene::UNSEEN;
 
 /// One ending by a server, as the second pass sees it.
 #[derive(Clone, Debug)]
@@ -172,6 +173,25 @@ pub fn revise(endings: &[Ending], refused: &[(Endpoint, Stamp)]) -> Vec<Revision
     }
     revisions
 }
+
+/// Whether an idle time is told that nothing confirms, neither its value, nor a text, nor another
+/// connection.
+pub fn is_lone_silence(verdict: &Verdict) -> bool {
+    let idle = verdict.timeout.as_ref().filter(|of| of.kind == Cause::IdleTimeout);
+    let lone = idle.is_some_and(|idle| idle.samples == 1 && !idle.at_least);
+    verdict.cause == Cause::IdleTimeout && lone && verdict.confidence.value() < CONFIRMED
+}
+
+/// Takes back most of what such a silence says, where neighbours may be missing.
+pub fn doubt_lone_silence(verdict: &mut Verdict) {
+    if is_lone_silence(verdict) && verdict.confidence > UNSEEN {
+        verdict.confidence = UNSEEN;
+        verdict.add_clause("what other connections of the server did is not all in the capture");
+    }
+}
+
+/// From here on something confirms a silence.
+const CONFIRMED: f64 = 0.7;
 
 fn judge(ending: &Ending, group: &[&Ending], refusals: &[Stamp]) -> Option<Revision> {
     let others = || group.iter().copied().filter(|other| other.place.0 != ending.place.0);

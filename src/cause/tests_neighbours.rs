@@ -66,6 +66,17 @@ fn an_idle_timer_that_others_outlived_is_none() {
     assert!(coarse.all_told().iter().all(|told| told.cause == Cause::IdleTimeout));
 }
 
+#[test]
+fn a_lone_silence_says_little_where_neighbours_are_missing() {
+    let alone = || Talk::opened().served(10.0, 1).s(4_163.0, "GOAWAY 1 NO_ERROR");
+    alone().is(Cause::IdleTimeout, 0.6);
+    let other = Talk::opened().served(10.0, 1).hole(900.0).c(2_400.0, "FIN");
+    let told = several(vec![alone(), other], 1_310.0).all_told();
+    assert_eq!(told[0].cause, Cause::IdleTimeout);
+    assert!(told[0].confidence.value() < 0.5, "{}", told[0].summary);
+    assert!(told[0].summary.contains("other connections"), "{}", told[0].summary);
+}
+
 /// A request that is cut off at an age, with a PING of the client in between.
 fn cut(pinged: f64, end: &str) -> Talk {
     let talk = Talk::opened().served(10.0, 1).get(100.0, 3);

@@ -177,6 +177,7 @@ pub(super) fn second_pass(
         let revision = weighed(row, revision);
         revise(Arc::make_mut(row), goaway, &revision);
     }
+    admit_lost_neighbours(&mut connections);
     for facts in &mut facts {
         if let Some(row) = connections.get(facts.place) {
             facts.conclude(row.verdicts(), &row.cancellations);
@@ -357,6 +358,25 @@ fn revise(row: &mut ConnectionRow, goaway: Option<usize>, revision: &Revision) {
     for (index, goaway) in row.goaways.iter_mut().enumerate() {
         if index == leader || goaway.follows == Some(leader) {
             neighbours::apply(&mut goaway.verdict, revision);
+        }
+    }
+}
+
+/// Where the capture lacks octets of a server's connections, those of its neighbours that would
+/// speak for another reason may not be there.
+fn admit_lost_neighbours(connections: &mut [Arc<ConnectionRow>]) {
+    let lossy = |row: &&Arc<ConnectionRow>| row.lost_bytes != Both::default();
+    let servers: BTreeSet<Endpoint> =
+        connections.iter().filter(lossy).map(|row| row.server).collect();
+    if servers.is_empty() {
+        return;
+    }
+    for row in connections.iter_mut().filter(|row| servers.contains(&row.server)) {
+        let lone = |verdict: &Verdict| neighbours::is_lone_silence(verdict);
+        if row.verdicts().any(lone) {
+            let row = Arc::make_mut(row);
+            let goaways = row.goaways.iter_mut().map(|goaway| &mut goaway.verdict);
+            goaways.chain(&mut row.end_verdict).for_each(neighbours::doubt_lone_silence);
         }
     }
 }
