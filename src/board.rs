@@ -130,6 +130,9 @@ pub struct ConnectionRow {
     pub lost_bytes: Both<u64>,
     /// Where they are missing, and copies that differ, by sender.
     pub notes: Both<HalfNotes>,
+    /// Packets that the capture dropped while what its verdicts tell of happened: what rests on
+    /// what was not seen is less sure.
+    pub dropped_meanwhile: u64,
     /// Counters of streams.
     pub streams: StreamCounts,
     /// Who ended it and how.
@@ -155,6 +158,8 @@ pub struct ConnectionRow {
     /// Whether nothing more can come: the connection is over, or the capture is. Until then its
     /// verdicts are provisional.
     pub settled: bool,
+    /// Whether it was let go while it was open, to stay within memory: how it ended is not known.
+    pub forgotten: bool,
     /// Local programs at its ends, in a live capture.
     pub processes: Both<Option<Arc<Process>>>,
 }
@@ -268,10 +273,11 @@ impl ConnectionRow {
 }
 
 impl Board {
-    /// Nothing but some of its connections, by their indices.
+    /// Nothing but some of its connections, by their indices, and what the captures are like.
     pub fn only(&self, places: impl Iterator<Item = usize>) -> Self {
         let rows = places.filter_map(|place| self.connections.get(place).cloned());
-        Self { connections: rows.collect(), ..Self::default() }
+        let (captures, hits) = (self.captures.clone(), self.hits.clone());
+        Self { connections: rows.collect(), captures, hits, ..Self::default() }
     }
 
     /// Its connections with their indices.

@@ -1,11 +1,12 @@
 //! The answer in one sentence: what went away in trouble, what ended well and still cost requests,
-//! what cannot be told.
+//! what cannot be told; and where the capture itself lost packets or connections, that.
 
 use std::collections::BTreeMap;
 
 use super::Board;
 use super::group::Standing;
 use crate::vocab::cause::{Blame, Cause};
+use crate::vocab::limits::Hit;
 use crate::vocab::text::{count, cut_short, span};
 use crate::vocab::verdict::Verdict;
 
@@ -20,8 +21,38 @@ struct Tally {
     dark: usize,
 }
 
-/// The sentence.
+/// The sentence, and another where not all was seen.
 pub fn headline(board: &Board) -> String {
+    [answer(board)].into_iter().chain(unseen(board)).collect::<Vec<_>>().join(" ")
+}
+
+/// What this capture did not see: `57 packets were dropped by the capture, and 3 endings are less
+/// sure for it`.
+fn unseen(board: &Board) -> Option<String> {
+    let dropped = board.captures.iter().filter_map(|facts| facts.kernel_dropped);
+    let dropped = usize::try_from(dropped.fold(0, u64::saturating_add)).unwrap_or(usize::MAX);
+    let doubtful = board.rows().filter(|(_, row)| row.dropped_meanwhile > 0).count();
+    let forgotten = board.hits.get(&Hit::Flows).copied().unwrap_or(0);
+    let mut parts = Vec::new();
+    if dropped > 0 {
+        let were = if dropped == 1 { "was" } else { "were" };
+        let cost = match doubtful {
+            0 => "none around an ending".to_owned(),
+            1 => "and 1 ending is less sure for it".to_owned(),
+            many => format!("and {many} endings are less sure for it"),
+        };
+        parts.push(format!("{} {were} dropped by the capture, {cost}", count(dropped, "packet")));
+    }
+    if forgotten > 0 {
+        let forgotten = usize::try_from(forgotten).unwrap_or(usize::MAX);
+        let were = if forgotten == 1 { "was" } else { "were" };
+        let of = count(forgotten, "connection");
+        parts.push(format!("{of} {were} forgotten for memory before the end"));
+    }
+    (!parts.is_empty()).then(|| format!("Not all was seen: {}.", parts.join("; ")))
+}
+
+fn answer(board: &Board) -> String {
     let tally = tally(board);
     let all = count(board.connections.len(), "connection");
     let troubled: usize = tally.trouble.values().sum();

@@ -126,11 +126,12 @@ impl<W: Write> Saver<W> {
         self.write_block(SECRETS, &body)
     }
 
-    /// Ends the file with what each interface has received and dropped until `at`.
+    /// Ends the file with what each interface has received until `at`, and, where that is known,
+    /// dropped.
     ///
     /// # Errors
     /// What the system says.
-    pub fn finish(mut self, at: Timestamp, counts: &[(u64, u64)]) -> io::Result<W> {
+    pub fn finish(mut self, at: Timestamp, counts: &[(u64, Option<u64>)]) -> io::Result<W> {
         let time = u64::try_from(at.0).unwrap_or(0);
         for (interface, (received, dropped)) in (0_u32..).zip(counts) {
             let mut body = Vec::new();
@@ -138,7 +139,9 @@ impl<W: Write> Saver<W> {
             body.extend_from_slice(&((time >> 32) as u32).to_ne_bytes());
             body.extend_from_slice(&(time as u32).to_ne_bytes());
             option(&mut body, ISB_IFRECV, &received.to_ne_bytes());
-            option(&mut body, ISB_IFDROP, &dropped.to_ne_bytes());
+            if let Some(dropped) = dropped {
+                option(&mut body, ISB_IFDROP, &dropped.to_ne_bytes());
+            }
             option(&mut body, END, &[]);
             self.write_block(STATISTICS, &body)?;
         }
@@ -223,7 +226,7 @@ mod tests {
             };
             saver.packet(number % 2, &packet).unwrap();
         }
-        let file = saver.finish(Timestamp(1), &[(4, 3), (0, 2)]).unwrap();
+        let file = saver.finish(Timestamp(1), &[(4, Some(3)), (0, Some(2))]).unwrap();
         let path = std::env::temp_dir().join(format!("goawhy-save-{}", std::process::id()));
         std::fs::write(&path, &file).unwrap();
         let mut source = Source::open(std::slice::from_ref(&path)).unwrap();

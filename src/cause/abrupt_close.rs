@@ -145,6 +145,11 @@ mod tests {
 
     #[test]
     fn less_sure_with_a_hole() {
-        Talk::opened().get(10.0, 1).hole(20.0).s(214.0, "RST").is_unsure(Cause::AbruptClose);
+        // What the answer to the request was, if any, may have been in the hole.
+        let verdict = Talk::opened().get(10.0, 1).hole(20.0).s(214.0, "RST").told();
+        assert_eq!(verdict.cause, Cause::Unknown, "{}", verdict.summary);
+        assert!(verdict.confidence.value() <= 0.1);
+        let [other] = verdict.alternatives.as_slice() else { panic!("{verdict:?}") };
+        assert_eq!((other.cause, other.confidence), (Cause::AbruptClose, Confidence::POSSIBLE));
     }
 }

@@ -77,11 +77,10 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         (_, true, _) => 0.85,
         _ if scene.is_error() && is_setting(span) => 0.66,
         _ if scene.is_error() => 0.55,
-        (_, _, true) if is_setting(span) && scene.goaway.is_some() => 0.78,
-        (_, _, true) if is_setting(span) => 0.75,
-        (_, _, true) if round && scene.goaway.is_some() => 0.72,
-        (_, _, true) if round => 0.6,
-        (_, _, true) if scene.goaway.is_some() => 0.62,
+        // A single silence: only a length that people set tells it from a shutdown at that moment.
+        (_, _, true) if is_setting(span) => 0.72,
+        (_, _, true) if round => 0.55,
+        (_, _, true) if scene.goaway.is_some() => 0.5,
         (_, _, true) => 0.45,
         // Something waited: the server may have counted that request's time as well.
         (_, _, false) if is_setting(span) && span >= LONG => 0.66,
@@ -193,6 +192,23 @@ mod tests {
             Talk::opened().served(10.0, 1).s(17_020.8, "GOAWAY 1 NO_ERROR").s(17_021.0, "FIN");
         let verdict = talk.is(Cause::IdleTimeout, 0.7);
         verdict.after(Cause::IdleTimeout, 17.0).blames(Blame::None).shows(&["silence", "GOAWAY"]);
+    }
+
+    #[test]
+    fn one_silence_of_any_length_may_as_well_be_a_shutdown() {
+        let one = |end: &str, silence: f64| Talk::opened().served(10.0, 1).s(20.0 + silence, end);
+        for end in ["GOAWAY 1 NO_ERROR", "FIN"] {
+            for silence in [3139.0, 7268.0, 21_733.0] {
+                let verdict = one(end, silence).told();
+                assert!(verdict.confidence.value() < 0.6, "{silence}: {}", verdict.summary);
+            }
+        }
+        // Again and again it is none.
+        let one = |at: f64, silence: f64| {
+            Talk::opened().served(at, 1).s(at + 10.0 + silence, "GOAWAY 1 NO_ERROR")
+        };
+        let talk = one(10.0, 7268.0).again(2, 2311.0, &one(931.0, 7269.0));
+        talk.again(3, 5789.0, &one(402.0, 7268.5)).is(Cause::IdleTimeout, 0.9);
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod client_shutdown;
 pub mod conflicts;
 pub mod connection_refused;
 mod dead_path;
+pub mod dropped;
 mod evidence;
 pub mod explain;
 mod flood_protection;
@@ -212,12 +213,16 @@ fn verdict(scene: &Scene<'_>) -> Verdict {
     // Stable: the list's order breaks ties.
     steps.sort_by(|a, b| b.confidence.value().total_cmp(&a.confidence.value()));
     let mut steps = steps.into_iter();
-    let Some(trigger) = steps.next() else {
-        let mut verdict = unknown(scene);
-        if scene.goaway.is_none() {
-            admit_gap(scene, &mut verdict);
+    let trigger = match steps.next() {
+        Some(step) if !is_made_by_holes(scene, &step) => step,
+        step => {
+            let mut verdict = unknown(scene);
+            verdict.alternatives.extend(step.map(unproved));
+            if scene.goaway.is_none() {
+                admit_gap(scene, &mut verdict);
+            }
+            return verdict;
         }
-        return verdict;
     };
     let alternatives = alternatives(&trigger, steps);
     let root = match &trigger.because {
@@ -262,6 +267,22 @@ fn records(cause: Cause) -> &'static [Hit] {
         | Cause::StreamClosedViolation => &[Hit::Findings],
         Cause::HeaderListTooLarge => &[Hit::HeaderBlock, Hit::HeaderList],
         _ => &[],
+    }
+}
+
+/// Whether an end is abrupt only as far as can be seen: an answer, or a GOAWAY, may have been in
+/// what the capture lacks. Loss never creates a cause.
+fn is_made_by_holes(scene: &Scene<'_>, step: &Step) -> bool {
+    let by_absence = matches!(step.cause, Cause::AbruptClose | Cause::ServerRequestTimeout);
+    by_absence && scene.goaway.is_none() && scene.hidden_octets() > 0
+}
+
+/// A reason that what the capture lacks may refute.
+fn unproved(step: Step) -> Alternative {
+    Alternative {
+        cause: step.cause,
+        confidence: step.confidence.and(Confidence::POSSIBLE),
+        against: "what was not seen may have been in what the capture lacks".to_owned(),
     }
 }
 

@@ -90,6 +90,11 @@ impl Ending {
         self.orderly && self.unanswered == 0 && self.requests > 0 && self.is_silent()
     }
 
+    /// Whether it was cut with requests open. Where something is missing, answers may be.
+    fn is_cut(&self) -> bool {
+        !self.announced && self.unanswered > 0 && !self.incomplete
+    }
+
     fn is_silent(&self) -> bool {
         self.idle.is_some_and(|idle| idle >= SILENT)
     }
@@ -247,7 +252,7 @@ fn limit(ending: &Ending, elsewhere: &[&Ending]) -> Option<Revision> {
 
 /// Connections that the server cut with requests open, when what waited was of one age.
 fn waited(ending: &Ending, elsewhere: &[&Ending]) -> Option<Revision> {
-    let cut = |e: &Ending| !e.announced && e.unanswered > 0;
+    let cut = |e: &Ending| e.is_cut();
     ending.waited.filter(|_| cut(ending))?;
     let all: Vec<&Ending> = elsewhere.iter().copied().filter(|other| cut(other)).collect();
     let by_wait = Common::of(ending, &all, |e| e.waited.map(|(waited, _)| waited))?;
@@ -399,7 +404,11 @@ fn spread(ending: &Ending, of_age: &[&Ending], elsewhere: &[&Ending]) -> Option<
 fn moment(ending: &Ending, together: &[&Ending], refusals: &[Stamp]) -> Option<Revision> {
     let moment_of_idle = together.iter().all(|other| same(other.idle, ending.idle));
     let timed = ending.is_silent() && moment_of_idle;
-    let cut = |e: &Ending| !e.announced && e.unanswered > 0;
+    let cut = |e: &Ending| e.is_cut();
+    // Who ended it, and how it stood, may be in what is missing.
+    if !ending.announced && ending.incomplete {
+        return None;
+    }
     if !together.is_empty() && cut(ending) {
         return Some(reasons::death(ending, together));
     }
@@ -482,6 +491,18 @@ mod tests {
         let drained = drained.again(3, 90.0, &idle(70.0, 171.0));
         let cause = drained.told().cause;
         assert_eq!(cause, Cause::GracefulShutdown);
+    }
+
+    #[test]
+    fn what_holes_hide_is_no_death_however_often() {
+        let torn = |asked: f64, at: f64| {
+            Talk::opened().served(5.0, 1).get(asked, 3).hole(asked + 9.0).s(at, "FIN")
+        };
+        let talk = torn(300.0, 900.0).again(2, 111.0, &torn(410.0, 797.0));
+        let talk = talk.again(3, 222.0, &torn(120.0, 689.0));
+        for verdict in talk.all_told() {
+            assert_eq!(verdict.cause, Cause::Unknown, "{}", verdict.summary);
+        }
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub fn admit(scene: &Scene<'_>, verdict: &mut Verdict) {
 }
 
 /// Whether a reason rests on what the other side did not do before.
-fn rests_on_silence(trigger: Cause) -> bool {
+pub(super) fn rests_on_silence(trigger: Cause) -> bool {
     matches!(
         trigger,
         Cause::ClientShutdown

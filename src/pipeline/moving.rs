@@ -13,6 +13,7 @@ use crate::cause::pair::Answered;
 use crate::guard::against_panics;
 use crate::track::history::History;
 use crate::vocab::address::{Both, Endpoint};
+use crate::vocab::drops::Drops;
 use crate::vocab::flow::FlowId;
 use crate::vocab::limits::Limits;
 use crate::vocab::process::Named;
@@ -49,6 +50,8 @@ pub struct Moving {
     room: usize,
     /// Connections whose failed requests were not kept any more.
     beyond: u64,
+    /// When packets were dropped.
+    drops: Drops,
     /// The last board, as long as nothing changes.
     last: Option<Board>,
     /// Where local programs are asked for: all open flows, of whatever kind, with those programs.
@@ -109,6 +112,7 @@ impl Moving {
             earlier: Tally::default(),
             room: Limits::default().troubled_of_all,
             beyond: 0,
+            drops: Drops::default(),
             last: None,
             programs: None,
             fresh: Vec::new(),
@@ -123,6 +127,14 @@ impl Moving {
     /// Flows that are new since the last call, of whatever kind they will be.
     pub fn fresh(&mut self) -> Vec<(FlowId, Both<Endpoint>)> {
         mem::take(&mut self.fresh)
+    }
+
+    /// Packets were dropped at these times.
+    pub fn dropped(&mut self, drops: Drops) {
+        if !drops.is_empty() {
+            self.drops.extend(drops, Limits::default().drop_stretches);
+            self.last = None;
+        }
     }
 
     /// Names the programs at the ends of flows that are open, or have just closed.
@@ -189,7 +201,7 @@ impl Moving {
         let board = Board {
             other_flows: self.other_flows + self.waiting.len() as u64,
             earlier: self.earlier.clone(),
-            ..second_pass(rows, refused, &self.answered, self.beyond)
+            ..second_pass(rows, refused, &self.answered, self.beyond, &self.drops)
         };
         self.last = Some(board.clone());
         board

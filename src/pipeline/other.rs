@@ -66,6 +66,8 @@ pub(super) fn row(flow: &OtherFlow, servers: &BTreeSet<Endpoint>) -> Option<Conn
         hits: Vec::new(),
         settled: flow.end.is_some(),
         processes: Both::default(),
+        forgotten: false,
+        dropped_meanwhile: 0,
     })
 }
 

@@ -1,5 +1,7 @@
 //! Finished connections become rows of the board.
 
+mod doubts;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +15,7 @@ use crate::cause::{self, Judged, conflicts, implementation};
 use crate::track;
 use crate::track::history::{ByClass, History};
 use crate::vocab::address::{Both, Endpoint, Side};
+use crate::vocab::drops::Drops;
 use crate::vocab::flow::{FlowEnd, FlowId, HalfNotes};
 use crate::vocab::frame::Transport;
 use crate::vocab::hop::{Troubled, Way};
@@ -39,6 +42,8 @@ pub struct Rows {
     room: usize,
     /// Connections whose requests were not kept any more.
     beyond: u64,
+    /// When packets were dropped.
+    drops: Drops,
 }
 
 /// A connection: what is shown of it, and what its neighbours are judged by.
@@ -99,7 +104,13 @@ impl Rows {
             servers: BTreeSet::new(),
             room: limits.troubled_of_all,
             beyond: 0,
+            drops: Drops::default(),
         }
+    }
+
+    /// Packets were dropped at these times.
+    pub fn dropped(&mut self, drops: Drops) {
+        self.drops = drops;
     }
 
     /// Takes in what another shard found.
@@ -146,25 +157,28 @@ impl Rows {
         }
         // Moves each but once.
         self.connections.sort_by_cached_key(|of| (of.row.first.order(), of.row.flow));
-        let board = second_pass(self.connections, &refused, &self.answered, self.beyond);
+        let board =
+            second_pass(self.connections, &refused, &self.answered, self.beyond, &self.drops);
         Board { other_flows, ..board }
     }
 }
 
 /// The second pass over connections in order: what neighbours say of each other. `refused` are
 /// servers that refused a connection, and when; of `beyond` connections the failed requests were
-/// not kept.
+/// not kept; `drops` tells when packets were dropped.
 pub(super) fn second_pass(
     all: Vec<Connection>,
     refused: &[(Endpoint, Stamp)],
     answered: &BTreeMap<Endpoint, Answered>,
     beyond: u64,
+    drops: &Drops,
 ) -> Board {
     let mut connections = Vec::with_capacity(all.len());
     let mut endings = Vec::new();
     let mut facts = Vec::new();
     let mut troubled = Vec::with_capacity(all.len());
-    for (place, of) in all.into_iter().enumerate() {
+    for (place, mut of) in all.into_iter().enumerate() {
+        doubts::before(&mut of, drops);
         troubled.push(of.troubled);
         let placed = of.endings.into_iter();
         endings.extend(placed.map(|end| Ending { place: (place, end.place.1), ..end }));
@@ -205,6 +219,7 @@ pub(super) fn second_pass(
             facts.learn(&settled);
         }
     }
+    doubts::after(&mut connections);
     let hops = hops.tell(&mut connections);
     let inferred_timeouts = timeouts::infer(&facts);
     advise_all(&mut connections, answered, &inferred_timeouts);
@@ -518,6 +533,8 @@ fn row(
         hits: history.hits.clone(),
         settled: false,
         processes: Both::default(),
+        forgotten: history.end == Some(FlowEnd::Evicted),
+        dropped_meanwhile: 0,
     }
 }
 

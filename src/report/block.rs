@@ -202,6 +202,15 @@ impl Teller<'_> {
                 doubts.push(format!("{lost} octets of the {} are missing{places}", side.name()));
             }
         }
+        if row.dropped_meanwhile > 0 {
+            let packets = usize::try_from(row.dropped_meanwhile).unwrap_or(usize::MAX);
+            let were = if packets == 1 { "was" } else { "were" };
+            let packets = count(packets, "packet");
+            doubts.push(format!("{packets} {were} dropped by the capture while it ended"));
+        }
+        if row.forgotten {
+            doubts.push("it was forgotten for memory while it was open".into());
+        }
         if row.joined_midway {
             doubts.push("it was already open when the capture began".into());
         }
@@ -350,7 +359,7 @@ fn late(page: &mut Page, verdict: &Verdict) {
 
 fn victims(page: &mut Page, verdict: &Verdict, goaway: Option<&GoawayRow>, sets: &[Cancellation]) {
     let list = |streams: &[u32]| cut_short(streams.iter(), STREAMS_SHOWN);
-    let (cancelled, safe) = (&verdict.cancelled_streams, &verdict.safe_to_retry_streams);
+    let (cancelled, safe) = (verdict.cancelled_before(), &verdict.safe_to_retry_streams);
     let maybe = &verdict.maybe_processed_streams;
     if !cancelled.is_empty() {
         let number = count(cancelled.len(), "stream");
@@ -359,7 +368,7 @@ fn victims(page: &mut Page, verdict: &Verdict, goaway: Option<&GoawayRow>, sets:
         let most = most.filter(|set| set.cause != verdict.cause && is_told(set, Some(verdict)));
         let why = most
             .map_or(String::new(), |set| format!(" ({}, {})", set.cause, set.confidence.word()));
-        page.labelled("cancelled", &format!("{number}{why}: {}", list(cancelled)));
+        page.labelled("cancelled", &format!("{number}{why}: {}", list(&cancelled)));
     }
     if !maybe.is_empty() {
         let number = count(maybe.len(), "request");

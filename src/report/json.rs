@@ -227,6 +227,8 @@ impl Serialize for Connection<'_> {
         map.serialize_entry("opened_at", &row.opened_at.map(Rfc3339))?;
         map.serialize_entry("closed_at", &row.closed_at.map(Rfc3339))?;
         map.serialize_entry("lost_bytes", &BySide(&row.lost_bytes))?;
+        map.serialize_entry("dropped_meanwhile", &row.dropped_meanwhile)?;
+        map.serialize_entry("forgotten", &row.forgotten)?;
         let notes = &row.notes;
         let missing = Both { first: Lacks(&notes.first), second: Lacks(&notes.second) };
         map.serialize_entry("missing", &BySide(&missing))?;

@@ -92,14 +92,15 @@ impl LiveText {
             page.paragraph(2, Ink::Plain, &format!("{count} × {cause}"));
         }
         for of in &live.interfaces {
-            let text = format!(
-                "{}: {} received{}, {} dropped by the kernel, {} by the interface",
-                of.name,
-                of.received,
-                if of.loopback { " (each twice, as sent and as received)" } else { "" },
-                of.kernel_dropped,
-                of.interface_dropped
-            );
+            let twice = if of.loopback { " (each twice, as sent and as received)" } else { "" };
+            let dropped = match (of.kernel_dropped, of.interface_dropped) {
+                (Some(kernel), Some(interface)) => {
+                    format!("{kernel} dropped by the kernel, {interface} by the interface")
+                }
+                (Some(before), None) => format!("{before} dropped where it was captured"),
+                _ => "what was dropped where it was captured is not known".to_owned(),
+            };
+            let text = format!("{}: {} received{twice}, {dropped}", of.name, of.received);
             page.paragraph(2, Ink::Dim, &text);
             if let Some(error) = &of.error {
                 page.paragraph(2, Ink::Red, &format!("{}: {error}", of.name));
@@ -119,14 +120,10 @@ impl LiveText {
             page.paragraph(2, Ink::Red, &fault(of, false));
         }
         if let Some(saved) = &live.saved {
-            let text = format!(
-                "saved {} packets ({} could not be), last to {}",
-                saved.packets, saved.lost, saved.file
-            );
             if let Some(error) = &saved.error {
                 page.paragraph(2, Ink::Red, error);
             }
-            page.paragraph(2, Ink::Dim, &text);
+            page.paragraph(2, Ink::Dim, &saved.told());
         }
         out.write_all(page.text.as_bytes())
     }

@@ -208,8 +208,8 @@ impl Scrape {
         told.counter("packets", "Packets captured", snapshot.progress.packets)?;
         let octets = snapshot.board.captures.iter().map(|of| of.bytes).fold(0, u64::saturating_add);
         told.counter("captured_bytes", "Octets captured", octets)?;
-        let sum = |of: fn(&crate::board::snapshot::InterfaceFacts) -> u64| {
-            live.interfaces.iter().map(of).fold(0, u64::saturating_add)
+        let sum = |of: fn(&crate::board::snapshot::InterfaceFacts) -> Option<u64>| {
+            live.interfaces.iter().filter_map(of).fold(0, u64::saturating_add)
         };
         let dropped = [
             ("kernel", sum(|of| of.kernel_dropped)),

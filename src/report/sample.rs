@@ -148,6 +148,8 @@ fn quiet(port: u16) -> ConnectionRow {
         hits: Vec::new(),
         settled: true,
         processes: Both::default(),
+        forgotten: false,
+        dropped_meanwhile: 0,
     }
 }
 

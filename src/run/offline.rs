@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::pipeline::rows::Rows;
 use crate::pipeline::{Decoder, Pipeline, Sink};
 use crate::vocab::capture::{CaptureFacts, Listed, put_together};
+use crate::vocab::drops::Drops;
 use crate::vocab::flow::FlowId;
 use crate::vocab::frame::Frame;
 use crate::vocab::limits::{Hit, Limits};
@@ -129,6 +130,7 @@ fn board(
         key_log = shard.pipeline.key_log();
         rows.merge(shard.sink);
     }
+    rows.dropped(Drops::of(&captures, job.limits.drop_stretches));
     let mut board = rows.into_board();
     board.captures = captures;
     board.key_log = key_log;

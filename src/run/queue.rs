@@ -4,6 +4,8 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::vocab::drops::{Drops, Stretch};
+use crate::vocab::limits::Limits;
 use crate::vocab::packet::{LinkType, Packet};
 use crate::vocab::time::{Stamp, Timestamp};
 use crate::vocab::tls::KeyLines;
@@ -100,8 +102,22 @@ pub(super) struct Queue {
 struct Inner {
     batch: Batch,
     dropped: u64,
+    /// When packets were dropped, here and before, since it was last asked.
+    drops: Drops,
     /// Sources that still give packets.
     sources: usize,
+}
+
+/// What [`Queue::take`] gives.
+pub(super) struct Taken {
+    /// What there is.
+    pub(super) batch: Batch,
+    /// Packets that were dropped here until now.
+    pub(super) dropped: u64,
+    /// When packets were dropped, here and before, since the last call.
+    pub(super) drops: Drops,
+    /// Whether any source is left.
+    pub(super) open: bool,
 }
 
 /// The queue while one source puts packets in.
@@ -157,9 +173,8 @@ impl Queue {
         let _ = self.filled.wait_timeout_while(self.lock(), LAST_WORDS, open);
     }
 
-    /// Takes what there is, after a short wait for more; leaves `spare` in its place. Gives also
-    /// how many packets were dropped until now, and whether any source is left.
-    pub(super) fn take(&self, spare: Batch) -> (Batch, u64, bool) {
+    /// Takes what there is, after a short wait for more; leaves `spare` in its place.
+    pub(super) fn take(&self, spare: Batch) -> Taken {
         let inner = self.lock();
         let waited = self.filled.wait_timeout_while(inner, PATIENCE, |inner| {
             inner.batch.octets.len() < WORTH_WAKING && inner.sources > 0
@@ -167,15 +182,23 @@ impl Queue {
         let mut inner = waited.unwrap_or_else(PoisonError::into_inner).0;
         let batch = std::mem::replace(&mut inner.batch, spare);
         self.emptied.notify_all();
-        (batch, inner.dropped, inner.sources > 0)
+        let drops = std::mem::take(&mut inner.drops);
+        Taken { batch, dropped: inner.dropped, drops, open: inner.sources > 0 }
     }
 }
 
 impl Door<'_> {
+    /// Tells of packets that were dropped before they came here.
+    pub(super) fn lost(&mut self, stretch: Stretch) {
+        self.inner.drops.note(stretch, Limits::default().drop_stretches);
+    }
+
     /// Puts one packet in, or drops it.
     pub(super) fn put(&mut self, source: u16, packet: &Packet<'_>) {
         if self.inner.batch.octets.len() >= self.queue.most {
             self.inner.dropped += 1;
+            let (from, to) = (packet.stamp.at, packet.stamp.at);
+            self.lost(Stretch { from, to, dropped: 1, seen: 0 });
             return;
         }
         self.inner.batch.add(source, packet);
@@ -218,15 +241,17 @@ mod tests {
         for _ in 0..5 {
             queue.door().put(0, &packet(&data));
         }
-        let (batch, dropped, open) = queue.take(Batch::default());
+        let Taken { batch, dropped, drops, open } = queue.take(Batch::default());
         assert_eq!((batch.len(), dropped, open), (3, 2, true));
+        assert_eq!(drops.between(Timestamp(7), Timestamp(7)), 2);
         let numbers: Vec<u64> = batch.packets(10).map(|(_, p)| p.stamp.packet()).collect();
         assert_eq!(numbers, [10, 11, 12]);
         assert!(batch.packets(0).all(|(_, packet)| packet.data == data));
         queue.door().put(0, &packet(&data));
         queue.close_source();
-        let (batch, dropped, open) = queue.take(batch);
+        let Taken { batch, dropped, drops, open } = queue.take(batch);
         assert_eq!((batch.len(), dropped, open), (1, 2, false));
+        assert!(drops.is_empty(), "told once");
     }
 
     #[test]
@@ -242,7 +267,7 @@ mod tests {
             });
             let mut spare = Batch::default();
             loop {
-                let (mut batch, dropped, open) = queue.take(spare);
+                let Taken { mut batch, dropped, open, .. } = queue.take(spare);
                 assert_eq!(dropped, 0);
                 seen += batch.len();
                 let empty = batch.len() == 0;

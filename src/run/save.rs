@@ -60,11 +60,12 @@ pub(super) struct Recorder {
     writer: Option<JoinHandle<()>>,
 }
 
-/// For the statistics at the end of each file: time, and received and dropped by interface.
+/// For the statistics at the end of each file: time, and received and dropped by interface, where
+/// that is known.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counted {
     pub(super) at: Timestamp,
-    pub(super) counts: Vec<(u64, u64)>,
+    pub(super) counts: Vec<(u64, Option<u64>)>,
 }
 
 /// The first file, open, and nothing written yet.

@@ -6,7 +6,7 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::board::snapshot::{LiveFacts, Progress, State};
+use crate::board::snapshot::{InterfaceFacts, LiveFacts, Progress, State};
 use crate::pipeline::Pipeline;
 use crate::pipeline::moving::Moving;
 use crate::vocab::capture::{CaptureFacts, put_together};
@@ -17,7 +17,7 @@ use crate::vocab::tls::KeyLines;
 #[cfg(target_os = "linux")]
 use super::process::Namer;
 use super::publish::{Now, Publisher};
-use super::queue::{Batch, Queue};
+use super::queue::{Batch, Queue, Taken};
 use super::recent::Recent;
 use super::save::{Counted, Recorder};
 use super::secrets::Follow;
@@ -86,8 +86,9 @@ impl Stage {
         }
         let mut spare = Batch::default();
         loop {
-            let (batch, dropped, open) = self.queue.take(spare);
+            let Taken { batch, dropped, drops, open } = self.queue.take(spare);
             self.state.queue_dropped = dropped;
+            self.rows.dropped(drops);
             let empty = batch.len() == 0;
             spare = self.batch(batch);
             #[cfg(target_os = "linux")]
@@ -109,6 +110,9 @@ impl Stage {
         }
         self.stop.store(true, Ordering::Relaxed);
         self.queue.wait_for_sources();
+        let last = self.queue.take(Batch::default());
+        self.state.queue_dropped = last.dropped;
+        self.rows.dropped(last.drops);
         self.learn(Vec::new());
         self.pipeline.finish(&mut self.rows);
         if let Some(mut recorder) = self.recorder.take() {
@@ -193,7 +197,10 @@ impl Stage {
 
     fn counted(&self) -> Counted {
         let facts = self.interfaces.lock().unwrap_or_else(PoisonError::into_inner);
-        let counts = facts.iter().map(|of| (of.received, of.kernel_dropped + of.interface_dropped));
+        let dropped = |of: &InterfaceFacts| {
+            of.kernel_dropped.map(|dropped| dropped + of.interface_dropped.unwrap_or(0))
+        };
+        let counts = facts.iter().map(|of| (of.received, dropped(of)));
         Counted { at: self.facts.last_packet_at.unwrap_or_default(), counts: counts.collect() }
     }
 
@@ -207,10 +214,11 @@ impl Stage {
             memory_limit: self.memory as u64,
             saved: self.recorder.as_ref().map(Recorder::facts),
         };
-        let dropped: u64 = live.interfaces.iter().map(|of| of.kernel_dropped).sum();
+        let counted = live.interfaces.iter().any(|of| of.kernel_dropped.is_some());
+        let dropped = Some(live.dropped()).filter(|dropped| counted || *dropped > 0);
         let mut captures = vec![CaptureFacts {
             skipped: self.state.skips.clone(),
-            kernel_dropped: Some(dropped + live.queue_dropped),
+            kernel_dropped: dropped,
             ..self.facts.clone()
         }];
         put_together(&mut captures, self.pipeline.joined_fragments());

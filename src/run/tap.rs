@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -12,8 +12,10 @@ use crate::board::snapshot::InterfaceFacts;
 use crate::capture::live::Tap;
 use crate::capture::{Item, Source};
 use crate::error::Error;
+use crate::vocab::capture::CaptureFacts;
+use crate::vocab::drops::Stretch;
 use crate::vocab::packet::Packet;
-use crate::vocab::time::Stamp;
+use crate::vocab::time::{Stamp, Timestamp};
 
 use super::queue::Queue;
 
@@ -29,7 +31,8 @@ pub(super) fn interface(
     stop: Arc<AtomicBool>,
 ) -> JoinHandle<()> {
     thread::spawn(move || {
-        let mut counted = Instant::now();
+        let mut looked = Instant::now();
+        let mut counter = Counter::new(Arc::clone(&facts), source);
         let mut failure = None;
         while failure.is_none() && !stop.load(Ordering::Relaxed) {
             let mut ready = [PollFd::from_borrowed_fd(tap.handle(), PollFlags::IN)];
@@ -44,30 +47,69 @@ pub(super) fn interface(
                     wire_length: caught.wire_length,
                     fcs_length: 0,
                 };
+                counter.read += 1;
                 door.put(source, &packet);
             });
+            // Before anybody works on these packets: what is told of them takes it into account.
+            counter.look(&mut tap, COUNT_EVERY).into_iter().for_each(|stretch| door.lost(stretch));
             drop(door);
             failure = read.err();
-            if counted.elapsed() >= COUNT_EVERY {
-                counted = Instant::now();
-                count(&mut tap, source, &facts);
+            if looked.elapsed() >= LOOK_EVERY {
+                looked = Instant::now();
+                let down = is_down(tap.name());
+                change(&facts, source, |of| of.down = down);
             }
         }
-        count(&mut tap, source, &facts);
+        let last = counter.look(&mut tap, Duration::ZERO);
+        last.into_iter().for_each(|stretch| queue.door().lost(stretch));
         change(&facts, source, |of| of.error = failure.clone());
         queue.close_source();
     })
 }
 
-fn count(tap: &mut Tap, source: u16, facts: &Facts) {
-    let down = is_down(tap.name());
-    change(facts, source, |of| of.down = down);
-    let Some(counts) = tap.counts() else { return };
-    change(facts, source, |of| {
-        of.received = counts.received;
-        of.kernel_dropped = counts.kernel_dropped;
-        of.interface_dropped = counts.interface_dropped;
-    });
+/// Looks at the kernel's counters of an interface.
+struct Counter {
+    facts: Facts,
+    source: u16,
+    /// When it looked last, by both clocks.
+    looked: (Timestamp, Instant),
+    /// Packets read since.
+    read: u64,
+    /// Packets that the kernel had dropped by then.
+    dropped: u64,
+}
+
+impl Counter {
+    fn new(facts: Facts, source: u16) -> Self {
+        Self { facts, source, looked: (now(), Instant::now()), read: 0, dropped: 0 }
+    }
+
+    /// Looks, if it has not for so long; says when packets were dropped since the last time, where
+    /// any were.
+    fn look(&mut self, tap: &mut Tap, patience: Duration) -> Option<Stretch> {
+        let (from, since) = self.looked;
+        if since.elapsed() < patience {
+            return None;
+        }
+        let to = now();
+        self.looked = (to, Instant::now());
+        let counts = tap.counts()?;
+        change(&self.facts, self.source, |of| {
+            of.received = counts.received;
+            of.kernel_dropped = Some(counts.kernel_dropped);
+            of.interface_dropped = Some(counts.interface_dropped);
+        });
+        let dropped = counts.kernel_dropped.saturating_sub(self.dropped);
+        self.dropped = counts.kernel_dropped;
+        let seen = std::mem::take(&mut self.read);
+        (dropped > 0).then_some(Stretch { from, to, dropped, seen })
+    }
+}
+
+/// The time that packets are stamped with.
+fn now() -> Timestamp {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    Timestamp::default().plus(now.unwrap_or_default())
 }
 
 /// Whether an interface is down, where the kernel tells: libpcap waits in silence for one that may
@@ -93,6 +135,8 @@ pub(super) fn pipe(
     let brings_secrets = source.may_bring_secrets();
     // Not to be waited for: it may stand in a read that never ends.
     thread::spawn(move || {
+        let mut looked = Instant::now();
+        let mut dropped = 0;
         while let Some(item) = source.next_item() {
             match item {
                 Item::Packet(packet) => queue.put(0, &packet, || stop.load(Ordering::Relaxed)),
@@ -101,16 +145,33 @@ pub(super) fn pipe(
             if stop.load(Ordering::Relaxed) {
                 break;
             }
+            if looked.elapsed() >= LOOK_EVERY {
+                looked = Instant::now();
+                tell(&source, &facts, &queue, &mut dropped);
+            }
         }
-        let damage = source.facts().first().and_then(|facts| facts.damage.clone());
-        let received = source.facts().first().map_or(0, |facts| facts.packets);
-        change(&facts, 0, |of| {
-            of.received = received;
-            of.error = damage.map(|damage| damage.what);
-        });
+        tell(&source, &facts, &queue, &mut dropped);
         queue.close_source();
     });
     Ok(brings_secrets)
+}
+
+/// Tells what a pipe's capture says of itself. So many packets were known to be `dropped`: some
+/// captures have statistics, when they come to their end.
+fn tell(source: &Source, facts: &Facts, queue: &Queue, dropped: &mut u64) {
+    let Some(of) = source.facts().into_iter().next() else { return };
+    let CaptureFacts { packets, kernel_dropped, .. } = of;
+    change(facts, 0, |facts| {
+        facts.received = packets;
+        facts.kernel_dropped = kernel_dropped;
+        facts.error = of.damage.map(|damage| damage.what);
+    });
+    let more = kernel_dropped.unwrap_or(0).saturating_sub(*dropped);
+    *dropped = dropped.saturating_add(more);
+    let times = of.first_packet_at.zip(of.last_packet_at);
+    if let Some((from, to)) = times.filter(|_| more > 0) {
+        queue.door().lost(Stretch { from, to, dropped: more, seen: packets });
+    }
 }
 
 fn change(facts: &Facts, source: u16, with: impl FnOnce(&mut InterfaceFacts)) {
@@ -125,4 +186,6 @@ const AWAKE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 /// The flag of an interface that is up (netdevice(7)).
 const IFF_UP: u32 = 1;
 /// Time between two looks at the kernel's counters.
-const COUNT_EVERY: Duration = Duration::from_millis(250);
+const COUNT_EVERY: Duration = Duration::from_millis(20);
+/// Time between two looks whether the interface is up.
+const LOOK_EVERY: Duration = Duration::from_millis(250);

@@ -20,6 +20,7 @@ use crate::pipeline::Pipeline;
 use crate::pipeline::detail::Wanted;
 use crate::pipeline::moving::Moving;
 use crate::vocab::capture::put_together;
+use crate::vocab::drops::Drops;
 use crate::vocab::packet::Skip;
 use crate::vocab::tls::KeyLines;
 
@@ -226,6 +227,8 @@ impl Reading {
             }
         }
         pipeline.finish(&mut self.rows);
+        let most = self.job.limits.drop_stretches;
+        self.rows.dropped(Drops::of(&self.source.facts(), most));
         self.publish(&mut pipeline, State::Ended, error);
     }
 

@@ -57,6 +57,9 @@ pub struct Limits {
     pub datagram_bytes: usize,
     /// Tunnel headers removed from one packet.
     pub tunnel_depth: usize,
+    /// Stretches of time in which packets were dropped, told apart; of more the oldest are taken
+    /// together. A busy hour makes one of each second.
+    pub drop_stretches: usize,
     /// Octets of frames that the detail of one connection keeps for a screen: about a million
     /// DATA frames, or a hundred thousand header lists.
     pub detail_bytes: usize,
@@ -132,6 +135,7 @@ impl Default for Limits {
             fragmented_datagrams: 1024,
             datagram_bytes: 65_535,
             tunnel_depth: 8,
+            drop_stretches: 4096,
             detail_bytes: 128 * 1024 * 1024,
             detail_streams: 1 << 18,
             key_log_connections: 1 << 18,

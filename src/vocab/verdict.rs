@@ -227,6 +227,12 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// Streams that were cancelled before the ending. What the ending itself gave up died with it.
+    pub fn cancelled_before(&self) -> Vec<u32> {
+        let died = |stream: &u32| self.maybe_processed_streams.contains(stream);
+        self.cancelled_streams.iter().copied().filter(|stream| !died(stream)).collect()
+    }
+
     /// Adds to the summary, which stays one sentence.
     pub fn add_clause(&mut self, clause: &str) {
         if self.summary.ends_with('.') {

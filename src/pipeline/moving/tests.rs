@@ -2,11 +2,14 @@ use std::sync::Arc;
 
 use super::*;
 use crate::board::ConnectionRow;
+use crate::board::headline::headline;
 use crate::board::snapshot::Snapshot;
 use crate::board::told::{Teller, Told};
 use crate::exchange::{self, START};
 use crate::pipeline::inject;
+use crate::vocab::capture::CaptureFacts;
 use crate::vocab::cause::Cause;
+use crate::vocab::drops::{Drops, Stretch};
 use crate::vocab::limits::Limits;
 use crate::vocab::packet::{LinkType, Packet};
 use crate::vocab::time::Timestamp;
@@ -182,8 +185,69 @@ fn the_quietest_connections_are_shed_first() {
     assert!(stage.look().iter().all(|row| !row.settled));
     stage.pipeline.shed(weight / 2, &mut stage.rows);
     assert_eq!(stage.pipeline.evicted(), 2);
-    let settled: Vec<bool> = stage.look().iter().map(|row| row.settled).collect();
+    let rows = stage.look();
+    let settled: Vec<bool> = rows.iter().map(|row| row.settled).collect();
     assert_eq!(settled, [true, true, false, false]);
+    let forgotten: Vec<bool> = rows.iter().map(|row| row.forgotten).collect();
+    assert_eq!(forgotten, [true, true, false, false]);
+    let mut board = stage.rows.board();
+    board.hits.extend(stage.pipeline.limit_hits());
+    let told = headline(&board);
+    assert!(told.ends_with("2 connections were forgotten for memory before the end."), "{told}");
+}
+
+/// Two connections that the server aborts with a request open, in one moment.
+const CUT: &str = "\
+@1 0 SYN
+@1 1 C> PREFACE
++ SETTINGS
+@1 2 S> SETTINGS
+@1 10 C> HEADERS 1 END_STREAM :method=GET :path=/
+@2 40 SYN
+@2 41 C> PREFACE
++ SETTINGS
+@2 42 S> SETTINGS
+@2 70 C> HEADERS 1 END_STREAM :method=GET :path=/
+@1 5213 S> RST
+@2 5221 S> RST
+";
+
+#[test]
+fn what_was_dropped_meanwhile_makes_an_ending_less_sure() {
+    let begin = exchange::packets(CUT).unwrap()[0].0;
+    let at = |millis: i64| Timestamp(begin + millis * 1_000_000);
+    let judged = |from: i64, dropped: u64| {
+        let mut stage = Stage::new(10);
+        stage.play(CUT, 0.., i64::MAX);
+        let mut drops = Drops::default();
+        let stretch = Stretch { from: at(from), to: at(from + 20), dropped, seen: 900 };
+        drops.note(stretch, 8);
+        stage.rows.dropped(drops);
+        let mut board = stage.rows.board();
+        let facts = CaptureFacts { kernel_dropped: Some(dropped), ..CaptureFacts::default() };
+        board.captures.push(facts);
+        board
+    };
+    // Long before, or next to nothing: the neighbours make it sure.
+    for board in [judged(-9_000, 100), judged(5_100, 0)] {
+        let verdict = board.connections[0].end_verdict.as_ref().unwrap();
+        assert_eq!(verdict.cause, Cause::AbruptClose, "{}", verdict.summary);
+        assert!(verdict.confidence.value() >= 0.7, "{}", verdict.summary);
+        assert_eq!(board.connections[0].dropped_meanwhile, 0);
+    }
+    let board = judged(5_100, 100);
+    for row in &board.connections {
+        let verdict = row.end_verdict.as_ref().unwrap();
+        assert!(verdict.confidence.value() <= 0.3, "{}", verdict.summary);
+        assert!(verdict.summary.contains("100 packets were dropped by the capture meanwhile"));
+        assert_eq!(row.dropped_meanwhile, 100);
+    }
+    let told = headline(&board);
+    let end = "Not all was seen: 100 packets were dropped by the capture, and 2 endings are less \
+               sure for it.";
+    assert!(told.ends_with(end), "{told}");
+    let told = headline(&judged(-9_000, 100));
+    assert!(told.ends_with("100 packets were dropped by the capture, none around an ending."));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::{BySide, SCHEMA, Shape, Text};
 use crate::board::ConnectionRow;
-use crate::board::snapshot::Snapshot;
+use crate::board::snapshot::{InterfaceFacts, Snapshot};
 use crate::board::told::{About, Told};
 use crate::report::Pick;
 use crate::report::plain;
@@ -82,6 +82,8 @@ impl Serialize for Connection<'_> {
         map.serialize_entry("first_packet", &row.first.packet())?;
         map.serialize_entry("last_packet", &row.last.packet())?;
         map.serialize_entry("lost_bytes", &BySide(&row.lost_bytes))?;
+        map.serialize_entry("dropped_meanwhile", &row.dropped_meanwhile)?;
+        map.serialize_entry("forgotten", &row.forgotten)?;
         map.serialize_entry("streams", &row.streams)?;
         let processes =
             Both { first: row.processes.first.as_deref(), second: row.processes.second.as_deref() };
@@ -97,8 +99,10 @@ impl Serialize for Last<'_> {
         let (snapshot, board) = (self.0, &self.0.board);
         let live = snapshot.live.clone().unwrap_or_default();
         let received: u64 = live.interfaces.iter().map(|of| of.received).sum();
-        let kernel: u64 = live.interfaces.iter().map(|of| of.kernel_dropped).sum();
-        let interface: u64 = live.interfaces.iter().map(|of| of.interface_dropped).sum();
+        let known = |of: fn(&InterfaceFacts) -> Option<u64>| {
+            live.interfaces.iter().filter_map(of).reduce(u64::saturating_add)
+        };
+        let (kernel, interface) = (known(|of| of.kernel_dropped), known(|of| of.interface_dropped));
         let facts = board.captures.first();
         let connections = board.connections.len() as u64 + board.earlier.connections;
         let at = |time: Option<Timestamp>| time.map(Rfc3339);

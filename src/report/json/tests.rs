@@ -30,6 +30,7 @@ fn every_key_of_the_contract_is_there() {
     let row = &whole["connections"][0];
     has(row, "id capture client server transport tls http2 joined_midway one_sided first_packet");
     has(row, "last_packet opened_at closed_at lost_bytes streams end goaways end_verdict");
+    has(row, "dropped_meanwhile forgotten");
     has(row, "cancellations findings stream_list answers implementations limits");
     has(&row["tls"], "version cipher sni alpn offered decrypted why_not client server");
     has(&row["tls"]["client"], "records bytes alert");
