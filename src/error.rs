@@ -95,6 +95,12 @@ pub enum Error {
         /// What the file is, with its article.
         what: String,
     },
+    /// A capture that ended because its interface gave no more packets.
+    #[error("{what}; what had come until then was judged")]
+    Gone {
+        /// Which interface, and why.
+        what: String,
+    },
     /// Packets that were to be saved could not be.
     #[error("{what}")]
     Unsaved {

@@ -67,7 +67,7 @@ impl Runner for Offline {
 
     fn dashboard(&self, inputs: &Inputs, look: Look) -> Result<Exit, Error> {
         let watch = Watch::files(job(inputs))?;
-        show(&watch, inputs.only.clone(), look)
+        show(&watch, inputs.only.clone(), look, None)
     }
 
     #[cfg(feature = "live")]
@@ -78,13 +78,21 @@ impl Runner for Offline {
         notice: live::Notice<'_>,
     ) -> Result<Exit, Error> {
         let mut watch = Watch::live(job, notice)?;
-        let left = show(&watch, job.only.clone(), look);
+        let reopen = || watch.reopen();
+        let reopen: Option<&dyn Fn()> = job.save.is_some().then_some(&reopen);
+        let left = show(&watch, job.only.clone(), look, reopen);
         watch.stop(); // what is saved comes to its end
         let last = watch.latest();
+        if let Some(saved) = last.live.as_ref().and_then(|live| live.saved.as_ref()) {
+            notice(&saved.told(), true);
+        }
         let unsaved = last.live.as_ref().and_then(LiveFacts::unsaved);
-        match unsaved {
-            Some(what) => left.and(Err(Error::Unsaved { what: what.to_owned() })),
-            None => left,
+        // A pipe that breaks off is a damaged capture: what came was shown.
+        let gone = last.error.as_ref().filter(|_| job.interfaces.iter().all(|name| name != "-"));
+        match (gone, unsaved) {
+            (Some(what), _) => left.and(Err(Error::Gone { what: what.clone() })),
+            (None, Some(what)) => left.and(Err(Error::Unsaved { what: what.to_owned() })),
+            (None, None) => left,
         }
     }
 
@@ -93,7 +101,12 @@ impl Runner for Offline {
     }
 }
 
-fn show(watch: &Watch, filter: Option<Filter>, look: Look) -> Result<Exit, Error> {
+fn show(
+    watch: &Watch,
+    filter: Option<Filter>,
+    look: Look,
+    reopen: Option<&dyn Fn()>,
+) -> Result<Exit, Error> {
     let colours = match look.colours {
         cli::Colours::None => Colours::None,
         cli::Colours::Sixteen => Colours::Sixteen,
@@ -106,7 +119,7 @@ fn show(watch: &Watch, filter: Option<Filter>, look: Look) -> Result<Exit, Error
     };
     let theme = Theme { colours, ascii: look.ascii };
     let settings = Settings { theme, mask: look.mask, filter, time };
-    Ok(match screen::show(watch, settings, look.mouse)? {
+    Ok(match screen::show(watch, settings, look.mouse, reopen)? {
         Left::ByUser => Exit::Done,
         Left::BySignal => Exit::Interrupted,
     })

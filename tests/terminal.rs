@@ -146,6 +146,48 @@ fn an_interface_is_watched() {
     seat.is_given_back();
 }
 
+/// `ip` with these words; whether it did it.
+#[cfg(all(feature = "live", target_os = "linux"))]
+fn ip(words: &str) -> bool {
+    let run = std::process::Command::new("ip").args(words.split(' ')).output();
+    run.is_ok_and(|run| run.status.success())
+}
+
+#[cfg(all(feature = "live", target_os = "linux"))]
+#[test]
+fn an_interface_that_goes_away_is_told_when_it_ends_and_what_was_saved() {
+    let name = format!("gt{}", std::process::id() % 100_000);
+    if !ip(&format!("link add {name} type dummy")) {
+        eprintln!("skipped: no interface can be made here");
+        return;
+    }
+    assert!(ip(&format!("link set {name} up")));
+    let folder = std::env::temp_dir().join(format!("goawhy-away-{}", std::process::id()));
+    std::fs::create_dir(&folder).unwrap();
+    let (file, moved) = (folder.join("a.pcapng"), folder.join("b.pcapng"));
+    let arguments = ["-i", &name, "--no-drop", "-w", file.to_str().unwrap()];
+    let mut seat = Seat::start(&arguments, &[]);
+    seat.shows(|screen| screen.contains("● live"));
+    // SIGHUP is for what is saved, as long as there is a terminal.
+    std::fs::rename(&file, &moved).unwrap();
+    let child = seat.child.process_id().unwrap().to_string();
+    assert!(std::process::Command::new("kill").args(["-HUP", &child]).status().unwrap().success());
+    seat.shows(|screen| screen.contains("saving to a new file"));
+    let begun = Instant::now();
+    while !file.exists() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "no new file");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(ip(&format!("link delete {name}")));
+    seat.shows(|screen| screen.contains("▲ stopped"));
+    seat.types("q");
+    assert_eq!(seat.ends(), 3);
+    seat.is_given_back();
+    let last = seat.shows(|screen| screen.contains("was judged"));
+    assert!(last.contains(&name) && last.contains("saved 0 packets, last to"), "{last}");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
 #[test]
 fn start_keys_resize_quit() {
     let mut seat = Seat::start(&[SAMPLE], &[]);

@@ -307,8 +307,8 @@ pub(super) fn watch_pipe(
 
 fn shown(mut job: Job, look: Look, verbose: bool, runner: &impl Runner) -> Exit {
     job.details = true;
-    let mut heard = |text: &str, _: bool| {
-        if verbose {
+    let mut heard = |text: &str, important: bool| {
+        if important || verbose {
             notice(text);
         }
     };

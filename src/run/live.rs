@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -461,7 +461,46 @@ fn open(output: Option<&PathBuf>) -> Result<Box<dyn Write + Send>, Error> {
         operation: "write it",
         source,
     })?;
-    Ok(Box::new(BufWriter::new(file)))
+    Ok(Box::new(Lines(file)))
+}
+
+/// A file that holds whole lines, whatever the disk does: others read it while it grows.
+struct Lines(File);
+
+impl Write for Lines {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        // What is no regular file has no length, and nothing to take back.
+        let before = self.0.metadata().map_or(0, |file| file.len());
+        let (taken, written) = append(&mut self.0, text);
+        written.map(|()| taken).inspect_err(|_| {
+            // Where that fails too, readers meet a line that ends early.
+            let _ = self.0.set_len(before.saturating_add(whole_lines(text, taken)));
+        })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Octets of the lines that are whole in the first `taken` octets of a text.
+fn whole_lines(text: &[u8], taken: usize) -> u64 {
+    let taken = text.get(..taken).unwrap_or_default();
+    taken.iter().rposition(|octet| *octet == b'\n').map_or(0, |at| at as u64 + 1)
+}
+
+/// Writes as much as goes; gives how much that was.
+fn append(out: &mut impl Write, text: &[u8]) -> (usize, io::Result<()>) {
+    let mut taken = 0;
+    while let Some(rest) = text.get(taken..).filter(|rest| !rest.is_empty()) {
+        match out.write(rest) {
+            Ok(0) => return (taken, Err(io::ErrorKind::WriteZero.into())),
+            Ok(octets) => taken += octets,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (taken, Err(error)),
+        }
+    }
+    (taken, Ok(()))
 }
 
 /// Time between two looks at what is new.
@@ -491,6 +530,37 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    /// A disk with room for so many octets.
+    struct Full(Vec<u8>, usize);
+
+    impl Write for Full {
+        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+            let room = self.1.saturating_sub(self.0.len()).min(octets.len());
+            self.0.extend_from_slice(&octets[..room]);
+            if room > 0 { Ok(room) } else { Err(io::ErrorKind::StorageFull.into()) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_disk_leaves_whole_lines() {
+        let text = b"{\"a\":1}\n{\"b\":2}\n{\"c\":3}\n";
+        let (taken, written) = append(&mut Full(Vec::new(), 21), text);
+        assert_eq!((taken, written.unwrap_err().kind()), (21, io::ErrorKind::StorageFull));
+        assert_eq!(whole_lines(text, taken), 16);
+        assert_eq!((whole_lines(text, 7), whole_lines(text, text.len())), (0, 24));
+        assert_eq!(append(&mut Full(Vec::new(), 24), text).0, 24);
+        let path = std::env::temp_dir().join(format!("goawhy-lines-{}", std::process::id()));
+        let mut out = open(Some(&path)).unwrap();
+        out.write_all(text).unwrap();
+        out.flush().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), text);
+        std::fs::remove_file(path).unwrap();
     }
 
     #[test]

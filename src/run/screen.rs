@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use crossterm::event::EventStream;
+use crossterm::terminal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_stream::StreamExt as _;
@@ -29,21 +30,32 @@ pub enum Left {
 }
 
 /// Shows what the feed has until the user leaves. The terminal is given back whatever happens.
+/// SIGHUP is for `reopen`, where there is any and the terminal did not go away.
 ///
 /// # Errors
 /// Where the terminal cannot be used.
-pub fn show(feed: &dyn Feed, settings: Settings, mouse: bool) -> Result<Left, Error> {
+pub fn show(
+    feed: &dyn Feed,
+    settings: Settings,
+    mouse: bool,
+    reopen: Option<&dyn Fn()>,
+) -> Result<Left, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(Error::Terminal)?;
     restore_on_panic();
     let left = runtime.block_on(async {
         let mut screen = Screen::open(mouse)?;
-        run(&mut screen, feed, App::new(settings)).await
+        run(&mut screen, feed, App::new(settings), reopen).await
     });
     left.map_err(Error::Terminal)
 }
 
-async fn run(screen: &mut Screen, feed: &dyn Feed, mut app: App) -> io::Result<Left> {
+async fn run(
+    screen: &mut Screen,
+    feed: &dyn Feed,
+    mut app: App,
+    reopen: Option<&dyn Fn()>,
+) -> io::Result<Left> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -55,7 +67,14 @@ async fn run(screen: &mut Screen, feed: &dyn Feed, mut app: App) -> io::Result<L
     loop {
         let dirty = tokio::select! {
             _ = terminate.recv() => return Ok(Left::BySignal),
-            _ = hangup.recv() => return Ok(Left::BySignal),
+            _ = hangup.recv() => match reopen.filter(|_| terminal::window_size().is_ok()) {
+                Some(reopen) => {
+                    reopen();
+                    app.say("saving to a new file");
+                    true
+                }
+                None => return Ok(Left::BySignal),
+            },
             _ = interrupt.recv() => return Ok(Left::BySignal),
             event = keys.next() => match event {
                 Some(event) => {
