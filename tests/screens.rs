@@ -364,6 +364,25 @@ impl Feed for Crowd {
 }
 
 #[test]
+fn a_connection_that_was_forgotten_is_told_as_far_as_it_is_known() {
+    let mut desk = Desk::on(SAMPLE, Settings::default());
+    desk.keys("⏎");
+    let mut snapshot = Snapshot::clone(&desk.feed.latest());
+    snapshot.revision += 1;
+    snapshot.board.connections.remove(0);
+    desk.feed = Box::new(Crowd { snapshot: Arc::new(snapshot), detail: Arc::default() });
+    for view in ["", "3", "5", "2"] {
+        desk.app.refresh(desk.feed.as_ref());
+        let screen = desk.keys(view).text((80, 24));
+        for part in ["Forgotten for memory", "127.0.0.1:33874", "131 streams", "late_response"] {
+            assert!(screen.contains(part), "{view}: {part} is not in\n{screen}");
+        }
+    }
+    let screen = desk.keys("1").text((80, 24));
+    assert!(screen.contains("127.0.0.1:44222"), "{screen}");
+}
+
+#[test]
 fn a_hundred_thousand_streams_scroll() {
     let desk = Desk::on(SAMPLE, Settings::default());
     let snapshot = desk.feed.latest();

@@ -180,6 +180,8 @@ pub struct App {
     pub(super) reverse: bool,
     /// The connection that is looked at.
     pub(super) flow: Option<FlowId>,
+    /// How it stood when it was last there.
+    remembered: Option<Arc<ConnectionRow>>,
     /// Which of its endings.
     pub(super) ending: usize,
     pub(super) steps: List,
@@ -216,6 +218,7 @@ impl App {
             order: 0,
             reverse: false,
             flow: None,
+            remembered: None,
             ending: 0,
             steps: List::default(),
             detail: Arc::default(),
@@ -411,6 +414,11 @@ impl App {
     /// The connection that is looked at, and its index.
     pub(super) fn row(&self) -> Option<(usize, &ConnectionRow)> {
         self.snapshot.board.rows().find(|(_, row)| Some(row.flow) == self.flow)
+    }
+
+    /// How the connection that is looked at stood when it was last there.
+    pub(super) fn remembered(&self) -> Option<&ConnectionRow> {
+        self.remembered.as_deref().filter(|row| Some(row.flow) == self.flow)
     }
 
     fn copy(&mut self) {

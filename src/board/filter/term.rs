@@ -191,7 +191,12 @@ fn wanted(field: &Field, value: Value) -> Result<Wanted, String> {
         Kind::Word(words) => {
             let lower = text.to_lowercase();
             if !words().iter().any(|word| word.starts_with(&lower)) {
-                let near = nearest(&lower, words().into_iter());
+                let all = words();
+                if all.len() <= FEW {
+                    let known = all.join(" or ");
+                    return Err(format!("'{text}' is no value of '{}': {known}", field.name));
+                }
+                let near = nearest(&lower, all.into_iter());
                 return Err(is_no(near.unwrap_or_default()));
             }
             Some(Wanted::Beginning(lower))
@@ -501,6 +506,9 @@ const ALIASES: &[(&str, &str)] = &[
     ("who", "blame"),
     ("sure", "confidence"),
 ];
+
+/// So many words are all told where another one stands.
+const FEW: usize = 6;
 
 /// Octets that a regular expression may take once it is compiled.
 const PATTERN_BYTES: usize = 1 << 20;

@@ -82,6 +82,7 @@ fn words_join_as_usual() {
 fn a_bad_filter_says_what_and_where() {
     for (text, wanted) in [
         ("stream:3 cuase:x", "at character 10: there is no field 'cuase'; is it 'cause'?"),
+        ("by:x", "at character 4: 'x' is no value of 'by': client or server"),
         ("cause:idel", "at character 7: 'idel' is no value of 'cause', idle_timeout is"),
         ("age>4x", "at character 5: '4x' is no value of 'age', 4s (or 250ms, 2m, 1.5h) is"),
         ("age>", "at character 4: 'age' has no value"),

@@ -88,6 +88,7 @@ impl App {
         let untouched = self.list.picked == 0 && self.past.is_empty();
         let first = rows.first().and_then(row).map(|row| (row.flow, leader(row)));
         self.rows = rows;
+        self.remember();
         match here {
             Some(place) if !(untouched && self.view == View::Overview) => self.list.picked = place,
             _ if self.view == View::Overview || self.flow.is_none() => {
@@ -96,6 +97,14 @@ impl App {
                 self.ending = first.map_or(0, |(_, ending)| ending);
             }
             _ => {}
+        }
+    }
+
+    /// Keeps how the connection that is looked at stands: a long live capture may forget it.
+    pub(super) fn remember(&mut self) {
+        let row = self.snapshot.board.connections.iter().find(|row| Some(row.flow) == self.flow);
+        if let Some(row) = row {
+            self.remembered = Some(Arc::clone(row));
         }
     }
 

@@ -132,6 +132,7 @@ impl App {
             self.steps = List::default();
             self.detail = Arc::default();
             self.detail_of = None;
+            self.remember();
         }
         let place = self.row().map(|(index, _)| index);
         if let Some(place) = self.rows.iter().position(|index| Some(*index) == place) {

@@ -25,8 +25,7 @@ type Row = (Option<usize>, Line<'static>);
 pub(super) fn render(frame: &mut Frame<'_>, app: &mut App, area: Rect) {
     let snapshot = app.snapshot.clone();
     let Some((_, row)) = snapshot.board.rows().find(|(_, row)| Some(row.flow) == app.flow) else {
-        let lines = ["No connection is picked.".into(), "1 goes back to the list.".into()];
-        return empty(frame, app, area, &lines);
+        return empty(frame, app, area, &super::gone(app));
     };
     let all = endings(row);
     let Some(ending) = all.get(app.ending) else { return unended(frame, app, area, row) };
@@ -94,6 +93,7 @@ fn draw(frame: &mut Frame<'_>, app: &mut App, area: Rect, rows: &[Row]) {
 /// A connection that has no ending with a verdict.
 fn unended(frame: &mut Frame<'_>, app: &App, area: Rect, row: &ConnectionRow) {
     let mut lines = vec![match row.end.how {
+        EndHow::Open if row.forgotten => super::FORGOTTEN.to_owned(),
         EndHow::Open => "This connection is still open: there is no ending to explain.".to_owned(),
         _ => "Nothing has to be explained about this connection's end.".to_owned(),
     }];
@@ -136,9 +136,9 @@ fn beside(app: &App, ending: &Ending<'_>, wide: u16) -> Vec<Line<'static>> {
     if let Some(timeout) = &verdict.timeout {
         part("Timeout", Ink::Label, words::timeout(timeout));
     }
-    if !verdict.cancelled_streams.is_empty() {
-        let streams = &verdict.cancelled_streams;
-        let text = format!("{}: {}", count(streams.len(), "stream"), list(streams));
+    let cancelled = verdict.cancelled_before();
+    if !cancelled.is_empty() {
+        let text = format!("{}: {}", count(cancelled.len(), "stream"), list(&cancelled));
         part("× Cancelled before", Ink::Bad, text);
     }
     if !maybe.is_empty() {

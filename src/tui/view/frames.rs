@@ -17,7 +17,11 @@ use crate::vocab::text::{span, utf8_or_escaped};
 pub(super) fn render(frame: &mut Frame<'_>, app: &mut App, area: Rect) {
     let detail = app.detail.clone();
     if detail.frames.is_empty() {
-        let lines = streams::waiting(&detail, "frame", app.row().map(|(_, row)| row));
+        let row = app.row().map(|(_, row)| row);
+        let lines = match (row, app.flow) {
+            (None, Some(_)) => super::gone(app),
+            _ => streams::waiting(&detail, "frame", row),
+        };
         return empty(frame, app, area, &lines);
     }
     let mut room = below(area, 1);

@@ -13,38 +13,74 @@ use crate::tui::paint::{cut, fit, grouped, put, width};
 use crate::tui::theme::Ink;
 use crate::vocab::text::{count, span};
 
-/// What is read, how much, what is lost, and how far it is.
-pub(super) fn line(app: &App, wide: u16) -> Line<'static> {
-    let snapshot = &app.snapshot;
+/// What is read, how much, what is lost, and how far it is. Where that is too much for one line,
+/// what is lost has its own: nothing of it is cut off, nor how far it is.
+pub(super) fn lines(app: &App, wide: u16) -> Vec<Line<'static>> {
     let state = state(app, wide);
     let end: usize = state.iter().map(|part| width(&part.content)).sum();
     let room = usize::from(wide).saturating_sub(end + 9);
+    let (long, short, ink) = loss(app);
+    let name = source(app);
+    let numbers = numbers(app, wide);
+    // From what says most to what is shortest.
+    let tries = numbers.iter().map(|numbers| (numbers, &long));
+    let tries = tries.chain(numbers.iter().map(|numbers| (numbers, &short)));
+    let least = width(&name).min(NAME);
+    let fits = |(numbers, loss): &(&String, &String)| {
+        least + width(numbers) + width(SEPARATOR) + width(loss) <= room
+    };
+    let (numbers, beside) = match tries.clone().find(fits) {
+        Some((numbers, loss)) => (numbers.clone(), Some(loss.clone())),
+        None => {
+            let fits = |numbers: &&String| least + width(numbers) <= room;
+            (numbers.iter().find(fits).or(numbers.last()).cloned().unwrap_or_default(), None)
+        }
+    };
+    let beside = beside.map(|loss| (SEPARATOR, loss)).unwrap_or_default();
+    let taken = width(&numbers) + width(beside.0) + width(&beside.1);
+    let name = cut(&name, room.saturating_sub(taken).max(least));
+    let used = width(&name) + taken;
+    let own_line = beside.1.is_empty();
+    let mut parts = vec![
+        Span::styled(" goawhy ", app.theme.ink(Ink::Label).patch(app.theme.picked())),
+        Span::raw(" "),
+        Span::styled(name, app.theme.ink(Ink::Bold)),
+        Span::raw(numbers),
+        Span::raw(beside.0),
+        Span::styled(beside.1, app.theme.ink(ink)),
+        Span::raw(" ".repeat(room.saturating_sub(used))),
+    ];
+    parts.extend(state);
+    let mut lines = vec![Line::from(parts)];
+    if own_line {
+        let room = usize::from(wide).saturating_sub(2);
+        let text = if width(&long) <= room { long } else { cut(&short, room) };
+        lines.push(Line::styled(format!(" {text}"), app.theme.ink(ink)));
+    }
+    lines
+}
+
+/// How much was read, in words that get shorter.
+fn numbers(app: &App, wide: u16) -> Vec<String> {
+    let snapshot = &app.snapshot;
     let packets = snapshot.board.captures.iter().map(|facts| facts.packets).sum::<u64>();
     let packets = packets.max(snapshot.progress.packets);
     let lasted = app.latest().since(app.begin()).as_secs_f64();
     let connections = snapshot.board.connections.len() as u64 + snapshot.board.earlier.connections;
     let plural = if connections == 1 { "" } else { "s" };
     let over = if wide < ROOMY { String::new() } else { format!(" · {}", span(lasted)) };
-    let numbers = format!(
-        "  {} packets{over} · {} connection{plural} · ",
-        grouped(packets),
-        grouped(connections)
-    );
-    let (lost, ink) = loss(app);
-    let taken = width(&numbers) + width(&lost);
-    let name = cut(&source(app), room.saturating_sub(taken).max(12));
-    let used = width(&name) + taken;
-    let mut parts = vec![
-        Span::styled(" goawhy ", app.theme.ink(Ink::Label).patch(app.theme.picked())),
-        Span::raw(" "),
-        Span::styled(name, app.theme.ink(Ink::Bold)),
-        Span::raw(numbers),
-        Span::styled(lost, app.theme.ink(ink)),
-        Span::raw(" ".repeat(room.saturating_sub(used))),
-    ];
-    parts.extend(state);
-    Line::from(parts)
+    let (read, connections) = (grouped(packets), grouped(connections));
+    vec![
+        format!("  {read} packets{over} · {connections} connection{plural}"),
+        format!("  {read} packets · {connections} connection{plural}"),
+        format!("  {connections} connection{plural}"),
+    ]
 }
+
+/// Columns that a long name keeps.
+const NAME: usize = 12;
+/// What stands between numbers and loss.
+const SEPARATOR: &str = " \u{b7} ";
 
 /// Less wide screens keep to what matters most.
 const ROOMY: u16 = 110;
@@ -65,8 +101,8 @@ fn source(app: &App) -> String {
     }
 }
 
-/// What the capture lacks: drops of the kernel, octets that were not seen.
-fn loss(app: &App) -> (String, Ink) {
+/// What the capture lacks, what matters most first: in full, and in short.
+fn loss(app: &App) -> (String, String, Ink) {
     let board = &app.snapshot.board;
     let lost: u64 = board
         .rows()
@@ -74,32 +110,49 @@ fn loss(app: &App) -> (String, Ink) {
         .fold(0, u64::saturating_add);
     let files = board.captures.iter().filter_map(|capture| capture.kernel_dropped).sum();
     let dropped = app.snapshot.live.as_ref().map_or(files, |live| live.dropped());
-    let mut parts = Vec::new();
+    let mut parts: Vec<(String, String)> = Vec::new();
+    let mut add = |long: String, short: String| parts.push((long, short));
+    if let Some(live) = &app.snapshot.live {
+        for name in live.down() {
+            add(format!("{name} is down"), format!("{name} down"));
+        }
+    }
     if dropped > 0 {
-        parts.push(format!("{} dropped", grouped(dropped)));
+        add(format!("{} dropped", grouped(dropped)), format!("{} dropped", about(dropped)));
     }
     if let Some(live) = app.snapshot.live.as_ref().filter(|live| live.shed > 0) {
-        parts.push(format!("{} connections forgotten for memory", grouped(live.shed)));
-    }
-    if let Some(live) = &app.snapshot.live {
-        parts.extend(live.down().iter().map(|name| format!("{name} is down")));
+        add(
+            format!("{} connections forgotten for memory", grouped(live.shed)),
+            format!("{} forgotten", about(live.shed)),
+        );
     }
     if app.snapshot.live.as_ref().is_some_and(|live| live.unsaved().is_some()) {
-        parts.push("not saved".into());
+        add("not saved".into(), "not saved".into());
     }
     if !board.faults.is_empty() {
-        parts.push(format!("{} left out by a fault of goawhy", board.faults.len()));
-    }
-    if lost > 0 {
-        parts.push(format!("{} octets lost", grouped(lost)));
+        let faults = board.faults.len();
+        add(format!("{faults} left out by a fault of goawhy"), format!("{faults} left out"));
     }
     if board.captures.iter().any(|capture| capture.damage.is_some()) {
-        parts.push("file damaged".into());
+        add("file damaged".into(), "damaged".into());
+    }
+    if lost > 0 {
+        add(format!("{} octets lost", grouped(lost)), format!("{} lost", octets(lost as f64)));
     }
     if parts.is_empty() {
-        return ("no loss".into(), Ink::Good);
+        return ("no loss".into(), "no loss".into(), Ink::Good);
     }
-    (format!("▲ {}", parts.join(", ")), Ink::Bad)
+    let (long, short): (Vec<String>, Vec<String>) = parts.into_iter().unzip();
+    (format!("▲ {}", long.join(", ")), format!("▲ {}", short.join(", ")), Ink::Bad)
+}
+
+/// `9,999`, `12k`, `3.4M`.
+fn about(count: u64) -> String {
+    match count {
+        0..10_000 => grouped(count),
+        10_000..1_000_000 => format!("{}k", count / 1_000),
+        _ => format!("{:.1}M", count as f64 / 1e6),
+    }
 }
 
 /// How reading goes, at the right end.
@@ -289,4 +342,81 @@ fn proposals(app: &App, prompt: &Prompt, wide: u16) -> Line<'static> {
         Span::styled(key, app.theme.ink(Ink::Label)),
         Span::styled(cut(&text, usize::from(wide).saturating_sub(5)), Style::new()),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::board::snapshot::{InterfaceFacts, LiveFacts, Rates, Saved, Snapshot};
+    use crate::tui::app::Settings;
+
+    /// A live capture that lost whatever can be lost.
+    fn lossy(shed: u64) -> App {
+        let eth = InterfaceFacts {
+            name: "enp0s31f6".into(),
+            kernel_dropped: Some(1_234_567),
+            down: true,
+            ..InterfaceFacts::default()
+        };
+        let lo = InterfaceFacts { name: "lo".into(), ..InterfaceFacts::default() };
+        let saved = Saved { error: Some("disk full".into()), ..Saved::default() };
+        let live = LiveFacts {
+            interfaces: vec![eth, lo],
+            shed,
+            saved: Some(saved),
+            ..LiveFacts::default()
+        };
+        let mut app = App::new(Settings::default());
+        app.snapshot = Arc::new(Snapshot {
+            state: State::Live,
+            progress: crate::board::snapshot::Progress {
+                packets: 123_456_789,
+                ..Default::default()
+            },
+            rates: Rates { packets: 98_765.0, bytes: 1e8 },
+            live: Some(live),
+            ..Snapshot::default()
+        });
+        app
+    }
+
+    fn text(lines: &[Line<'_>], wide: usize) -> String {
+        for line in lines {
+            assert!(line.width() <= wide, "{} of {wide}: {line}", line.width());
+        }
+        lines.iter().map(|line| format!("{line}\n")).collect()
+    }
+
+    #[test]
+    fn nothing_that_matters_is_cut_off() {
+        for wide in [80_u16, 96, 120, 200] {
+            for shed in [0, 12_345] {
+                let mut app = lossy(shed);
+                let told = text(&lines(&app, wide), usize::from(wide));
+                let parts = ["live 98,765", "enp0s31f6", "down", "dropped", "not saved"];
+                for part in parts.into_iter().chain((shed > 0).then_some("forgotten")) {
+                    assert!(told.contains(part), "{wide}: {part} is not in\n{told}");
+                }
+                app.held = true;
+                let told = text(&lines(&app, wide), usize::from(wide));
+                assert!(told.contains("HELD") && told.contains("dropped"), "{wide}:\n{told}");
+                app.held = false;
+                let stopped = Snapshot { error: Some("gone".into()), ..(*app.snapshot).clone() };
+                app.snapshot = Arc::new(stopped);
+                let told = text(&lines(&app, wide), usize::from(wide));
+                assert!(told.contains("▲ stopped"), "{wide}:\n{told}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_loss_one_line_is_enough() {
+        let mut app = App::new(Settings::default());
+        app.snapshot = Arc::new(Snapshot { state: State::Live, ..Snapshot::default() });
+        let told = lines(&app, 80);
+        assert_eq!(told.len(), 1);
+        assert!(text(&told, 80).contains("no loss"));
+    }
 }

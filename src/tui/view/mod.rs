@@ -16,8 +16,8 @@ use super::app::{Action, App, View};
 use super::clock::{Clock, TimeStyle};
 use super::paint::{below, cut, put, top};
 use super::theme::{self, Ink};
-use crate::board::ConnectionRow;
 use crate::board::mask::{HIDDEN, veil};
+use crate::board::{ConnectionRow, words};
 use crate::vocab::time::Timestamp;
 
 /// The smallest screen that has room for everything.
@@ -52,7 +52,9 @@ fn too_small(frame: &mut Frame<'_>, area: Rect) {
 fn whole(frame: &mut Frame<'_>, app: &mut App, area: Rect) {
     let foot = if app.prompt.is_some() { 4 } else { 1 };
     let mut room = area;
-    put(frame.buffer_mut(), &mut room, &header::line(app, area.width));
+    for line in header::lines(app, area.width) {
+        put(frame.buffer_mut(), &mut room, &line);
+    }
     header::tabs(frame.buffer_mut(), app, top(room, 1));
     room = below(room, 1);
     let body = Rect { height: room.height.saturating_sub(foot), ..room };
@@ -114,6 +116,28 @@ fn rule(app: &App, title: &str, wide: u16) -> Line<'static> {
         Span::styled(format!(" {}", "─".repeat(rest)), app.theme.ink(Ink::Dim)),
     ])
 }
+
+/// What is said of a connection that is looked at and that no snapshot has any more.
+fn gone(app: &App) -> Vec<String> {
+    let back = || "1 goes back to the list.".to_owned();
+    let Some(row) = app.remembered() else {
+        return vec!["No connection is picked.".into(), back()];
+    };
+    let mut lines = vec![
+        FORGOTTEN.to_owned(),
+        format!("{} → {}", row.client, row.server),
+        words::streams(&row.streams),
+    ];
+    if let Some(verdict) = row.lead() {
+        lines.push(words::because(verdict));
+        lines.push(app.veiled(&verdict.summary));
+    }
+    lines.push(back());
+    lines
+}
+
+/// Why a connection is not there.
+const FORGOTTEN: &str = "Forgotten for memory (--memory): what was known of it last is told here.";
 
 /// Makes the rows of a list clickable.
 fn clickable(app: &mut App, area: Rect, first: usize, rows: usize) {

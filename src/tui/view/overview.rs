@@ -37,7 +37,8 @@ pub(super) fn render(frame: &mut Frame<'_>, app: &mut App, area: Rect) {
     // What is still read may bring more.
     let so_far = if app.snapshot.state == State::Reading { "So far: " } else { "" };
     let answer = format!("{so_far}{answer}");
-    for (place, text) in wrap(&answer, usize::from(area.width) - 4).into_iter().take(3).enumerate()
+    for (place, text) in
+        wrap(&answer, usize::from(area.width) - 4).into_iter().take(HEADLINE).enumerate()
     {
         let line = Line::from(vec![
             Span::styled(format!(" {} ", if place == 0 { sign } else { " " }), app.theme.ink(ink)),
@@ -268,6 +269,8 @@ fn about_picked(app: &App, wide: u16) -> Vec<Line<'static>> {
     lines
 }
 
+/// Lines of the headline at most.
+const HEADLINE: usize = 4;
 /// Lines about the picked one that are worth their place: its title, why, and a sentence.
 const ABOUT_LEAST: usize = 3;
 /// Rows of the list that come before anything is said of the picked one.
@@ -282,6 +285,7 @@ fn cells(app: &App, index: usize, row: &ConnectionRow) -> [(String, Style); 10] 
         (Some(verdict), _) => chain(verdict),
         (None, Some(set)) => format!("{} (streams)", set.cause),
         (None, None) if !row.findings.is_empty() => "rules broken".into(),
+        (None, None) if row.forgotten => "forgotten for memory".into(),
         (None, None) if row.end.how == EndHow::Open => "open".into(),
         (None, None) => "-".into(),
     };
@@ -313,6 +317,7 @@ fn ended(row: &ConnectionRow) -> String {
         (EndHow::Goaway, None) => format!("{by} GOAWAY"),
         (EndHow::Fin, _) => format!("{by} FIN"),
         (EndHow::Rst, _) => format!("{by} RST"),
+        (EndHow::Open, _) if row.forgotten => "forgotten".into(),
         (EndHow::Open, _) => "open".into(),
     }
 }

@@ -49,7 +49,7 @@ impl Window {
 pub(super) fn render(frame: &mut Frame<'_>, app: &mut App, area: Rect) {
     let snapshot = app.snapshot.clone();
     let Some((_, row)) = snapshot.board.rows().find(|(_, row)| Some(row.flow) == app.flow) else {
-        return empty(frame, app, area, &["No connection is picked.".into()]);
+        return empty(frame, app, area, &super::gone(app));
     };
     let detail = app.detail.clone();
     if detail.streams.is_empty() {

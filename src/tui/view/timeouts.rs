@@ -132,10 +132,6 @@ fn scale(buffer: &mut Buffer, app: &App, area: Rect, axis: &Axis) {
     let dim = app.theme.ink(Ink::Dim);
     let x = area.x + LABEL + 1;
     buffer.set_string(x, area.y, "─".repeat(usize::from(axis.cells)), dim);
-    for (place, timeout) in app.snapshot.board.inferred_timeouts.iter().enumerate() {
-        let at = x + axis.cell(timeout.seconds);
-        buffer.set_string(at, area.y, letter(place), app.theme.ink(Ink::Bad));
-    }
     let mut free = 0;
     let first = axis.least.log10().floor() as i32;
     for power in first..first + DECADES {
@@ -145,11 +141,18 @@ fn scale(buffer: &mut Buffer, app: &App, area: Rect, axis: &Axis) {
             let cell = axis.cell(seconds);
             let wide = paint::width(&text) as u16;
             let inside = (axis.least..axis.most).contains(&seconds);
-            if inside && cell >= free && cell + wide < axis.cells {
-                buffer.set_string(x + cell, area.y + 1, &text, dim);
-                free = cell + wide + 2;
+            // The middle of the label stands under its tick.
+            let from = cell.saturating_sub(wide / 2);
+            if inside && cell >= wide / 2 && from >= free && from + wide <= axis.cells {
+                buffer.set_string(x + cell, area.y, "┬", dim);
+                buffer.set_string(x + from, area.y + 1, &text, dim);
+                free = from + wide + 2;
             }
         }
+    }
+    for (place, timeout) in app.snapshot.board.inferred_timeouts.iter().enumerate() {
+        let at = x + axis.cell(timeout.seconds);
+        buffer.set_string(at, area.y, letter(place), app.theme.ink(Ink::Bad));
     }
 }
 
@@ -216,5 +219,34 @@ mod tests {
         assert!((b - a).abs_diff(c - b) <= 1, "{a} {b} {c}");
         let empty = Axis::over([].into_iter(), 10);
         assert_eq!(empty.cell(0.0001), 0);
+    }
+
+    #[test]
+    fn labels_stand_under_their_ticks() {
+        let app = App::new(crate::tui::app::Settings::default());
+        let area = Rect { x: 0, y: 0, width: 100, height: 2 };
+        let mut buffer = Buffer::empty(area);
+        let axis = Axis::over([0.004, 30.0].into_iter(), area.width - LABEL - 2);
+        scale(&mut buffer, &app, area, &axis);
+        let buffer = &buffer;
+        let row =
+            |y| (0..area.width).filter_map(move |x| buffer.cell((x, y))).map(|cell| cell.symbol());
+        let ticks: Vec<usize> =
+            row(0).enumerate().filter(|(_, sign)| *sign == "┬").map(|(x, _)| x).collect();
+        let text: String = row(1).collect();
+        let mut labels = Vec::new();
+        let mut from = 0;
+        for label in text.split("  ") {
+            if !label.trim().is_empty() {
+                let start = from + label.len() - label.trim_start().len();
+                labels.push((start, label.trim().len()));
+            }
+            from += label.len() + 2;
+        }
+        assert!(labels.len() >= 4, "{text}");
+        assert_eq!(labels.len(), ticks.len(), "{text}");
+        for ((start, wide), tick) in labels.iter().zip(ticks) {
+            assert_eq!(start + wide / 2, tick, "{text}");
+        }
     }
 }
