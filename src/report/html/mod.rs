@@ -188,8 +188,9 @@ impl Page<'_> {
         if let Some(rule) = verdict.rule {
             item("rule", &format!("{} ({}): {}", rule.id, rule.section, rule.statement));
         }
-        if !verdict.cancelled_streams.is_empty() {
-            item("cancelled", &list(&verdict.cancelled_streams));
+        let cancelled = verdict.cancelled_before();
+        if !cancelled.is_empty() {
+            item("cancelled", &list(&cancelled));
         }
         if !verdict.maybe_processed_streams.is_empty() {
             let text = list(&verdict.maybe_processed_streams);
