@@ -116,10 +116,11 @@ fn labelled(folders: &[&str]) -> Vec<(Case, Board)> {
     cases.into_iter().map(|case| (read(case.capture.clone()), case)).map(|(b, c)| (c, b)).collect()
 }
 
-/// The close of one connection alone: no proof of a timer, and told as none.
+/// The close of one connection alone, or its end after a silence: no proof of a timer, and told as
+/// none.
 fn is_lone(timer: &InferredTimeout) -> bool {
-    let close = timer.kind.name() == "client_request_timeout" && timer.samples == 1;
-    close && (0.3..0.5).contains(&timer.confidence.value())
+    let alike = matches!(timer.kind.name(), "client_request_timeout" | "idle_timeout");
+    alike && timer.samples == 1 && (0.3..=0.5).contains(&timer.confidence.value())
 }
 
 #[test]

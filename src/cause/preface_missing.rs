@@ -50,6 +50,9 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let confidence = Confidence::new(if scene.goaway.is_some() { 0.96 } else { 0.9 });
     // What is missing behind its first octets does not matter.
     let begun = history.notes.first.missing.first().is_none_or(|missing| missing.offset > 0);
+    if !begun && scene.goaway.is_none() {
+        return None;
+    }
     let confidence = if begun { confidence } else { confidence.lowered() };
     let mut step = Step::new(Cause::PrefaceMissing, confidence, Blame::Client, summary);
     step.offending = history.foreign;

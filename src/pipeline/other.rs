@@ -178,6 +178,12 @@ fn verdict(flow: &OtherFlow, client: Half, end: End) -> Option<Verdict> {
     let asked = flow.first_octets.half(client);
     let answered = flow.first_octets.half(client.other());
     let waited = stamp.since(flow.accepted.unwrap_or(flow.first));
+    let begun = flow.notes.half(client).missing.first().is_none_or(|missing| missing.offset > 0);
+    if !begun || (asked.is_empty() && lost(client)) {
+        let summary = "The client's first octets are not in the capture: whether it began as this \
+                       port expects is not known.";
+        return told(Cause::Unknown, 0.1, Blame::Unknown, summary);
+    }
     if asked.is_empty() {
         if by == Side::Client {
             let summary = "The client connected, sent nothing and left.";
@@ -265,7 +271,7 @@ fn plain(
 mod tests {
     use super::*;
     use crate::vocab::address::FlowKey;
-    use crate::vocab::flow::FlowId;
+    use crate::vocab::flow::{FlowId, Missing};
     use crate::vocab::time::Timestamp;
 
     fn at(millis: i64) -> Stamp {
@@ -305,6 +311,25 @@ mod tests {
         flow.first_octets.first = b"\x00junk".to_vec();
         flow.ends.push((at(2), SERVER, true));
         assert_eq!(verdict_of(&flow, &servers), Some((Cause::PrefaceMissing, 0.9)));
+    }
+
+    #[test]
+    fn what_was_not_captured_is_not_held_against_the_client() {
+        let (mut flow, servers) = flow();
+        flow.accepted = Some(at(1));
+        flow.fin.first = Some(at(3));
+        flow.totals.a.lost = 33;
+        let told = verdict_of(&flow, &servers);
+        assert_eq!(told.map(|(cause, _)| cause), Some(Cause::Unknown));
+        flow.first_octets.first = b"\x00junk".to_vec();
+        let before = at(2);
+        flow.notes.first.missing.push(Missing { after: None, before, offset: 0, octets: 33 });
+        let told = verdict_of(&flow, &servers);
+        assert_eq!(told.map(|(cause, _)| cause), Some(Cause::Unknown));
+        // Behind its first octets a hole hides nothing of this.
+        flow.notes.first.missing[0].offset = 5;
+        let told = verdict_of(&flow, &servers);
+        assert_eq!(told.map(|(cause, _)| cause), Some(Cause::PrefaceMissing));
     }
 
     #[test]
