@@ -31,6 +31,7 @@ papers() {
 	cp README.md LICENSE-MIT LICENSE-APACHE "$share/doc/goawhy/"
 	gzip -9nc CHANGELOG.md >"$share/doc/goawhy/changelog.gz"
 	cp packaging/copyright "$share/doc/goawhy/copyright"
+	cp -r ops "$share/doc/goawhy/ops"
 }
 
 # The newest symbol version of the C library that a program needs.

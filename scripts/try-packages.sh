@@ -43,5 +43,6 @@ says "$(inside getcap /usr/bin/goawhy)" cap_net_raw "its file may capture"
 says "$(inside sh -c 'zcat /usr/share/man/man1/goawhy-report.1.gz')" annotate "pages of the manual"
 says "$(inside cat /usr/share/bash-completion/completions/goawhy)" "complete -F" "completions"
 says "$(inside cat /lib/systemd/system/goawhy-live@.service)" "goawhy live -i %i" "a unit for live"
+says "$(inside cat /usr/share/doc/goawhy/ops/prometheus/goawhy.rules.yml)" "alert:" "rules for Prometheus"
 inside apt-get purge -y goawhy >&2
 inside sh -c '! command -v goawhy' && echo "ok: it goes away as it came"
