@@ -61,7 +61,7 @@ impl Drops {
     }
 
     /// Packets lost in the stretches that touch this time, as far as they count: where fewer than
-    /// one in [`FEW`] is gone, the few that an ending is told by are there all the same.
+    /// one in a thousand is gone, the few that an ending is told by are there all the same.
     pub fn between(&self, from: Timestamp, to: Timestamp) -> u64 {
         let first = self.0.partition_point(|stretch| stretch.to < from);
         let touching = self.0.iter().skip(first).take_while(|stretch| stretch.from <= to);
