@@ -162,6 +162,8 @@ fn metrics_have_few_labels_and_rules_and_dashboard_ask_for_what_is_there() {
     assert!(text.contains(timeouts), "{text}");
     assert!(text.contains("goawhy_goaways_total{by=\"server\",code=\"PROTOCOL_ERROR\"} 1"));
     assert!(text.contains("goawhy_answer_seconds_count 19"), "{text}");
+    // Without it no quantile can be computed.
+    assert!(text.contains("goawhy_answer_seconds_bucket{le=\"+Inf\"} 19"), "{text}");
     let known = names(&text);
     for file in ["grafana/goawhy.json", "prometheus/goawhy.rules.yml"] {
         let asked = fs::read_to_string(ops(file)).unwrap();

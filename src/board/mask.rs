@@ -64,31 +64,26 @@ fn hide(text: &mut String) {
     *text = veil(text);
 }
 
-/// Paths, addresses of resources and quoted texts become `***`.
+/// Paths, addresses of resources and quoted texts become `***`: what stands between the first quote
+/// and the last, for what is quoted may have quotes itself.
 pub fn veil(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut quoted = false;
-    for (place, part) in text.split('"').enumerate() {
-        if place > 0 {
-            out.push('"');
-        }
-        if quoted {
-            out.push_str(HIDDEN);
-        } else {
-            let words = part.split_inclusive(' ').map(|word| {
-                let space = if word.ends_with(' ') { " " } else { "" };
-                let secret = word.starts_with('/') && word.len() > 1 || word.contains("://");
-                if secret { format!("{HIDDEN}{space}") } else { word.to_owned() }
-            });
-            out.extend(words);
-        }
-        quoted = !quoted;
-    }
-    out
+    let Some((before, rest)) = text.split_once('"') else { return veil_words(text) };
+    let behind = rest.rsplit_once('"').map_or("", |(_, behind)| behind);
+    format!("{}\"{HIDDEN}\"{}", veil_words(before), veil_words(behind))
+}
+
+fn veil_words(text: &str) -> String {
+    let words = text.split_inclusive(' ').map(|word| {
+        let space = if word.ends_with(' ') { " " } else { "" };
+        let secret = word.starts_with('/') && word.len() > 1 || word.contains("://");
+        if secret { format!("{HIDDEN}{space}") } else { word.to_owned() }
+    });
+    words.collect()
 }
 
 /// What stands for something that was hidden.
 pub const HIDDEN: &str = "***";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,5 +93,8 @@ mod tests {
         assert_eq!(veil("request: GET /slow/# took 3 s"), "request: GET *** took 3 s");
         assert_eq!(veil("GOAWAY(1), \"no such user\", /"), "GOAWAY(1), \"***\", /");
         assert_eq!(veil("asked for https://a.example/x now"), "asked for *** now");
+        let inner = "GOAWAY, \"user \"alice\" rejected\", last stream 3";
+        assert_eq!(veil(inner), "GOAWAY, \"***\", last stream 3");
+        assert_eq!(veil("cut off: \"user alice"), "cut off: \"***\"");
     }
 }

@@ -69,7 +69,7 @@ fn an_idle_timer_that_others_outlived_is_none() {
 #[test]
 fn a_lone_silence_says_little_where_neighbours_are_missing() {
     let alone = || Talk::opened().served(10.0, 1).s(4_163.0, "GOAWAY 1 NO_ERROR");
-    alone().is(Cause::IdleTimeout, 0.6);
+    alone().is(Cause::IdleTimeout, 0.5);
     let other = Talk::opened().served(10.0, 1).hole(900.0).c(2_400.0, "FIN");
     let told = several(vec![alone(), other], 1_310.0).all_told();
     assert_eq!(told[0].cause, Cause::IdleTimeout);

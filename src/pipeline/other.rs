@@ -279,6 +279,7 @@ mod tests {
     }
 
     const SERVER: Half = Half::B;
+    const CLIENT: Half = Half::A;
 
     /// A flow whose client (half A) sent the SYN, and its server.
     fn flow() -> (OtherFlow, BTreeSet<Endpoint>) {
@@ -317,7 +318,7 @@ mod tests {
     fn what_was_not_captured_is_not_held_against_the_client() {
         let (mut flow, servers) = flow();
         flow.accepted = Some(at(1));
-        flow.fin.first = Some(at(3));
+        flow.ends.push((at(3), CLIENT, false));
         flow.totals.a.lost = 33;
         let told = verdict_of(&flow, &servers);
         assert_eq!(told.map(|(cause, _)| cause), Some(Cause::Unknown));

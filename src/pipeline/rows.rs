@@ -157,9 +157,8 @@ impl Rows {
         }
         // Moves each but once.
         self.connections.sort_by_cached_key(|of| (of.row.first.order(), of.row.flow));
-        let board =
-            second_pass(self.connections, &refused, &self.answered, self.beyond, &self.drops);
-        Board { other_flows, ..board }
+        let Self { connections, answered, beyond, drops, .. } = self;
+        Board { other_flows, ..second_pass(connections, &refused, &answered, beyond, &drops) }
     }
 }
 
@@ -571,15 +570,10 @@ fn end_of(history: &History) -> End {
 fn one_sided(history: &History) -> Option<Side> {
     let spoke = |side: Side| history.tcp.side(side).delivered > 0 && !*history.sealed.side(side);
     let lost = |side: Side| history.tcp.side(side).lost > 0 || history.tcp.side(side).unheard;
+    let open = history.end == Some(FlowEnd::CaptureEnd);
     match (spoke(Side::Client), spoke(Side::Server)) {
         (true, false) if lost(Side::Server) || history.sealed.second => Some(Side::Client),
-        (false, true)
-            if lost(Side::Client)
-                || history.sealed.first
-                || history.end == Some(FlowEnd::CaptureEnd) =>
-        {
-            Some(Side::Server)
-        }
+        (false, true) if lost(Side::Client) || history.sealed.first || open => Some(Side::Server),
         _ => None,
     }
 }

@@ -309,8 +309,7 @@ impl Told for OpenMetrics<'_> {
     }
 
     fn histogram(&mut self, name: &str, help: &str, of: &Histogram) -> fmt::Result {
-        let buckets: Vec<(f64, u64)> =
-            of.buckets().map(|(bound, count)| (bound.min(f64::MAX), count)).collect();
+        let buckets: Vec<(f64, u64)> = of.buckets().collect();
         let mut told = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
         told.encode_histogram::<NoLabelSet>(of.sum(), of.count(), &buckets, None)
     }

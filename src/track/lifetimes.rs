@@ -58,17 +58,33 @@ impl Tracker {
         }
         let Some(stream) = self.open.get_mut(&id) else { return };
         *stream.last.side_mut(frame.by) = Some(frame.stamp);
-        if frame.head.flags.has(Flags::END_STREAM) {
-            stream.ended.side_mut(frame.by).get_or_insert(frame.stamp);
+        if !frame.head.flags.has(Flags::END_STREAM) {
+            return;
+        }
+        stream.ended.side_mut(frame.by).get_or_insert(frame.stamp);
+        if frame.head.flags.has(Flags::END_HEADERS) {
             self.close_if_complete(id, limits);
+        } else {
+            // Its fields are still to come.
+            *self.unfinished_block.side_mut(frame.by) = Some(id);
         }
     }
 
-    pub(super) fn continuation(&mut self, frame: &Frame<'_>) {
+    pub(super) fn continuation(&mut self, frame: &Frame<'_>, limits: &Limits) {
         if let Some(list) = &frame.headers
             && self.open.contains_key(&frame.head.stream)
         {
             self.header_list(frame.head.stream, frame, list);
+        }
+        if frame.head.flags.has(Flags::END_HEADERS) {
+            self.block_is_over(frame.by, limits);
+        }
+    }
+
+    /// The header block that ended a stream of this side is over, or the rest of it is lost.
+    pub(super) fn block_is_over(&mut self, by: Side, limits: &Limits) {
+        if let Some(id) = self.unfinished_block.side_mut(by).take() {
+            self.close_if_complete(id, limits);
         }
     }
 
@@ -87,7 +103,10 @@ impl Tracker {
         }
         let Some(stream) = self.open.get_mut(&id) else { return };
         if frame.by == stream.opener {
-            if stream.last.side(frame.by).is_none() {
+            // Behind CONTINUATION frames a list comes later than the stream's first frame.
+            let is_first =
+                stream.last.side(frame.by).is_none() || (!stream.described && kept.is_request());
+            if is_first {
                 describe_request(stream, list, &kept);
                 if stream.opened.is_none() && kept.is_request() {
                     // Its answer began before it could be read.

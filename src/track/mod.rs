@@ -77,6 +77,8 @@ pub struct Tracker {
     answered: VecDeque<lifetimes::Answered>,
     /// Octets of each side's current header block.
     block_of: Both<u64>,
+    /// The stream that each side has ended with a header block which goes on in CONTINUATIONs.
+    unfinished_block: Both<Option<u32>>,
     rules: Rules,
     keep_rows: bool,
 }
@@ -138,6 +140,7 @@ impl Tracker {
             first_opened: None,
             answered: VecDeque::new(),
             block_of: Both::default(),
+            unfinished_block: Both::default(),
             rules: Rules::default(),
             keep_rows,
         }
@@ -313,10 +316,13 @@ impl Tracker {
             self.history.sides.side_mut(frame.by).preface = Some(frame.stamp);
             return;
         }
+        if frame.head.kind != FrameType::CONTINUATION {
+            self.block_is_over(frame.by, limits);
+        }
         match frame.head.kind {
             FrameType::DATA => self.data(frame, limits),
             FrameType::HEADERS => self.headers(frame, limits),
-            FrameType::CONTINUATION => self.continuation(frame),
+            FrameType::CONTINUATION => self.continuation(frame, limits),
             FrameType::RST_STREAM => self.reset(frame, limits),
             FrameType::SETTINGS => self.settings(frame),
             FrameType::PUSH_PROMISE => self.promise(frame),
@@ -517,6 +523,8 @@ impl Tracker {
     }
 
     fn finish(&mut self, limits: &Limits) {
+        self.block_is_over(Side::Client, limits);
+        self.block_is_over(Side::Server, limits);
         if self.history.tcp_end().is_some() {
             self.closes();
         }

@@ -239,7 +239,7 @@ fn regular_field(name: &[u8], field: &Field<'_>, role: Role) -> Option<Breach> {
     if is_of_hop {
         let rule = if name == b"te" { &rule::MSG_TE } else { &rule::MSG_CONNECTION_HEADERS };
         let value = short(field.value.unwrap_or_default());
-        return Breach::of(rule, format!("{}: {value}", name.escape_ascii()));
+        return Breach::of(rule, format!("{}: \"{value}\"", name.escape_ascii()));
     }
     None
 }
