@@ -153,13 +153,21 @@ pub fn check(digest: &Digest, rules: &Rules) -> Outcome {
         files: digest.captures.iter().map(|of| of.file.clone()).collect(),
         connections: digest.spoken().count() as u64,
         requests: digest.requests(),
-        notes: notes(digest),
+        notes: notes(digest, rules),
         checks,
     }
 }
 
-fn notes(digest: &Digest) -> Vec<String> {
+fn notes(digest: &Digest, rules: &Rules) -> Vec<String> {
     let mut notes = Vec::new();
+    let unsure = rules.unsure(digest);
+    if unsure > 0 {
+        let what = count(unsure, "GOAWAY");
+        notes.push(format!(
+            "{what} with an error passed, for the reason is unknown or not sure enough \
+             (--max-error-goaways, --deny unknown, --min-confidence)"
+        ));
+    }
     let dark = digest.dark();
     if dark > 0 {
         let are = if dark == 1 { "is" } else { "are" };
@@ -262,7 +270,22 @@ impl Rules {
             false => links.iter().any(|link| among(&self.deny, link)),
         };
         let allowed = links.iter().all(|link| among(&self.allow, link));
-        denied && !allowed && verdict.confidence >= self.min_confidence
+        denied && !allowed && self.is_sure(verdict)
+    }
+
+    /// Whether a verdict counts. Of nothing one is less sure than of what is unknown: who denies
+    /// that means it so.
+    fn is_sure(&self, verdict: &Judged) -> bool {
+        let unknown = verdict.cause == Cause::Unknown.name();
+        verdict.confidence >= self.min_confidence || unknown && !self.deny.is_empty()
+    }
+
+    /// Errors of a peer that nothing was held against for want of a reason that is sure enough.
+    fn unsure(&self, digest: &Digest) -> usize {
+        let own = digest.connections.iter().flat_map(Connection::own_goaways);
+        let verdicts = own.filter(|goaway| goaway.error_code != 0).map(|goaway| &goaway.verdict);
+        let unknown = |of: &Judged| of.cause == Cause::Unknown.name() && self.deny.is_empty();
+        verdicts.filter(|of| unknown(of) || !self.is_sure(of)).count()
     }
 
     /// A client that changes its mind is no fault; a timeout that ran out is.
@@ -277,26 +300,49 @@ impl Rules {
 fn answers(digest: &Digest, rules: &Rules) -> Vec<Checked> {
     let slowest = |of: &super::ServerTimes| of.max.max(of.late_max);
     let mut checks = Vec::new();
-    checks.extend(rules.max_answer.map(|most| within(digest, "max-answer", most, slowest)));
-    checks.extend(rules.max_p99.map(|most| within(digest, "max-p99", most, |of| of.p99)));
+    let all = rules.max_answer.map(|most| within(digest, "max-answer", most, slowest, 0.0));
+    checks.extend(all);
+    let most = rules.max_p99.map(|most| within(digest, "max-p99", most, |of| of.p99, 0.01));
+    checks.extend(most);
     checks.extend(rules.max_answer_share.map(|share| of_timeout(digest, rules, share)));
     checks
 }
 
+/// Answers within a time. Requests that a measured timeout ended have waited that long, and count
+/// where they are more than `ignored` of all.
 fn within(
     digest: &Digest,
     name: &'static str,
     most: f64,
     of: impl Fn(&super::ServerTimes) -> f64,
+    ignored: f64,
 ) -> Checked {
-    let times = digest.server_answers.iter().map(|server| (server, of(&server.times)));
-    let times: Vec<_> = times.collect();
+    let times = digest.server_answers.iter().filter(|server| server.times.count > 0);
+    let times: Vec<_> = times.map(|server| (&server.server, of(&server.times))).collect();
+    let answers = |server: &str| {
+        let all = digest.server_answers.iter().filter(|of| of.server == server);
+        all.fold(0, |sum: u64, of| sum.saturating_add(of.times.count))
+    };
+    let timeouts = digest.inferred_timeouts.iter().filter(|timer| {
+        let share = ignored * (answers(&timer.server).saturating_add(timer.samples)) as f64;
+        timer.kind == Cause::ClientRequestTimeout.name() && timer.samples as f64 > share
+    });
+    let waited: Vec<_> = timeouts.map(|timer| (&timer.server, timer.seconds)).collect();
     let slow = times.iter().filter(|(_, seconds)| *seconds > most);
-    let broken: Vec<Broken> = slow
-        .map(|(server, seconds)| told(format!("{} answers in {}", server.server, span(*seconds))))
-        .collect();
-    let slowest = times.iter().map(|(_, seconds)| *seconds).fold(0.0, f64::max);
-    let text = format!("{}, at most {}", span(slowest), span(most));
+    let slow =
+        slow.map(|(server, seconds)| told(format!("{server} answers in {}", span(*seconds))));
+    let vain = waited.iter().filter(|(_, seconds)| *seconds > most).map(|(server, seconds)| {
+        told(format!("{server} left requests without an answer for {}", span(*seconds)))
+    });
+    let mut broken: Vec<Broken> = slow.chain(vain).collect();
+    let all = times.iter().chain(&waited).map(|(_, seconds)| *seconds);
+    let text = match all.reduce(f64::max) {
+        Some(slowest) => format!("{}, at most {}", span(slowest), span(most)),
+        None => {
+            broken.push(told("nothing to hold it against".to_owned()));
+            "no answer was seen".to_owned()
+        }
+    };
     Checked { name, passed: broken.is_empty(), text, broken }
 }
 
@@ -331,7 +377,10 @@ fn of_timeout(digest: &Digest, rules: &Rules, most: f64) -> Checked {
     }
     let text = match worst > 0.0 {
         true => format!("{} of the client's timeout, at most {}", percent(worst), percent(most)),
-        false => "no timeout of a client was measured or told (--client-timeout)".to_owned(),
+        false => {
+            broken.push(told("nothing to hold answers against".to_owned()));
+            "no timeout of a client was measured or told (--client-timeout)".to_owned()
+        }
     };
     Checked { name: "max-answer-share", passed: broken.is_empty(), text, broken }
 }

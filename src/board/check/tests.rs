@@ -51,6 +51,17 @@ fn without_rules_what_somebody_answers_for_fails() {
 }
 
 #[test]
+fn an_error_without_a_reason_is_told_and_can_be_denied() {
+    let mut unknown = digest(verdict("unknown", "unknown", "unknown", 0.1));
+    unknown.connections[0].goaways[0].error_code = 1;
+    let outcome = check(&unknown, &Rules::default());
+    assert!(outcome.passed && outcome.notes[0].contains("1 GOAWAY with an error passed"));
+    let deny = Rules { deny: vec![Cause::Unknown], ..Rules::default() };
+    assert_eq!(failed(&unknown, &deny), ["causes"]);
+    assert!(check(&unknown, &deny).notes.is_empty());
+}
+
+#[test]
 fn each_link_of_a_chain_has_to_be_allowed() {
     let (timeout, late) = (Cause::ClientRequestTimeout, Cause::LateResponse);
     let allow = |allow: &[Cause]| Rules { allow: allow.into(), ..Rules::default() };
@@ -118,7 +129,7 @@ fn answers_are_held_against_the_clients_timeout() {
     let share =
         |told| Rules { max_answer_share: Some(0.8), client_timeout: told, ..Rules::default() };
     let empty: [&str; 0] = [];
-    assert_eq!(failed(&slow, &share(None)), empty, "nothing is known");
+    assert_eq!(failed(&slow, &share(None)), ["max-answer-share"], "nothing is known");
     assert_eq!(failed(&slow, &share(Some(4.0))), empty);
     assert_eq!(failed(&slow, &share(Some(3.9))), ["max-answer-share"]);
     let times = Rules { max_answer: Some(3.2), max_p99: Some(1.9), ..Rules::default() };
@@ -132,6 +143,19 @@ fn answers_are_held_against_the_clients_timeout() {
     }];
     assert_eq!(failed(&slow, &share(None)), ["max-answer-share"]);
     assert_eq!(failed(&slow, &share(Some(10.0))), empty);
+    // Who waited in vain has waited longer than any answer took.
+    slow.inferred_timeouts[0].samples = 1;
+    let within = |most| Rules { max_answer: Some(most), ..Rules::default() };
+    assert_eq!(failed(&slow, &within(3.9)), ["max-answer"]);
+    assert_eq!(failed(&slow, &within(4.0)), empty);
+    let p99 = Rules { max_p99: Some(3.0), ..Rules::default() };
+    assert_eq!(failed(&slow, &p99), ["max-p99"], "one of ten");
+    slow.server_answers[0].times.count = 200;
+    assert_eq!(failed(&slow, &p99), empty, "one of two hundred");
+    // Without an answer nothing is proven.
+    slow.server_answers.clear();
+    slow.inferred_timeouts.clear();
+    assert_eq!(failed(&slow, &within(4.0)), ["max-answer"]);
 }
 
 #[test]
