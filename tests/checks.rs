@@ -112,6 +112,13 @@ fn what_another_timeout_would_have_changed() {
     assert_eq!(shorter, [[72, 0, 72, 0], [1, 0, 1, 0], [44, 0, 44, 0]]);
     assert_eq!(supposed(SEED, "client_request_timeout=2s")["ended_besides"], 0);
     assert_eq!(supposed(SEED, "client_request_timeout=1ms")["ended_besides"], 19);
+    // Between two timeouts that were measured: nobody says which of them a request ran into.
+    let several = "captures/servers/client-timeout-direct.pcap";
+    let between = of(several, "client_request_timeout=1200ms");
+    assert_eq!(between.map(|[seen, .., unknown]| seen - unknown), [0; 3]);
+    assert!(
+        of(several, "client_request_timeout=500ms").iter().all(|[seen, _, still, _]| seen == still)
+    );
     let pings = "captures/stacks/grpcio-too-many-pings.pcap";
     assert_eq!(of(pings, "keepalive_interval=5m")[1][..2], [1, 1]);
     assert_eq!(of(pings, "keepalive_interval=1ms")[1], [1, 0, 1, 0]);

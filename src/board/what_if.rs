@@ -116,13 +116,14 @@ impl Supposed {
         let too_late = late(&|after| after > self.seconds).min(ended.saturating_sub(in_time));
         let unseen = ended.saturating_sub(in_time).saturating_sub(too_late);
         let longer = self.measured.last().is_none_or(|most| self.seconds > *most);
+        // Whatever ran into a longer timeout runs into a shorter one. Between two that were
+        // measured, which of them a request ran into is not told.
+        let shorter = self.measured.first().is_some_and(|least| self.seconds <= *least);
         if longer {
             self.cancellations.add(in_time, Fate::Spared);
             self.cancellations.add(too_late, Fate::Still);
             self.cancellations.add(unseen, Fate::Unknown);
         } else {
-            // Whatever ran into a longer timeout runs into a shorter one.
-            let shorter = self.measured.first().is_some_and(|least| self.seconds <= *least);
             let fate = if shorter { Fate::Still } else { Fate::Unknown };
             self.cancellations.add(ended, fate);
         }
@@ -132,7 +133,8 @@ impl Supposed {
         let seconds = self.seconds;
         self.endings_of(board, Cause::ClientRequestTimeout, |_, verdict| {
             match verdict.late_answer.as_ref().and_then(|late| late.answered_after) {
-                _ if !longer => Fate::Still,
+                _ if shorter => Fate::Still,
+                _ if !longer => Fate::Unknown,
                 Some(after) if after <= seconds => Fate::Spared,
                 Some(_) => Fate::Still,
                 None => Fate::Unknown,
@@ -145,12 +147,12 @@ impl Supposed {
                 self.cancellations.unknown
             ));
         }
-        if self.cancellations.unknown > 0 && !longer {
+        if self.cancellations.unknown.max(self.endings.unknown) > 0 && !longer {
             self.unknown.push(
                 "Several timeouts were measured, some above this value and some below it.".into(),
             );
         }
-        if self.endings.unknown > 0 {
+        if self.endings.unknown > 0 && longer {
             self.unknown.push(
                 "An end that followed from many cancelled requests might have come later, from \
                  those that would still be cancelled."
