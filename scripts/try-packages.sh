@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the .deb of dist/ in an empty Debian root and runs it there; unpacks the tarball in
-# another that has no libpcap, and runs that. Needs root and debootstrap; ROOT keeps the folder.
+# In an empty Debian root: runs the tarball of dist/, while there is no libpcap, then installs the
+# .deb and runs that. Needs root and debootstrap; ROOT keeps the folder.
 set -eu
 cd "$(dirname "$0")/.."
 

@@ -125,7 +125,8 @@ struct ExplainArgs {
     ascii: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 enum Colour {
     /// Where a terminal shows them
     Auto,
@@ -143,7 +144,8 @@ enum FrameLines {
     Jsonl,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 enum Times {
     /// Seconds since the first packet
     Relative,
@@ -294,7 +296,6 @@ pub fn run(arguments: impl Iterator<Item = OsString>, runner: &impl Runner) -> E
     };
     #[cfg(feature = "live")]
     if live::is_bare(&words) {
-        let config = config.on_screen(io::stdout().is_terminal());
         return match config.parse::<live::WatchArgs>(words) {
             Ok(arguments) => live::watch(arguments, runner),
             Err(error) => told(&error),
@@ -304,14 +305,17 @@ pub fn run(arguments: impl Iterator<Item = OsString>, runner: &impl Runner) -> E
         Ok(parsed) => parsed,
         Err(error) => return told(&error),
     };
+    if config.masks() && !command.masks() {
+        return complain(Exit::Usage, &CANNOT_MASK);
+    }
     match command {
-        Command::Report(arguments) => match screen {
+        Command::Report(mut arguments) => match screen {
             Some(screen) if io::stdout().is_terminal() => {
                 dashboard(&arguments.report, &screen, runner)
             }
             screen => {
-                let mask = screen.is_some_and(|screen| screen.mask);
-                report::report(&arguments.masked_too(mask), runner)
+                arguments.mask |= screen.is_some_and(|screen| screen.mask);
+                report::report(&arguments, runner)
             }
         },
         Command::Frames(arguments) => frames(&arguments, runner),
@@ -327,6 +331,21 @@ pub fn run(arguments: impl Iterator<Item = OsString>, runner: &impl Runner) -> E
         Command::Interfaces => live::interfaces(),
     }
 }
+
+impl Command {
+    /// Whether it shows nothing that could be masked, or can mask it.
+    fn masks(&self) -> bool {
+        #[cfg(feature = "live")]
+        if matches!(self, Self::Live(_)) {
+            return false;
+        }
+        !matches!(self, Self::Frames(_) | Self::Check(_) | Self::Diff(_))
+    }
+}
+
+/// Why a command is refused where the user has configured that everything be masked.
+const CANNOT_MASK: &str = "mask = true is configured, and this command cannot hide anything; \
+                           --no-config leaves the configuration out";
 
 /// What the user has configured, unless `--no-config` is among the words, which loses it.
 fn configured(words: &mut Vec<OsString>) -> Result<Config, String> {

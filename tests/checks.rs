@@ -128,6 +128,8 @@ fn what_another_timeout_would_have_changed() {
     assert_eq!(of(idle, "idle_timeout=1ms")[1], [seen, 0, seen, 0]);
     said(2, &["report", SEED, "--what-if", "luck=1s"]);
     said(2, &["report", SEED, "--what-if", "idle_timeout"]);
+    // It speaks of the whole capture, and would contradict what a choice leaves.
+    said(2, &["report", SEED, "--what-if", "idle_timeout=9s", "--connection", "1"]);
     let text = said(0, &["report", SEED, "--what-if", "client_request_timeout=12s"]);
     let (_, section) = text.split_once("\nWhat if ").unwrap();
     let (section, _) = section.split_once("\n\n").unwrap();

@@ -96,3 +96,27 @@ fn a_bad_filter_is_shown_with_its_place() {
     assert!(told.contains("\n  age>4x\n      ^"), "{told}");
     assert_eq!(status("frames - -Y cause:idle_timeout"), Some(2));
 }
+
+#[test]
+fn what_cannot_be_masked_is_refused_where_all_is_to_be() {
+    let folder = std::env::temp_dir().join(format!("goawhy-mask-{}", std::process::id()));
+    std::fs::create_dir_all(folder.join("goawhy")).unwrap();
+    std::fs::write(folder.join("goawhy/config.toml"), "mask = true\n").unwrap();
+    let run = |line: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_goawhy"));
+        command.args(line.split_whitespace()).env("XDG_CONFIG_HOME", &folder).output().unwrap()
+    };
+    for line in ["frames FILE", "check FILE", "live -", "diff FILE FILE"] {
+        let done = run(&line.replace("FILE", SAMPLE));
+        assert_eq!(done.status.code(), Some(2), "{line}");
+        let said = String::from_utf8(done.stderr).unwrap();
+        assert!(said.lines().count() == 1 && said.contains("--no-config"), "{line}: {said}");
+        assert!(done.stdout.is_empty(), "{line}");
+    }
+    let masked = String::from_utf8(run(&format!("report {SAMPLE}")).stdout).unwrap();
+    let open = String::from_utf8(run(&format!("report {SAMPLE} --no-config")).stdout).unwrap();
+    assert!(open.contains("/slow") && !masked.contains("/slow"), "{masked}");
+    assert!(run(&format!("frames {SAMPLE} --no-config")).status.success());
+    assert!(run("explain idle_timeout").status.success());
+    std::fs::remove_dir_all(folder).unwrap();
+}

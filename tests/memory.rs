@@ -65,14 +65,12 @@ impl Run {
     }
 
     /// A connection that has greeted and answered one request.
-    fn connect(&mut self, number: u32) -> Conversation {
-        let mut flow = Flow::new(1024 + (number % 60_000) as u16);
+    fn connect(&mut self, number: u16) -> Conversation {
+        let mut flow = Flow::new(1024 + number);
         let at = 1_000_000_000 + i64::from(number) * 10_000;
         let packets = flow.open(at);
-        let mut conversation = Conversation { flow, at: at + 3000, host: number / 60_000 };
-        for packet in packets {
-            self.take(&conversation.of_host(packet));
-        }
+        packets.iter().for_each(|packet| self.take(packet));
+        let mut conversation = Conversation { flow, at: at + 3000 };
         let settings = frame(4, 0, 0, &[0, 3, 0, 0, 0, 100]);
         conversation.says(self, false, &[&PREFACE[..], &settings].concat());
         conversation.says(self, true, &[settings, frame(4, 1, 0, b"")].concat());
@@ -85,20 +83,12 @@ impl Run {
 struct Conversation {
     flow: Flow,
     at: i64,
-    host: u32,
 }
 
 impl Conversation {
-    fn of_host(&self, mut packet: Owned) -> Owned {
-        let server = packet.data[29] == 2;
-        packet.data[if server { 31 } else { 27 }] = self.host as u8;
-        packet
-    }
-
     fn says(&mut self, run: &mut Run, server: bool, octets: &[u8]) {
         self.at += 1000;
-        let packet = self.flow.send(self.at, server, PUSH, octets);
-        run.take(&self.of_host(packet));
+        run.take(&self.flow.send(self.at, server, PUSH, octets));
     }
 
     fn asks(&mut self, run: &mut Run, stream: u32) {
@@ -118,7 +108,7 @@ fn idle_connections_and_closed_streams_cost_little() {
     for number in 1..=count {
         run.connect(number);
     }
-    let each = (held() - before) / count as usize;
+    let each = (held() - before) / usize::from(count);
     assert!(each <= IDLE, "an idle connection keeps {each} octets");
 
     let mut run = Run::new();

@@ -5,8 +5,10 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::builder::OsStr;
-use clap::{Command, Parser};
+use clap::{Command, Parser, ValueEnum};
 use serde::Deserialize;
+
+use super::{Colour, Times};
 
 /// The file's keys; each has the name and the values of its flag.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -18,7 +20,7 @@ pub(super) struct Config {
     interface: Option<OneOrMore<String>>,
     threads: Option<NonZeroUsize>,
     memory: Option<String>,
-    time: Option<Time>,
+    time: Option<Times>,
     color: Option<Colour>,
     ascii: Option<bool>,
     mask: Option<bool>,
@@ -41,22 +43,6 @@ impl<T> OneOrMore<T> {
             Self::More(more) => more,
         }
     }
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Time {
-    Relative,
-    Local,
-    Utc,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Colour {
-    Auto,
-    Always,
-    Never,
 }
 
 /// Reads the file of this user, where there is one.
@@ -94,10 +80,9 @@ fn parse(path: &Path, text: &str) -> Result<Config, String> {
 }
 
 impl Config {
-    /// The same for who captures without a screen, where nothing can be masked.
-    #[cfg(feature = "live")]
-    pub(super) fn on_screen(self, screen: bool) -> Self {
-        Self { mask: self.mask.filter(|_| screen), ..self }
+    /// Whether nothing is to be shown that strangers should not see.
+    pub(super) fn masks(&self) -> bool {
+        self.mask == Some(true)
     }
 
     /// Parses words; what they do not say, this does.
@@ -136,23 +121,13 @@ impl Config {
         let keylog = self.keylog.iter().flat_map(|paths| paths.all());
         let keylog = keylog.map(|path| OsStr::from(path.clone().into_os_string()));
         let interface = self.interface.iter().flat_map(|names| names.all());
-        let time = self.time.map(|time| match time {
-            Time::Relative => "relative".into(),
-            Time::Local => "local".into(),
-            Time::Utc => "utc".into(),
-        });
-        let color = self.color.map(|colour| match colour {
-            Colour::Auto => "auto".into(),
-            Colour::Always => "always".into(),
-            Colour::Never => "never".into(),
-        });
         vec![
             ("keylog", keylog.collect()),
             ("interfaces", interface.map(|name| text(name)).collect()),
             ("threads", self.threads.iter().map(|threads| text(threads)).collect()),
             ("memory", self.memory.iter().map(|memory| text(memory)).collect()),
-            ("time", time.into_iter().collect()),
-            ("color", color.into_iter().collect()),
+            ("time", self.time.iter().filter_map(named).collect()),
+            ("color", self.color.iter().filter_map(named).collect()),
             ("ascii", flag(self.ascii)),
             ("mask", flag(self.mask)),
             ("no_tui", flag(self.no_tui)),
@@ -160,6 +135,11 @@ impl Config {
             ("no_process", flag(self.no_process)),
         ]
     }
+}
+
+/// What the command line calls a value.
+fn named(value: &impl ValueEnum) -> Option<OsStr> {
+    Some(value.to_possible_value()?.get_name().to_owned().into())
 }
 
 #[cfg(test)]

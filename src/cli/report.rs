@@ -49,6 +49,7 @@ pub(super) struct ReportArgs {
     /// What another timeout would have changed, as in client_request_timeout=12s; also
     /// idle_timeout, keepalive_ping_timeout, keepalive_interval
     #[arg(long, value_name = "TIMER=TIME", value_parser = value::wish)]
+    #[arg(conflicts_with_all = ["connection", "stream", "only"])]
     what_if: Vec<Wish>,
     /// Leave what is known of an implementation's texts out ('all': of every one)
     #[arg(long, value_name = "IMPLEMENTATION", hide = true)]
@@ -74,7 +75,7 @@ pub(super) struct PaperArgs {
     otlp: Option<Collector>,
     /// Hide authorities, paths, header values and debug data (addresses stay)
     #[arg(long)]
-    mask: bool,
+    pub(super) mask: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -101,12 +102,6 @@ impl ReportFormat {
 }
 
 impl PaperArgs {
-    /// The same, masked where that was asked for elsewhere.
-    pub(super) fn masked_too(mut self: Box<Self>, mask: bool) -> Box<Self> {
-        self.mask |= mask;
-        self
-    }
-
     /// Whether a collector gets the streams.
     fn sends_spans(&self) -> bool {
         #[cfg(feature = "otlp")]

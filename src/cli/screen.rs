@@ -56,7 +56,8 @@ pub enum Colours {
 }
 
 /// Why `--mask` is refused.
-pub(super) const MASK_NEEDS_TERMINAL: &str = "--mask is for the dashboard, which needs a terminal";
+pub(super) const MASK_NEEDS_TERMINAL: &str = "--mask is for the dashboard, which needs a terminal \
+                                              (--no-config leaves mask = true out)";
 
 /// Opens the dashboard.
 pub(super) fn dashboard(arguments: &ReportArgs, screen: &ScreenArgs, runner: &impl Runner) -> Exit {
