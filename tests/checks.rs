@@ -71,13 +71,14 @@ fn exit_codes_are_those_that_jobs_rely_on() {
     said(1, &["check", HEALTHY, "-Y", "port:1"]);
     said(1, &["check", SEED, "-Y", "victims>0"]);
     said(0, &["check", SEED, "-Y", "cause:client_shutdown"]);
+    // 44 behind the GOAWAY, 30 that the client left open: as the report says.
     said(
         1,
-        &["check", SEED, "--allow", "client_request_timeout,late_response", "--max-died", "43"],
+        &["check", SEED, "--allow", "client_request_timeout,late_response", "--max-died", "73"],
     );
     said(
         0,
-        &["check", SEED, "--allow", "client_request_timeout,late_response", "--max-died", "44"],
+        &["check", SEED, "--allow", "client_request_timeout,late_response", "--max-died", "74"],
     );
     said(2, &["check"]);
     said(2, &["check", SEED, "--deny", "bad_luck"]);

@@ -93,6 +93,11 @@ fn what_the_board_forgets_stays_counted() {
         assert_eq!(all.streams.opened, sum(|row| row.streams.opened), "{name}");
         assert_eq!(all.streams.completed, sum(|row| row.streams.completed), "{name}");
         assert_eq!(all.connections, sum(|row| u64::from(row.http2)), "{name}");
+        assert_eq!(all.died, sum(|row| row.died() as u64), "{name}");
+        for (_, row) in board.rows() {
+            let lost = row.victims() as u64;
+            assert!(lost <= row.streams.opened, "{name} {:?}: a request is lost once", row.flow);
+        }
         let answers = board.server_answers.iter().map(|of| of.times.count + of.times.late);
         assert!(all.metered.answers.count() <= answers.sum::<u64>(), "{name}");
     }
@@ -101,7 +106,7 @@ fn what_the_board_forgets_stays_counted() {
     assert_eq!(seed.goaways[&(Side::Server, "PROTOCOL_ERROR")], 1);
     assert_eq!(seed.metered.resets.first.counts().map(|(_, count)| count).sum::<u64>(), 72);
     assert_eq!(seed.metered.answers.count(), 19);
-    assert_eq!(seed.died, 44);
+    assert_eq!(seed.died, 74);
 }
 
 #[test]

@@ -280,7 +280,7 @@ fn metrics_of_a_live_capture_arrive_by_its_end() {
     assert_eq!(sum("goawhy.goaways", &[]), 1);
     assert_eq!(sum("goawhy.goaways", &[("by", "server"), ("code", "PROTOCOL_ERROR")]), 1);
     assert_eq!(sum("goawhy.cancelled_requests", &[("cause", "client_request_timeout")]), 72);
-    assert_eq!(sum("goawhy.died_requests", &[]), 44);
+    assert_eq!(sum("goawhy.died_requests", &[]), 74);
     let Some(Data::Histogram(answers)) = &metrics["goawhy.answer"].data else { panic!() };
     assert_eq!((answers.data_points[0].count, metrics["goawhy.answer"].unit.as_str()), (19, "s"));
     let points = &answers.data_points[0];

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
 
-use super::{Board, ConnectionRow, GoawayRow, ServerTimes, StreamCounts};
+use super::{Board, ConnectionRow, GoawayRow, ServerTimes, StreamCounts, group};
 use crate::vocab::address::Side;
 use crate::vocab::verdict::{Cancellation, Verdict};
 
@@ -342,7 +342,7 @@ impl Connection {
     }
 
     /// GOAWAYs that follow no other.
-    pub fn own_goaways(&self) -> impl Iterator<Item = &Goaway> {
+    pub fn own_goaways(&self) -> impl Iterator<Item = &Goaway> + Clone {
         self.goaways.iter().filter(|goaway| goaway.follows.is_none())
     }
 
@@ -354,16 +354,13 @@ impl Connection {
 
     /// The verdict that tells most, as [`ConnectionRow::lead`] has it.
     pub fn lead(&self) -> Option<&Judged> {
-        let first = self.own_goaways().next().map(|goaway| &goaway.verdict);
-        let guilty = self.own_goaways().find(|goaway| goaway.verdict.blame != "none");
-        guilty.map(|goaway| &goaway.verdict).or(first).or(self.end_verdict.as_ref())
+        let own = self.own_goaways().map(|goaway| &goaway.verdict);
+        group::lead(own, self.end_verdict.as_ref(), |verdict| verdict.blame != "none")
     }
 
-    /// Requests that went away with it, though nobody had cancelled them. What a client drops when
-    /// it is done, nobody misses.
+    /// Requests that went away with it, as [`ConnectionRow::died`] has them.
     pub fn died(&self) -> u64 {
-        let lead = self.lead().filter(|verdict| verdict.cause != "client_shutdown");
-        lead.map_or(0, |verdict| verdict.maybe_processed.saturating_add(verdict.safe_to_retry))
+        self.lead().map_or(0, Judged::died)
     }
 }
 
@@ -404,6 +401,11 @@ impl Judged {
             maybe_processed: verdict.maybe_processed_streams.len() as u64,
             safe_to_retry: verdict.safe_to_retry_streams.len() as u64,
         }
+    }
+
+    /// Requests that went away with the connection, as [`Verdict::died`] has them.
+    fn died(&self) -> u64 {
+        self.maybe_processed.saturating_add(self.safe_to_retry)
     }
 
     /// `client_request_timeout → late_response`.

@@ -53,19 +53,22 @@ impl ConnectionRow {
     /// The verdict that tells most: of the first GOAWAY that somebody has to answer for, else of
     /// the first GOAWAY, else of the end.
     pub fn lead(&self) -> Option<&Verdict> {
-        let mut own = self.goaways.iter().filter(|goaway| goaway.follows.is_none());
-        let first = own.clone().next().map(|goaway| &goaway.verdict);
-        let guilty = own.find(|goaway| goaway.verdict.blame != Blame::None);
-        guilty.map(|goaway| &goaway.verdict).or(first).or(self.end_verdict.as_ref())
+        let own = self.goaways.iter().filter(|goaway| goaway.follows.is_none());
+        let own = own.map(|goaway| &goaway.verdict);
+        lead(own, self.end_verdict.as_ref(), |verdict| verdict.blame != Blame::None)
+    }
+
+    /// Requests that went away with it, as its lead has them.
+    pub fn died(&self) -> usize {
+        self.lead().map_or(0, Verdict::died)
     }
 
     /// How it fared.
     pub fn standing(&self) -> Standing {
         let troubled = self.lead().is_some_and(|verdict| {
-            let left = !verdict.maybe_processed_streams.is_empty()
-                || !verdict.safe_to_retry_streams.is_empty();
             // What a client drops when it is done, it may not miss.
-            verdict.blame != Blame::None || (left && verdict.cause != Cause::ClientShutdown)
+            let left = verdict.died() > 0 && verdict.cause != Cause::ClientShutdown;
+            verdict.blame != Blame::None || left
         });
         if troubled {
             Standing::Trouble
@@ -79,8 +82,7 @@ impl ConnectionRow {
     /// Requests that were cancelled or died.
     pub fn victims(&self) -> usize {
         let cancelled: usize = self.cancellations.iter().map(|set| set.streams.len()).sum();
-        let died = self.lead().map_or(0, |verdict| verdict.maybe_processed_streams.len());
-        cancelled.saturating_add(died)
+        cancelled.saturating_add(self.died())
     }
 
     fn key(&self) -> Key {
@@ -103,6 +105,16 @@ impl ConnectionRow {
             broken,
         }
     }
+}
+
+/// Of a connection's own GOAWAYs and the end that none announced, the verdict that tells most.
+pub(super) fn lead<'a, V>(
+    mut own: impl Iterator<Item = &'a V> + Clone,
+    end: Option<&'a V>,
+    guilty: impl Fn(&V) -> bool,
+) -> Option<&'a V> {
+    let first = own.clone().next();
+    own.find(|verdict| guilty(verdict)).or(first).or(end)
 }
 
 /// Timeouts of one configured value measure alike; a lower bound says nothing about the value.

@@ -153,7 +153,7 @@ fn cancelled(board: &Board) -> Option<String> {
 fn left(board: &Board) -> Option<String> {
     let done = board.rows().filter_map(|(_, row)| row.lead());
     let done = done.filter(|verdict| verdict.cause == Cause::ClientShutdown);
-    let number: usize = done.map(|verdict| verdict.maybe_processed_streams.len()).sum();
+    let number: usize = done.map(|verdict| verdict.died()).sum();
     let were = if number == 1 { "was" } else { "were" };
     let cause = Cause::ClientShutdown;
     (number > 0)

@@ -157,11 +157,7 @@ impl Totals {
             return;
         }
         known.settled = true;
-        let died = row.lead().filter(|verdict| verdict.cause != Cause::ClientShutdown);
-        let died = died.map_or(0, |verdict| {
-            verdict.maybe_processed_streams.len() + verdict.safe_to_retry_streams.len()
-        });
-        self.died += died as u64;
+        self.died += row.died() as u64;
         for (about, ending) in endings(row) {
             *self.endings.entry(ending).or_default() += 1;
             events.push(Event { row: Arc::clone(row), about, count: 1 });

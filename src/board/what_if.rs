@@ -264,10 +264,8 @@ impl Supposed {
         for (_, row) in board.rows() {
             for verdict in row.verdicts().filter(|verdict| verdict.cause == cause) {
                 let fate = fate(row, verdict);
-                let (maybe, safe) =
-                    (&verdict.maybe_processed_streams, &verdict.safe_to_retry_streams);
                 self.endings.add(1, fate);
-                self.lost_requests.add(maybe.len() as u64 + safe.len() as u64, fate);
+                self.lost_requests.add(verdict.died() as u64, fate);
             }
         }
     }

@@ -38,7 +38,7 @@ pub(super) struct CheckArgs {
     /// Share of all requests that may be cancelled, as in 1%
     #[arg(long, value_name = "SHARE", value_parser = value::share)]
     max_cancelled_share: Option<f64>,
-    /// Requests that may go away with their connection
+    /// Requests that may go away with their connection, whoever ended it
     #[arg(long, value_name = "N")]
     max_died: Option<u64>,
     /// Time within which every answer has to begin, as in 800ms; late answers count

@@ -132,7 +132,11 @@ impl Scrape {
             (labels, *count)
         });
         told.counters("endings", "The same with sender, code and blame", endings)?;
-        told.counter("died_requests", "Requests that went away with a connection", totals.died)
+        told.counter(
+            "died_requests",
+            "Requests that went away with a connection, whoever ended it",
+            totals.died,
+        )
     }
 
     fn streams(&self, told: &mut impl Told) -> fmt::Result {

@@ -227,6 +227,12 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// Requests that went away with the connection and got no answer, whether they may have been
+    /// processed or not, and whoever ended it.
+    pub fn died(&self) -> usize {
+        self.maybe_processed_streams.len().saturating_add(self.safe_to_retry_streams.len())
+    }
+
     /// Streams that were cancelled before the ending. What the ending itself gave up died with it.
     pub fn cancelled_before(&self) -> Vec<u32> {
         let died = |stream: &u32| self.maybe_processed_streams.contains(stream);
