@@ -46,6 +46,9 @@ pub struct Supposed {
     pub lost_requests: Spared,
     /// Requests that were answered, and would not have been.
     pub ended_besides: u64,
+    /// Requests that waited in vain until their connection or the capture ended, and would have
+    /// been cancelled before.
+    pub open_besides: u64,
     /// What cannot be known, one sentence each.
     pub unknown: Vec<String>,
 }
@@ -95,6 +98,7 @@ pub fn suppose(board: &Board, wish: Wish) -> Supposed {
         endings: Spared::default(),
         lost_requests: Spared::default(),
         ended_besides: 0,
+        open_besides: 0,
         unknown: Vec::new(),
     };
     match wish.timer {
@@ -129,6 +133,7 @@ impl Supposed {
         }
         if self.measured.first().is_none_or(|least| self.seconds < *least) {
             self.ended_besides = sum(&board.ages.answers, &|after| after > self.seconds);
+            self.open_besides = sum(&board.ages.open, &|after| after > self.seconds);
         }
         let seconds = self.seconds;
         self.endings_of(board, Cause::ClientRequestTimeout, |_, verdict| {

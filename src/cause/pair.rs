@@ -189,6 +189,9 @@ pub struct Answered {
     pub late: ByClass,
     /// Requests that the client gave up, at that age.
     pub cancels: Answers,
+    /// Requests without an answer when their connection or the capture ended, by how long they had
+    /// waited.
+    pub open: Answers,
 }
 
 impl Answered {
@@ -197,6 +200,7 @@ impl Answered {
         self.answers.merge(&other.answers);
         self.late.merge(&other.late);
         self.cancels.merge(&other.cancels);
+        self.open.merge(&other.open);
     }
 
     /// Adds those of a connection.
@@ -204,6 +208,7 @@ impl Answered {
         self.answers.merge(&history.answers);
         let cancels = history.resets.iter().filter(|reset| reset.is_cancel);
         cancels.filter_map(Reset::age).for_each(|age| self.cancels.add(age));
+        waits(history).for_each(|wait| self.open.add(wait));
         let frames = history.late.iter().filter(|late| {
             let answer = late.kind == FrameType::HEADERS || late.kind == FrameType::DATA;
             late.by == Side::Server && answer
@@ -239,6 +244,22 @@ impl Answered {
             self.late.add(class, name, after);
         }
     }
+}
+
+/// How long the client's requests that were never answered had waited when there was no hope left:
+/// their connection was over, a GOAWAY had left them out, or nothing more was captured.
+fn waits(history: &History) -> impl Iterator<Item = Duration> {
+    let end = history.tcp_end().map_or(history.last, |(stamp, ..)| stamp);
+    let vain = history.open.iter().filter(|of| of.by == Side::Client && !of.responded);
+    vain.filter_map(move |stream| {
+        let left_out = history
+            .goaways
+            .iter()
+            .find(|goaway| goaway.by == Side::Server && stream.id > goaway.last_stream_id);
+        let until = left_out.map_or(end, |goaway| goaway.stamp);
+        let opened = stream.opened.filter(|_| history.is_timed(until))?;
+        Some(until.since(opened))
+    })
 }
 
 fn is_of(sample: &Sample, timeout: &Timeout) -> bool {

@@ -226,14 +226,15 @@ fn times(answers: &Answers, late: &Answers) -> ServerTimes {
 
 /// How long requests waited, over all servers.
 pub fn ages<'a>(servers: impl Iterator<Item = &'a Answered>) -> Ages {
-    let (mut answers, mut late, mut cancels) =
-        (Answers::default(), Answers::default(), Answers::default());
-    for of in servers {
-        answers.merge(&of.answers.total());
-        late.merge(&of.late.total());
-        cancels.merge(&of.cancels);
+    let mut all = Answered::default();
+    servers.for_each(|of| all.merge(of));
+    let Answered { answers, late, cancels, open } = all;
+    Ages {
+        answers: answers.total().ages(),
+        late: late.total().ages(),
+        cancels: cancels.ages(),
+        open: open.ages(),
     }
-    Ages { answers: answers.ages(), late: late.ages(), cancels: cancels.ages() }
 }
 
 /// A doubt that the pair's other connections settle: a client's request timeout.

@@ -2,6 +2,8 @@
 
 use super::style::{Ink, Page, count};
 use crate::board::what_if::{Spared, Supposed};
+use crate::vocab::cause::Cause;
+use crate::vocab::pair::Timer;
 use crate::vocab::text::span;
 
 pub(super) fn draw(page: &mut Page, all: &[Supposed]) {
@@ -35,9 +37,18 @@ pub(super) fn rows(of: &Supposed) -> Vec<(&'static str, String)> {
         ("endings", fates(&of.endings, "connection")),
         ("died with", fates(&of.lost_requests, "request")),
     ];
-    if of.ended_besides > 0 {
-        let number = usize::try_from(of.ended_besides).unwrap_or(usize::MAX);
-        rows.push(("new", format!("{} would have run into it besides", count(number, "answer"))));
+    let answered = match of.timer {
+        Timer::Of(Cause::ClientRequestTimeout) => "answered request",
+        _ => "answered PING",
+    };
+    let open = "would have run into it before the connection or the capture ended";
+    let new = [
+        (of.ended_besides, answered, "would have run into it besides"),
+        (of.open_besides, "open request", open),
+    ];
+    for (number, what, would) in new.into_iter().filter(|(number, ..)| *number > 0) {
+        let number = usize::try_from(number).unwrap_or(usize::MAX);
+        rows.push(("new", format!("{} {would}", count(number, what))));
     }
     for (index, what) in of.unknown.iter().enumerate() {
         rows.push((if index == 0 { "unknown" } else { "" }, format!("- {what}")));

@@ -127,6 +127,8 @@ pub struct Ages {
     pub late: Vec<AgeCount>,
     /// Until the client reset them.
     pub cancels: Vec<AgeCount>,
+    /// Until their connection or the capture ended, without an answer.
+    pub open: Vec<AgeCount>,
 }
 
 /// How many requests waited about so long.
