@@ -26,6 +26,7 @@ use std::sync::Arc;
 use crate::vocab::address::{Both, Endpoint, Side};
 use crate::vocab::capture::CaptureFacts;
 use crate::vocab::cause::{Blame, Cause};
+pub use crate::vocab::clock::ClockOffset;
 use crate::vocab::error_code::ErrorCode;
 use crate::vocab::fault::Fault;
 use crate::vocab::flow::{FlowId, HalfNotes};
@@ -64,6 +65,8 @@ pub struct Board {
     pub conflicts: Vec<Conflict>,
     /// Proxies of which both sides were captured.
     pub hops: Vec<HopLink>,
+    /// How the clocks of captures differ from the first one's, as what is in both of them tells.
+    pub clock_offsets: Vec<ClockOffset>,
     /// What other timeouts would have changed, where that was asked for.
     pub what_if: Vec<what_if::Supposed>,
     /// Limits that were reached, and how often.

@@ -443,7 +443,10 @@ fn explained(arguments: &ExplainArgs, runner: &impl Runner) -> Exit {
 }
 
 fn frames(arguments: &FramesArgs, runner: &impl Runner) -> Exit {
-    let inputs = inputs(&arguments.input);
+    let inputs = match inputs(&arguments.input) {
+        Ok(inputs) => inputs,
+        Err(error) => return complain(Exit::Usage, &error),
+    };
     let format = match arguments.format {
         FrameLines::Text => FramesFormat::Text,
         FrameLines::Jsonl => FramesFormat::Jsonl,
@@ -464,14 +467,19 @@ fn frames(arguments: &FramesArgs, runner: &impl Runner) -> Exit {
     }
 }
 
-fn inputs(arguments: &InputArgs) -> Inputs {
+/// What to read; else what is wrong with it.
+fn inputs(arguments: &InputArgs) -> Result<Inputs, String> {
     let environment = std::env::var_os("SSLKEYLOGFILE").filter(|name| !name.is_empty());
     let files: Vec<PathBuf> = arguments.read.iter().chain(&arguments.files).cloned().collect();
+    if let Some((number, _)) = arguments.clock_offset.iter().find(|(of, _)| *of > files.len()) {
+        let given = crate::vocab::text::count(files.len(), "FILE");
+        return Err(format!("--clock-offset {number}=…: {given} given, counted from 1"));
+    }
     let clock = |at: usize| {
         let told = arguments.clock_offset.iter().rev().find(|(number, _)| *number == at + 1);
         told.map_or(0, |(_, nanoseconds)| *nanoseconds)
     };
-    Inputs {
+    Ok(Inputs {
         clocks: (0..files.len()).map(clock).collect(),
         files,
         keylogs: arguments.keylog.clone(),
@@ -483,7 +491,7 @@ fn inputs(arguments: &InputArgs) -> Inputs {
         without_fingerprints: Vec::new(),
         threads: None,
         only: arguments.only.clone(),
-    }
+    })
 }
 
 /// `2=-0.35`: capture number, from 1, and seconds as nanoseconds.

@@ -86,6 +86,8 @@ fn exit_codes_are_those_that_jobs_rely_on() {
     said(2, &["check", SEED, "--client-timeout", "4s"]);
     said(3, &["check", "/no/such.pcap"]);
     said(3, &["check", HEALTHY, "README.md"]);
+    said(2, &["report", SEED, "--clock-offset", "2=1"]);
+    said(2, &["frames", SEED, HEALTHY, "--clock-offset", "9=1"]);
     said(2, &["diff", SEED]);
     said(2, &["diff", "-", "-"]);
     said(3, &["diff", SEED, "/no/such.pcap"]);

@@ -327,6 +327,21 @@ fn clocks_of_two_captures_are_told_or_found() {
     assert_eq!((&hop["requests"], &hop["clock_offset"]["capture"]), (&3.into(), &1.into()));
     let seconds = hop["clock_offset"]["seconds"].as_f64().unwrap();
     assert!((seconds + 7.5).abs() < 0.01, "{seconds}");
+    assert_eq!((&hop["clock_offset"]["events"], &hop["confidence"]), (&6.into(), &0.95.into()));
+    assert_eq!(report["clock_offsets"], Value::from([hop["clock_offset"].clone()]));
+    // One request tells too little, though its id joins.
+    let one = |leg: Leg, later: f64| {
+        let leg = leg.get(10.0 + later, 1, &trace(1));
+        script(&[leg.line(1010.0 + later, "C> RST_STREAM 1 CANCEL")], 10_000.0 + 3750.0 * later)
+    };
+    let few = [one(Leg::new(1, FRONT), 0.0), one(Leg::new(2, BACK), 2.0)];
+    let report = scripted("clocks-few", &[&few[0], &few[1]], &[]);
+    let [hop] = hops(&report)[..] else { panic!("{}", report["hops"]) };
+    assert_eq!(
+        (&hop["clock_offset"], &report["clock_offsets"]),
+        (&Value::Null, &Value::from([0; 0]))
+    );
+    assert!(hop["confidence"].as_f64().unwrap() < 0.8, "{hop}");
     // Without ids only the user can tell.
     let same = |_: u32| WORK.to_owned();
     let front = script(&[cancels(Leg::new(1, FRONT), 0.0, &same)], 10_000.0);
@@ -337,4 +352,33 @@ fn clocks_of_two_captures_are_told_or_found() {
     let opened =
         |index: usize| report["connections"][index]["opened_at"].as_str().unwrap()[..19].to_owned();
     assert_eq!(opened(0), opened(1));
+}
+
+#[test]
+fn clocks_of_two_captures_are_found_from_connections_that_both_have() {
+    let same = |_: u32| WORK.to_owned();
+    let front = || {
+        let leg = cancels(Leg::new(1, FRONT), 0.0, &same);
+        leg.line(2000.0, "S> GOAWAY 5 NO_ERROR").line(2001.0, "C> FIN")
+    };
+    let back = cancels(Leg::new(2, BACK), 2.0, &same);
+    let (one, both) = (script(&[front()], 10_000.0), script(&[front(), back], 17_500.0));
+    let report = scripted("clocks-shared", &[&one, &both], &[]);
+    let offset = &report["clock_offsets"][0];
+    assert_eq!(offset["capture"], 1, "{report}");
+    assert!(offset["events"].as_u64().unwrap() >= 10, "{offset}");
+    assert!((offset["seconds"].as_f64().unwrap() + 7.5).abs() < 0.001, "{offset}");
+    // By one clock now: the copy is no connection of its own, and what the proxy did shows.
+    assert_eq!(report["connections"].as_array().unwrap().len(), 2);
+    assert_eq!(hops(&report)[0]["requests"], 3, "{report}");
+    // The same capture twice: clocks that agree.
+    let report = scripted("clocks-agree", &[&one, &one], &[]);
+    assert_eq!(report["clock_offsets"][0]["seconds"], 0.0, "{}", report["clock_offsets"]);
+    // Told, it is left at that.
+    let report = scripted("clocks-said", &[&one, &both], &["--clock-offset", "2=-7.4"]);
+    assert_eq!(report["clock_offsets"], Value::from([0; 0]));
+    // Nothing in common.
+    let other = script(&[cancels(Leg::new(2, BACK), 2.0, &same)], 10_000.0);
+    let report = scripted("clocks-other", &[&one, &other], &[]);
+    assert_eq!(report["clock_offsets"], Value::from([0; 0]));
 }

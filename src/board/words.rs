@@ -1,7 +1,7 @@
 //! How the read model is said: one wording on paper and on the screen.
 
 use super::headline::chain;
-use super::{HopLink, InferredTimeout, ServerTimes, StreamCounts};
+use super::{ClockOffset, HopLink, InferredTimeout, ServerTimes, StreamCounts};
 use crate::vocab::cause::Blame;
 use crate::vocab::frame::LAST_STREAM_MAX;
 use crate::vocab::hop::{Hop, Way};
@@ -114,10 +114,8 @@ pub fn link(link: &HopLink) -> String {
     let parts = parts.iter().filter(|(number, ..)| *number > 0);
     let parts: Vec<String> =
         parts.map(|(number, what, how)| format!("{}{how}", count(*number, what))).collect();
-    let clocks = link.clock_offset.filter(|(_, seconds)| *seconds != 0.0);
-    let clocks = clocks.map_or(String::new(), |(capture, seconds)| {
-        format!("; the clock of capture {} differs by {seconds:+.3} s", capture + 1)
-    });
+    let clocks = link.clock_offset.filter(|of| of.seconds != 0.0);
+    let clocks = clocks.map_or(String::new(), |of| format!("; {}", clock_offset(&of)));
     format!(
         "{} → {}: {} on both sides ({}, by {}): {}; {} between both ends (median){clocks}; {} → {}",
         link.front,
@@ -130,6 +128,17 @@ pub fn link(link: &HopLink) -> String {
         places(&link.front_connections, link.front_connections.len()),
         places(&link.back_connections, link.back_connections.len())
     )
+}
+
+/// `the clock of capture 2 is 7.500 s ahead, by 6 events that both captures have`.
+pub fn clock_offset(of: &ClockOffset) -> String {
+    let (number, events) = (of.capture.saturating_add(1), count(of.events, "event"));
+    let differs = match of.seconds {
+        0.0 => "agrees".to_owned(),
+        behind if behind > 0.0 => format!("is {behind:.3} s behind"),
+        ahead => format!("is {:.3} s ahead", -ahead),
+    };
+    format!("the clock of capture {number} {differs}, by {events} that both captures have")
 }
 
 /// `stream 3`, `streams 3, 5, … (+8)`.

@@ -16,6 +16,7 @@ use std::time::Duration;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::vocab::address::{Endpoint, Side};
+use crate::vocab::clock::CLOCKS_APART;
 use crate::vocab::hop::{JoinedBy, Mark, Troubled, Way};
 
 pub use clocks::Clocks;
@@ -280,8 +281,6 @@ const LONG: i64 = 1_000 * MILLISECOND;
 const SHORT: i64 = 100 * MILLISECOND;
 /// A proxy sends a request on within this time, also where it has to connect first.
 const OPENED_APART: i64 = 1_000 * MILLISECOND;
-/// Clocks of two captures may differ by so much although nothing shows it.
-const CLOCKS_APART: i64 = 20 * MILLISECOND;
 /// Requests of a kind that are looked at for one.
 const NEAR: usize = 64;
 /// Endpoints that one authority and path may be seen at.

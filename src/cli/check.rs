@@ -143,7 +143,10 @@ impl CheckArgs {
 
 /// Checks captures against rules.
 pub(super) fn check(arguments: &CheckArgs, runner: &impl Runner) -> Exit {
-    let mut inputs = inputs(&arguments.input);
+    let mut inputs = match inputs(&arguments.input) {
+        Ok(inputs) => inputs,
+        Err(error) => return complain(Exit::Usage, &error),
+    };
     inputs.streams = inputs.only.as_ref().is_some_and(Filter::wants_streams);
     let output = match Output::open(arguments.output.as_deref(), &inputs.files) {
         Ok(output) => output,
@@ -184,7 +187,7 @@ pub(super) fn diff(arguments: &DiffArgs, runner: &impl Runner) -> Exit {
             clock_offset: Vec::new(),
             keylog: arguments.keylog.clone(),
         };
-        let mut inputs = inputs(&input);
+        let mut inputs = inputs(&input).map_err(|error| complain(Exit::Usage, &error))?;
         inputs.streams = inputs.only.as_ref().is_some_and(Filter::wants_streams);
         saved::digest(&inputs, runner)
     };

@@ -61,7 +61,10 @@ pub(super) const MASK_NEEDS_TERMINAL: &str = "--mask is for the dashboard, which
 
 /// Opens the dashboard.
 pub(super) fn dashboard(arguments: &ReportArgs, screen: &ScreenArgs, runner: &impl Runner) -> Exit {
-    let mut inputs = inputs(&arguments.input);
+    let mut inputs = match inputs(&arguments.input) {
+        Ok(inputs) => inputs,
+        Err(error) => return complain(Exit::Usage, &error),
+    };
     let unreadable = drop_unreadable(&mut inputs, runner);
     let look = screen.look(arguments.color, arguments.ascii, arguments.time());
     #[cfg(feature = "live")]

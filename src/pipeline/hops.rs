@@ -10,6 +10,7 @@ use crate::cause::pair::PairFacts;
 use crate::cause::scene::spoken;
 use crate::vocab::address::{Endpoint, Side};
 use crate::vocab::cause::{Cause, Confidence};
+use crate::vocab::clock::ClockOffset;
 use crate::vocab::hop::{Hop, JoinedBy, Trouble, Troubled, Way};
 use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{Cancellation, ConfiguredIn, Evidence, Timeout, Verdict};
@@ -73,6 +74,11 @@ impl Hops {
         }
     }
 
+    /// How clocks of captures differ from the first one's.
+    pub fn clock_offsets(&self) -> Vec<ClockOffset> {
+        self.clocks.told()
+    }
+
     /// Writes it into the rows; gives the proxies that showed.
     pub fn tell(mut self, rows: &mut [Arc<ConnectionRow>]) -> Vec<HopLink> {
         for (place, index, hop) in std::mem::take(&mut self.sets) {
@@ -116,11 +122,11 @@ impl Hops {
         let far: Vec<&Request> = pairs.iter().filter_map(far).collect();
         let places: BTreeSet<usize> = far.iter().map(|request| request.place).collect();
         let first = far.first()?;
-        let [front, back] = self.captures(pairs.first()?)?;
+        let clocks = self.clocks_of(self.captures(pairs.first()?)?);
         let row = rows.get(first.place)?;
         let program = row.implementations.first.as_ref().map(|known| known.name.clone());
         let cause = most(far.iter().filter_map(|of| reason(rows, of, way)));
-        let confidence = sure(by, pairs.len(), front != back);
+        let confidence = sure(by, pairs.len(), clocks);
         let mut hop = Hop {
             connections: places.iter().copied().take(SHOWN).collect(),
             count: places.len(),
@@ -140,6 +146,15 @@ impl Hops {
     fn captures(&self, pair: &Joined) -> Option<[usize; 2]> {
         let of = |side: usize| Some(self.requests.get(side)?.of.opened.capture());
         Some([of(pair.front)?, of(pair.back)?])
+    }
+
+    fn clocks_of(&self, [front, back]: [usize; 2]) -> Relation {
+        match self.clocks.between(front, back) {
+            _ if front == back => Relation::One,
+            Some(offset) => Relation::Known(offset),
+            None if self.clocks.agree(front, back) => Relation::Alike,
+            None => Relation::Guessed,
+        }
     }
 
     /// The set beyond the proxy that a set has its reason in: its cause and timer.
@@ -207,9 +222,7 @@ impl Hops {
         let count = |way: Way| pairs.iter().filter(|pair| pair.way == way).count();
         let mut delays: Vec<Duration> = pairs.iter().map(|pair| pair.delay).collect();
         delays.sort_unstable();
-        let captures = self.captures(pairs.first()?)?;
-        let offset = self.clocks.offset(captures[1]) - self.clocks.offset(captures[0]);
-        let differ = captures[0] != captures[1];
+        let clocks = self.clocks_of(self.captures(pairs.first()?)?);
         Some(HopLink {
             front,
             back,
@@ -221,8 +234,11 @@ impl Hops {
             failures_passed_on: count(Way::FailurePassedOn),
             given_up: count(Way::ProxyGaveUp),
             delay_seconds: delays.get(delays.len() / 2)?.as_secs_f64(),
-            clock_offset: differ.then_some((captures[1], offset as f64 / 1e9)),
-            confidence: sure(by, pairs.len(), differ),
+            clock_offset: match clocks {
+                Relation::Known(offset) => Some(offset),
+                _ => None,
+            },
+            confidence: sure(by, pairs.len(), clocks),
         })
     }
 }
@@ -244,10 +260,26 @@ fn requests(rows: &[Arc<ConnectionRow>], troubled: &[Arc<[Troubled]>]) -> Vec<Re
     kept.collect()
 }
 
+/// The captures of a proxy's two sides.
+#[derive(Clone, Copy)]
+enum Relation {
+    /// They are one.
+    One,
+    /// Requests in both tell how their clocks differ.
+    Known(ClockOffset),
+    /// Nothing tells that their clocks differ.
+    Alike,
+    /// Their clocks differ, by too few requests to be sure by how much.
+    Guessed,
+}
+
 /// How sure it is that so many requests belong together.
-fn sure(by: JoinedBy, requests: usize, several_captures: bool) -> Confidence {
+fn sure(by: JoinedBy, requests: usize, clocks: Relation) -> Confidence {
+    let guessed = matches!(clocks, Relation::Guessed);
+    let several_captures = !matches!(clocks, Relation::One);
     Confidence::new(match (by, requests) {
-        (JoinedBy::TraceId | JoinedBy::RequestId, _) => 0.95,
+        (JoinedBy::TraceId | JoinedBy::RequestId, _) if !guessed => 0.95,
+        (JoinedBy::TraceId | JoinedBy::RequestId, _) => 0.75,
         (JoinedBy::AuthorityAndPath, _) if several_captures => 0.6,
         (JoinedBy::AuthorityAndPath, 1) => 0.65,
         (JoinedBy::AuthorityAndPath, 2) => 0.7,

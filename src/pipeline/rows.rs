@@ -219,11 +219,13 @@ pub(super) fn second_pass(
         }
     }
     doubts::after(&mut connections);
+    let clock_offsets = hops.clock_offsets();
     let hops = hops.tell(&mut connections);
     let inferred_timeouts = timeouts::infer(&facts);
     advise_all(&mut connections, answered, &inferred_timeouts);
     Board {
         hops,
+        clock_offsets,
         conflicts: conflicts::find(&facts, &inferred_timeouts, answered),
         server_answers: timeouts::answers(answered),
         ages: timeouts::ages(answered.values()),

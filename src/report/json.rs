@@ -111,6 +111,7 @@ impl Serialize for View<'_, Board> {
         map.serialize_entry("server_answers", &board.server_answers)?;
         map.serialize_entry("conflicts", &board.conflicts)?;
         map.serialize_entry("hops", &shape.view(board.hops.as_slice()))?;
+        map.serialize_entry("clock_offsets", &board.clock_offsets)?;
         if !board.what_if.is_empty() {
             map.serialize_entry("what_if", &board.what_if)?;
         }

@@ -224,6 +224,7 @@ fn facts() -> CaptureFacts {
 pub(super) fn seed() -> Board {
     Board {
         hops: Vec::new(),
+        clock_offsets: Vec::new(),
         captures: vec![facts()],
         connections: vec![Arc::new(seed_connection()), Arc::new(quiet(44222))],
         other_flows: 0,
@@ -298,6 +299,7 @@ pub(super) fn trouble() -> Board {
     Board {
         ages: crate::board::Ages::default(),
         hops: Vec::new(),
+        clock_offsets: Vec::new(),
         captures: vec![damaged, facts()],
         connections: vec![Arc::new(row)],
         key_log: Some(KeyLogFacts { connections: 2, lines: 11, useless_lines: 1, left_out: 0 }),

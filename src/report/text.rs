@@ -10,7 +10,7 @@ use super::{Pick, fault, hit_meaning, skip_reason, what_if};
 use crate::board::Board;
 use crate::board::group::{Group, Standing, groups};
 use crate::board::headline::headline;
-use crate::board::words::{answered, cancellation, link, measured, streams, told};
+use crate::board::words::{answered, cancellation, clock_offset, link, measured, streams, told};
 use crate::vocab::address::Side;
 
 /// How the text report looks, and what it contains.
@@ -156,6 +156,9 @@ impl<W: Write> Report<'_, W> {
         if self.board.captures.len() > CAPTURES_SHOWN {
             let more = self.board.captures.len().saturating_sub(CAPTURES_SHOWN);
             self.page.paragraph(0, Ink::Plain, &format!("(+{more} captures)"));
+        }
+        for of in self.board.clock_offsets.iter().filter(|of| of.seconds != 0.0) {
+            self.page.paragraph(0, Ink::Plain, &clock_offset(of));
         }
         if let Some(keys) = self.board.key_log.filter(|keys| keys.useless_lines > 0) {
             let lines = format!("{} of {} lines are of no use", keys.useless_lines, keys.lines);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::board::filter::{Filter, FrameFacts};
-use crate::board::{Board, ConnectionRow, StreamRow};
+use crate::board::{Board, ClockOffset, ConnectionRow, StreamRow};
 #[cfg(feature = "live")]
 use crate::capture::filter::Filter as PacketFilter;
 use crate::capture::order::Disorder;
@@ -27,8 +27,8 @@ use crate::vocab::time::Stamp;
 use crate::vocab::tls::KeyLines;
 
 use super::progress::Progress;
-use super::secrets;
 use super::shard::{self, Shard};
+use super::{clocks, secrets};
 
 /// What to read.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +37,8 @@ pub struct Job {
     pub files: Vec<PathBuf>,
     /// Nanoseconds to be added to the times of each capture, whose clock went wrong.
     pub clocks: Vec<i64>,
+    /// What of that the captures told by themselves.
+    pub clock_offsets: Vec<ClockOffset>,
     /// TLS key logs that were asked for.
     pub keylogs: Vec<PathBuf>,
     /// A TLS key log that the environment names; it need not exist.
@@ -133,6 +135,7 @@ fn board(
     rows.dropped(Drops::of(&captures, job.limits.drop_stretches));
     let mut board = rows.into_board();
     board.captures = captures;
+    clocks::tell(job, &mut board);
     board.key_log = key_log;
     faults.sort_by_key(|fault| fault.stamp.map(Stamp::order));
     board.faults = faults;

@@ -2,6 +2,7 @@
 
 use super::address::{Endpoint, Side};
 use super::cause::{Cause, Confidence};
+use super::clock::ClockOffset;
 use super::error_code::ErrorCode;
 use super::time::Stamp;
 
@@ -133,9 +134,9 @@ pub struct HopLink {
     pub given_up: usize,
     /// Median time between the two ends of a request, in seconds.
     pub delay_seconds: f64,
-    /// The back capture's index, and what is to be added to its times to fit the front capture's,
-    /// in seconds; where both lie in one capture there is none.
-    pub clock_offset: Option<(usize, f64)>,
+    /// What is to be added to the back capture's times to fit the front capture's; none where both
+    /// lie in one capture, or too few events tell.
+    pub clock_offset: Option<ClockOffset>,
     /// How sure it is that they belong together.
     pub confidence: Confidence,
 }

@@ -11,6 +11,11 @@ pub struct Limits {
     pub early_bytes: usize,
     /// Octets of packets that wait to be put in order of time, in captures that are out of order.
     pub sorting_bytes: usize,
+    /// Packets at the beginning of each of several captures that are looked for in the others, to
+    /// see how their clocks differ: enough for many connections, and read in no time.
+    pub clock_packets: usize,
+    /// Captures that are compared so; more are one that was cut into pieces.
+    pub clocks_compared: usize,
     /// Segments that may wait for a missing one, per half.
     pub early_segments_per_half: usize,
     /// Octets of packets in a pipe that are read before the first is looked at, where nobody waits
@@ -114,6 +119,8 @@ impl Default for Limits {
             early_bytes_per_half: 256 * 1024,
             early_bytes: 64 * 1024 * 1024,
             sorting_bytes: 128 * 1024 * 1024,
+            clock_packets: 50_000,
+            clocks_compared: 8,
             early_segments_per_half: 4096,
             ahead_bytes: 64 * 1024 * 1024,
             gap_patience_packets: 64,

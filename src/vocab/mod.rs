@@ -5,6 +5,7 @@
 pub mod address;
 pub mod capture;
 pub mod cause;
+pub mod clock;
 pub mod drops;
 pub mod error_code;
 pub mod explanation;

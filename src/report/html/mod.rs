@@ -96,6 +96,9 @@ impl Page<'_> {
                 line(out, "p class=warn", &text);
             }
         }
+        for of in self.board.clock_offsets.iter().filter(|of| of.seconds != 0.0) {
+            line(out, "p class=dim", &words::clock_offset(of));
+        }
         for of in self.board.faults.iter().take(LINES_SHOWN) {
             line(out, "p class=bad", &format!("▲ fault: {}", fault(of, self.several)));
         }

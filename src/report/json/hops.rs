@@ -25,13 +25,7 @@ impl Serialize for View<'_, Box<Hop>> {
 
 impl Serialize for View<'_, HopLink> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(serde::Serialize)]
-        struct Offset {
-            capture: usize,
-            seconds: f64,
-        }
         let link = self.value;
-        let offset = link.clock_offset.map(|(capture, seconds)| Offset { capture, seconds });
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("front", &Text(link.front))?;
         map.serialize_entry("back", &Text(link.back))?;
@@ -42,7 +36,7 @@ impl Serialize for View<'_, HopLink> {
         map.serialize_entry("failures_passed_on", &link.failures_passed_on)?;
         map.serialize_entry("given_up", &link.given_up)?;
         map.serialize_entry("delay_seconds", &link.delay_seconds)?;
-        map.serialize_entry("clock_offset", &offset)?;
+        map.serialize_entry("clock_offset", &link.clock_offset)?;
         map.serialize_entry("joined_by", &link.by)?;
         map.serialize_entry("confidence", &link.confidence.value())?;
         map.end()
