@@ -4,7 +4,7 @@ use crate::vocab::address::Side;
 use crate::vocab::frame::{Flags, Payload};
 use crate::vocab::header::{Field, HeaderFaultKind, HeaderList, Name};
 use crate::vocab::header::{is_legal_value, is_no_name};
-use crate::vocab::rule::{self, Rule};
+use crate::vocab::rule;
 
 use super::{Breach, Breaches, Desk, Role, Rules, StreamRules, grouped};
 
@@ -135,15 +135,16 @@ pub(super) fn check(list: &HeaderList<'_>, role: Role) -> Facts {
         };
         let is_behind = list.first_regular.is_some_and(|first| first <= place);
         let of = field.tag.name;
-        let breach = if of.is_pseudo() {
-            pseudo_field(&mut pseudo, name, role, &field, is_behind)
+        let breaches = &mut facts.breaches;
+        let is_told = if of.is_pseudo() {
+            pseudo_field(breaches, &mut pseudo, name, role, &field, is_behind)
         } else if field.tag.is_sound && !matches!(of, Name::Te | Name::OfHop) {
-            None
+            false
         } else {
-            regular_field(name, &field, role)
+            regular_field(breaches, name, &field, role)
         };
-        if breach.is_some() || !field.tag.is_sound {
-            facts.breaches.add(breach.or_else(|| wrong_value(name, &field)));
+        if !is_told && !field.tag.is_sound {
+            wrong_value(breaches, name, &field);
         }
         match of {
             Name::ContentLength => facts.add_length(field.value),
@@ -182,22 +183,24 @@ pub(super) fn check(list: &HeaderList<'_>, role: Role) -> Facts {
     facts
 }
 
-/// RFC 9113 section 8.3.
+/// RFC 9113 section 8.3. Says whether the field breaks a rule.
 fn pseudo_field<'a>(
+    breaches: &mut Breaches,
     pseudo: &mut Pseudo<'a>,
     name: &[u8],
     role: Role,
     field: &Field<'a>,
     is_behind: bool,
-) -> Option<Breach> {
+) -> bool {
     let shown = || name.escape_ascii();
     if role == Role::Trailers {
-        return Breach::of(&rule::MSG_PSEUDO_IN_TRAILERS, format!("{} in trailers", shown()));
+        let text = || format!("{} in trailers", shown());
+        return breaches.tell(&rule::MSG_PSEUDO_IN_TRAILERS, text);
     }
     let Some(slot) = pseudo.slot(field.tag.name) else {
         pseudo.has_unknown = true;
-        let text = format!("{} is no pseudo-header field", shown());
-        return Breach::of(&rule::MSG_PSEUDO_UNKNOWN, text);
+        let text = || format!("{} is no pseudo-header field", shown());
+        return breaches.tell(&rule::MSG_PSEUDO_UNKNOWN, text);
     };
     let is_repeated = slot.replace(field.value).is_some();
     let is_foreign = match role {
@@ -205,21 +208,19 @@ fn pseudo_field<'a>(
         Role::Response => field.tag.name != Name::Status,
         _ => false,
     };
-    let breach: (&'static Rule, String) = if is_foreign {
+    if is_foreign {
         let of = if role == Role::Response { "response" } else { "request" };
-        (&rule::MSG_PSEUDO_UNKNOWN, format!("{} in a {of}", shown()))
+        breaches.tell(&rule::MSG_PSEUDO_UNKNOWN, || format!("{} in a {of}", shown()))
     } else if is_repeated {
-        (&rule::MSG_PSEUDO_DUPLICATE, format!("{} twice", shown()))
-    } else if is_behind {
-        (&rule::MSG_PSEUDO_ORDER, format!("{} behind a regular field", shown()))
+        breaches.tell(&rule::MSG_PSEUDO_DUPLICATE, || format!("{} twice", shown()))
     } else {
-        return None;
-    };
-    Breach::of(breach.0, breach.1)
+        let text = || format!("{} behind a regular field", shown());
+        is_behind && breaches.tell(&rule::MSG_PSEUDO_ORDER, text)
+    }
 }
 
-/// RFC 9113 sections 8.2, 8.2.1 and 8.2.2.
-fn regular_field(name: &[u8], field: &Field<'_>, role: Role) -> Option<Breach> {
+/// RFC 9113 sections 8.2, 8.2.1 and 8.2.2. Says whether the field breaks a rule.
+fn regular_field(breaches: &mut Breaches, name: &[u8], field: &Field<'_>, role: Role) -> bool {
     if !field.tag.is_sound && !field.tag.name.is_legal(name) {
         let only_upper = name.iter().all(|octet| octet.is_ascii_uppercase() || !is_no_name(*octet));
         let rule = if only_upper && !name.is_empty() {
@@ -227,7 +228,7 @@ fn regular_field(name: &[u8], field: &Field<'_>, role: Role) -> Option<Breach> {
         } else {
             &rule::MSG_NAME_CHARS
         };
-        return Breach::of(rule, format!("a field named \"{}\"", short(name)));
+        return breaches.tell(rule, || format!("a field named \"{}\"", short(name)));
     }
     let is_of_hop = match field.tag.name {
         // What a client may say of itself, a server may not.
@@ -236,19 +237,18 @@ fn regular_field(name: &[u8], field: &Field<'_>, role: Role) -> Option<Breach> {
         Name::OfHop => true,
         _ => false,
     };
-    if is_of_hop {
-        let rule = if name == b"te" { &rule::MSG_TE } else { &rule::MSG_CONNECTION_HEADERS };
-        let value = short(field.value.unwrap_or_default());
-        return Breach::of(rule, format!("{}: \"{value}\"", name.escape_ascii()));
-    }
-    None
+    let rule = if name == b"te" { &rule::MSG_TE } else { &rule::MSG_CONNECTION_HEADERS };
+    let value = || short(field.value.unwrap_or_default());
+    is_of_hop && breaches.tell(rule, || format!("{}: \"{}\"", name.escape_ascii(), value()))
 }
 
 /// RFC 9113 section 8.2.1.
-fn wrong_value(name: &[u8], field: &Field<'_>) -> Option<Breach> {
-    let value = field.value.filter(|value| !field.tag.is_sound && !is_legal_value(value))?;
-    let text = format!("the value of {}: \"{}\"", short(name), short(value));
-    Breach::of(&rule::MSG_VALUE_CHARS, text)
+fn wrong_value(breaches: &mut Breaches, name: &[u8], field: &Field<'_>) {
+    let value = field.value.filter(|value| !field.tag.is_sound && !is_legal_value(value));
+    if let Some(value) = value {
+        let text = || format!("the value of {}: \"{}\"", short(name), short(value));
+        breaches.tell(&rule::MSG_VALUE_CHARS, text);
+    }
 }
 
 /// RFC 9113 sections 8.3.1, 8.3.2, 8.4 and 8.5: what a message must have.

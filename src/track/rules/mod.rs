@@ -370,6 +370,15 @@ impl Breaches {
         }
     }
 
+    /// A rule is broken, which `text` tells where it is not yet among them: a hostile list breaks
+    /// one with each field. True.
+    fn tell(&mut self, rule: &'static Rule, text: impl FnOnce() -> String) -> bool {
+        if !self.0.iter().any(|known| known.rule == rule) {
+            self.0.push(Breach { rule, text: text() });
+        }
+        true
+    }
+
     /// Adds others behind them.
     #[inline]
     fn join(&mut self, others: Self) {
