@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use rustc_hash::FxHashMap;
 
 pub use self::lane::OtherFlow;
-use self::lane::{Keep, Lane, Lanes};
+use self::lane::{Keep, Lane, Lanes, Uses};
 use crate::guard::against_panics;
 use crate::h2::Scratch;
 pub use crate::packet::Decoder;
@@ -78,8 +78,8 @@ pub struct Pipeline {
     packets: Decoder,
     flows: FlowTable,
     lanes: Lanes,
-    /// Flows whose octets are of no use, found while a packet was on its way.
-    ignored: Vec<FlowKey>,
+    /// What TCP is to be told, found while a packet was on its way.
+    uses: Uses,
     /// The only pair of endpoints that is followed, where just one is.
     only: Option<FlowKey>,
 }
@@ -109,7 +109,7 @@ impl Pipeline {
                 keep: Keep { rows: keep_rows, ..Keep::default() },
                 touched: None,
             },
-            ignored: Vec::new(),
+            uses: Uses::default(),
             only: None,
         }
     }
@@ -167,41 +167,39 @@ impl Pipeline {
         if self.only.is_some_and(|key| key != FlowKey::of(segment.source, segment.destination).0) {
             return Ok(());
         }
-        take(&segment, &mut self.flows, &mut self.lanes, &mut self.ignored, sink);
+        take(&segment, &mut self.flows, &mut self.lanes, &mut self.uses, sink);
         Ok(())
     }
 
     /// Takes a segment that was decoded elsewhere through the other rooms.
     pub fn take(&mut self, segment: &Segment<'_>, sink: &mut impl Sink) {
-        take(segment, &mut self.flows, &mut self.lanes, &mut self.ignored, sink);
+        take(segment, &mut self.flows, &mut self.lanes, &mut self.uses, sink);
     }
 
     /// The capture is over.
     pub fn finish<S: Sink>(&mut self, sink: &mut S) {
         self.lanes.works_for::<S>();
-        let (flows, lanes, ignored) = (&mut self.flows, &mut self.lanes, &mut self.ignored);
+        let (flows, lanes, uses) = (&mut self.flows, &mut self.lanes, &mut self.uses);
         // Where it fails on a flow, the others are still to be closed; that one is.
         while let Err(place) = against_panics(|| {
-            flows.finish(&mut |id, item| lanes.take(id, &item, ignored, sink));
+            flows.finish(&mut |id, item| lanes.take(id, &item, uses, sink));
         }) {
             if !lose(flows, lanes, None, place, sink) {
                 break;
             }
         }
-        ignored.clear();
+        *uses = Uses::default();
     }
 
     /// It is `now`, though no packet says so: what waits in vain goes on.
     pub fn tick<S: Sink>(&mut self, now: Timestamp, sink: &mut S) {
         self.lanes.works_for::<S>();
-        let (flows, lanes, ignored) = (&mut self.flows, &mut self.lanes, &mut self.ignored);
-        let ticks = || flows.tick(now, &mut |id, item| lanes.take(id, &item, ignored, sink));
+        let (flows, lanes, uses) = (&mut self.flows, &mut self.lanes, &mut self.uses);
+        let ticks = || flows.tick(now, &mut |id, item| lanes.take(id, &item, uses, sink));
         if let Err(place) = against_panics(ticks) {
             lose(flows, lanes, None, place, sink);
         }
-        for key in self.ignored.drain(..) {
-            self.flows.ignore(key);
-        }
+        uses.tell(flows);
     }
 
     /// Approximate octets that open flows take.
@@ -220,9 +218,8 @@ impl Pipeline {
         for (_, of_this, key) in quiet {
             if weight > most {
                 weight = weight.saturating_sub(of_this);
-                let (flows, lanes, ignored) = (&mut self.flows, &mut self.lanes, &mut self.ignored);
-                let evicts =
-                    || flows.evict(key, &mut |id, item| lanes.take(id, &item, ignored, sink));
+                let (flows, lanes, uses) = (&mut self.flows, &mut self.lanes, &mut self.uses);
+                let evicts = || flows.evict(key, &mut |id, item| lanes.take(id, &item, uses, sink));
                 if let Err(place) = against_panics(evicts) {
                     lose(flows, lanes, None, place, sink);
                 }
@@ -291,21 +288,19 @@ fn take<S: Sink>(
     segment: &Segment<'_>,
     flows: &mut FlowTable,
     lanes: &mut Lanes,
-    ignored: &mut Vec<FlowKey>,
+    uses: &mut Uses,
     sink: &mut S,
 ) {
     lanes.works_for::<S>();
     let works = || {
         #[cfg(test)]
         inject::at_segment(segment);
-        flows.push(segment, &mut |id, item| lanes.take(id, &item, ignored, sink));
+        flows.push(segment, &mut |id, item| lanes.take(id, &item, uses, sink));
     };
     if let Err(place) = against_panics(works) {
         lose(flows, lanes, Some(segment), place, sink);
     }
-    for key in ignored.drain(..) {
-        flows.ignore(key);
-    }
+    uses.tell(flows);
 }
 
 /// Lets go of the flow that this program failed on below its octets, that of `segment` where it

@@ -109,6 +109,15 @@ fn limits_of_a_capture() {
     let syns = (0..9).map(|n| Flow::new(40_000 + n).segment(1_000_000_000, false, 2, 7, b""));
     let flows = Limits { flows: 3, ..whole() };
     tells(&flows, syns.collect(), "flows", "the quietest were let go");
+    // Connections to a server of HTTP/2 on which nothing is said.
+    let mut silent = client_sends(&frame(6, 0, 0, &[0; 8]));
+    for number in 1..9 {
+        let mut flow = Flow::new(40_000 + number);
+        silent.extend(flow.open(2_000_000_000));
+        silent.push(flow.segment(2_100_000_000, false, 4, 1001, b""));
+    }
+    let others = Limits { flows: 16, other_flows: 2, ..whole() };
+    tells(&others, silent, "other_flows", "more flows that never became HTTP/2 than are told");
     // The first octets never come.
     let mut holes = Flow::new(40_000).open(1_000_000_000);
     let flow = Flow { client_port: 40_000, seq: [1001, 5001] };

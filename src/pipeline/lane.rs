@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 use super::Sink;
 use crate::guard::against_panics;
 use crate::h2::{Interest, Reader, Scratch};
+use crate::tcp::FlowTable;
 use crate::tls::{KeyLog, Kind, Session};
 use crate::track::Tracker;
 use crate::vocab::address::{Both, Endpoint, FlowKey, Half};
@@ -57,7 +58,7 @@ pub struct OtherFlow {
     /// Octets that the capture lacks, and copies that differ.
     pub notes: Both<HalfNotes>,
     /// TLS, where there is any.
-    pub tls: Option<TlsFacts>,
+    pub tls: Option<Box<TlsFacts>>,
 }
 
 impl OtherFlow {
@@ -144,6 +145,24 @@ pub(super) struct Lane {
     pub(super) notes: Option<Box<Both<HalfNotes>>>,
 }
 
+/// What TCP is to know of flows.
+#[derive(Default)]
+pub(super) struct Uses {
+    /// Their octets are of no use.
+    none: Vec<FlowKey>,
+    /// They have become HTTP/2.
+    http2: Vec<FlowKey>,
+}
+
+impl Uses {
+    /// Tells it, once.
+    #[inline]
+    pub(super) fn tell(&mut self, flows: &mut FlowTable) {
+        self.http2.drain(..).for_each(|key| flows.welcome(key));
+        self.none.drain(..).for_each(|key| flows.ignore(key));
+    }
+}
+
 /// What is kept of connections for those who ask for it.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Keep {
@@ -181,11 +200,11 @@ impl Lanes {
         &mut self,
         id: FlowId,
         item: &FlowItem<'_>,
-        ignored: &mut Vec<FlowKey>,
+        uses: &mut Uses,
         sink: &mut impl Sink,
     ) {
-        if let Err(place) = against_panics(|| self.work(id, item, ignored, sink)) {
-            ignored.extend(self.lose(id, None, item.stamp(), place, sink));
+        if let Err(place) = against_panics(|| self.work(id, item, uses, sink)) {
+            uses.none.extend(self.lose(id, None, item.stamp(), place, sink));
         }
         if matches!(item, FlowItem::Closed { .. })
             && let Some(lane) = self.by_flow.remove(&id)
@@ -238,13 +257,7 @@ impl Lanes {
         }
     }
 
-    fn work(
-        &mut self,
-        id: FlowId,
-        item: &FlowItem<'_>,
-        ignored: &mut Vec<FlowKey>,
-        sink: &mut impl Sink,
-    ) {
+    fn work(&mut self, id: FlowId, item: &FlowItem<'_>, uses: &mut Uses, sink: &mut impl Sink) {
         if let FlowItem::Opened { stamp, key, initiator, .. } = *item {
             let other = OtherFlow::new(id, key, stamp, initiator);
             let reader = Reader::new(key, initiator);
@@ -273,12 +286,16 @@ impl Lanes {
         }
         lane.note(item, &self.limits);
         let (limits, scratch, keys) = (&self.limits, &mut self.scratch, &self.keys);
+        let was_http2 = lane.tracker.is_some();
         let interest = lane.open(id, item, keys, limits, scratch, self.keep, sink);
+        if !was_http2 && lane.tracker.is_some() {
+            uses.http2.push(lane.key);
+        }
         if keys.is_growing() && lane.session.as_ref().is_some_and(Session::is_waiting) {
             self.waiting.insert(id);
         }
         if interest == Interest::Drop && !matches!(item, FlowItem::Closed { .. }) {
-            ignored.push(lane.key);
+            uses.none.push(lane.key);
         }
     }
 
@@ -361,7 +378,10 @@ impl Lane {
                 super::inject::at_end(tracker.history());
                 sink.connection(tracker.into_history(), tls);
             }
-            (None, Some(other)) => sink.other_flow(OtherFlow { tls, notes, ..*other }),
+            (None, Some(other)) => {
+                let tls = tls.map(Box::new);
+                sink.other_flow(OtherFlow { tls, notes, ..*other });
+            }
             (None, None) => {}
         }
     }

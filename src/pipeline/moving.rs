@@ -216,7 +216,7 @@ impl Moving {
             }
             // Without TLS there is nothing to tell of it before it is over.
             Open::Other(flow, Some(tls)) => {
-                let flow = OtherFlow { tls: Some(tls), ..flow.clone() };
+                let flow = OtherFlow { tls: Some(Box::new(tls)), ..flow.clone() };
                 other::row(&flow, &self.servers).map(Connection::alone)
             }
             Open::Other(_, None) => None,

@@ -20,16 +20,10 @@ use crate::vocab::verdict::{ConfiguredIn, Evidence, Timeout, Verdict};
 /// The row of such a flow; `None` where nobody would miss it: neither TLS that may carry HTTP/2
 /// nor a flow to one of `servers`, which serve HTTP/2.
 pub(super) fn row(flow: &OtherFlow, servers: &BTreeSet<Endpoint>) -> Option<ConnectionRow> {
-    let unseen = flow.tls.as_ref().is_some_and(TlsFacts::is_unseen);
-    let known = flow.initiator.or_else(|| flow.tls.as_ref()?.client);
-    let client = known.or_else(|| unseen.then(|| likely_client(flow, servers)))?;
+    let client = client(flow, servers).filter(|_| is_missed(flow, servers))?;
     let server = flow.key.sender(client.other());
-    let tls = flow.tls.clone().map(|tls| tls.oriented(client));
-    let is_h2 = tls.as_ref().is_some_and(|tls| tls.alpn.as_deref() == Some("h2"));
-    let offered = tls.as_ref().is_some_and(TlsFacts::offered_h2);
-    if !is_h2 && !offered && !unseen && !servers.contains(&server) {
-        return None;
-    }
+    let tls = flow.tls.as_deref().map(|tls| tls.clone().oriented(client));
+    let is_h2 = tls.as_ref().is_some_and(is_h2);
     let end = end(flow, client);
     let totals = |half: Half| flow.totals.half(half);
     let of = |half: Half| flow.notes.half(half).clone();
@@ -69,6 +63,25 @@ pub(super) fn row(flow: &OtherFlow, servers: &BTreeSet<Endpoint>) -> Option<Conn
         forgotten: false,
         dropped_meanwhile: 0,
     })
+}
+
+/// Whether somebody would miss it, as far as `servers` are known: TLS that may carry HTTP/2, and a
+/// flow to one of them.
+pub(super) fn is_missed(flow: &OtherFlow, servers: &BTreeSet<Endpoint>) -> bool {
+    let of = |tls: &TlsFacts| is_h2(tls) || tls.offered_h2() || tls.is_unseen();
+    let serves = |client: Half| servers.contains(&flow.key.sender(client.other()));
+    flow.tls.as_deref().is_some_and(of) || client(flow, servers).is_some_and(serves)
+}
+
+fn is_h2(tls: &TlsFacts) -> bool {
+    tls.alpn.as_deref() == Some("h2")
+}
+
+/// Who is the client, where that is known or likely.
+fn client(flow: &OtherFlow, servers: &BTreeSet<Endpoint>) -> Option<Half> {
+    let unseen = flow.tls.as_deref().is_some_and(TlsFacts::is_unseen);
+    let known = flow.initiator.or_else(|| flow.tls.as_ref()?.client);
+    known.or_else(|| unseen.then(|| likely_client(flow, servers)))
 }
 
 /// Who is the client where neither SYN nor hello were captured: the peer of an endpoint that serves

@@ -155,6 +155,7 @@ pub fn fault(fault: &Fault, several: bool) -> String {
 fn hit_meaning(hit: Hit) -> &'static str {
     match hit {
         Hit::Flows => "more TCP flows at once than are followed; the quietest were let go",
+        Hit::OtherFlows => "more flows that never became HTTP/2 than are told",
         Hit::EarlyBytes => "more octets out of order than are kept; some count as lost",
         Hit::HeaderBlock => "a header block larger than is read",
         Hit::HeaderList => "a header list larger than is kept",

@@ -43,6 +43,8 @@ pub(super) struct Flow {
     /// Whether its latest octets are remembered.
     remembers: bool,
     swept: bool,
+    /// Whether somebody said that it is of use.
+    welcome: bool,
 }
 
 impl Flow {
@@ -107,6 +109,7 @@ impl Flow {
             ignored: false,
             remembers: false,
             swept: false,
+            welcome: false,
         }
     }
 
@@ -134,6 +137,15 @@ impl Flow {
     /// Whether packets came since the last call.
     pub fn mark_swept(&mut self) -> bool {
         !std::mem::replace(&mut self.swept, true)
+    }
+
+    pub fn is_welcome(&self) -> bool {
+        self.welcome
+    }
+
+    /// It is of use; true where that is new.
+    pub fn welcome(&mut self) -> bool {
+        !std::mem::replace(&mut self.welcome, true)
     }
 
     pub fn take_pending_syn(&mut self) -> Option<NewSyn> {

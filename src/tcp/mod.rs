@@ -34,6 +34,10 @@ pub struct FlowTable {
     free: Vec<usize>,
     /// Flows in rough order of their last packet, for eviction: (slot, id).
     queue: VecDeque<(usize, FlowId)>,
+    /// The same of flows of which nobody has said that they are [of use](Self::welcome).
+    strangers: VecDeque<(usize, FlowId)>,
+    /// How many of those there are.
+    strange: usize,
     /// The flow of the last packet: most packets come in runs.
     last: Option<(FlowKey, usize)>,
     next_id: u64,
@@ -58,6 +62,8 @@ impl FlowTable {
             flows: Vec::new(),
             free: Vec::new(),
             queue: VecDeque::new(),
+            strangers: VecDeque::new(),
+            strange: 0,
             last: None,
             next_id: 0,
             id_step: 1,
@@ -90,12 +96,13 @@ impl FlowTable {
             self.remembering -= usize::from(flow.has_forgotten());
             let id = self.fresh_id();
             let Some(flow) = self.flows.get_mut(slot).and_then(Option::as_mut) else { return };
+            self.strange += usize::from(flow.is_welcome());
             *flow = match syn {
                 Some(syn) => Flow::from_syn(id, key, syn, deliver),
                 None => Flow::open(id, key, half, segment, deliver),
             };
             remember(flow, &mut self.remembering, &self.limits);
-            self.queue.push_back((slot, id));
+            self.strangers.push_back((slot, id));
         }
         let Some(flow) = self.flows.get_mut(slot).and_then(Option::as_mut) else { return };
         let before = flow.early_bytes();
@@ -116,6 +123,17 @@ impl FlowTable {
             self.early_bytes = self.early_bytes.saturating_sub(flow.early_bytes());
             flow.ignore();
             self.remembering -= usize::from(flow.has_forgotten());
+        }
+    }
+
+    /// This flow is of use: it stays while others of which nobody said so go.
+    pub fn welcome(&mut self, key: FlowKey) {
+        if let Some(slot) = self.find(key)
+            && let Some(flow) = self.flows.get_mut(slot).and_then(Option::as_mut)
+            && flow.welcome()
+        {
+            self.strange -= 1;
+            self.queue.push_back((slot, flow.id()));
         }
     }
 
@@ -172,9 +190,10 @@ impl FlowTable {
         let known = place.as_ref().map(Flow::id);
         *place = Some(Flow::lost(fresh, key, stamp));
         self.index.insert(key, slot);
-        self.queue.push_back((slot, fresh));
+        self.strangers.push_back((slot, fresh));
         // What was counted half is counted anew.
         let flows = || self.flows.iter().flatten();
+        self.strange = flows().filter(|flow| !flow.is_welcome()).count();
         self.early_bytes = flows().map(Flow::early_bytes).sum();
         self.remembering = flows().filter(|flow| flow.remembers()).count();
         Some((key, at.map(|(_, id)| id).or(known).unwrap_or(fresh)))
@@ -191,6 +210,7 @@ impl FlowTable {
             self.evicted += 1;
         }
         self.remembering -= usize::from(flow.has_forgotten());
+        self.strange -= usize::from(!flow.is_welcome());
         self.index.remove(&flow.key());
         self.free.push(slot);
         self.last = None;
@@ -235,32 +255,50 @@ impl FlowTable {
             *place = Some(flow);
         }
         self.index.insert(key, slot);
-        self.queue.push_back((slot, id));
+        self.strange += 1;
+        self.strangers.push_back((slot, id));
         self.last = Some((key, slot));
         slot
     }
 
-    /// Forgets closed flows whose time is over, and the quietest flow where the table is full.
-    /// Looks at a few flows a call, so that the cost is spread.
+    /// Forgets closed flows whose time is over, and where the table is full the quietest flow:
+    /// one that is of no known use, if there is any.
     fn sweep(&mut self, segment: &Segment<'_>, deliver: &mut impl FnMut(FlowId, FlowItem<'_>)) {
         let full = self.index.len() >= self.limits.flows;
-        let mut looks = if full { self.queue.len().min(64) } else { 2 };
+        let crowded = self.strange >= self.limits.strangers || (full && self.strange > 0);
+        for (of_strangers, must) in [(true, crowded), (false, full && !crowded)] {
+            self.sweep_one(of_strangers, must, segment, deliver);
+        }
+    }
+
+    /// Looks at a few flows a call, so that the cost is spread; where one `must` go, until one has
+    /// gone.
+    fn sweep_one(
+        &mut self,
+        of_strangers: bool,
+        must: bool,
+        segment: &Segment<'_>,
+        deliver: &mut impl FnMut(FlowId, FlowItem<'_>),
+    ) {
+        let queue = if of_strangers { &self.strangers } else { &self.queue };
+        let mut looks = if must { queue.len().min(64) } else { 2 };
         while looks > 0 {
             looks -= 1;
-            let Some((slot, id)) = self.queue.pop_front() else { return };
+            let queue = if of_strangers { &mut self.strangers } else { &mut self.queue };
+            let Some((slot, id)) = queue.pop_front() else { return };
             let Some(flow) = self.flows.get_mut(slot).and_then(Option::as_mut) else { continue };
-            if flow.id() != id {
-                continue; // the slot has a new tenant, which has its own place in the queue
+            if flow.id() != id || (of_strangers && flow.is_welcome()) {
+                continue; // whoever has the slot now has a place of its own in a queue
             }
             let quiet = segment.stamp.since(flow.last_stamp());
             let done = flow.is_closed() && quiet >= TOMBSTONE;
             let seen_since = flow.mark_swept();
-            if !done && (!full || (seen_since && looks > 0)) {
-                self.queue.push_back((slot, id));
+            if !done && (!must || (seen_since && looks > 0)) {
+                queue.push_back((slot, id));
                 continue;
             }
             self.release(slot, deliver);
-            if full {
+            if must {
                 return;
             }
         }

@@ -249,26 +249,60 @@ fn ignored_flows_still_end() {
     assert_eq!(wire.finish(), "open:c accept fin:c fin:s Ended");
 }
 
+/// A SYN in this packet from this port.
+fn syn(packet: u64, port: u16) -> Segment<'static> {
+    Segment {
+        stamp: Stamp::new(0, packet, Timestamp(packet as i64)),
+        source: Endpoint { ip: [10, 0, 0, 1].into(), port },
+        destination: Endpoint { ip: [10, 0, 0, 2].into(), port: 80 },
+        seq: Seq(1),
+        ack: Seq(0),
+        flags: TcpFlags(2),
+        window: 0,
+        payload: &[],
+        cut: 0,
+    }
+}
+
 #[test]
 fn the_quietest_flow_goes_first() {
     let mut table = FlowTable::new(Limits { flows: 2, ..Limits::default() });
     let mut log = Vec::new();
     for (packet, port) in [(1, 1), (2, 2), (3, 1), (4, 3)] {
-        let segment = Segment {
-            stamp: Stamp::new(0, packet, Timestamp(packet as i64)),
-            source: Endpoint { ip: [10, 0, 0, 1].into(), port },
-            destination: Endpoint { ip: [10, 0, 0, 2].into(), port: 80 },
-            seq: Seq(1),
-            ack: Seq(0),
-            flags: TcpFlags(2),
-            window: 0,
-            payload: &[],
-            cut: 0,
-        };
-        table.push(&segment, &mut |id, item| log.push(line(id, &item)));
+        table.push(&syn(packet, port), &mut |id, item| log.push(line(id, &item)));
     }
     assert!(log.contains(&"1/Evicted".to_string()), "{log:?}");
     assert_eq!(table.evicted, 1);
+}
+
+#[test]
+fn what_is_of_use_stays_while_strangers_go() {
+    let limits = Limits { flows: 4, strangers: 2, ..Limits::default() };
+    let mut table = FlowTable::new(limits.clone());
+    let mut log = Vec::new();
+    let mut push = |table: &mut FlowTable, packet, port| {
+        table.push(&syn(packet, port), &mut |id, item| log.push(line(id, &item)));
+    };
+    for port in 1..=2 {
+        push(&mut table, u64::from(port), port);
+        let source = syn(1, port).source;
+        table.welcome(FlowKey::of(source, syn(1, port).destination).0);
+    }
+    for port in 3..=9 {
+        push(&mut table, u64::from(port), port);
+        assert!(table.index.len() <= limits.flows && table.strange <= limits.strangers);
+    }
+    // Of use are all that are left: the quietest of those goes.
+    for port in 8..=9 {
+        let source = syn(1, port).source;
+        table.welcome(FlowKey::of(source, syn(1, port).destination).0);
+    }
+    push(&mut table, 10, 10);
+    let mut gone: Vec<&str> = log.iter().filter_map(|line| line.strip_suffix("Evicted")).collect();
+    // The first flow's number is left out.
+    assert_eq!(gone.pop(), Some(""), "{gone:?}");
+    gone.sort_unstable();
+    assert_eq!(gone, ["2/", "3/", "4/", "5/", "6/"]);
 }
 
 #[test]

@@ -3,8 +3,14 @@
 /// Upper bounds on everything that input can grow.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// TCP flows followed at once; the quietest goes first. 2^20 flows of idle state fit in 2 GB.
+    /// TCP flows followed at once; the quietest goes first.
     pub flows: usize,
+    /// Those among them that are not known to be HTTP/2, closed ones that are remembered too: some
+    /// 300 MB.
+    pub strangers: usize,
+    /// Flows that are over and were not HTTP/2 of which more than their number is kept: some
+    /// 100 MB.
+    pub other_flows: usize,
     /// Octets that may wait for a missing segment, per half: four full 64 KB windows.
     pub early_bytes_per_half: usize,
     /// The same over all flows.
@@ -116,6 +122,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             flows: 1 << 20,
+            strangers: 1 << 17,
+            other_flows: 1 << 17,
             early_bytes_per_half: 256 * 1024,
             early_bytes: 64 * 1024 * 1024,
             sorting_bytes: 128 * 1024 * 1024,
@@ -172,6 +180,8 @@ impl Limits {
         let part = |bound: usize| bound.div_ceil(shards.max(1));
         Self {
             flows: part(self.flows),
+            strangers: part(self.strangers),
+            other_flows: part(self.other_flows),
             early_bytes: part(self.early_bytes),
             tls_waiting_flows: part(self.tls_waiting_flows),
             troubled_of_all: part(self.troubled_of_all),
@@ -184,8 +194,10 @@ impl Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Hit {
-    /// [`Limits::flows`].
+    /// [`Limits::flows`] or [`Limits::strangers`].
     Flows,
+    /// [`Limits::other_flows`].
+    OtherFlows,
     /// [`Limits::early_bytes`] or one of its kin.
     EarlyBytes,
     /// [`Limits::header_block`].
@@ -218,8 +230,9 @@ pub enum Hit {
 
 impl Hit {
     /// Every one.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Flows,
+        Self::OtherFlows,
         Self::EarlyBytes,
         Self::HeaderBlock,
         Self::HeaderList,
