@@ -1,8 +1,9 @@
 //! Finished connections become rows of the board.
 
 mod doubts;
+mod others;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +28,8 @@ use crate::vocab::tls::{TlsFacts, TlsSide};
 use crate::vocab::verdict::{Finding, Implementation, Verdict};
 
 use super::hops::Hops;
-use super::{OtherFlow, Sink, other};
+use super::{OtherFlow, Sink};
+use others::Others;
 
 /// What was found so far.
 #[derive(Debug)]
@@ -35,14 +37,8 @@ pub struct Rows {
     connections: Vec<Connection>,
     /// Answer times of each server.
     answered: BTreeMap<Endpoint, Answered>,
-    /// Flows that were not HTTP/2, the latest: whether anybody misses them shows at the end.
-    others: VecDeque<OtherFlow>,
-    /// Earlier ones that will be told, and of the rest what their numbers rest on.
-    missed: Vec<OtherFlow>,
-    passed: Vec<(Stamp, FlowId)>,
-    /// As many as are kept of either, and how many that would be told were not.
-    others_most: usize,
-    others_beyond: u64,
+    /// Flows that were not HTTP/2.
+    others: Others,
     /// Endpoints that serve HTTP/2 in this capture.
     servers: BTreeSet<Endpoint>,
     /// Requests that may still be kept for the other side of a proxy.
@@ -97,18 +93,7 @@ impl Sink for Rows {
     }
 
     fn other_flow(&mut self, flow: OtherFlow) {
-        self.others.push_back(flow);
-        if self.others.len() > self.others_most
-            && let Some(oldest) = self.others.pop_front()
-        {
-            let is_missed = other::is_missed(&oldest, &self.servers);
-            if is_missed && self.missed.len() < self.others_most {
-                self.missed.push(oldest);
-            } else {
-                self.others_beyond += u64::from(is_missed);
-                self.passed.push((oldest.first, oldest.id));
-            }
-        }
+        self.others.push(flow, &self.servers);
     }
 }
 
@@ -118,11 +103,7 @@ impl Rows {
         Self {
             connections: Vec::new(),
             answered: BTreeMap::new(),
-            others: VecDeque::new(),
-            missed: Vec::new(),
-            passed: Vec::new(),
-            others_most: limits.other_flows,
-            others_beyond: 0,
+            others: Others::within(limits),
             servers: BTreeSet::new(),
             room: limits.troubled_of_all,
             beyond: 0,
@@ -141,10 +122,7 @@ impl Rows {
         for (server, answered) in other.answered {
             self.answered.entry(server).or_default().merge(&answered);
         }
-        self.others.extend(other.others);
-        self.missed.extend(other.missed);
-        self.passed.extend(other.passed);
-        self.others_beyond += other.others_beyond;
+        self.others.merge(other.others);
         self.servers.extend(other.servers);
         self.beyond += other.beyond;
     }
@@ -156,10 +134,7 @@ impl Rows {
             let row = Arc::make_mut(&mut of.row);
             (row.first.order(), &mut row.flow)
         });
-        let others = self.others.iter_mut().chain(&mut self.missed);
-        let others = others.map(|of| (of.first.order(), &mut of.id));
-        let passed = self.passed.iter_mut().map(|(first, id)| (first.order(), id));
-        let mut flows: Vec<_> = flows.chain(others).chain(passed).collect();
+        let mut flows: Vec<_> = flows.chain(self.others.first_sights()).collect();
         flows.sort_unstable_by_key(|(order, id)| (*order, **id));
         for ((_, id), number) in flows.into_iter().zip(0..) {
             *id = FlowId(number);
@@ -169,23 +144,15 @@ impl Rows {
     /// The board, but for its captures: rows in order, revised by their neighbours.
     pub fn into_board(mut self) -> Board {
         self.number_flows();
-        let mut other_flows = self.passed.len() as u64;
         let mut refused = Vec::new();
-        // Whichever ended first, and whichever shard had it: nobody must see that.
-        let mut others: Vec<OtherFlow> = self.missed.into_iter().chain(self.others).collect();
-        others.sort_by_key(|flow| flow.id);
-        for flow in others {
-            match other::row(&flow, &self.servers) {
-                Some(row) => {
-                    refused.extend(flow.refused.then_some((row.server, row.last)));
-                    self.connections.push(Connection::alone(row));
-                }
-                None => other_flows += 1,
-            }
+        let (rows, other_flows, others_beyond) = self.others.into_rows(&self.servers);
+        for (row, was_refused) in rows {
+            refused.extend(was_refused.then_some((row.server, row.last)));
+            self.connections.push(Connection::alone(row));
         }
         // Moves each but once.
         self.connections.sort_by_cached_key(|of| (of.row.first.order(), of.row.flow));
-        let Self { connections, answered, beyond, others_beyond, drops, .. } = self;
+        let Self { connections, answered, beyond, drops, .. } = self;
         let mut board = second_pass(connections, &refused, &answered, beyond, &drops);
         if others_beyond > 0 {
             board.hits.insert(Hit::OtherFlows, others_beyond);

@@ -1,0 +1,85 @@
+//! Flows that were not HTTP/2 until it is known which of them anybody misses.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use crate::board::ConnectionRow;
+use crate::pipeline::{OtherFlow, other};
+use crate::vocab::address::Endpoint;
+use crate::vocab::flow::FlowId;
+use crate::vocab::limits::Limits;
+use crate::vocab::time::Stamp;
+
+/// Flows that were not HTTP/2, within [`Limits::other_flows`].
+#[derive(Debug)]
+pub(super) struct Others {
+    /// The latest: what serves HTTP/2 may still show.
+    latest: VecDeque<OtherFlow>,
+    /// Earlier ones that will be told.
+    missed: Vec<OtherFlow>,
+    /// Of all others what numbers rest on.
+    passed: Vec<(Stamp, FlowId)>,
+    /// As many as are kept of `latest` and of `missed`.
+    most: usize,
+    /// How many would be told and were not kept.
+    beyond: u64,
+}
+
+impl Others {
+    pub(super) fn within(limits: &Limits) -> Self {
+        Self {
+            latest: VecDeque::new(),
+            missed: Vec::new(),
+            passed: Vec::new(),
+            most: limits.other_flows,
+            beyond: 0,
+        }
+    }
+
+    /// Another one; `servers` are those that are known so far.
+    pub(super) fn push(&mut self, flow: OtherFlow, servers: &BTreeSet<Endpoint>) {
+        self.latest.push_back(flow);
+        if self.latest.len() <= self.most {
+            return;
+        }
+        let Some(oldest) = self.latest.pop_front() else { return };
+        let is_missed = other::is_missed(&oldest, servers);
+        if is_missed && self.missed.len() < self.most {
+            self.missed.push(oldest);
+        } else {
+            self.beyond += u64::from(is_missed);
+            self.passed.push((oldest.first, oldest.id));
+        }
+    }
+
+    /// Takes in those of another shard.
+    pub(super) fn merge(&mut self, other: Self) {
+        self.latest.extend(other.latest);
+        self.missed.extend(other.missed);
+        self.passed.extend(other.passed);
+        self.beyond += other.beyond;
+    }
+
+    /// Each one's first sight and its number.
+    pub(super) fn first_sights(&mut self) -> impl Iterator<Item = ((i64, u64), &mut FlowId)> {
+        let kept = self.latest.iter_mut().chain(&mut self.missed);
+        let passed = self.passed.iter_mut().map(|(first, id)| (first.order(), id));
+        kept.map(|flow| (flow.first.order(), &mut flow.id)).chain(passed)
+    }
+
+    /// Rows in order of first sight, each with whether the connection was refused; how many flows
+    /// nobody misses, and how many of the others were not kept.
+    pub(super) fn into_rows(
+        self,
+        servers: &BTreeSet<Endpoint>,
+    ) -> (Vec<(ConnectionRow, bool)>, u64, u64) {
+        // Whichever ended first, and whichever shard had it: nobody must see that.
+        let mut flows: Vec<OtherFlow> = self.missed.into_iter().chain(self.latest).collect();
+        flows.sort_by_key(|flow| flow.id);
+        let count = flows.len() + self.passed.len();
+        let rows = flows.into_iter();
+        let rows = rows.filter_map(|flow| Some((other::row(&flow, servers)?, flow.refused)));
+        let rows: Vec<_> = rows.collect();
+        let unmissed = (count - rows.len()) as u64;
+        (rows, unmissed, self.beyond)
+    }
+}
