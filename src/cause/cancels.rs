@@ -352,9 +352,15 @@ fn judge_cluster(history: &History, cluster: &[Waited]) -> CancelGroup {
         let told_by = "they were opened at different times and reset at one age";
         return timed(cluster, Confidence::new(confidence), told_by);
     }
-    // One batch: a timer and one decision look alike. A timer fires for each stream by itself.
+    // One batch: a timer and one decision look alike. A timer fires for each stream by itself, so
+    // that resets come as far apart as their requests did; what one decision ends, ends at once.
     let opened_over = extent(cluster.iter().filter_map(|item| opened(history, item)));
-    let one_by_one = reset_over(history, cluster) + MILLI >= opened_over;
+    let most = |ends: Vec<i64>| extent(most_of(ends).into_iter());
+    let opens = most(cluster.iter().filter_map(|item| opened(history, item)).collect());
+    let places = cluster.iter().filter_map(|item| history.resets.get(item.place));
+    let resets = most(places.map(|reset| reset.stamp.at.0).collect());
+    let in_turn = opens >= MILLI * 8 && resets * 2 >= opens && cluster.len() >= 5;
+    let one_by_one = in_turn || reset_over(history, cluster) + MILLI >= opened_over;
     let ends = [cluster.first(), cluster.get(cluster.len() * 4 / 5)];
     let round = ends.into_iter().flatten().any(|item| round_value(item.span).is_some());
     match (one_by_one, round) {
@@ -363,8 +369,18 @@ fn judge_cluster(history: &History, cluster: &[Waited]) -> CancelGroup {
         (true, false) if reset_over(history, cluster) > opened_over.mul_f64(3.0) + MILLI * 10 => {
             timed(cluster, Confidence::new(0.7), "one batch, reset one by one at one age")
         }
+        (true, false) if in_turn => {
+            timed(cluster, Confidence::new(0.65), "one batch, reset in the order of its requests")
+        }
         (_, false) => burst(cluster, Confidence::new(0.65), "one batch, reset in one go"),
     }
+}
+
+/// All but a tenth at either end.
+fn most_of(mut values: Vec<i64>) -> Vec<i64> {
+    values.sort_unstable();
+    let cut = values.len() / 10;
+    values.get(cut..values.len() - cut).map(<[i64]>::to_vec).unwrap_or_default()
 }
 
 /// Ages that differ by no more than a coarse timer's tick, of requests opened at many times: such

@@ -64,15 +64,17 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     };
     // Nothing of what came before is in the capture, or the end answers the newest request.
     let unseen = scene.is_blind();
-    let in_answer = goaway.newest.is_some_and(|(id, newest)| {
-        id == goaway.last_stream_id && scene.at.since(newest) <= IN_ANSWER
-    });
+    let in_answer = scene.last_taken().is_some_and(|(_, taken)| scene.at.since(taken) <= IN_ANSWER);
+    // With the last answer it was done: it served as many as it may, or was told to close.
+    let with_answer = scene.open_count == 0
+        && scene.last_message.second.is_some_and(|last| scene.at.since(last) <= IN_ANSWER);
     let offended = scene.offence_before().is_some();
     let cut_off = scene.cut_off();
     let at_once = cut_off.is_some_and(|(_, after)| after <= PROMPT);
     let confidence: f32 = match () {
         () if by_text || by_row => confidence,
         () if unseen => 0.4,
+        () if with_answer && !two_step => confidence.min(0.5),
         () if in_answer || at_once || offended => confidence.min(0.55),
         () => confidence,
     };

@@ -7,7 +7,7 @@ use crate::vocab::time::Stamp;
 use crate::vocab::verdict::Step;
 
 use super::explain::Explain;
-use super::scene::{PROMPT, Scene};
+use super::scene::{PROMPT, SOON, Scene};
 use super::{Detector, evidence};
 
 /// The detector.
@@ -36,7 +36,9 @@ const SMALL: u64 = 2_000;
 const LARGE: u64 = 7_500;
 
 fn step(scene: &Scene<'_>) -> Option<Step> {
-    scene.goaway.filter(|_| scene.is_error())?;
+    if scene.goaway.is_some() && !scene.is_error() {
+        return None;
+    }
     let facts = scene.history.sides.side(scene.peer());
     let limit = scene.history.sides.side(scene.by).settings.iter().rev().find_map(|sent| {
         let found = sent.values.iter().find(|(id, _)| *id == SettingId::MAX_HEADER_LIST_SIZE);
@@ -60,6 +62,15 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         .any(|finding| finding.by == scene.peer() && scene.at.since(finding.stamp) <= PROMPT);
     let over = largest.zip(limit).is_some_and(|((size, ..), limit)| size > limit);
     let confidence = match largest {
+        // Some only close (Go): at once, at a list beyond what they had allowed.
+        Some((_, stamp, _)) if scene.goaway.is_none() => {
+            let at_once = scene.at.since(stamp) <= SOON && !scene.went_on(stamp);
+            if !(over && at_once) || broken {
+                return None;
+            }
+            0.78
+        }
+        _ if scene.goaway.is_none() => return None,
         Some((size, ..)) if by_text && size >= SMALL => 0.96,
         // Without its HEADERS a text alone: it may be another library's word for another fault.
         _ if by_text && scene.is_incomplete() => 0.45,

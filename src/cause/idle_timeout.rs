@@ -74,7 +74,10 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     }
     let confidence = match (idle_word, timeout_word, scene.open_count == 0) {
         (true, ..) => 0.93,
-        (_, true, _) => 0.85,
+        (_, true, _) if is_setting(span) => 0.85,
+        (_, true, _) if round => 0.72,
+        // Some write it whatever made them go (Apache at a graceful restart).
+        (_, true, _) => 0.38,
         _ if scene.is_error() && is_setting(span) => 0.66,
         _ if scene.is_error() => 0.55,
         // A single silence: only a length that people set tells it from a shutdown at that moment.
@@ -87,9 +90,10 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         (_, _, false) if round && span >= LONG && scene.cut_off().is_some() => 0.6,
         (_, _, false) => 0.3,
     };
-    // Who still waits for a PING has lost its peer rather than its patience.
-    let least =
-        if scene.lost_ping().is_some() { Confidence::new(0.5) } else { Confidence::CERTAIN };
+    // Who still waits for a PING has lost its peer rather than its patience; who fell silent at a
+    // broken rule waits before it closes.
+    let doubtful = scene.lost_ping().is_some() || scene.silenced_by().is_some();
+    let least = Confidence::new(if doubtful { 0.45 } else { 1.0 });
     let confidence = scene.despite_holes(Confidence::new(confidence).and(least));
     Some(told(scene, span, since, confidence))
 }

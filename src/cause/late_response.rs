@@ -100,10 +100,11 @@ fn named<'a>(scene: &Scene<'a>) -> Option<&'a Reset> {
         .find(|reset| reset.by == scene.peer() && is_settled(scene, reset))
 }
 
-/// Numbers in a text that it says are streams: `stream 3`, `stream id=3`, `streamId: 3`. Others
-/// are ports, sizes, addresses.
+/// Numbers in a text that it says are streams: `stream 3`, `stream id=3`, `streamId: 3`, `stream
+/// object required for identifier: 3`. Others are ports, sizes, addresses.
 fn streams_in(text: &str) -> impl Iterator<Item = u32> {
-    text.match_indices("stream").filter_map(|(place, word)| {
+    let identifiers = text.match_indices("identifier").filter(|_| text.contains("stream"));
+    text.match_indices("stream").chain(identifiers).filter_map(|(place, word)| {
         let rest = text.get(place + word.len()..)?;
         let rest = rest.strip_prefix('s').unwrap_or(rest).trim_start_matches([' ', '_', '-']);
         let rest = rest.strip_prefix("id").unwrap_or(rest);

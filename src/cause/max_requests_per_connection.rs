@@ -57,12 +57,13 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     if scene.by != Side::Server || goaway.code != ErrorCode::NO_ERROR || goaway.after_peer_close {
         return None;
     }
-    let (newest, requested) = goaway.newest?;
+    let (newest, requested) = scene.last_taken().or(goaway.newest)?;
     let prompt = scene.at.since(requested) <= AT_ONCE;
     // Of one that was joined midway the stream's number tells.
     let midway = scene.history.joined_midway;
-    let count =
-        if midway { u64::from(newest.div_ceil(2)) } else { *scene.opened.side(Side::Client) };
+    let later = scene.open.iter().filter(|stream| stream.by == Side::Client && stream.id > newest);
+    let opened = scene.opened.side(Side::Client).saturating_sub(later.count() as u64);
+    let count = if midway { u64::from(newest.div_ceil(2)) } else { opened };
     let future = future(scene, newest, goaway.last_stream_id);
     let real = newest == goaway.last_stream_id;
     if !(real || future.is_some()) || !prompt || (midway && future.is_some()) {

@@ -66,6 +66,8 @@ mod tests_implementations;
 #[cfg(test)]
 mod tests_neighbours;
 
+use std::time::Duration;
+
 use crate::track::history::{History, Reset};
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
@@ -162,7 +164,7 @@ pub fn judge(history: &History) -> Judged {
     }
 }
 
-/// A server that only answers the client's close: the reason is the client's. `own` is what the
+/// A GOAWAY that only answers the other side's close: the reason is that side's. `own` is what the
 /// GOAWAY says by itself.
 fn answer_to_close(scene: &Scene<'_>, own: Verdict) -> Verdict {
     let shutdown = own.cause == Cause::ClientShutdown;
@@ -172,7 +174,7 @@ fn answer_to_close(scene: &Scene<'_>, own: Verdict) -> Verdict {
     closed.maybe_processed_streams = own.maybe_processed_streams;
     closed.implementation = own.implementation;
     closed.chain.push(scene.ending());
-    closed.add_clause("the server's GOAWAY only answers that");
+    closed.add_clause(&format!("the {}'s GOAWAY only answers that", scene.by.name()));
     sort(&mut closed.chain);
     closed
 }
@@ -187,8 +189,17 @@ fn follows(history: &History, index: usize) -> Option<usize> {
         && first.code == ErrorCode::NO_ERROR
         && this.by == first.by
         && !hurried;
-    (index > 0 && !new_error).then_some(0)
+    // Nothing can have happened in between: one decision, told in two steps.
+    let in_one_go = this.stamp.since(first.stamp) <= IN_ONE_GO
+        && !history
+            .findings
+            .iter()
+            .any(|finding| finding.by != this.by && first.stamp.before(finding.stamp));
+    (index > 0 && (!new_error || in_one_go)).then_some(0)
 }
+
+/// Two GOAWAYs of one side so close together were decided together.
+const IN_ONE_GO: Duration = Duration::from_millis(2);
 
 /// The verdict of a GOAWAY that only follows another.
 fn echo(scene: &Scene<'_>, leader: &Verdict) -> Verdict {

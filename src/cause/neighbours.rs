@@ -20,7 +20,7 @@ use crate::vocab::verdict::{Evidence, Timeout, Verdict};
 use self::common::{Common, crossing, is_spread, same};
 pub use self::endings::endings;
 pub use self::reasons::apply;
-use super::chance::round_value;
+use super::chance::{is_setting, round_value};
 use super::scene::UNSEEN;
 
 /// One ending by a server, as the second pass sees it.
@@ -402,8 +402,11 @@ fn spread(ending: &Ending, of_age: &[&Ending], elsewhere: &[&Ending]) -> Option<
 
 /// Endings in one moment, or right before the server refuses: it went away.
 fn moment(ending: &Ending, together: &[&Ending], refusals: &[Stamp]) -> Option<Revision> {
-    let moment_of_idle = together.iter().all(|other| same(other.idle, ending.idle));
-    let timed = ending.is_silent() && moment_of_idle;
+    // A busy connection was silent for as long by chance, unless its timer counts octets.
+    let all = |fits: fn(&Ending) -> bool| fits(ending) && together.iter().all(|other| fits(other));
+    let counts_octets = ending.idle.is_some_and(is_setting);
+    let alike = together.iter().all(|other| same(other.idle, ending.idle));
+    let timed = ending.is_silent() && alike && (counts_octets || all(Ending::is_idle));
     let cut = |e: &Ending| e.is_cut();
     // Who ended it, and how it stood, may be in what is missing.
     if !ending.announced && ending.incomplete {
@@ -428,6 +431,7 @@ fn moment(ending: &Ending, together: &[&Ending], refusals: &[Stamp]) -> Option<R
         }
         if !ending.announced && together.iter().any(|other| cut(other)) {
             drained.confidence = drained.confidence.and(Confidence::new(0.5));
+            drained.most = Confidence::new(0.45);
         }
         return Some(drained);
     }

@@ -65,8 +65,15 @@ pub const REAL_WAIT: Duration = Duration::from_millis(150);
 /// the beginning: what would refute it may be there.
 pub const UNSEEN: Confidence = Confidence::new(0.45);
 
+/// How long an endpoint waits that lets its peer read what it said before it closes: a second with
+/// Envoy, two with others.
+const DELAYED_CLOSE: Duration = Duration::from_millis(2_500);
+
+/// Requests sent this soon after another are on their way while that one is read.
+const ON_ITS_WAY: Duration = Duration::from_millis(3);
+
 /// How soon an endpoint reacts that was not busy.
-const SOON: Duration = Duration::from_millis(50);
+pub const SOON: Duration = Duration::from_millis(50);
 
 impl<'a> Scene<'a> {
     /// The scene of a GOAWAY.
@@ -88,11 +95,11 @@ impl<'a> Scene<'a> {
         Some(Self::of(history, Effect::End, end, moment, cancels))
     }
 
-    /// The client's close that this GOAWAY of the server only answers, with requests open.
+    /// The other side's close that this GOAWAY only answers, with requests open.
     pub fn of_answered_close(&self) -> Option<Self> {
         self.goaway.filter(|goaway| goaway.after_peer_close)?;
         let end = Self::of_end(self.history, self.cancels)?;
-        (end.by == Side::Client && end.open_count > 0).then_some(end)
+        (end.by == self.peer() && end.open_count > 0).then_some(end)
     }
 
     /// An ending by `by` at `at`, whether it is a RST, and how the connection stood then.
@@ -235,8 +242,11 @@ impl<'a> Scene<'a> {
     pub fn round_trip(&self) -> Duration {
         let measured = self.history.syn.zip(self.history.accepted);
         let measured = measured.map_or(Duration::ZERO, |(syn, accepted)| accepted.since(syn));
-        let answered =
-            self.history.pings.iter().filter_map(|ping| Some((ping.sent, ping.answered?)));
+        let answered = self.history.pings.iter().filter_map(|ping| {
+            // What comes back after the end was held up by what led to it.
+            let back = ping.answered.filter(|back| back.before(self.at))?;
+            Some((ping.sent, back))
+        });
         let measured = answered.map(|(sent, back)| back.since(sent)).fold(measured, Duration::max);
         measured.clamp(Duration::from_millis(1), Duration::from_secs(2))
     }
@@ -334,6 +344,19 @@ impl<'a> Scene<'a> {
         self.unanswered_pings().find(silent).filter(|ping| self.at.since(ping.sent) >= wait)
     }
 
+    /// The request that last_stream_id names, where it is open and the newest that the end's
+    /// sender knew of: later ones were on their way to it, a moment at most.
+    pub fn last_taken(&self) -> Option<(u32, Stamp)> {
+        let goaway = self.goaway?;
+        let (newest, arrived) = goaway.newest?;
+        if newest == goaway.last_stream_id {
+            return Some((newest, arrived));
+        }
+        let last = self.open.iter().find(|stream| stream.id == goaway.last_stream_id)?;
+        let taken = last.opened.filter(|_| newest > goaway.last_stream_id)?;
+        (arrived.since(taken) <= ON_ITS_WAY).then_some((goaway.last_stream_id, taken))
+    }
+
     /// Requests that the client still waits for, or still sends.
     pub fn unanswered(&self) -> usize {
         let lost = |stream: &&OpenStream| stream.by == Side::Client && !stream.answer_ended;
@@ -360,11 +383,29 @@ impl<'a> Scene<'a> {
         Some(std::iter::once(first).chain(found).find(whole).unwrap_or(first))
     }
 
+    /// The rule that the other side broke with the last that was heard of it, when the end's sender
+    /// said nothing more: some close only a while after they have given up (Envoy's delayed close).
+    pub fn silenced_by(&self) -> Option<&'a Finding> {
+        let spoke = *self.last_octets.side(self.by);
+        let heard = *self.last_octets.side(self.peer());
+        self.findings.iter().rev().find(|finding| {
+            let last = heard.is_some_and(|heard| heard.since(finding.stamp) <= AT_ONCE);
+            let silent = spoke.is_some_and(|spoke| spoke.before(finding.stamp));
+            let last = last && self.at.since(finding.stamp) <= DELAYED_CLOSE;
+            finding.by == self.peer() && finding.rule.code != ErrorCode::NO_ERROR && last && silent
+        })
+    }
+
     /// Whether the end's sender went on with its messages as if a rule had not been broken: not
     /// only with what it had sent before it could know.
     pub fn went_on_after(&self, finding: &Finding) -> bool {
+        self.went_on(finding.stamp)
+    }
+
+    /// Whether the end's sender went on with its messages well after this moment.
+    pub fn went_on(&self, after: Stamp) -> bool {
         let last = *self.last_message.side(self.by);
-        last.is_some_and(|last| last.since(finding.stamp) > AT_ONCE)
+        last.is_some_and(|last| last.since(after) > AT_ONCE)
     }
 
     /// Whether the other side said something right before the end: then no silence ended.

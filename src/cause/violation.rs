@@ -146,7 +146,7 @@ fn offence<'a>(scene: &Scene<'a>) -> Option<&'a Finding> {
         })
         .collect();
     if near.is_empty() && code.is_none() {
-        return scene.answered_offence();
+        return scene.answered_offence().or_else(|| scene.silenced_by());
     }
     let same_code = near.iter().rev().find(|finding| Some(finding.rule.code) == code);
     let any = near.last().filter(|finding| {
