@@ -10,8 +10,8 @@ use super::chance::is_setting;
 use super::explain::Explain;
 use super::scene::{Scene, spoken};
 use super::{
-    Detector, client_request_timeout, dead_path, evidence, keepalive_ping_timeout,
-    server_request_timeout,
+    Detector, client_request_timeout, dead_path, evidence, flood_protection,
+    keepalive_ping_timeout, server_request_timeout,
 };
 
 /// The detector.
@@ -63,7 +63,11 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         // Since when its client counts is not in the capture.
         (true, _) if is_only_errand(scene) && scene.history.syn.is_none() && !torn => 0.45,
         (true, false) if scene.by == Side::Client && waiting >= 3 && !torn => 0.45,
-        (true, _) if scene.by == Side::Client && waiting == 1 && !torn => 0.65,
+        // A program that ends, a pool that is closed, a timeout at an odd age.
+        (true, false) if scene.by == Side::Client && waiting == 1 && !torn => 0.5,
+        (true, true) if scene.by == Side::Client && !torn => 0.6,
+        // What floods a server is what it aborts for.
+        (true, _) if flood_protection::is_what_ends(scene) => 0.6,
         (true, true) => 0.78,
         (true, false) => 0.7,
         (false, true) if scene.in_tls() => 0.72,
@@ -98,6 +102,9 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     if let Some(stall) = dead_path::at_end(scene) {
         step.confidence = step.confidence.and(Confidence::new(0.6));
         dead_path::tell(scene, &mut step, stall);
+    } else if let Some(stall) = dead_path::towards(scene) {
+        step.confidence = step.confidence.and(Confidence::new(0.6));
+        dead_path::tell_of(scene.peer(), &mut step, stall);
     }
     Some(step)
 }

@@ -28,7 +28,16 @@ fn of(history: &History, side: Side) -> Option<&Stall> {
 
 /// Octets of the end's sender that were never acknowledged to the end, though sent again often.
 pub fn at_end<'a>(scene: &Scene<'a>) -> Option<&'a Stall> {
-    let stall = of(scene.history, scene.by)?;
+    open_stall(scene, scene.by)
+}
+
+/// The same of the other side's octets: its sender did not hear it any more.
+pub fn towards<'a>(scene: &Scene<'a>) -> Option<&'a Stall> {
+    open_stall(scene, scene.peer())
+}
+
+fn open_stall<'a>(scene: &Scene<'a>, side: Side) -> Option<&'a Stall> {
+    let stall = of(scene.history, side)?;
     (stall.until.is_none() && stall.from.before(scene.at)).then_some(stall)
 }
 
@@ -43,7 +52,12 @@ fn told(side: Side, stall: &Stall) -> String {
 
 /// The end's sender spoke to a path that was dead: nobody else is to blame.
 pub fn tell(scene: &Scene<'_>, step: &mut Step, stall: &Stall) {
-    let (side, peer) = (scene.by, scene.peer().name());
+    tell_of(scene.by, step, stall);
+}
+
+/// The same of octets that this side sent.
+pub fn tell_of(side: Side, step: &mut Step, stall: &Stall) {
+    let peer = side.other().name();
     let told = told(side, stall);
     step.blame = Blame::Network;
     step.summary.push_str(&format!(" {told}: the path, or the {peer}'s host, was dead."));

@@ -28,6 +28,11 @@ pub const DETECTOR: Detector = Detector {
     step,
 };
 
+/// Whether a flood ends it without a word.
+pub fn is_what_ends(scene: &Scene<'_>) -> bool {
+    scene.goaway.is_none() && step(scene).is_some()
+}
+
 fn step(scene: &Scene<'_>) -> Option<Step> {
     if scene.goaway.is_some_and(|goaway| goaway.after_peer_close) {
         return None;

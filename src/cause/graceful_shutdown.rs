@@ -7,6 +7,7 @@ use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
 use crate::vocab::verdict::Step;
 
+use super::chance::is_setting;
 use super::explain::Explain;
 use super::scene::{PROMPT, Scene, UNSEEN, spoken};
 use super::{Detector, evidence};
@@ -29,6 +30,9 @@ pub const DETECTOR: Detector = Detector {
     },
     step,
 };
+
+/// Shorter spans are no timer's.
+const LONG: Duration = Duration::from_secs(1);
 
 /// A GOAWAY this soon after the newest request was sent because of it.
 const IN_ANSWER: Duration = Duration::from_millis(3);
@@ -71,8 +75,12 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let offended = scene.offence_before().is_some();
     let cut_off = scene.cut_off();
     let at_once = cut_off.is_some_and(|(_, after)| after <= PROMPT);
+    // A drain comes at any moment: at a silence, or an age, that people set, a timer is as likely.
+    let timed = |span: Duration| span >= LONG && is_setting(span);
+    let timed = timed(scene.quiet()) || (!scene.history.joined_midway && timed(scene.age()));
     let confidence: f32 = match () {
         () if by_text || by_row => confidence,
+        () if timed => confidence.min(0.55),
         () if unseen => 0.4,
         () if with_answer && !two_step => confidence.min(0.5),
         () if in_answer || at_once || offended => confidence.min(0.55),

@@ -53,8 +53,9 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     // What came before its receiver said its first word waited until it was awake.
     let awake = scene.history.sides.side(scene.by).first_frame.unwrap_or(scene.at);
     let since = |stamp: Stamp| scene.at.since(if stamp.before(awake) { awake } else { stamp });
-    let largest = facts
+    let largest = scene
         .largest_block
+        .side(scene.peer())
         .filter(|(_, stamp, _)| !scene.at.before(*stamp) && since(*stamp) <= PROMPT);
     let broken = scene
         .findings

@@ -39,6 +39,9 @@ pub fn is_a_closed_socket(scene: &Scene<'_>) -> bool {
     scene.goaway.is_none() && scene.aborted && answers && scene.open_count > 0
 }
 
+/// More that wait for an answer at once are a flood: keepalive has one or two on their way.
+const MANY: usize = 16;
+
 fn step(scene: &Scene<'_>) -> Option<Step> {
     let debug = scene.debug();
     let by_text = ["ping_timeout", "ping timeout", "ping ack timeout", "keepalive"]
@@ -55,7 +58,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let in_vain = || scene.unanswered_pings().next().filter(|_| beside);
     let asked = silent.or(never_left).or_else(in_vain)?;
     let wait = scene.at.since(asked.sent);
-    if wait < REAL_WAIT.max(scene.round_trip() * 4) {
+    if wait < REAL_WAIT.max(scene.round_trip() * 4) || scene.unanswered_pings().count() > MANY {
         return None;
     }
     let clean = !scene.is_error() && scene.goaway.is_some();

@@ -424,6 +424,7 @@ fn moment(ending: &Ending, together: &[&Ending], refusals: &[Stamp]) -> Option<R
             ending.is_at_limit() && other.is_at_limit() && other.requests == ending.requests
         };
         let mut drained = reasons::drain(ending, together, None);
+        drained.most = Confidence::new(if ending.cause == Cause::IdleTimeout { 0.45 } else { 1.0 });
         if ending.requests > 1 && together.iter().all(counted) {
             drained.confidence = drained.confidence.and(Confidence::new(0.5));
         } else if together.iter().all(old) {

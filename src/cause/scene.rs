@@ -46,6 +46,8 @@ pub struct Scene<'a> {
     pub resets: &'a [Reset],
     /// Rules broken before.
     pub findings: &'a [Finding],
+    /// The largest header list of each side before: octets, packet, stream.
+    pub largest_block: Both<Option<(u64, Stamp, u32)>>,
     /// Cancellations by reason, over the whole connection.
     pub cancels: &'a [CancelGroup],
     /// What the debug data is known for.
@@ -126,6 +128,7 @@ impl<'a> Scene<'a> {
             opened: moment.opened,
             resets: history.resets.get(..moment.resets).unwrap_or_default(),
             findings: history.findings.get(..moment.findings).unwrap_or_default(),
+            largest_block: moment.largest_block,
             cancels,
             text: None,
         }
@@ -207,7 +210,15 @@ impl<'a> Scene<'a> {
     pub fn quiet_since(&self) -> Stamp {
         let last = [self.last_octets.first, self.last_octets.second];
         let last = last.into_iter().flatten().max_by_key(|stamp| stamp.order());
-        last.unwrap_or(self.history.first)
+        self.cleared_since().or(last).unwrap_or(self.history.first)
+    }
+
+    /// Where the silence began in which neither side had a message for the other, where the end's
+    /// sender only cleared its streams away at the end (Node).
+    fn cleared_since(&self) -> Option<Stamp> {
+        let last = [self.last_message.first, self.last_message.second];
+        let last = last.into_iter().flatten().max_by_key(|stamp| stamp.order());
+        last.filter(|_| self.gave_up_just_before() && self.open_count > 0)
     }
 
     /// How long no octet had come from either side.

@@ -330,6 +330,8 @@ pub struct Moment {
     pub resets: usize,
     /// How many findings had been recorded.
     pub findings: usize,
+    /// The largest header list of each side by then, as in [`SideFacts::largest_block`].
+    pub largest_block: Both<Option<(u64, Stamp, u32)>>,
 }
 
 /// A stream that was open at some moment.

@@ -72,6 +72,10 @@ impl Tracker {
             opened: Both { first: sides.first.opened, second: sides.second.opened },
             resets: history.resets.len(),
             findings: history.findings.len(),
+            largest_block: Both {
+                first: sides.first.largest_block,
+                second: sides.second.largest_block,
+            },
         }
     }
 
