@@ -157,6 +157,7 @@ mod tests {
         assert_eq!(verdict.cause, Cause::Unknown, "{}", verdict.summary);
         assert!(verdict.confidence.value() <= 0.1);
         let [other] = verdict.alternatives.as_slice() else { panic!("{verdict:?}") };
-        assert_eq!((other.cause, other.confidence), (Cause::AbruptClose, Confidence::POSSIBLE));
+        assert_eq!(other.cause, Cause::AbruptClose);
+        assert!(other.confidence <= Confidence::POSSIBLE);
     }
 }

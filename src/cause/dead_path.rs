@@ -38,7 +38,9 @@ pub fn towards<'a>(scene: &Scene<'a>) -> Option<&'a Stall> {
 
 fn open_stall<'a>(scene: &Scene<'a>, side: Side) -> Option<&'a Stall> {
     let stall = of(scene.history, side)?;
-    (stall.until.is_none() && stall.from.before(scene.at)).then_some(stall)
+    // One that has just healed brings what was said while it lasted.
+    let over = stall.until.is_none_or(|until| scene.at.since(until) <= CATCHING_UP);
+    (over && stall.from.before(scene.at)).then_some(stall)
 }
 
 /// What a stall is, as a clause.
@@ -46,7 +48,9 @@ fn told(side: Side, stall: &Stall) -> String {
     let (again, span) = (stall.again, spoken(stall.span()));
     let side = side.name();
     format!(
-        "TCP sent the {side}'s octets again {again} times within {span} and had no acknowledgement"
+        "TCP sent the {side}'s octets again {again} times within {span} and had no \
+         acknowledgement{}",
+        if stall.until.is_some() { " before that" } else { "" }
     )
 }
 

@@ -75,10 +75,16 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     };
     let (by, peer) = (scene.by.name(), scene.peer().name());
     let name = if kind == FrameType::DATA { "empty DATA" } else { evidence::kind_name(kind) };
-    let summary = format!(
-        "The {by} {} because the {peer} flooded it with {count} {name} frames.",
-        scene.ending_name()
-    );
+    let ending = scene.ending_name();
+    // What it counted may be what this program does not.
+    let summary = match is_flood || count >= 100 {
+        true => {
+            format!("The {by} {ending} because the {peer} flooded it with {count} {name} frames.")
+        }
+        false => {
+            format!("The {by} {ending} because the {peer}, as it says, flooded it with frames.")
+        }
+    };
     let blame = if scene.peer() == Side::Client { Blame::Client } else { Blame::Server };
     let confidence = scene.despite_holes(Confidence::new(confidence));
     let mut step = Step::new(Cause::FloodProtection, confidence, blame, summary);

@@ -52,7 +52,11 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         .any(|word| debug.contains(word));
     let by_row = scene.text.and_then(|row| row.cause()) == Some(Cause::GracefulShutdown);
     let two_step = goaway.last_stream_id == 0x7fff_ffff;
-    let busy = scene.open_count > 0 || scene.quiet() < Duration::from_millis(400);
+    // A PING makes no connection busy.
+    let message = [scene.last_message.first, scene.last_message.second];
+    let message = message.into_iter().flatten().max_by_key(|stamp| stamp.order());
+    let silence = message.map_or(scene.quiet(), |message| scene.at.since(message));
+    let busy = scene.open_count > 0 || silence < Duration::from_millis(400);
     // One library writes this for whatever made it drain: idle, age, count or shutdown.
     let any_drain = debug == "graceful_shutdown";
     let stalled = scene.starved().is_some_and(|(_, since)| scene.at.since(since) >= STALLED);

@@ -71,7 +71,8 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let by_text =
         ["handshake", "settings before", "preface"].iter().any(|word| scene.debug().contains(word));
     // What the client has just said is what an error answers.
-    if scene.is_error() && !by_text && scene.peer_quiet() <= PROMPT {
+    let answers = scene.is_error() || scene.offence_before().is_some();
+    if answers && !by_text && scene.peer_quiet() <= PROMPT {
         return None;
     }
     let confidence = match (by_text, scene.goaway.is_some(), round_value(wait).is_some()) {

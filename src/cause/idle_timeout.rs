@@ -174,8 +174,8 @@ fn measure(scene: &Scene<'_>) -> Option<(Duration, Stamp)> {
     let since = match idle {
         None => quiet,
         Some(idle) => {
-            let message = message.filter(|message| !message.before(idle)).unwrap_or(idle);
-            let candidates = [idle, message, quiet];
+            // Resets end streams and are no use of the connection; some count from the last message.
+            let candidates = [idle, message.unwrap_or(idle), quiet];
             let late =
                 |since: &Stamp| round_value(span(*since)).map(|round| span(*since).abs_diff(round));
             let round = candidates.into_iter().filter(|since| late(since).is_some());

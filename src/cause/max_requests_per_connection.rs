@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
+use crate::vocab::frame::LAST_STREAM_MAX;
 use crate::vocab::setting::SettingId;
 use crate::vocab::verdict::Step;
 
@@ -65,13 +66,15 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let opened = scene.opened.side(Side::Client).saturating_sub(later.count() as u64);
     let count = if midway { u64::from(newest.div_ceil(2)) } else { opened };
     let future = future(scene, newest, goaway.last_stream_id);
-    let real = newest == goaway.last_stream_id;
+    let announced = goaway.last_stream_id == LAST_STREAM_MAX;
+    let real = newest == goaway.last_stream_id || announced;
     if !(real || future.is_some()) || !prompt || (midway && future.is_some()) {
         return None;
     }
     let in_answer = scene.at.since(requested) <= IN_ANSWER;
     let confidence = match count {
         _ if future.is_some() => future?,
+        _ if announced && !in_answer => return None,
         0..=1 => return None,
         // One of ten, or of a hundred, is round by chance.
         count if count % 1000 == 0 => 0.88,

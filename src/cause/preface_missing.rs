@@ -37,6 +37,10 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     if !spoke || history.joined_midway {
         return None;
     }
+    // What came later cannot be why.
+    if history.foreign.is_some_and(|first| scene.at.before(first)) {
+        return None;
+    }
     let (by, ending) = (scene.by.name(), scene.ending_name());
     let summary = match scene.by {
         Side::Server => {

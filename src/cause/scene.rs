@@ -6,7 +6,7 @@ use crate::track::history::{FrameCounts, Goaway, History, Moment, OpenStream, Pi
 use crate::vocab::address::{Both, Side};
 use crate::vocab::cause::Confidence;
 use crate::vocab::error_code::ErrorCode;
-use crate::vocab::frame::{FrameType, Transport};
+use crate::vocab::frame::{FrameType, LAST_STREAM_MAX, Transport};
 use crate::vocab::rule::Scope;
 use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{Effect, Evidence, Finding};
@@ -101,7 +101,9 @@ impl<'a> Scene<'a> {
     pub fn of_answered_close(&self) -> Option<Self> {
         self.goaway.filter(|goaway| goaway.after_peer_close)?;
         let end = Self::of_end(self.history, self.cancels)?;
-        (end.by == self.peer() && end.open_count > 0).then_some(end)
+        // With nothing open a client that closes is done; a server has its reasons.
+        let has_reason = end.open_count > 0 || end.by == Side::Server;
+        (end.by == self.peer() && has_reason).then_some(end)
     }
 
     /// An ending by `by` at `at`, whether it is a RST, and how the connection stood then.
@@ -360,7 +362,8 @@ impl<'a> Scene<'a> {
     pub fn last_taken(&self) -> Option<(u32, Stamp)> {
         let goaway = self.goaway?;
         let (newest, arrived) = goaway.newest?;
-        if newest == goaway.last_stream_id {
+        // 2^31-1 names none: the newest that was taken is meant.
+        if [newest, LAST_STREAM_MAX].contains(&goaway.last_stream_id) {
             return Some((newest, arrived));
         }
         let last = self.open.iter().find(|stream| stream.id == goaway.last_stream_id)?;

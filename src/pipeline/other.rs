@@ -197,6 +197,13 @@ fn verdict(flow: &OtherFlow, client: Half, end: End) -> Option<Verdict> {
                        port expects is not known.";
         return told(Cause::Unknown, 0.1, Blame::Unknown, summary);
     }
+    let answer = flow.notes.half(client.other()).missing.first();
+    if !asked.is_empty() && answer.is_some_and(|missing| missing.offset == 0) {
+        // A 101 (RFC 7540 section 3.2), or another answer, may have been there.
+        let summary = "The server's first octets are not in the capture: whether it took what the \
+                       client began with is not known.";
+        return told(Cause::Unknown, 0.1, Blame::Unknown, summary);
+    }
     if asked.is_empty() {
         if by == Side::Client {
             let summary = "The client connected, sent nothing and left.";

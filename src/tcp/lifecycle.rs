@@ -196,7 +196,7 @@ impl Flow {
             return false; // the SYN that may begin a new connection says nothing about this one
         }
         self.last = segment.stamp;
-        if self.waits_for_its_begin(half, segment) {
+        if self.waits_for_its_begin(half, segment, room) {
             return false;
         }
         self.packets += 1;

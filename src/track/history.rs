@@ -303,7 +303,8 @@ pub struct Goaway {
     pub highest_stream: Both<u32>,
     /// The sender of the GOAWAY had already received a FIN or RST.
     pub after_peer_close: bool,
-    /// Newest stream opened by the receiver, and where.
+    /// Newest stream opened by the receiver, and where: of those that are open, else of the
+    /// client's all.
     pub newest: Option<(u32, Stamp)>,
     /// Octets of the other side that the sender had acknowledged in TCP.
     pub seen: u64,

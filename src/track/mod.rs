@@ -73,6 +73,8 @@ pub struct Tracker {
     skipped: Vec<std::ops::Range<u32>>,
     /// First stream that the client opened in the capture.
     first_opened: Option<u32>,
+    /// The newest one, open or not.
+    newest: Option<(u32, Stamp)>,
     /// The latest streams whose answer ended before their request was read.
     answered: VecDeque<lifetimes::Answered>,
     /// Octets of each side's current header block.
@@ -138,6 +140,7 @@ impl Tracker {
             open_of: Both::default(),
             skipped: Vec::new(),
             first_opened: None,
+            newest: None,
             answered: VecDeque::new(),
             block_of: Both::default(),
             unfinished_block: Both::default(),
@@ -397,8 +400,11 @@ impl Tracker {
         stream.rules = self.rules.take_fresh();
         if opener == Side::Client {
             self.history.counts.opened += 1; // a push is no request
-            if opened.is_some() {
+            if let Some(opened) = opened {
                 self.first_opened.get_or_insert(id);
+                if self.newest.is_none_or(|(newest, _)| id > newest) {
+                    self.newest = Some((id, opened));
+                }
             }
         }
         let facts = self.history.sides.side_mut(opener);

@@ -49,7 +49,9 @@ impl Tracker {
                 .into_iter()
                 .flatten()
                 .any(|stamp| stamp.before(frame.stamp)),
-            newest: newest.and_then(|stream| stream.opened.map(|opened| (stream.id, opened))),
+            newest: newest
+                .and_then(|stream| Some((stream.id, stream.opened?)))
+                .or(self.newest.filter(|_| peer == Side::Client)),
             seen: frame.seen,
         };
         let place = self.place_of_goaway(frame);

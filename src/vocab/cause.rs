@@ -149,13 +149,12 @@ impl Confidence {
     }
 
     /// One step down: what evidence with a hole in it is worth.
+    /// What was surer before stays surer.
     pub fn lowered(self) -> Self {
-        if self >= Self(0.8) {
-            Self::LIKELY
-        } else if self > Self::POSSIBLE {
-            Self::POSSIBLE
-        } else {
-            Self(self.0 * 0.5)
+        match self.0 {
+            certain if certain >= 0.8 => Self(0.66 + (certain - 0.8) * 0.2),
+            likely if likely > 0.3 => Self(0.26 + (likely - 0.3) * 0.08),
+            possible => Self(possible * 0.5),
         }
     }
 
@@ -184,8 +183,16 @@ mod tests {
 
     #[test]
     fn a_hole_lowers_by_one_step() {
-        assert_eq!(Confidence::CERTAIN.lowered(), Confidence::LIKELY);
-        assert_eq!(Confidence::LIKELY.lowered(), Confidence::POSSIBLE);
+        assert_eq!(Confidence::CERTAIN.lowered().word(), Confidence::LIKELY.word());
+        assert_eq!(Confidence::LIKELY.lowered().word(), Confidence::POSSIBLE.word());
         assert!(Confidence::POSSIBLE.lowered() < Confidence::POSSIBLE);
+    }
+
+    #[test]
+    fn a_hole_changes_no_order() {
+        let all = || (0..=100).map(|share| Confidence::new(share as f32 / 100.0));
+        for (less, more) in all().zip(all().skip(1)) {
+            assert!(less.lowered() < more.lowered() && more.lowered() < more, "{more:?}");
+        }
     }
 }

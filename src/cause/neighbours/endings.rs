@@ -6,9 +6,10 @@ use crate::cause::Judged;
 use crate::cause::scene::Scene;
 use crate::track::history::History;
 use crate::vocab::address::Side;
+use crate::vocab::time::Stamp;
 use crate::vocab::verdict::Verdict;
 
-use super::Ending;
+use super::{AT_LIMIT, Ending};
 
 /// The endings of a connection that its neighbours may explain.
 pub fn endings(history: &History, judged: &Judged) -> Vec<Ending> {
@@ -37,19 +38,26 @@ fn ending(scene: &Scene<'_>, verdict: &Verdict, index: Option<usize>) -> Option<
         quiet: scene.quiet(),
         age: (!scene.history.joined_midway).then(|| scene.age()),
         requests: scene.opened.first,
-        newest: scene.goaway.and_then(|goaway| goaway.newest),
+        newest: newest(scene),
         crossed: crossed(scene),
         waited: scene.oldest_waiting().map(|asked| (scene.at.since(asked), asked)),
         announced: scene.goaway.is_some(),
         unanswered: scene.unanswered(),
         incomplete: scene.is_incomplete(),
-        offended: scene.offence_before().is_some(),
+        offended: scene.offence_before().is_some() || scene.silenced_by().is_some(),
         orderly: !scene.is_error()
             && !scene.aborted
             && (scene.goaway.is_some() || scene.unanswered() == 0),
         cause: verdict.cause,
         confidence: verdict.confidence,
     })
+}
+
+/// The newest request, where it is open or was just made: others have nothing to do with the end.
+fn newest(scene: &Scene<'_>) -> Option<(u32, Stamp)> {
+    let open = |id: u32| scene.open.iter().any(|stream| stream.id == id);
+    let newest = scene.goaway?.newest?;
+    (open(newest.0) || scene.at.since(newest.1) <= AT_LIMIT).then_some(newest)
 }
 
 /// When the server last spoke before its newest request, and when that came, as ages of the

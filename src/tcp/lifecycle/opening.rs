@@ -12,6 +12,9 @@ use super::{Flow, NEAR};
 /// Segments that wait: what comes out of order is hardly further away.
 const OPENING: usize = 8;
 
+/// Octets of one segment that waits: more than a frame of any link holds is no first segment.
+const OPENING_BYTES: usize = 16 * 1024;
+
 /// A segment that waits.
 pub(super) struct Waiting {
     by: Half,
@@ -39,10 +42,17 @@ impl Waiting {
 
 impl Flow {
     /// Keeps a segment for later where it is not known whether its half begins with it.
-    pub(super) fn waits_for_its_begin(&mut self, half: Half, segment: &Segment<'_>) -> bool {
+    /// `room` is for octets that wait in all flows.
+    pub(super) fn waits_for_its_begin(
+        &mut self,
+        half: Half,
+        segment: &Segment<'_>,
+        room: usize,
+    ) -> bool {
         let plain = !segment.flags.has(TcpFlags::SYN) && !segment.flags.has(TcpFlags::RST);
         let unknown = !self.halves.half(half).is_started() && self.syn.half(half.other()).is_some();
-        let waits = plain && unknown && !self.ignored && self.opening.len() < OPENING;
+        let fits = self.opening.len() < OPENING && segment.payload.len() <= room.min(OPENING_BYTES);
+        let waits = plain && unknown && !self.ignored && fits;
         if waits {
             self.opening.push(Waiting::of(half, segment));
         }
