@@ -43,36 +43,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     if waiting == 0 && !torn && !scene.aborted {
         return None;
     }
-    // After a silence of a setting's length a timer, or a lost peer, is as likely.
-    let timed = scene.quiet() >= LONG && is_setting(scene.quiet());
-    let asked = scene.unanswered_pings().any(|ping| scene.at.since(ping.sent) >= LONG);
-    let given_up = client_request_timeout::is_round(scene);
-    // The server may have waited for the client to open its window.
-    let stalled = scene.by == Side::Server
-        && scene.starved().is_some_and(|(_, since)| scene.at.since(since) >= LONG);
-    let confidence = match (waiting > 0 || torn, scene.aborted) {
-        (true, _) if stalled => 0.5,
-        (true, _) if timed && scene.by == Side::Server => 0.5,
-        (true, _) if timed && waiting > 0 => 0.45,
-        (true, _) if timed => 0.65,
-        (true, _) if server_request_timeout::is_at_setting(scene) => 0.55,
-        // The kernel of a socket that was closed earlier: the PING says why.
-        (true, true) if asked && keepalive_ping_timeout::is_a_closed_socket(scene) => 0.5,
-        // One age of all that waits: a timeout that nothing confirms looks the same.
-        (true, _) if scene.by == Side::Client && !torn && given_up => 0.45,
-        // Since when its client counts is not in the capture.
-        (true, _) if is_only_errand(scene) && scene.history.syn.is_none() && !torn => 0.45,
-        (true, false) if scene.by == Side::Client && waiting >= 3 && !torn => 0.45,
-        // A program that ends, a pool that is closed, a timeout at an odd age.
-        (true, false) if scene.by == Side::Client && waiting == 1 && !torn => 0.5,
-        (true, true) if scene.by == Side::Client && !torn => 0.6,
-        // What floods a server is what it aborts for.
-        (true, _) if flood_protection::is_what_ends(scene) => 0.6,
-        (true, true) => 0.78,
-        (true, false) => 0.7,
-        (false, true) if scene.in_tls() => 0.72,
-        (false, _) => 0.4,
-    };
+    let confidence = confidence(scene, waiting, torn);
     let by = scene.by.name();
     let quiet = spoken(scene.quiet());
     let what = if scene.aborted { "aborted (RST)" } else { "closed" };
@@ -107,6 +78,40 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         dead_path::tell_of(scene.peer(), &mut step, stall);
     }
     Some(step)
+}
+
+/// How sure it is, with so many requests waiting or in the middle of a frame.
+fn confidence(scene: &Scene<'_>, waiting: usize, torn: bool) -> f32 {
+    // After a silence of a setting's length a timer, or a lost peer, is as likely.
+    let timed = scene.quiet() >= LONG && is_setting(scene.quiet());
+    let asked = scene.unanswered_pings().any(|ping| scene.at.since(ping.sent) >= LONG);
+    let given_up = client_request_timeout::is_round(scene);
+    // The server may have waited for the client to open its window.
+    let stalled = scene.by == Side::Server
+        && scene.starved().is_some_and(|(_, since)| scene.at.since(since) >= LONG);
+    match (waiting > 0 || torn, scene.aborted) {
+        (true, _) if stalled => 0.5,
+        (true, _) if timed && scene.by == Side::Server => 0.5,
+        (true, _) if timed && waiting > 0 => 0.45,
+        (true, _) if timed => 0.65,
+        (true, _) if server_request_timeout::is_at_setting(scene) => 0.55,
+        // The kernel of a socket that was closed earlier: the PING says why.
+        (true, true) if asked && keepalive_ping_timeout::is_a_closed_socket(scene) => 0.5,
+        // One age of all that waits: a timeout that nothing confirms looks the same.
+        (true, _) if scene.by == Side::Client && !torn && given_up => 0.45,
+        // Since when its client counts is not in the capture.
+        (true, _) if is_only_errand(scene) && scene.history.syn.is_none() && !torn => 0.45,
+        (true, false) if scene.by == Side::Client && waiting >= 3 && !torn => 0.45,
+        // A program that ends, a pool that is closed, a timeout at an odd age.
+        (true, false) if scene.by == Side::Client && waiting == 1 && !torn => 0.5,
+        (true, true) if scene.by == Side::Client && !torn => 0.6,
+        // What floods a server is what it aborts for.
+        (true, _) if flood_protection::is_what_ends(scene) => 0.6,
+        (true, true) => 0.78,
+        (true, false) => 0.7,
+        (false, true) if scene.in_tls() => 0.72,
+        (false, _) => 0.4,
+    }
 }
 
 /// Whether the client left with the only request open that it had made.

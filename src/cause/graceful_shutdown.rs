@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
+use crate::vocab::frame::LAST_STREAM_MAX;
 use crate::vocab::verdict::Step;
 
 use super::chance::is_setting;
@@ -51,12 +52,8 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         .iter()
         .any(|word| debug.contains(word));
     let by_row = scene.text.and_then(|row| row.cause()) == Some(Cause::GracefulShutdown);
-    let two_step = goaway.last_stream_id == 0x7fff_ffff;
-    // A PING makes no connection busy.
-    let message = [scene.last_message.first, scene.last_message.second];
-    let message = message.into_iter().flatten().max_by_key(|stamp| stamp.order());
-    let silence = message.map_or(scene.quiet(), |message| scene.at.since(message));
-    let busy = scene.open_count > 0 || silence < Duration::from_millis(400);
+    let two_step = goaway.last_stream_id == LAST_STREAM_MAX;
+    let busy = is_busy(scene);
     // One library writes this for whatever made it drain: idle, age, count or shutdown.
     let any_drain = debug == "graceful_shutdown";
     let stalled = scene.starved().is_some_and(|(_, since)| scene.at.since(since) >= STALLED);
@@ -101,15 +98,22 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     // Whoever cuts off what it promised to finish was in too much of a hurry.
     let blame = if cut_off.is_some() { Blame::Server } else { Blame::None };
     let mut step = Step::new(Cause::GracefulShutdown, confidence, blame, summary);
-    let last =
-        scene.history.goaways.iter().rev().find(|later| {
-            later.by == Side::Server && two_step && later.last_stream_id != 0x7fff_ffff
-        });
+    let last = scene.history.goaways.iter().rev().find(|later| {
+        later.by == Side::Server && two_step && later.last_stream_id != LAST_STREAM_MAX
+    });
     if let Some(last) = last {
         let text = format!("second step, last stream {}", last.last_stream_id);
         step.evidence.push(evidence::on_connection(last.stamp, Side::Server, "GOAWAY", text));
     }
     Some(step)
+}
+
+/// Whether requests are open, or were a moment ago: a PING makes no connection busy.
+fn is_busy(scene: &Scene<'_>) -> bool {
+    let message = [scene.last_message.first, scene.last_message.second];
+    let message = message.into_iter().flatten().max_by_key(|stamp| stamp.order());
+    let silence = message.map_or(scene.quiet(), |message| scene.at.since(message));
+    scene.open_count > 0 || silence < Duration::from_millis(400)
 }
 
 /// What it did, in a sentence.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
-use crate::vocab::frame::FrameType;
+use crate::vocab::frame::{FrameType, LAST_STREAM_MAX};
 use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{Step, Timeout};
 
@@ -86,6 +86,8 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         (_, _, true) if scene.goaway.is_some() => 0.5,
         (_, _, true) => 0.45,
         // Something waited: the server may have counted that request's time as well.
+        // Who promises to finish what is open counts streams, not octets.
+        (_, _, false) if promises(scene) => 0.5,
         (_, _, false) if is_setting(span) && span >= LONG => 0.66,
         (_, _, false) if round && span >= LONG && scene.cut_off().is_some() => 0.6,
         (_, _, false) => 0.3,
@@ -96,6 +98,11 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let least = Confidence::new(if doubtful { 0.45 } else { 1.0 });
     let confidence = scene.despite_holes(Confidence::new(confidence).and(least));
     Some(told(scene, span, since, confidence))
+}
+
+/// Whether the GOAWAY is the first of two, the second of which names the last stream.
+fn promises(scene: &Scene<'_>) -> bool {
+    scene.goaway.is_some_and(|goaway| goaway.last_stream_id == LAST_STREAM_MAX)
 }
 
 /// Of a connection whose use is not in the capture: how long it was idle has a lower bound, and
@@ -112,8 +119,7 @@ fn unseen(scene: &Scene<'_>, told: bool) -> Option<Step> {
         "The {by} {}{after} on a connection that is older than the capture.",
         scene.ending_name()
     );
-    let twice = scene.goaway.is_some_and(|goaway| goaway.last_stream_id == 0x7fff_ffff);
-    let sure = match (told, twice) {
+    let sure = match (told, promises(scene)) {
         (true, _) => 0.85,
         (_, true) => 0.35,
         _ => 0.4,
@@ -174,7 +180,7 @@ fn measure(scene: &Scene<'_>) -> Option<(Duration, Stamp)> {
     let since = match idle {
         None => quiet,
         Some(idle) => {
-            // Resets end streams and are no use of the connection; some count from the last message.
+            // Resets are no use of the connection: some count from the last message.
             let candidates = [idle, message.unwrap_or(idle), quiet];
             let late =
                 |since: &Stamp| round_value(span(*since)).map(|round| span(*since).abs_diff(round));

@@ -76,6 +76,8 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         _ if future.is_some() => future?,
         _ if announced && !in_answer => return None,
         0..=1 => return None,
+        // A drain that happens to begin beside one of the first requests.
+        2..10 if announced => 0.5,
         // One of ten, or of a hundred, is round by chance.
         count if count % 1000 == 0 => 0.88,
         count if count % 100 == 0 => 0.79,

@@ -403,10 +403,10 @@ fn spread(ending: &Ending, of_age: &[&Ending], elsewhere: &[&Ending]) -> Option<
 /// Endings in one moment, or right before the server refuses: it went away.
 fn moment(ending: &Ending, together: &[&Ending], refusals: &[Stamp]) -> Option<Revision> {
     // A busy connection was silent for as long by chance, unless its timer counts octets.
-    let all = |fits: fn(&Ending) -> bool| fits(ending) && together.iter().all(|other| fits(other));
+    let unused = ending.unanswered == 0 && together.iter().all(|other| other.unanswered == 0);
     let counts_octets = ending.idle.is_some_and(is_setting);
     let alike = together.iter().all(|other| same(other.idle, ending.idle));
-    let timed = ending.is_silent() && alike && (counts_octets || all(Ending::is_idle));
+    let timed = ending.is_silent() && alike && (counts_octets || unused);
     let cut = |e: &Ending| e.is_cut();
     // Who ended it, and how it stood, may be in what is missing.
     if !ending.announced && ending.incomplete {

@@ -53,12 +53,17 @@ fn ending(scene: &Scene<'_>, verdict: &Verdict, index: Option<usize>) -> Option<
     })
 }
 
-/// The newest request, where it is open or was just made: others have nothing to do with the end.
+/// The newest request, where it is open or was just made and answered: others have nothing to do
+/// with the end. The first few are answered at once whatever ends the connection.
 fn newest(scene: &Scene<'_>) -> Option<(u32, Stamp)> {
     let open = |id: u32| scene.open.iter().any(|stream| stream.id == id);
     let newest = scene.goaway?.newest?;
-    (open(newest.0) || scene.at.since(newest.1) <= AT_LIMIT).then_some(newest)
+    let answered = scene.opened.first >= FEW && scene.at.since(newest.1) <= AT_LIMIT;
+    (open(newest.0) || answered).then_some(newest)
 }
+
+/// So few requests are the first ones of a connection.
+const FEW: u64 = 8;
 
 /// When the server last spoke before its newest request, and when that came, as ages of the
 /// connection.
