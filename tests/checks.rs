@@ -60,6 +60,12 @@ fn the_case_fails_and_its_fixed_twin_passes_what_it_fixed() {
     }
     stored("diff-seed-twin.txt", &said(0, &["diff", SEED, TWIN]));
     stored("diff-seed-twin.md", &said(0, &["diff", SEED, TWIN, "--format", "markdown"]));
+    let empty = said(0, &["diff", SEED, TWIN, "-Y", "port:1"]);
+    assert!(
+        empty.contains("after has no HTTP/2 connection: there is nothing to compare"),
+        "{empty}"
+    );
+    assert!(!empty.contains("nothing changed"), "{empty}");
     stored("diff-seed-twin.json", &said(0, &["diff", SEED, TWIN, "--format", "json"]));
 }
 

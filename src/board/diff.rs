@@ -212,7 +212,25 @@ pub fn compare(before: &Digest, after: &Digest) -> Comparison {
         let findings = of.connections.iter().flat_map(|connection| &connection.findings);
         findings.for_each(|finding| add(&finding.rule.id));
     }));
-    Comparison { before: seen(before), after: seen(after), rows, notes: notes(before, after) }
+    let (seen_before, seen_after) = (seen(before), seen(after));
+    if seen_before.connections.min(seen_after.connections) == 0 {
+        // What was not looked at has not gone away.
+        rows.iter_mut().for_each(|row| row.change = Change::TooFew);
+    }
+    Comparison { before: seen_before, after: seen_after, rows, notes: notes(before, after) }
+}
+
+impl Comparison {
+    /// Why there is little to compare, a line for each side that lacks something.
+    pub fn lacks(&self) -> Vec<String> {
+        let sides = [("before", &self.before), ("after", &self.after)];
+        let lack = |(name, seen): (&str, &Seen)| match (seen.connections, seen.requests) {
+            (0, _) => Some(format!("{name} has no HTTP/2 connection: there is nothing to compare")),
+            (_, 0) => Some(format!("{name} has no request: there are none to compare")),
+            _ => None,
+        };
+        sides.into_iter().filter_map(lack).collect()
+    }
 }
 
 fn seen(digest: &Digest) -> Seen {

@@ -12,7 +12,7 @@ use crate::vocab::text::{count, printable, span};
 pub fn text(out: &mut impl Write, compared: &Comparison) -> io::Result<()> {
     writeln!(out, "before  {}", printable(&seen(&compared.before)))?;
     writeln!(out, "after   {}", printable(&seen(&compared.after)))?;
-    for line in summary(&compared.rows) {
+    for line in summary(compared) {
         writeln!(out, "{}", printable(&line))?;
     }
     for section in sections(&compared.rows) {
@@ -40,7 +40,7 @@ pub fn markdown(out: &mut impl Write, compared: &Comparison) -> io::Result<()> {
     writeln!(out, "### HTTP/2 before and after\n")?;
     writeln!(out, "- before: {}", cell(&seen(&compared.before)))?;
     writeln!(out, "- after: {}", cell(&seen(&compared.after)))?;
-    for line in summary(&compared.rows) {
+    for line in summary(compared) {
         writeln!(out, "- **{}**", cell(&line))?;
     }
     for section in sections(&compared.rows) {
@@ -71,9 +71,9 @@ fn seen(of: &Seen) -> String {
     format!("{}: {requests} on {connections}{within}", of.files.join(", "))
 }
 
-/// What changed beyond doubt, in a line a kind.
-fn summary(rows: &[Row]) -> Vec<String> {
-    let mut lines = Vec::new();
+/// What there is nothing of, and what changed beyond doubt, in a line a kind.
+fn summary(compared: &Comparison) -> Vec<String> {
+    let (rows, mut lines) = (&compared.rows, compared.lacks());
     for change in [
         Change::Gone,
         Change::New,
@@ -125,14 +125,18 @@ fn value(value: &Value) -> String {
         Value::Share { of: 0, .. } => "none of 0".to_owned(),
         Value::Share { count, of, low, high, requests } => {
             let share = percent(*count as f64 / *of as f64);
-            let with = requests.map_or(String::new(), |dead| format!(", {dead} requests"));
+            let with = requests.map_or(String::new(), |dead| {
+                let dead = usize::try_from(dead).unwrap_or(usize::MAX);
+                format!(", {}", crate::vocab::text::count(dead, "request"))
+            });
             format!("{count} of {of} ({share}; {} to {}){with}", percent(*low), percent(*high))
         }
         Value::Timers { timers } => timers.iter().map(timer).collect::<Vec<_>>().join(", "),
         Value::Span { seconds, range, samples } => {
             let range = range
                 .map_or(String::new(), |(low, high)| format!("{} to {}, ", span(low), span(high)));
-            format!("{} ({range}{samples} answers)", span(*seconds))
+            let samples = count(usize::try_from(*samples).unwrap_or(usize::MAX), "answer");
+            format!("{} ({range}{samples})", span(*seconds))
         }
     }
 }

@@ -70,7 +70,7 @@ fn timers_pair_up_by_kind() {
                 ..Measured::default()
             })
             .collect(),
-        ..Digest::default()
+        ..digest(2, 0, 0)
     };
     let of = |before: &[f64], after: &[f64]| changes(&with(before), &with(after))[0].1;
     assert_eq!(of(&[4.0], &[12.0]), Change::Longer);
@@ -87,11 +87,29 @@ fn answers_differ_where_their_ranges_do_not_meet() {
         let times =
             ServerTimes { count: 99, median, median_range: range, ..ServerTimes::default() };
         let server = Answered { server: format!("{median}"), times, ..Answered::default() };
-        Digest { server_answers: vec![server], ..Digest::default() }
+        Digest { server_answers: vec![server], ..digest(2, 0, 0) }
     };
     let near = with(1.0, Some((0.9, 1.1)));
     assert_eq!(changes(&near, &with(2.0, Some((1.8, 2.2))))[0].1, Change::Longer);
     assert_eq!(changes(&with(2.0, Some((1.8, 2.2))), &near)[0].1, Change::Shorter);
     assert_eq!(changes(&near, &with(1.2, Some((1.15, 1.4))))[0].1, Change::Alike);
     assert_eq!(changes(&near, &with(9.0, None))[0].1, Change::TooFew);
+}
+
+#[test]
+fn where_nothing_was_seen_nothing_has_gone_away() {
+    let mut one = digest(20, 5, 3);
+    one.conflicts.push(crate::board::digest::Clash::default());
+    one.inferred_timeouts.push(Measured { seconds: 4.0, samples: 60, ..Measured::default() });
+    for (before, after) in [(&one, &Digest::default()), (&Digest::default(), &one)] {
+        let compared = compare(before, after);
+        assert!(!compared.rows.is_empty());
+        assert!(compared.rows.iter().all(|row| row.change == Change::TooFew), "{compared:?}");
+        assert_eq!(compared.lacks().len(), 1);
+    }
+    assert!(compare(&Digest::default(), &one).lacks()[0].starts_with("before has no HTTP/2"));
+    assert!(compare(&one, &one).lacks().is_empty());
+    let mut idle = digest(20, 0, 0);
+    idle.connections.iter_mut().for_each(|of| of.streams.opened = 0);
+    assert_eq!(compare(&one, &idle).lacks(), ["after has no request: there are none to compare"]);
 }
