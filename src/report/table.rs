@@ -15,13 +15,11 @@ use crate::vocab::time::Stamp;
 /// # Errors
 /// What the output says.
 pub fn write(out: &mut impl Write, board: &Board, pick: Pick) -> io::Result<()> {
-    let mut table = csv::Writer::from_writer(out);
+    let mut table = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(out);
     table.write_record(COLUMNS)?;
     for (index, row) in pick.rows(board) {
         for stream in row.stream_list.iter().filter(|stream| pick.has_stream(row, stream)) {
-            table.write_record(
-                cells(index.saturating_add(1), row, stream).map(|cell| safe(&cell)),
-            )?;
+            table.write_record(cells(index.saturating_add(1), row, stream))?;
         }
     }
     table.flush()
@@ -57,7 +55,7 @@ const COLUMNS: [&str; 26] = [
 ];
 
 fn cells(id: usize, row: &ConnectionRow, stream: &StreamRow) -> [String; 26] {
-    let text = |part: &Option<String>| part.clone().unwrap_or_default();
+    let text = |part: Option<&String>| part.map_or(String::new(), |text| safe(text));
     let packet = |stamp: Option<Stamp>| stamp.map_or(String::new(), |s| s.packet().to_string());
     let at = |stamp: Option<Stamp>| stamp.map_or(String::new(), |stamp| rfc3339(stamp.at));
     let side = |side: Option<Side>| side.map_or("", Side::name).to_owned();
@@ -80,13 +78,13 @@ fn cells(id: usize, row: &ConnectionRow, stream: &StreamRow) -> [String; 26] {
         side(by),
         error.unwrap_or_default(),
         cause(row, stream).map_or(String::new(), |cause| cause.name().to_owned()),
-        text(&stream.method),
-        text(&stream.scheme),
-        text(&stream.authority),
-        text(&stream.path),
+        text(stream.method.as_ref()),
+        text(stream.scheme.as_ref()),
+        text(stream.authority.as_ref()),
+        text(stream.path.as_ref()),
         stream.status.map_or(String::new(), |status| status.to_string()),
         grpc.and_then(|grpc| grpc.status).map_or(String::new(), |status| status.to_string()),
-        grpc.and_then(|grpc| grpc.message.clone()).unwrap_or_default(),
+        text(grpc.and_then(|grpc| grpc.message.as_ref())),
         number(grpc.and_then(|grpc| grpc.timeout_seconds)),
         stream.request_bytes.to_string(),
         stream.response_bytes.to_string(),
@@ -115,12 +113,16 @@ pub(super) fn cause(row: &ConnectionRow, stream: &StreamRow) -> Option<Cause> {
     of_set.map(|set| set.cause).or(of_end.map(|verdict| verdict.cause))
 }
 
-/// Nothing that acts on a terminal. Spreadsheets run what begins like a formula: such a cell
-/// begins with an apostrophe instead.
+/// Text from the wire, without what acts on a terminal. Spreadsheets run what begins like a formula,
+/// some of them behind a tab or an end of line: an apostrophe before it makes it text. Nothing else
+/// is touched: what this program writes itself is numbers, times and names.
 fn safe(cell: &str) -> String {
-    let cell = printable(cell);
-    if cell.starts_with(['=', '+', '-', '@']) { format!("'{cell}") } else { cell }
+    let text = printable(cell);
+    if cell.starts_with(FORMULA) { format!("'{text}") } else { text }
 }
+
+/// What a formula may begin with (OWASP, CSV Injection), the wide forms too.
+const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 
 #[cfg(test)]
 mod tests {
@@ -132,14 +134,20 @@ mod tests {
         let mut board = sample::seed();
         let row = std::sync::Arc::make_mut(&mut board.connections[0]);
         row.stream_list[0].path = Some("=cmd|' /C calc'!A0, \"x\"".into());
+        row.stream_list[0].authority = Some("\t=1+1".into());
+        row.stream_list[0].method = Some("a=b".into());
         let mut out = Vec::new();
         write(&mut out, &board, Pick::default()).unwrap();
+        // RFC 4180 section 2: each line ends with CRLF.
+        let lines: Vec<&[u8]> = out.split_inclusive(|octet| *octet == b'\n').collect();
+        assert!(lines.len() == 2 && lines.iter().all(|line| line.ends_with(b"\r\n")));
         let mut read = csv::Reader::from_reader(out.as_slice());
         assert_eq!(read.headers().unwrap().iter().collect::<Vec<_>>(), COLUMNS);
         let rows: Vec<csv::StringRecord> = read.records().collect::<Result<_, _>>().unwrap();
         let place = |name: &str| COLUMNS.iter().position(|column| *column == name).unwrap();
         assert_eq!((rows.len(), &rows[0][place("connection")]), (1, "1"));
         assert_eq!(&rows[0][place("path")], "'=cmd|' /C calc'!A0, \"x\"");
+        assert_eq!((&rows[0][place("authority")], &rows[0][place("method")]), ("'\\t=1+1", "a=b"));
         assert_eq!(&rows[0][place("cause")], "client_request_timeout");
     }
 }
