@@ -89,7 +89,10 @@ fn exit_codes_are_those_that_jobs_rely_on() {
     said(2, &["check"]);
     said(2, &["check", SEED, "--deny", "bad_luck"]);
     said(2, &["check", SEED, "--max-cancelled-share", "7"]);
+    said(2, &["check", SEED, "--max-cancelled-share", "200%"]);
     said(2, &["check", SEED, "--client-timeout", "4s"]);
+    said(2, &["check", SEED, "--max-answer-share", "80%", "--client-timeout", "0s"]);
+    said(2, &["check", SEED, "--deny", "idle_timeout,late_response", "--allow", "late_response"]);
     said(3, &["check", "/no/such.pcap"]);
     said(3, &["check", HEALTHY, "README.md"]);
     said(2, &["report", SEED, "--clock-offset", "2=1"]);

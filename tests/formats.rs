@@ -141,6 +141,25 @@ fn lines_are_the_parts_of_the_one_object() {
     for (kind, part) in parts {
         assert_eq!(Value::from(of(kind)), whole[part], "{kind}");
     }
+    assert!(of("stream").is_empty(), "nobody asked for them");
+    let of_streams = |format| text(&["report", "--streams", "--format", format, file]);
+    let whole_streams: Value = serde_json::from_str(&of_streams("json")).unwrap();
+    let lines = of_streams("jsonl");
+    let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let (streams, rest): (Vec<Value>, Vec<Value>) =
+        lines.partition(|line| line["type"] == "stream");
+    assert!(rest.iter().all(|line| line["stream_list"].is_null()));
+    let listed = whole_streams["connections"].as_array().unwrap().iter().flat_map(|row| {
+        row["stream_list"].as_array().unwrap().iter().map(|stream| {
+            let mut line = stream.clone();
+            line["type"] = "stream".into();
+            line["connection"] = row["id"].clone();
+            line
+        })
+    });
+    let listed: Vec<Value> = listed.collect();
+    assert!(!listed.is_empty());
+    assert_eq!(streams, listed);
     assert_eq!(of("limits"), [whole["limits"].clone()]);
     assert_eq!(of("summary"), [whole["summary"].clone()]);
 }
@@ -185,7 +204,10 @@ fn an_archive_is_as_har_says_and_holds_no_secrets() {
         let faults: Vec<String> =
             schema.iter_errors(&archive).map(|fault| fault.to_string()).take(5).collect();
         assert!(faults.is_empty(), "{name}: {faults:#?}");
-        assert!(!archive["log"]["entries"].as_array().unwrap().is_empty(), "{name}");
+        let started = archive["log"]["entries"].as_array().unwrap().iter();
+        let started: Vec<&str> =
+            started.map(|entry| entry["startedDateTime"].as_str().unwrap()).collect();
+        assert!(!started.is_empty() && started.is_sorted(), "{name}: {started:?}");
     }
     let script = "0 SYN\n1 C> PREFACE\n+ SETTINGS\n2 S> SETTINGS\n\
                   3 C> HEADERS 1 END_STREAM :method=GET :scheme=https :authority=shop \
@@ -206,6 +228,19 @@ fn an_archive_is_as_har_says_and_holds_no_secrets() {
         let masked = text(&["report", "--mask", "--streams", "--format", format, &file]);
         assert!(!masked.contains("shop") && !masked.contains("/a?b"), "{format}: {masked}");
     }
+}
+
+#[test]
+fn a_list_without_streams_says_why() {
+    let file = captures("tls/tls13_aes128gcm.pcap");
+    for format in ["har", "csv"] {
+        let done = run(&["report", "--format", format, file.to_str().unwrap()]);
+        let said = String::from_utf8(done.stderr).unwrap();
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.contains("TLS that was not decrypted") && said.contains("--keylog"), "{said}");
+    }
+    let done = run(&["report", "--format", "csv", captures(SEED).to_str().unwrap()]);
+    assert!(done.stderr.is_empty());
 }
 
 /// What tshark says of the packets that have comments: packet number, comments.

@@ -68,6 +68,10 @@ impl Alarm {
     /// # Errors
     /// What is wrong, and where.
     pub fn new(text: &str) -> Result<Self, Fault> {
+        if text.trim().is_empty() {
+            let what = "an alarm needs a filter or a rate, as in 'cause:idle_timeout rate>5/m'";
+            return Err(Fault { at: 0, what: what.to_owned() });
+        }
         let mut rate = Rate { over: 0, within: MINUTE };
         let mut rest = text.to_owned();
         if let Some(at) = text.find("rate>").filter(|at| is_word(text, *at)) {
@@ -227,6 +231,7 @@ mod tests {
         assert_eq!(Alarm::new("rate>9/h").unwrap().rate.within, Duration::from_secs(3600));
         assert_eq!(Alarm::new("by:server rate>x/m").unwrap_err().at, 10);
         assert_eq!(Alarm::new("rate>5/m cuase:idle_timeout").unwrap_err().at, 9);
+        assert!(Alarm::new(" ").unwrap_err().what.contains("needs a filter or a rate"));
         assert!(Alarm::new("path:/slow").unwrap_err().what.contains("streams"));
     }
 }

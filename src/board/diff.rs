@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::check::TIMEOUTS;
 use super::digest::{Connection, Digest};
 use super::odds;
+use crate::vocab::text::count;
 
 /// Two reports side by side.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -253,10 +254,9 @@ fn notes(before: &Digest, after: &Digest) -> Vec<String> {
             notes.push(format!("{name}: {share} of the traffic is missing from the capture"));
         }
         if digest.dark() > 0 {
-            notes.push(format!(
-                "{name}: {} connections are TLS that was not decrypted",
-                digest.dark()
-            ));
+            let are = if digest.dark() == 1 { "is" } else { "are" };
+            let dark = count(digest.dark(), "connection");
+            notes.push(format!("{name}: {dark} {are} TLS that was not decrypted"));
         }
     }
     // Answers that a timeout cut off are in no distribution.

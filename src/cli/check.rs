@@ -48,10 +48,10 @@ pub(super) struct CheckArgs {
     #[arg(long, value_name = "TIME", value_parser = value::seconds)]
     max_p99: Option<f64>,
     /// Share of the client's request timeout that answers may take, as in 80%
-    #[arg(long, value_name = "SHARE", value_parser = value::share)]
+    #[arg(long, value_name = "SHARE", value_parser = value::ratio)]
     max_answer_share: Option<f64>,
     /// The client's request timeout, where it is known; else the measured one is used
-    #[arg(long, value_name = "TIME", value_parser = value::seconds, requires = "max_answer_share")]
+    #[arg(long, value_name = "TIME", value_parser = value::timeout, requires = "max_answer_share")]
     client_timeout: Option<f64>,
     /// Share of the traffic that the capture may lack
     #[arg(long, value_name = "SHARE", value_parser = value::share, default_value = "5%")]
@@ -143,6 +143,9 @@ impl CheckArgs {
 
 /// Checks captures against rules.
 pub(super) fn check(arguments: &CheckArgs, runner: &impl Runner) -> Exit {
+    if let Some(cause) = arguments.deny.iter().find(|cause| arguments.allow.contains(cause)) {
+        return complain(Exit::Usage, &format!("{cause} is both denied and allowed"));
+    }
     let mut inputs = match inputs(&arguments.input) {
         Ok(inputs) => inputs,
         Err(error) => return complain(Exit::Usage, &error),

@@ -11,12 +11,13 @@ use super::{
     Colour, Exit, FramesError, InputArgs, Inputs, Runner, Times, complain, drop_unreadable, finish,
     inputs, style, value, warn,
 };
-use crate::board::Board;
 use crate::board::filter::Filter;
 use crate::board::what_if::{self, Wish};
+use crate::board::{Board, ConnectionRow};
 use crate::report::{Pick, TimeStyle, har, html, json, notes, table, text};
 #[cfg(feature = "otlp")]
 use crate::run::otlp::Collector;
+use crate::vocab::text::count;
 
 #[derive(Debug, Args)]
 pub(super) struct ReportArgs {
@@ -35,7 +36,7 @@ pub(super) struct ReportArgs {
     #[arg(short = 'o', long, value_name = "OUT")]
     output: Option<PathBuf>,
     /// Only the connection with this number, as the report counts them
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = value::number)]
     connection: Option<NonZeroUsize>,
     /// Only this stream, with its story
     #[arg(long, value_name = "N")]
@@ -172,12 +173,30 @@ pub(super) fn report(paper: &PaperArgs, runner: &impl Runner) -> Exit {
             exit => return exit,
         }
     }
+    if of_streams {
+        dark(&board);
+    }
     #[cfg(feature = "otlp")]
     if let Some(Err(what)) = paper.otlp.as_ref().map(|to| to.send_spans(&board, pick)) {
         return complain(Exit::Usage, &what);
     }
     let exit = finish(output.write(|out| write(out, &board, arguments, pick)));
     if exit == Exit::Done && unreadable { Exit::Input } else { exit }
+}
+
+/// Says why streams are missing that nobody can list.
+fn dark(board: &Board) {
+    let closed = |row: &ConnectionRow| row.tls.as_ref().is_some_and(|tls| !tls.decrypted);
+    let dark = board.rows().filter(|(_, row)| closed(row)).count();
+    if dark > 0 {
+        let are = if dark == 1 { "is" } else { "are" };
+        let dark = count(dark, "connection");
+        let text = format!(
+            "{dark} {are} TLS that was not decrypted: --keylog FILE opens them, \
+                            without it none of their streams are listed"
+        );
+        complain(Exit::Done, &text);
+    }
 }
 
 /// Where the report goes, and the copy of the captures; never over an input.

@@ -1,5 +1,6 @@
 //! Values of options as people write them.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Duration;
 
@@ -29,8 +30,26 @@ pub(super) fn seconds(text: &str) -> Result<f64, String> {
     time(text).map(|time| time.as_secs_f64())
 }
 
-/// `1%`, `0.5 %`, or `0.01`.
+/// The same of a timer, which has a length.
+pub(super) fn timeout(text: &str) -> Result<f64, String> {
+    let seconds = seconds(text)?;
+    (seconds > 0.0).then_some(seconds).ok_or_else(|| "a timeout is longer than 0 s".to_owned())
+}
+
+/// A connection's number.
+pub(super) fn number(text: &str) -> Result<NonZeroUsize, String> {
+    let number: usize = text.parse().map_err(|_| "it is a number, as in 3".to_owned())?;
+    NonZeroUsize::new(number).ok_or_else(|| "connections count from 1".to_owned())
+}
+
+/// `1%`, `0.5 %`, or `0.01`, of a whole.
 pub(super) fn share(text: &str) -> Result<f64, String> {
+    let share = ratio(text)?;
+    (share <= 1.0).then_some(share).ok_or_else(|| "a share is at most 100%".to_owned())
+}
+
+/// The same, of something that can be exceeded.
+pub(super) fn ratio(text: &str) -> Result<f64, String> {
     let says = || "a share is written as in 1% or 0.01".to_owned();
     let (digits, scale) = match text.strip_suffix('%') {
         Some(digits) => (digits.trim_end(), 100.0),
@@ -61,7 +80,10 @@ pub(super) fn cause(text: &str) -> Result<Cause, String> {
         let near = Cause::ALL.iter().map(|cause| cause.name());
         let near: Vec<&str> = near.filter(|name| !text.is_empty() && name.contains(text)).collect();
         match near.as_slice() {
-            [] => "no such cause; the README and the report name them".to_owned(),
+            [] => {
+                let all: Vec<&str> = Cause::ALL.iter().map(|cause| cause.name()).collect();
+                format!("no such cause; there are {}", all.join(", "))
+            }
             some => format!("no such cause; is it {}?", some.join(" or ")),
         }
     })
@@ -104,13 +126,17 @@ mod tests {
         assert_eq!(share("0.5 %"), Ok(0.005));
         assert_eq!(share("0.25"), Ok(0.25));
         assert!(share("5").is_err() && share("-1%").is_err() && share("many").is_err());
-        assert_eq!(share("150%"), Ok(1.5));
+        assert_eq!((ratio("150%"), share("100%")), (Ok(1.5), Ok(1.0)));
+        assert!(share("200%").unwrap_err().contains("100%"));
+        assert!(timeout("0s").is_err() && timeout("1ms") == Ok(0.001));
+        assert!(number("0").unwrap_err().contains("from 1") && number("x").is_err());
         assert_eq!(sureness("likely"), Ok(0.6));
         assert_eq!(sureness("0.75"), Ok(0.75));
         assert!(sureness("2").is_err());
         assert_eq!(wish("idle_timeout=1m").map(|wish| wish.seconds), Ok(60.0));
         assert!(wish("luck=1m").unwrap_err().contains("keepalive_interval"));
         assert_eq!(cause("idle_timeout"), Ok(Cause::IdleTimeout));
+        assert!(cause("foo").unwrap_err().contains("client_request_timeout, "));
         assert!(cause("ping").unwrap_err().contains("too_many_pings"));
     }
 }

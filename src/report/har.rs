@@ -23,18 +23,22 @@ pub fn write(out: &mut impl Write, board: &Board, pick: Pick) -> io::Result<()> 
         r#"{{"log":{{"version":"1.2","creator":{{"name":"goawhy","version":"{version}"}}"#
     )?;
     out.write_all(br#","pages":[],"entries":["#)?;
-    let mut first = true;
-    for (index, row) in pick.rows(board) {
-        let asked = |stream: &&StreamRow| pick.has_stream(row, stream);
-        for stream in row.stream_list.iter().filter(asked) {
-            let Some(entry) = Entry::of(index.saturating_add(1), row, stream) else {
-                continue;
-            };
-            if !std::mem::take(&mut first) {
-                out.write_all(b",")?;
-            }
-            plain::write(&mut *out, &entry)?;
+    let rows = pick.rows(board);
+    let streams = rows.flat_map(|(index, row)| {
+        let asked = row.stream_list.iter().filter(move |stream| pick.has_stream(row, stream));
+        asked.map(move |stream| (index, row, stream))
+    });
+    let mut streams: Vec<(usize, &ConnectionRow, &StreamRow)> = streams.collect();
+    // HAR 1.2: oldest first, whichever connection they are on.
+    streams.sort_by_key(|(.., stream)| stream.opened.map(|opened| opened.at));
+    let entries = streams
+        .into_iter()
+        .filter_map(|(index, row, stream)| Entry::of(index.saturating_add(1), row, stream));
+    for (number, entry) in entries.enumerate() {
+        if number > 0 {
+            out.write_all(b",")?;
         }
+        plain::write(&mut *out, &entry)?;
     }
     out.write_all(b"]}}\n")
 }

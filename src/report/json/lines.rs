@@ -16,9 +16,18 @@ struct Line<T: Serialize> {
     value: T,
 }
 
+/// A stream, which has a line of its own instead of a place in its connection's.
+#[derive(Serialize)]
+struct OfConnection<T: Serialize> {
+    connection: usize,
+    #[serde(flatten)]
+    stream: T,
+}
+
 /// Writes the report, a line for each thing in it; nothing of it is held in memory.
 pub fn write(out: &mut impl Write, board: &Board, options: &Options) -> io::Result<()> {
     let shape = Shape::of(board, options);
+    let bare = Shape { streams: false, ..shape };
     #[derive(Serialize)]
     struct Head<'a, K> {
         schema: u32,
@@ -29,7 +38,12 @@ pub fn write(out: &mut impl Write, board: &Board, options: &Options) -> io::Resu
         line(out, "capture", shape.view(facts))?;
     }
     for (index, row) in shape.pick.rows(board) {
-        line(out, "connection", Connection { id: index.saturating_add(1), row, shape })?;
+        let connection = index.saturating_add(1);
+        line(out, "connection", Connection { id: connection, row, shape: bare })?;
+        let streams = row.stream_list.iter().filter(|_| shape.streams);
+        for stream in streams.filter(|stream| shape.pick.has_stream(row, stream)) {
+            line(out, "stream", OfConnection { connection, stream: shape.view(stream) })?;
+        }
     }
     for timeout in &board.inferred_timeouts {
         line(out, "inferred_timeout", timeout)?;
@@ -42,6 +56,9 @@ pub fn write(out: &mut impl Write, board: &Board, options: &Options) -> io::Resu
     }
     for hop in &board.hops {
         line(out, "hop", shape.view(hop))?;
+    }
+    for offset in &board.clock_offsets {
+        line(out, "clock_offset", offset)?;
     }
     for answer in &board.what_if {
         line(out, "what_if", answer)?;
