@@ -311,7 +311,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>, runner: &impl Runner) -> E
     match command {
         Command::Report(mut arguments) => match screen {
             Some(screen) if io::stdout().is_terminal() => {
-                dashboard(&arguments.report, &screen, runner)
+                dashboard(&config, &arguments.report, &screen, runner)
             }
             screen => {
                 arguments.mask |= screen.is_some_and(|screen| screen.mask);

@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, ValueEnum};
 
 use super::screen::{self, Look, ScreenArgs};
 use super::value::{pointed, time};
-use super::{Cli, Colour, Command, Exit, Runner, Times, complain, style};
+use super::{Cli, Colour, Command, Config, Exit, Runner, Times, complain, style, told};
 use crate::board::filter::Filter;
 use crate::error::Error;
 #[cfg(target_os = "linux")]
@@ -286,22 +287,31 @@ pub(super) fn watch(arguments: WatchArgs, runner: &impl Runner) -> Exit {
 }
 
 /// A capture that arrives on standard input, in a dashboard: as `goawhy live -` has it by default,
-/// so that is asked for.
+/// or as it is configured, so that is asked for.
 pub(super) fn watch_pipe(
+    config: &Config,
     keylogs: &[PathBuf],
     only: Option<Filter>,
     look: Look,
     runner: &impl Runner,
 ) -> Exit {
-    let words = ["goawhy", "live", "-"].map(OsString::from).into_iter();
-    let words = words.chain(keylogs.iter().flat_map(|log| ["--keylog".into(), log.into()]));
-    let parsed = Cli::try_parse_from(words).map(|cli| cli.command);
-    let Ok(Some(Command::Live(arguments))) = parsed else {
-        return complain(Exit::Usage, &"standard input cannot be watched");
+    let arguments = match of_pipe(config, keylogs) {
+        Ok(arguments) => arguments,
+        Err(error) => return told(&error),
     };
     match job(&arguments) {
         Ok(job) => shown(Job { only, ..job }, look, false, runner),
         Err(text) => complain(Exit::Usage, &text),
+    }
+}
+
+/// `live -` as it is configured.
+fn of_pipe(config: &Config, keylogs: &[PathBuf]) -> Result<LiveArgs, clap::Error> {
+    let words = ["goawhy", "live", "-"].map(OsString::from).into_iter();
+    let words = words.chain(keylogs.iter().flat_map(|log| ["--keylog".into(), log.into()]));
+    match config.parse::<Cli>(words.collect())?.command {
+        Some(Command::Live(arguments)) => Ok(*arguments),
+        _ => Err(Cli::command().error(ErrorKind::InvalidValue, "standard input cannot be watched")),
     }
 }
 
@@ -487,5 +497,17 @@ mod tests {
         assert_eq!(size("1g"), Ok(1 << 30));
         assert_eq!(size("12"), Ok(12));
         assert!(size("many").is_err() && size("5 parsecs").is_err());
+    }
+
+    #[test]
+    fn a_pipe_in_the_dashboard_is_watched_as_it_is_configured() {
+        let of = |text: &str| of_pipe(&toml::from_str(text).unwrap(), &["k".into()]);
+        let job = |text: &str| super::job(&of(text).unwrap()).unwrap();
+        let configured = job("memory = \"96MB\"\nno-process = true\ninterface = \"eth0\"\n");
+        assert_eq!((configured.memory, configured.processes), (96 << 20, false));
+        assert_eq!(configured.interfaces, ["-"], "a pipe is no interface");
+        assert_eq!(configured.keylogs, [PathBuf::from("k")]);
+        assert!(job("").processes && job("").memory > 96 << 20);
+        assert!(of("memory = \"much\"").is_err());
     }
 }

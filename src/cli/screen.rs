@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::report::ReportArgs;
-use super::{Colour, Exit, Runner, complain, drop_unreadable, inputs};
+use super::{Colour, Config, Exit, Runner, complain, drop_unreadable, inputs};
 use crate::report::TimeStyle;
 
 /// How the dashboard behaves.
@@ -60,7 +60,13 @@ pub(super) const MASK_NEEDS_TERMINAL: &str = "--mask is for the dashboard, which
                                               (--no-config leaves mask = true out)";
 
 /// Opens the dashboard.
-pub(super) fn dashboard(arguments: &ReportArgs, screen: &ScreenArgs, runner: &impl Runner) -> Exit {
+#[cfg_attr(not(feature = "live"), allow(unused_variables))] // A pipe is asked for once more.
+pub(super) fn dashboard(
+    config: &Config,
+    arguments: &ReportArgs,
+    screen: &ScreenArgs,
+    runner: &impl Runner,
+) -> Exit {
     let mut inputs = match inputs(&arguments.input) {
         Ok(inputs) => inputs,
         Err(error) => return complain(Exit::Usage, &error),
@@ -74,7 +80,7 @@ pub(super) fn dashboard(arguments: &ReportArgs, screen: &ScreenArgs, runner: &im
         if inputs.filter.is_some() {
             return complain(Exit::Usage, &super::live::FILTER_OF_PIPE);
         }
-        return super::live::watch_pipe(&inputs.keylogs, inputs.only, look, runner);
+        return super::live::watch_pipe(config, &inputs.keylogs, inputs.only, look, runner);
     }
     match runner.dashboard(&inputs, look) {
         Ok(Exit::Done) if unreadable => Exit::Input,
