@@ -56,6 +56,7 @@ pub enum Colours {
 }
 
 /// Why `--mask` is refused.
+#[cfg(feature = "live")]
 pub(super) const MASK_NEEDS_TERMINAL: &str = "--mask is for the dashboard, which needs a terminal \
                                               (--no-config leaves mask = true out)";
 

@@ -113,16 +113,17 @@ pub(super) fn cause(row: &ConnectionRow, stream: &StreamRow) -> Option<Cause> {
     of_set.map(|set| set.cause).or(of_end.map(|verdict| verdict.cause))
 }
 
-/// Text from the wire, without what acts on a terminal. Spreadsheets run what begins like a formula,
-/// some of them behind a tab or an end of line: an apostrophe before it makes it text. Nothing else
-/// is touched: what this program writes itself is numbers, times and names.
+/// Text from the wire, without what acts on a terminal. Spreadsheets run what begins like a
+/// formula, some of them behind a tab or an end of line: an apostrophe before it makes it text.
+/// Nothing else is touched: what this program writes itself is numbers, times and names.
 fn safe(cell: &str) -> String {
     let text = printable(cell);
     if cell.starts_with(FORMULA) { format!("'{text}") } else { text }
 }
 
 /// What a formula may begin with (OWASP, CSV Injection), the wide forms too.
-const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
+const FORMULA: [char; 11] =
+    ['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
 
 #[cfg(test)]
 mod tests {
