@@ -66,6 +66,11 @@ fn every_capture_is_read_as_its_truth_says() {
 /// Conflicts and broken rules told of captures in which everything ended well, and why an expert
 /// agrees.
 const AGREED: &[(&str, &str, &str)] = &[
+    (
+        "servers/jdk-timeout-batch",
+        "client_timeout_below_answer_time",
+        "answers take 4 s, the client waits for 1.3 s",
+    ),
     ("servers/haproxy-504", BELOW, "the proxy gave up on its server after 2 s"),
     ("stacks/go127-client-timeout-survives", BELOW, "600 ms against answers of 3 s"),
     ("stacks/go127-timeouts-then-idle-goaway", BELOW, "900 ms against answers of 4 s"),
