@@ -68,3 +68,32 @@ fn requests_and_answers_are_the_same_however_their_blocks_are_cut() {
         assert_eq!(cut["server_answers"], whole["server_answers"], "{most}");
     }
 }
+
+#[test]
+fn a_frame_that_is_too_large_is_refused_by_its_head() {
+    let settings = frame(4, 0, 0, b"");
+    let mut flow = Flow::new(40_000);
+    let mut packets: Vec<Owned> = flow.open(1_000_000_000);
+    let large = frame(0, END_STREAM, 1, &[7; 20_000]);
+    let goaway = frame(7, 0, 0, &[0, 0, 0, 1, 0, 0, 0, 6]);
+    let says = [
+        (false, [&PREFACE[..], &settings].concat()),
+        (true, settings),
+        (false, block(1, 0, REQUEST, 100)),
+        (false, large[..1000].to_vec()),
+        (true, goaway),
+        (false, large[1000..].to_vec()),
+    ];
+    for (number, (server, octets)) in (1..).zip(says) {
+        packets.push(flow.send(1_000_000_000 + number * 1_000_000, server, PUSH, &octets));
+    }
+    let told = Wire { link: 1, packets }.with_file(|path| report(&job(path)).unwrap());
+    let connection = &told["connections"][0];
+    let verdict = &connection["goaways"][0]["verdict"];
+    assert_eq!(verdict["cause"], "frame_size_violation", "{verdict}");
+    assert_eq!((&verdict["blame"], &verdict["offending_packet"]), (&json!("client"), &json!(7)));
+    // Once it is complete it is no second breach; what follows the GOAWAY is not the server's.
+    let rules: Vec<&Value> =
+        list(&connection["findings"]).iter().map(|finding| &finding["rule"]["id"]).collect();
+    assert_eq!(rules, ["frame-size-limit"]);
+}

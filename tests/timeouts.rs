@@ -218,6 +218,10 @@ const CONFLICTS: &[(&str, &[&str])] = &[
     ("client-timeout-haproxy", &[BELOW]),
     ("client-timeout-nginx", &[BELOW]),
     ("haproxy-504", &[BELOW]),
+    ("jdk-timeout-batch", &[BELOW]),
+    ("netty-late-response-identifier", &[BELOW]),
+    ("netty-okhttp-timeout-batch", &[BELOW]),
+    ("node-client-session-timeout", &[BELOW]),
 ];
 
 #[test]

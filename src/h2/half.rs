@@ -41,6 +41,9 @@ pub(super) struct Desk<'a, O: FnMut(Signal<'_>)> {
     pub out: &'a mut O,
 }
 
+/// What everybody accepts (RFC 9113 section 4.2).
+const FRAME_SIZE: u32 = 16_384;
+
 /// What one half learns that its connection must know: settings and streams.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
@@ -241,7 +244,7 @@ impl HalfReader {
                     self.complete(&head, whole, chunk.offset, chunk.stamp, chunk.seen, desk);
                     return split(chunk, HEAD + length).1;
                 }
-                self.begin_body(head, desk.limits);
+                self.begin_body(head, &chunk, desk);
                 return split(chunk, HEAD).1;
             }
         }
@@ -253,7 +256,7 @@ impl HalfReader {
             if self.is_http1(&head) {
                 return self.give_up(rest, desk);
             }
-            self.begin_body(head, desk.limits);
+            self.begin_body(head, &mine, desk);
             if head.length == 0 {
                 self.finish_body(Chunk { data: &[], ..mine }, desk);
             }
@@ -279,7 +282,20 @@ impl HalfReader {
         chunk
     }
 
-    fn begin_body(&mut self, head: FrameHead, limits: &Limits) {
+    /// `chunk` has the last octet of the head.
+    fn begin_body<O: FnMut(Signal<'_>)>(
+        &mut self,
+        head: FrameHead,
+        chunk: &Chunk<'_>,
+        desk: &mut Desk<'_, O>,
+    ) {
+        if head.length > FRAME_SIZE {
+            let (by, stamp, seen, offset) = (self.by, chunk.stamp, chunk.seen, self.head_offset);
+            let payload = Payload::Unseen;
+            let frame = Frame { by, stamp, head, offset, seen, payload, headers: None };
+            (desk.out)(Signal::Begun(frame));
+        }
+        let limits = desk.limits;
         let keep = payload::kept(&head, limits.header_block, limits.debug_data);
         self.carry.clear();
         self.state = State::Body(Body {

@@ -271,6 +271,7 @@ impl Tracker {
                     self.history.losses.push(loss);
                 }
             }
+            Signal::Begun(frame) => self.rules.begun(&mut self.history, frame, limits),
             Signal::Incomplete { by, .. } => {
                 self.history.sides.side_mut(*by).torn_at_end = true;
             }

@@ -232,6 +232,9 @@ pub enum Signal<'a> {
     },
     /// A frame.
     Frame(Frame<'a>),
+    /// A frame of more than 16,384 octets has begun: whoever refuses it does so by its head. Its
+    /// payload is unseen; it follows as a frame when it is complete.
+    Begun(Frame<'a>),
     /// Frames may be missing here: octets lost, or none of the frames found yet.
     Lost {
         /// Where.

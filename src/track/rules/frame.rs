@@ -1,10 +1,12 @@
 //! Frames taken alone, and their order: lengths, streams, padding, contiguous header blocks.
 
+use crate::track::History;
 use crate::vocab::address::Side;
 use crate::vocab::frame::{Flags, Frame, FrameFault, FrameType, Payload};
+use crate::vocab::limits::Limits;
 use crate::vocab::rule::{self, Rule};
 
-use super::{Block, Breach, Desk, Rules, grouped};
+use super::{Block, Breach, Desk, Rules, grouped, tell};
 
 /// Octets that every endpoint accepts in a frame (RFC 9113 section 4.2).
 pub(super) const SIZE_DEFAULT: u32 = 16_384;
@@ -16,12 +18,13 @@ impl Rules {
         if self.is_usual(frame) {
             return None;
         }
+        let known = std::mem::take(&mut self.sides.side_mut(frame.by).oversize);
         let unordered = self.order(desk);
         let first = self.first_frame(desk);
         unordered
             .or_else(|| misplaced(frame))
             .or_else(|| self.priority_update(desk))
-            .or_else(|| self.oversize(desk))
+            .or_else(|| self.oversize(desk.history, frame).filter(|_| !known))
             .or_else(|| broken(frame))
             .or_else(|| depends_on_itself(frame))
             .or(first)
@@ -120,14 +123,21 @@ impl Rules {
         Breach::of(&rule::PRIORITY_UPDATE_IDLE_PUSH, text)
     }
 
+    /// A frame whose head alone has come.
+    pub fn begun(&mut self, history: &mut History, frame: &Frame<'_>, limits: &Limits) {
+        if let Some(breach) = self.oversize(history, frame) {
+            self.sides.side_mut(frame.by).oversize = true;
+            tell(history, limits, frame.stamp, frame.by, frame.head.stream, breach);
+        }
+    }
+
     /// RFC 9113 section 4.2.
-    fn oversize(&self, desk: &Desk<'_, '_>) -> Option<Breach> {
-        let frame = desk.frame;
+    fn oversize(&self, history: &History, frame: &Frame<'_>) -> Option<Breach> {
         if frame.head.length <= SIZE_DEFAULT {
             return None;
         }
         let most = self.sides.side(frame.by.other()).announced.frame_size();
-        if frame.head.length <= most || !self.knows_peer(desk.history, frame) {
+        if frame.head.length <= most || !self.knows_peer(history, frame) {
             return None;
         }
         let text = format!(

@@ -87,6 +87,8 @@ struct SideRules {
     answered: u32,
     /// Whether it has sent a frame.
     spoke: bool,
+    /// Whether the head of a frame that is too large has come and was told.
+    oversize: bool,
     /// Whether frames of it that change state may be missing.
     torn: bool,
     /// Whether SETTINGS that it left unacknowledged were told.
@@ -120,6 +122,7 @@ impl Default for SideRules {
             goaway_at: None,
             answered: 0,
             spoke: false,
+            oversize: false,
             torn: false,
             ack_told: false,
             asked: None,
