@@ -285,6 +285,7 @@ fn by_habit(history: &History, side: Side) -> Option<Implementation> {
     let (all, silent) = (first.last_stream_id == LAST_STREAM_MAX, first.debug.is_empty());
     let newest = *first.highest_stream.side(Side::Client);
     let settings = history.sides.side(side).settings.iter().flat_map(|sent| &sent.values);
+    let software = history.sides.side(side).software.as_deref();
     let mut limits = settings.filter(|(id, _)| *id == SettingId::MAX_CONCURRENT_STREAMS);
     let future = first.last_stream_id.checked_sub(newest).filter(|more| *more > 0 && !all);
     match first.code {
@@ -301,8 +302,12 @@ fn by_habit(history: &History, side: Side) -> Option<Implementation> {
                      answer"
                         .into(),
                 ),
+                // Others may be set to drain for as long (Envoy): h2o says who it is.
                 Some(wait)
-                    if ping.is_none() && silent && wait.abs_diff(H2O_DRAIN) <= BESIDE * 10 =>
+                    if ping.is_none()
+                        && silent
+                        && wait.abs_diff(H2O_DRAIN) <= BESIDE * 10
+                        && software.is_none_or(|software| software.contains("h2o")) =>
                 {
                     told(
                         "h2o",
