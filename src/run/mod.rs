@@ -19,6 +19,8 @@ pub mod otlp;
 #[cfg(feature = "live")]
 pub mod own;
 pub mod panics;
+#[cfg(feature = "live")]
+mod printer;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod privilege;
 #[cfg(all(feature = "live", target_os = "linux"))]
