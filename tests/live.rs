@@ -245,6 +245,43 @@ fn a_signal_that_comes_twice_at_once_is_one() {
     drop(input);
 }
 
+fn sample(name: &str) -> std::fs::File {
+    std::fs::File::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("captures").join(name)).unwrap()
+}
+
+#[test]
+fn a_slow_reader_gets_every_line() {
+    let mut command = goawhy();
+    command.args(["live", "-", "--format", "jsonl"]).stdin(sample("h2spec/h2spec-nghttpd.pcap"));
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    // More is to be told than a pipe holds.
+    thread::sleep(Duration::from_secs(4));
+    let mut text = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    assert!(text.len() > 100_000, "{}", text.len());
+    let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!(last["kind"], "summary");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// What an alarm started is waited for, unless somebody insists.
+#[test]
+fn a_signal_ends_what_alarms_started() {
+    let mut command = goawhy();
+    command.args(["live", "-", "--format", "jsonl", "--alert", "cause:idle_timeout"]);
+    command.args(["--exec", "sleep 25"]).stdin(sample("servers/nginx-idle.pcap"));
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    // The summary is the last line, and the end of all output but an alarm's.
+    lines.take_while(|line| !line.contains("\"summary\"")).for_each(drop);
+    thread::sleep(Duration::from_millis(1_500));
+    assert!(child.try_wait().unwrap().is_none());
+    let begun = Instant::now();
+    assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
 /// The kernel's own figures stand in the summary, however short it was.
 #[test]
 fn what_the_kernel_counted_is_told_at_the_end() {

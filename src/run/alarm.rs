@@ -89,14 +89,30 @@ impl Duty {
         told.collect()
     }
 
-    /// Waits for commands that run, and for a collector.
-    pub(super) fn finish(&mut self) {
+    /// Takes no more: what was begun comes to its end, within the time that it may take.
+    pub(super) fn close(&mut self) {
         #[cfg(feature = "otlp")]
         if let Some(pusher) = &mut self.pusher {
-            pusher.finish();
+            pusher.close();
         }
         if let Some(commands) = &self.commands {
-            commands.finish();
+            commands.close();
+        }
+    }
+
+    /// Whether it did, after [`Duty::close`].
+    pub(super) fn is_done(&self) -> bool {
+        #[cfg(feature = "otlp")]
+        if self.pusher.as_ref().is_some_and(|pusher| !pusher.is_done()) {
+            return false;
+        }
+        self.commands.as_ref().is_none_or(|commands| commands.is_done())
+    }
+
+    /// Ends a command that runs.
+    pub(super) fn abandon(&self) {
+        if let Some(commands) = &self.commands {
+            commands.abandon();
         }
     }
 }

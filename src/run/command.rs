@@ -7,7 +7,7 @@ use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,31 @@ pub struct Commands {
 struct Begun {
     inputs: Option<SyncSender<Vec<u8>>>,
     thread: JoinHandle<()>,
-    failures: Arc<Mutex<Vec<String>>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    failures: Mutex<Vec<String>>,
+    /// When all has to be over, once it is to end.
+    until: Mutex<Option<Instant>>,
+}
+
+impl Shared {
+    fn tell(&self, what: String) {
+        let mut failures = lock(&self.failures);
+        if failures.len() < WAITING {
+            failures.push(what);
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        lock(&self.until).is_some_and(|until| Instant::now() >= until)
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Commands {
@@ -37,58 +61,76 @@ impl Commands {
     /// would keep commands from starting.
     pub(super) fn begin(&self) {
         let (inputs, received) = sync_channel(WAITING);
-        let (line, failures) = (self.line.clone(), Arc::<Mutex<Vec<String>>>::default());
-        let told = Arc::clone(&failures);
+        let (line, shared) = (self.line.clone(), Arc::<Shared>::default());
+        let told = Arc::clone(&shared);
         let thread = thread::spawn(move || work(&line, &received, &told));
-        let begun = Begun { inputs: Some(inputs), thread, failures };
-        *self.begun.lock().unwrap_or_else(PoisonError::into_inner) = Some(begun);
+        *lock(&self.begun) = Some(Begun { inputs: Some(inputs), thread, shared });
     }
 
     /// Has the command started with this input. Says what failed since the last call.
     pub(super) fn start(&self, input: Vec<u8>) {
-        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut begun = lock(&self.begun);
         let Some(begun) = begun.as_mut() else { return };
         let sent = begun.inputs.as_ref().map(|inputs| inputs.try_send(input));
         if matches!(sent, Some(Err(TrySendError::Full(_)))) {
-            tell(&begun.failures, "it was not started: earlier ones still run".to_owned());
+            begun.shared.tell("it was not started: earlier ones still run".to_owned());
         }
     }
 
     /// What failed since the last call.
     pub(super) fn failures(&self) -> Vec<String> {
-        let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let begun = lock(&self.begun);
         let Some(begun) = begun.as_ref() else { return Vec::new() };
-        std::mem::take(&mut *begun.failures.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *lock(&begun.shared.failures))
     }
 
-    /// Waits for what was begun, as long as one may take.
-    pub(super) fn finish(&self) {
-        let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(mut begun) = begun else { return };
-        begun.inputs = None;
-        let patience = Instant::now() + PATIENCE + GRACE;
-        while !begun.thread.is_finished() && Instant::now() < patience {
+    /// Takes no more. What runs and what waits may take as long as one may.
+    pub(super) fn close(&self) {
+        self.end(PATIENCE);
+    }
+
+    /// Ends the one that runs, and waits a moment for that.
+    pub(super) fn abandon(&self) {
+        self.end(Duration::ZERO);
+        while !self.is_done() {
             thread::sleep(LOOK);
         }
     }
+
+    fn end(&self, after: Duration) {
+        let mut begun = lock(&self.begun);
+        let Some(begun) = begun.as_mut() else { return };
+        begun.inputs = None;
+        *lock(&begun.shared.until) = Some(Instant::now() + after);
+    }
+
+    /// Whether nothing runs or waits any more, after [`Commands::close`]; also where one could not
+    /// be ended.
+    pub(super) fn is_done(&self) -> bool {
+        let begun = lock(&self.begun);
+        begun.as_ref().is_none_or(|begun| {
+            let late = |until: Instant| Instant::now() >= until + GRACE;
+            begun.thread.is_finished() || lock(&begun.shared.until).is_some_and(late)
+        })
+    }
 }
 
-fn work(line: &str, inputs: &Receiver<Vec<u8>>, failures: &Mutex<Vec<String>>) {
+fn work(line: &str, inputs: &Receiver<Vec<u8>>, shared: &Shared) {
+    let mut left = 0_usize;
     for input in inputs {
-        if let Err(what) = once(line, input) {
-            tell(failures, what);
+        if shared.is_over() {
+            left += 1;
+        } else if let Err(what) = once(line, input, shared) {
+            shared.tell(what);
         }
     }
-}
-
-fn tell(failures: &Mutex<Vec<String>>, what: String) {
-    let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
-    if failures.len() < WAITING {
-        failures.push(what);
+    if left > 0 {
+        let what = format!("not started for {left} more, for this ends");
+        lock(&shared.failures).push(what);
     }
 }
 
-fn once(line: &str, input: Vec<u8>) -> Result<(), String> {
+fn once(line: &str, input: Vec<u8>, shared: &Shared) -> Result<(), String> {
     let mut command = Command::new("/bin/sh");
     command.arg("-c").arg(line).current_dir("/").process_group(0);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::inherit());
@@ -97,15 +139,15 @@ fn once(line: &str, input: Vec<u8>) -> Result<(), String> {
     if let Some(mut pipe) = child.stdin.take() {
         thread::spawn(move || pipe.write_all(&input));
     }
-    let until = Instant::now() + PATIENCE;
+    let begun = Instant::now();
     loop {
         match child.try_wait() {
             Ok(Some(status)) if status.success() => return Ok(()),
             Ok(Some(status)) => return Err(format!("it failed: {status}")),
-            Ok(None) if Instant::now() < until => thread::sleep(LOOK),
+            Ok(None) if begun.elapsed() < PATIENCE && !shared.is_over() => thread::sleep(LOOK),
             Ok(None) => {
                 kill(&mut child);
-                return Err(format!("it was ended after {} s", PATIENCE.as_secs()));
+                return Err(format!("it was ended after {} s", begun.elapsed().as_secs()));
             }
             Err(error) => return Err(format!("it is lost: {error}")),
         }
@@ -135,13 +177,20 @@ const LOOK: Duration = Duration::from_millis(20);
 mod tests {
     use super::*;
 
+    fn finish(commands: &Commands) {
+        commands.close();
+        while !commands.is_done() {
+            thread::sleep(LOOK);
+        }
+    }
+
     #[test]
     fn the_input_reaches_the_command_and_nothing_else_does() {
         let file = std::env::temp_dir().join(format!("goawhy-exec-{}", std::process::id()));
         let commands = Commands::new(format!("cat > {}", file.display()));
         commands.begin();
         commands.start(b"{\"debug\":\"$(reboot) `id`\"}".to_vec());
-        commands.finish();
+        finish(&commands);
         let written = std::fs::read_to_string(&file).unwrap();
         std::fs::remove_file(file).unwrap();
         assert_eq!(written, "{\"debug\":\"$(reboot) `id`\"}");
@@ -158,7 +207,7 @@ mod tests {
             failures = commands.failures();
             thread::sleep(LOOK);
         }
-        commands.finish();
+        finish(&commands);
         assert_eq!(failures, ["it failed: exit status: 7"]);
     }
 
@@ -169,5 +218,23 @@ mod tests {
         (0..WAITING + 2).for_each(|_| commands.start(Vec::new()));
         assert!(commands.failures().iter().any(|what| what.contains("not started")));
         // Not waited for: they would take seconds.
+        commands.abandon();
+    }
+
+    #[test]
+    fn what_runs_at_the_end_is_ended_with_its_offspring_and_the_rest_is_told() {
+        let file = std::env::temp_dir().join(format!("goawhy-late-{}", std::process::id()));
+        let _ = std::fs::remove_file(&file);
+        let commands = Commands::new(format!("(sleep 2; echo late > {}) & wait", file.display()));
+        commands.begin();
+        (0..3).for_each(|_| commands.start(Vec::new()));
+        thread::sleep(Duration::from_millis(300));
+        let begun = Instant::now();
+        commands.abandon();
+        assert!(begun.elapsed() < Duration::from_secs(1));
+        let failures = commands.failures();
+        assert_eq!(failures, ["it was ended after 0 s", "not started for 2 more, for this ends"]);
+        thread::sleep(Duration::from_millis(2_500));
+        assert!(!file.exists());
     }
 }

@@ -3,9 +3,12 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::board::ConnectionRow;
 pub use crate::board::alarm::{Alarm, Alarms};
@@ -22,6 +25,7 @@ use crate::vocab::limits::Limits;
 
 use super::alarm::Duty;
 pub use super::command::Commands;
+use super::detail::Again;
 pub use super::metrics::Listener;
 #[cfg(feature = "otlp")]
 pub use super::otlp::Collector;
@@ -154,12 +158,14 @@ pub fn run(job: &Job, outputs: Outputs, notice: Notice<'_>) -> Result<Ended, Err
         Format::Text(style) => Form::Text(LiveText::new(style)),
         Format::Jsonl => Form::Jsonl,
     };
-    let (teller, only) = (Teller::default(), job.only.clone());
+    let (teller, only) = (Teller::default(), job.only.clone().map(Arc::new));
     #[allow(unused_mut)] // Nothing is pushed where OTLP is not built in.
     let mut duty = Duty::new(alarms, metrics.is_some(), job.commands.clone());
     #[cfg(feature = "otlp")]
     duty.push(outputs.collector);
-    let mut telling = Telling { watch, printer, teller, only, format, duty, seen: 0 };
+    let (asking, heard) = (None, Heard::default());
+    let mut telling =
+        Telling { watch, printer, teller, only, asking, format, duty, heard, seen: 0 };
     let ended = runtime.block_on(telling.run(metrics, notice)).map_err(fails);
     if !matches!(ended, Ok(Ended::Interrupted)) {
         telling.watch.stop(); // what is saved comes to its end
@@ -174,12 +180,12 @@ pub fn run(job: &Job, outputs: Outputs, notice: Notice<'_>) -> Result<Ended, Err
 
 /// Keeps what passes the filter. Of connections whose packets are no longer there, which streams
 /// they had is not known: they are told rather than kept back.
-fn retain(only: &Filter, watch: &Watch, told: &mut Vec<Told>) {
+fn retain(only: &Filter, again: &Again, told: &mut Vec<Told>) {
     let asks = |told: &&Told| only.without_streams(&told.row).is_none();
     let asked: Vec<&ConnectionRow> = told.iter().filter(asks).map(|told| &*told.row).collect();
     let matching = match asked.is_empty() {
         true => Matching::default(),
-        false => watch.matching_now(only, asked.into_iter()),
+        false => again.matching(only, asked.into_iter(), &AtomicBool::new(false)),
     };
     told.retain(|told| {
         let (flow, opened) = (&told.row.flow, told.row.streams.opened);
@@ -203,9 +209,12 @@ struct Telling {
     watch: Watch,
     printer: Printer,
     teller: Teller,
-    only: Option<Filter>,
+    only: Option<Arc<Filter>>,
+    /// What passes the filter is being looked for: packets are read again for it.
+    asking: Option<JoinHandle<Vec<Told>>>,
     format: Form,
     duty: Duty,
+    heard: Heard,
     seen: u64,
 }
 
@@ -215,68 +224,170 @@ enum Form {
     Jsonl,
 }
 
+/// What was told beside the lines.
+#[derive(Default)]
+struct Heard {
+    error: Option<String>,
+    unsaved: Option<String>,
+    down: String,
+    faults: usize,
+    /// Alarms that were not written.
+    unwritten: u64,
+}
+
+impl Heard {
+    /// Tells what is new.
+    fn take(&mut self, snapshot: &Snapshot, notice: Notice<'_>) {
+        if snapshot.error != self.error {
+            self.error.clone_from(&snapshot.error);
+            notice(self.error.as_deref().unwrap_or_default(), true);
+        }
+        let down = snapshot.live.as_ref().map(|live| live.down().join(", "));
+        if let Some(down) = down.filter(|down| *down != self.down) {
+            let text = match down.is_empty() {
+                true => format!("{}: up again", self.down),
+                false => format!("{down}: the interface is down; no packets until it is up"),
+            };
+            notice(&text, true);
+            self.down = down;
+        }
+        for of in snapshot.board.faults.get(self.faults..).unwrap_or_default() {
+            notice(&fault(of, false), true);
+        }
+        self.faults = snapshot.board.faults.len();
+        let unsaved = snapshot.live.as_ref().and_then(LiveFacts::unsaved);
+        if unsaved != self.unsaved.as_deref() {
+            self.unsaved = unsaved.map(ToOwned::to_owned);
+            notice(unsaved.unwrap_or("packets are saved again"), true);
+        }
+    }
+}
+
+/// What may happen next.
+enum Call {
+    /// It is time for a look.
+    Tick,
+    /// Outputs are to be opened anew.
+    Reopen,
+    /// It is to end.
+    End,
+    /// It is to end at once, for the second time of asking.
+    Leave,
+}
+
+/// The clock, and signals.
+struct Calls {
+    ticks: Interval,
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+    /// Since when it is to end.
+    ending: Option<Instant>,
+}
+
+impl Calls {
+    fn begin() -> io::Result<Self> {
+        let mut ticks = tokio::time::interval(TICK);
+        // What was late is not made up for.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Ok(Self {
+            ticks,
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+            ending: None,
+        })
+    }
+
+    async fn next(&mut self) -> Call {
+        tokio::select! {
+            _ = self.ticks.tick() => return Call::Tick,
+            _ = self.hang_up.recv() => return Call::Reopen,
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+        match self.ending {
+            Some(since) if since.elapsed() >= SAME_WISH => Call::Leave,
+            _ => {
+                self.end();
+                Call::End
+            }
+        }
+    }
+
+    /// From now on it ends.
+    fn end(&mut self) {
+        self.ending.get_or_insert_with(Instant::now);
+    }
+}
+
 impl Telling {
     async fn run(&mut self, metrics: Option<Listener>, notice: Notice<'_>) -> io::Result<Ended> {
         if let Some(listener) = metrics {
             listener.serve(self.duty.scrape())?;
         }
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut hang_up = signal(SignalKind::hangup())?;
-        let mut ticks = tokio::time::interval(TICK);
-        let mut ending: Option<Instant> = None;
-        let (mut told_error, mut told_unsaved, mut told_down) = (None, None, String::new());
-        let mut told_faults = 0;
+        let mut calls = Calls::begin()?;
+        let ended = self.follow(&mut calls, notice).await;
+        if ended == Ended::Interrupted || !self.finish(&mut calls, notice).await {
+            self.duty.abandon();
+            return Ok(Ended::Interrupted);
+        }
+        Ok(self.printer.failure().unwrap_or(ended))
+    }
+
+    /// Tells what happens, until it ends.
+    async fn follow(&mut self, calls: &mut Calls, notice: Notice<'_>) -> Ended {
         loop {
-            let asked = tokio::select! {
-                _ = ticks.tick() => false,
-                _ = hang_up.recv() => {
+            match calls.next().await {
+                Call::Tick => {}
+                Call::Reopen => {
                     self.watch.reopen();
                     self.printer.reopen();
-                    false
                 }
-                _ = interrupt.recv() => true,
-                _ = terminate.recv() => true,
-            };
-            if asked && ending.is_some_and(|since| since.elapsed() >= SAME_WISH) {
-                return Ok(Ended::Interrupted);
-            }
-            if asked {
-                ending.get_or_insert_with(Instant::now);
-                self.watch.end();
+                Call::End => self.watch.end(),
+                Call::Leave => return Ended::Interrupted,
             }
             let snapshot = self.watch.latest();
-            if snapshot.error != told_error {
-                told_error.clone_from(&snapshot.error);
-                notice(told_error.as_deref().unwrap_or_default(), true);
-            }
-            let down = snapshot.live.as_ref().map(|live| live.down().join(", "));
-            if let Some(down) = down.filter(|down| *down != told_down) {
-                let text = match down.is_empty() {
-                    true => format!("{told_down}: up again"),
-                    false => format!("{down}: the interface is down; no packets until it is up"),
-                };
-                notice(&text, true);
-                told_down = down;
-            }
-            for of in snapshot.board.faults.get(told_faults..).unwrap_or_default() {
-                notice(&fault(of, false), true);
-            }
-            told_faults = snapshot.board.faults.len();
-            let unsaved = snapshot.live.as_ref().and_then(LiveFacts::unsaved);
-            if unsaved != told_unsaved.as_deref() {
-                told_unsaved = unsaved.map(ToOwned::to_owned);
-                notice(unsaved.unwrap_or("packets are saved again"), true);
-            }
+            self.heard.take(&snapshot, notice);
+            self.printer.news().iter().for_each(|what| notice(what, true));
             if let Some(ended) = self.printer.failure() {
-                return Ok(ended);
+                return ended;
             }
             self.alarm(&snapshot, notice);
             self.tell(&snapshot);
-            if snapshot.state == State::Ended && self.seen == snapshot.revision {
-                return Ok(self.end(&snapshot));
+            let told = self.seen == snapshot.revision && self.asking.is_none();
+            if snapshot.state == State::Ended && told {
+                let text = self.summary(&snapshot);
+                self.printer.print(text);
+                return ended(&snapshot);
             }
         }
+    }
+
+    /// Waits for what is not written yet, however slowly it is read, and for what alarms started.
+    /// Whether that came to its end before it was to end at once.
+    async fn finish(&mut self, calls: &mut Calls, notice: Notice<'_>) -> bool {
+        calls.end();
+        self.watch.end();
+        self.printer.close();
+        self.duty.close();
+        loop {
+            // Both are looked at each time: what waits is handed on by that.
+            let (written, done) = (self.printer.is_done(), self.duty.is_done());
+            let news = self.printer.news().into_iter().chain(self.duty.news());
+            news.for_each(|what| notice(&what, true));
+            if written && done {
+                break;
+            }
+            match calls.next().await {
+                Call::Leave => return false,
+                Call::Tick | Call::Reopen | Call::End => {}
+            }
+        }
+        if self.heard.unwritten > 0 {
+            notice(&format!("alarms that were not written: {}", self.heard.unwritten), true);
+        }
+        true
     }
 
     /// Counts what is new, and raises alarms, whether anybody reads the lines or not.
@@ -289,7 +400,12 @@ impl Telling {
                 Form::Text(lines) => lines.alarm(&mut text, raised),
                 Form::Jsonl => alert::json(&mut text, raised),
             };
-            self.printer.print(text);
+            if !self.printer.offer(text) {
+                if self.heard.unwritten == 0 {
+                    notice("alarms are not written: the output is not read", true);
+                }
+                self.heard.unwritten += 1;
+            }
         }
         for what in self.duty.news() {
             notice(&what, true);
@@ -298,19 +414,35 @@ impl Telling {
 
     /// Tells what is new, if the printer has room; else it waits for the next tick.
     fn tell(&mut self, snapshot: &Snapshot) {
-        if snapshot.revision == self.seen || !self.printer.has_room() {
+        if let Some(asking) = self.asking.take_if(|asking| asking.is_finished()) {
+            // What panicked has said so.
+            self.print(&asking.join().unwrap_or_default());
+        }
+        let waits = self.asking.is_some() || !self.printer.has_room();
+        if snapshot.revision == self.seen || waits {
             return;
         }
         self.seen = snapshot.revision;
         let mut told = self.teller.tell(snapshot);
-        if let Some(only) = &self.only {
-            retain(only, &self.watch, &mut told);
+        match &self.only {
+            Some(only) if !told.is_empty() => {
+                // Packets are read again for streams: that takes its time.
+                let (only, again) = (Arc::clone(only), self.watch.again());
+                self.asking = Some(thread::spawn(move || {
+                    retain(&only, &again, &mut told);
+                    told
+                }));
+            }
+            _ => self.print(&told),
         }
+    }
+
+    fn print(&mut self, told: &[Told]) {
         if told.is_empty() {
             return;
         }
         let mut text = Vec::new();
-        for told in &told {
+        for told in told {
             // Memory does not fail.
             let _ = match &self.format {
                 Form::Text(lines) => lines.told(&mut text, told),
@@ -329,20 +461,14 @@ impl Telling {
         };
         text
     }
+}
 
-    fn end(&mut self, snapshot: &Snapshot) -> Ended {
-        let text = self.summary(snapshot);
-        self.printer.print(text);
-        self.printer.finish();
-        self.duty.finish();
-        let failed = self.printer.failure();
-        failed.unwrap_or_else(|| match &snapshot.error {
-            Some(error) => Ended::InputFailed(error.clone()),
-            None => match snapshot.live.as_ref().and_then(LiveFacts::unsaved) {
-                Some(what) => Ended::Unsaved(what.to_owned()),
-                None => Ended::InOrder,
-            },
-        })
+/// How it ended, where lines are no matter.
+fn ended(snapshot: &Snapshot) -> Ended {
+    match (&snapshot.error, snapshot.live.as_ref().and_then(LiveFacts::unsaved)) {
+        (Some(error), _) => Ended::InputFailed(error.clone()),
+        (None, Some(what)) => Ended::Unsaved(what.to_owned()),
+        (None, None) => Ended::InOrder,
     }
 }
 

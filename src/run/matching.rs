@@ -6,8 +6,6 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-#[cfg(feature = "live")]
-use crate::board::ConnectionRow;
 use crate::board::detail::Matching;
 use crate::board::filter::Filter;
 use crate::board::snapshot::Snapshot;
@@ -70,14 +68,10 @@ impl Matchings {
         Arc::clone(&shown.matching)
     }
 
-    /// What can be known of these connections. Waits for it.
+    /// Where packets can be read again.
     #[cfg(feature = "live")]
-    pub(super) fn now<'a>(
-        &self,
-        filter: &'a Filter,
-        rows: impl Iterator<Item = &'a ConnectionRow>,
-    ) -> Matching {
-        self.again.matching(filter, rows, &AtomicBool::new(false))
+    pub(super) fn again(&self) -> Again {
+        self.again.clone()
     }
 
     fn begin(&self, asked: &Asked, snapshot: Arc<Snapshot>) {

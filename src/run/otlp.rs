@@ -103,7 +103,7 @@ struct Failure {
 /// holds up nobody.
 pub(super) struct Pusher {
     stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    thread: JoinHandle<()>,
     /// Why nothing arrives.
     failure: Arc<Mutex<Option<String>>>,
     told: Option<String>,
@@ -132,7 +132,7 @@ impl Pusher {
                 }
             }
         });
-        Self { stop: Some(stop), thread: Some(thread), failure, told: None }
+        Self { stop: Some(stop), thread, failure, told: None }
     }
 
     /// What has changed since the last call, for people.
@@ -146,12 +146,14 @@ impl Pusher {
         Some(self.told.as_ref().map_or_else(again, |what| format!("metrics do not arrive: {what}")))
     }
 
-    /// Hands over the last ones, and waits for that as long as it may take.
-    pub(super) fn finish(&mut self) {
+    /// Hands over the last ones.
+    pub(super) fn close(&mut self) {
         self.stop = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+    }
+
+    /// Whether the last ones were handed over, or given up, after [`Pusher::close`].
+    pub(super) fn is_done(&self) -> bool {
+        self.thread.is_finished()
     }
 }
 

@@ -5,9 +5,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use crate::error::Error;
 
@@ -16,15 +15,22 @@ use super::live::Ended;
 /// Writes in a thread of its own: whoever does not read holds up nobody but himself.
 pub(super) struct Printer {
     pieces: Option<SyncSender<Piece>>,
-    failure: Failure,
-    thread: Option<JoinHandle<()>>,
+    told: Arc<Mutex<Told>>,
+    thread: JoinHandle<()>,
     /// What the writer had no room for, oldest first: a few pieces, for nothing is told while
-    /// something waits.
+    /// something waits, and alarms find no room for ever.
     waiting: VecDeque<Piece>,
+    is_closed: bool,
 }
 
-/// Why nothing more is written.
-type Failure = Arc<Mutex<Option<Ended>>>;
+/// What the writer has to say.
+#[derive(Default)]
+struct Told {
+    /// Why nothing more is written.
+    failure: Option<Ended>,
+    /// Why the file that was open is written on.
+    news: Vec<String>,
+}
 
 enum Piece {
     Text(Vec<u8>),
@@ -34,22 +40,28 @@ enum Piece {
 impl Printer {
     pub(super) fn begin(sink: Box<dyn Write + Send>, output: Option<PathBuf>) -> Self {
         let (pieces, received) = sync_channel(PIECES);
-        let failure: Failure = Arc::default();
-        let told = Arc::clone(&failure);
+        let told: Arc<Mutex<Told>> = Arc::default();
+        let tells = Arc::clone(&told);
         let thread = thread::spawn(move || {
-            if let Err(error) = write(&received, sink, output.as_ref()) {
+            if let Err(error) = write(&received, sink, output.as_ref(), &tells) {
                 let ended = match error.kind() {
                     io::ErrorKind::BrokenPipe => Ended::OutputClosed,
                     _ => Ended::OutputFailed(error.to_string()),
                 };
-                *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended);
+                lock(&tells).failure = Some(ended);
             }
         });
-        Self { pieces: Some(pieces), failure, thread: Some(thread), waiting: VecDeque::new() }
+        Self { pieces: Some(pieces), told, thread, waiting: VecDeque::new(), is_closed: false }
     }
 
+    /// Why nothing more is written.
     pub(super) fn failure(&self) -> Option<Ended> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.told).failure.clone()
+    }
+
+    /// What people should know, once.
+    pub(super) fn news(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.told).news)
     }
 
     /// Whether everything until now was taken.
@@ -68,6 +80,15 @@ impl Printer {
         self.has_room();
     }
 
+    /// The same where there is room, and whether there was.
+    pub(super) fn offer(&mut self, text: Vec<u8>) -> bool {
+        let room = self.has_room() || self.waiting.len() < WAITING;
+        if room {
+            self.print(text);
+        }
+        room
+    }
+
     pub(super) fn reopen(&mut self) {
         // Once is enough, however often it was asked for.
         if !matches!(self.waiting.back(), Some(Piece::Reopen)) {
@@ -76,30 +97,29 @@ impl Printer {
         self.has_room();
     }
 
-    /// Waits a moment for what is not written yet.
-    pub(super) fn finish(&mut self) {
-        for _ in 0..LAST_LOOKS {
-            if self.has_room() {
-                break;
-            }
-            thread::sleep(Duration::from_millis(100));
-        }
-        self.pieces = None;
-        let Some(thread) = self.thread.take() else { return };
-        for _ in 0..LAST_LOOKS {
-            if thread.is_finished() {
-                let _ = thread.join();
-                return;
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
+    /// Takes no more.
+    pub(super) fn close(&mut self) {
+        self.is_closed = true;
     }
+
+    /// Hands on what waits; whether all was written, or cannot be, after [`Printer::close`].
+    pub(super) fn is_done(&mut self) -> bool {
+        if self.has_room() && self.is_closed {
+            self.pieces = None;
+        }
+        self.thread.is_finished()
+    }
+}
+
+fn lock(told: &Mutex<Told>) -> MutexGuard<'_, Told> {
+    told.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn write(
     pieces: &Receiver<Piece>,
     mut sink: Box<dyn Write + Send>,
     output: Option<&PathBuf>,
+    told: &Mutex<Told>,
 ) -> io::Result<()> {
     for piece in pieces {
         match piece {
@@ -107,11 +127,14 @@ fn write(
                 sink.write_all(&text)?;
                 sink.flush()?;
             }
-            Piece::Reopen => {
-                if output.is_some() {
-                    sink = open(output).map_err(|error| io::Error::other(error.to_string()))?;
+            Piece::Reopen if output.is_some() => match open(output) {
+                Ok(anew) => sink = anew,
+                // Better in a file of another name than nowhere.
+                Err(error) => {
+                    lock(told).news.push(format!("{error}; lines go on to the old file"));
                 }
-            }
+            },
+            Piece::Reopen => {}
         }
     }
     Ok(())
@@ -169,11 +192,13 @@ fn append(out: &mut impl Write, text: &[u8]) -> (usize, io::Result<()>) {
 
 /// Pieces of text that may wait for the writer.
 const PIECES: usize = 256;
-/// Looks for a writer that is not done at the end.
-const LAST_LOOKS: u32 = 20;
+/// Pieces behind them that alarms may find before them.
+const WAITING: usize = 256;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     /// A writer that begins to write when it is told to.
@@ -233,12 +258,43 @@ mod tests {
             printer.reopen();
         }
         assert!(!printer.has_room());
+        printer.close();
+        // However long nobody reads.
+        assert!(!printer.is_done());
+        thread::sleep(Duration::from_millis(300));
+        assert!(!printer.is_done());
         drop(go);
-        while !printer.has_room() {
+        while !printer.is_done() {
             thread::sleep(Duration::from_millis(1));
         }
-        printer.finish();
         let expected: String = (0..lines).map(|line| format!("{line}\n")).collect();
         assert_eq!(String::from_utf8(written.lock().unwrap().clone()).unwrap(), expected);
+    }
+
+    #[test]
+    fn alarms_that_nobody_reads_wait_for_a_while_only() {
+        let (_go, wait) = std::sync::mpsc::channel();
+        let mut printer = Printer::begin(Box::new(Slow(wait, Arc::default())), None);
+        let taken = (0..4 * PIECES).filter(|_| printer.offer(b"!\n".to_vec())).count();
+        // One is being written.
+        assert!((PIECES + WAITING..=PIECES + WAITING + 1).contains(&taken), "{taken}");
+    }
+
+    #[test]
+    fn where_the_file_cannot_be_opened_anew_the_old_one_is_written_on() {
+        let written = Arc::default();
+        let (go, wait) = std::sync::mpsc::channel();
+        drop(go);
+        let nowhere = Some(PathBuf::from("/proc/goawhy/none"));
+        let mut printer = Printer::begin(Box::new(Slow(wait, Arc::clone(&written))), nowhere);
+        printer.reopen();
+        printer.print(b"a\n".to_vec());
+        printer.close();
+        while !printer.is_done() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!((printer.failure(), written.lock().unwrap().as_slice()), (None, &b"a\n"[..]));
+        let news = printer.news();
+        assert!(news.len() == 1 && news[0].contains("old file"), "{news:?}");
     }
 }

@@ -95,15 +95,10 @@ impl Watch {
         Ok(Self { latest, stop, reopen, details, matchings, reader: Some(reader) })
     }
 
-    /// Which of these connections pass a filter by one of their streams, as far as packets of them
-    /// can be read again. Waits for the answer.
+    /// Where packets can be read again.
     #[cfg(feature = "live")]
-    pub(super) fn matching_now<'a>(
-        &self,
-        filter: &'a filter::Filter,
-        rows: impl Iterator<Item = &'a ConnectionRow>,
-    ) -> Matching {
-        self.matchings.now(filter, rows)
+    pub(super) fn again(&self) -> Again {
+        self.matchings.again()
     }
 
     /// Tells the reader to end, without waiting for it.
