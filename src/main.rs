@@ -77,7 +77,7 @@ impl Runner for Offline {
         look: Look,
         notice: live::Notice<'_>,
     ) -> Result<Exit, Error> {
-        let mut watch = Watch::live(job, notice)?;
+        let mut watch = Watch::live(job, None, notice)?;
         let reopen = || watch.reopen();
         let reopen: Option<&dyn Fn()> = job.save.is_some().then_some(&reopen);
         let left = show(&watch, job.only.clone(), look, reopen);

@@ -282,6 +282,69 @@ fn a_signal_ends_what_alarms_started() {
     assert!(begun.elapsed() < Duration::from_secs(5));
 }
 
+/// As logrotate does it: whoever this has become can open what root created.
+#[test]
+fn outputs_are_opened_anew_without_being_root() {
+    use std::os::unix::fs::PermissionsExt as _;
+    if let Some(why) = missing(&[]) {
+        eprintln!("skipped: {why}");
+        return;
+    }
+    let folder = std::env::temp_dir().join(format!("goawhy-anew-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let (lines, saved) = (folder.join("lines"), folder.join("saved.pcapng"));
+    let mut command = goawhy();
+    command.args(["live", "-i", "lo", "-f", "tcp port 9", "-o"]).arg(&lines).arg("-w").arg(&saved);
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(child.stderr.take().unwrap());
+    told.read_line(&mut String::new()).unwrap();
+    let signal = |name: &str| {
+        thread::sleep(Duration::from_millis(500));
+        let id = child.id().to_string();
+        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+    };
+    signal("-HUP");
+    std::fs::rename(&lines, folder.join("lines.1")).unwrap();
+    signal("-HUP");
+    signal("-INT");
+    let mut text = String::new();
+    told.read_to_string(&mut text).unwrap();
+    assert_eq!((child.wait().unwrap().code(), text.as_str()), (Some(0), ""));
+    assert!(std::fs::read_to_string(&lines).unwrap().contains("connections"));
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn rings_are_asked_for_in_full() {
+    for words in ["-C 0", "-G 0", "-C 1 -W 0", "-W 5", "-w -"] {
+        let mut command = goawhy();
+        command.args(["live", "-i", "lo", "-w", "x.pcapng"]).args(words.split(' '));
+        let done = command.current_dir(std::env::temp_dir()).output().unwrap();
+        assert_eq!(done.status.code(), Some(2), "{words}");
+    }
+}
+
+/// A dash for an output is standard output, and no pipe to be read.
+#[test]
+fn a_dash_is_standard_output() {
+    let folder = std::env::temp_dir().join(format!("goawhy-dash-{}", std::process::id()));
+    std::fs::create_dir_all(folder.join("goawhy")).unwrap();
+    std::fs::write(folder.join("goawhy/config.toml"), "interface = \"goawhy-none\"\n").unwrap();
+    let mut command = goawhy();
+    command
+        .args(["live", "-", "--format", "jsonl", "-o", "-"])
+        .stdin(sample("servers/nginx-idle.pcap"));
+    let done = command.current_dir(&folder).env("XDG_CONFIG_HOME", &folder).output().unwrap();
+    assert!(String::from_utf8(done.stdout).unwrap().contains("idle_timeout"));
+    assert!(!folder.join("-").exists());
+    let mut command = goawhy();
+    command.args(["live", "-o", "-"]).current_dir(&folder).env("XDG_CONFIG_HOME", &folder);
+    let done = command.stdin(Stdio::null()).output().unwrap();
+    assert!(String::from_utf8(done.stderr).unwrap().contains("goawhy-none"));
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
 /// The kernel's own figures stand in the summary, however short it was.
 #[test]
 fn what_the_kernel_counted_is_told_at_the_end() {

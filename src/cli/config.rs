@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::builder::OsStr;
-use clap::{Command, Parser, ValueEnum};
+use clap::{ArgMatches, Command, Parser, ValueEnum};
 use serde::Deserialize;
 
 use super::{Colour, Times};
@@ -54,8 +54,17 @@ pub(super) fn load() -> Result<Config, String> {
     match std::fs::read_to_string(&path) {
         Ok(text) => parse(&path, &text),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Config::default()),
+        // In a folder that may not be entered nothing is this user's: as under sudo -u.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied && !is_there(&path) => {
+            Ok(Config::default())
+        }
         Err(error) => Err(format!("{}: cannot be read: {error}", path.display())),
     }
+}
+
+/// Whether a file is seen to be there, whoever may read it.
+fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
 /// XDG Base Directory Specification: an empty or relative value counts as none.
@@ -87,10 +96,15 @@ impl Config {
 
     /// Parses words; what they do not say, this does.
     pub(super) fn parse<T: Parser>(&self, words: Vec<OsString>) -> Result<T, clap::Error> {
-        let pipe = words.iter().any(|word| word == "-");
-        let this = Self { interface: None, ..self.clone() };
-        let this = if pipe { &this } else { self };
-        let mut matches = this.put(T::command()).try_get_matches_from(words)?;
+        // Whoever has a pipe read asks for no interface.
+        let without = Self { interface: None, ..self.clone() };
+        let mut matches = without.put(T::command()).try_get_matches_from(words.clone())?;
+        let has_input = |live: &ArgMatches| matches!(live.try_contains_id("input"), Ok(true));
+        // Not every command line has this command.
+        let live = matches.subcommand().filter(|(name, _)| *name == "live");
+        if live.is_some_and(|(_, live)| !has_input(live)) {
+            matches = self.put(T::command()).try_get_matches_from(words)?;
+        }
         T::from_arg_matches_mut(&mut matches)
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, ValueEnum};
+use clap::{Args, CommandFactory, Parser, ValueEnum, value_parser};
 
 use super::screen::{self, Look, ScreenArgs};
 use super::value::{pointed, time};
@@ -43,12 +43,15 @@ struct CaptureArgs {
     write: Option<PathBuf>,
     /// Begin another file after so many million octets, as tcpdump does
     #[arg(short = 'C', long, value_name = "MB", requires = "write")]
+    #[arg(value_parser = value_parser!(u64).range(1..))]
     rotate_size: Option<u64>,
     /// Begin another file after so many seconds
     #[arg(short = 'G', long, value_name = "SECONDS", requires = "write")]
+    #[arg(value_parser = value_parser!(u64).range(1..))]
     rotate_time: Option<u64>,
-    /// Keep the latest N files only
+    /// Have N files take turns (with -C or -G); the oldest is written over
     #[arg(short = 'W', long, value_name = "N", requires = "write")]
+    #[arg(value_parser = value_parser!(u32).range(1..))]
     rotate_files: Option<u32>,
     /// Save TLS secrets with the packets: who has the file can read everything
     #[arg(long, requires = "write")]
@@ -183,6 +186,11 @@ pub(super) fn is_bare(words: &[OsString]) -> bool {
 }
 
 impl LiveArgs {
+    /// The file that lines go to; else standard output.
+    fn output(&self) -> Option<&PathBuf> {
+        self.output.as_ref().filter(|path| path.as_os_str() != "-")
+    }
+
     /// Lines of text on standard output.
     fn of(capture: CaptureArgs) -> Self {
         Self {
@@ -206,6 +214,7 @@ fn alarm(text: &str) -> Result<Alarm, String> {
 
 /// Captures until something ends it.
 pub(super) fn live(arguments: &LiveArgs) -> Exit {
+    let output = arguments.output();
     let mut job = match job(arguments) {
         Ok(job) => job,
         Err(text) => return complain(Exit::Usage, &text),
@@ -225,9 +234,7 @@ pub(super) fn live(arguments: &LiveArgs) -> Exit {
         leave_out(&mut job, metrics.left_out());
     }
     let format = match arguments.format {
-        LiveFormat::Text => {
-            Format::Text(style(arguments.output.is_none(), arguments.capture.ascii))
-        }
+        LiveFormat::Text => Format::Text(style(output.is_none(), arguments.capture.ascii)),
         LiveFormat::Jsonl => Format::Jsonl,
     };
     let mut heard = |text: &str, important: bool| {
@@ -241,7 +248,7 @@ pub(super) fn live(arguments: &LiveArgs) -> Exit {
     let alarms = Alarms::new(arguments.alerts.clone(), arguments.alert_every);
     let outputs = Outputs {
         format,
-        file: arguments.output.clone(),
+        file: output.cloned(),
         metrics,
         #[cfg(feature = "otlp")]
         collector: arguments.otlp.clone(),
@@ -378,6 +385,13 @@ fn job(arguments: &LiveArgs) -> Result<Job, String> {
     if arguments.input.is_some() && capture.filter.is_some() {
         return Err(FILTER_OF_PIPE.into());
     }
+    if capture.write.as_ref().is_some_and(|path| path.as_os_str() == "-") {
+        return Err("-w saves packets in a file; lines go to standard output".into());
+    }
+    let rotates = capture.rotate_size.is_some() || capture.rotate_time.is_some();
+    if capture.rotate_files.is_some() && !rotates {
+        return Err("-W is how many files take turns: say with -C or -G when".into());
+    }
     let save = capture.write.clone().map(|file| Target {
         file,
         size: capture.rotate_size.map(|millions| millions.saturating_mul(1_000_000)),
@@ -408,7 +422,7 @@ fn job(arguments: &LiveArgs) -> Result<Job, String> {
         wish: Wish { drop_user: !capture.no_drop, sandbox: !capture.no_sandbox },
         keylogs: capture.keylog.clone(),
         keylog_of_environment: environment.map(PathBuf::from),
-        outputs: arguments.output.clone().into_iter().collect(),
+        outputs: arguments.output().cloned().into_iter().collect(),
         commands: arguments.exec.clone().map(|line| Arc::new(Commands::new(line))),
         connects: None,
         limits: Limits::default(),

@@ -149,8 +149,8 @@ pub fn run(job: &Job, outputs: Outputs, notice: Notice<'_>) -> Result<Ended, Err
     let fails = |source| Error::Io { file: "live".into(), operation: "start it", source };
     // Opened while this still may; the thread that writes begins when nothing more is given up.
     let sink = open(output.as_ref())?;
-    let watch = Watch::live(job, notice)?;
-    let printer = Printer::begin(sink, output);
+    let watch = Watch::live(job, sink.made, notice)?;
+    let printer = Printer::begin(sink.out, output);
     notice(&listening(job), true);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(fails)?;

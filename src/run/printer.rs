@@ -128,7 +128,7 @@ fn write(
                 sink.flush()?;
             }
             Piece::Reopen if output.is_some() => match open(output) {
-                Ok(anew) => sink = anew,
+                Ok(anew) => sink = anew.out,
                 // Better in a file of another name than nowhere.
                 Err(error) => {
                     lock(told).news.push(format!("{error}; lines go on to the old file"));
@@ -140,15 +140,39 @@ fn write(
     Ok(())
 }
 
-pub(super) fn open(output: Option<&PathBuf>) -> Result<Box<dyn Write + Send>, Error> {
-    let Some(path) = output else { return Ok(Box::new(io::stdout())) };
-    let file: io::Result<File> = OpenOptions::new().append(true).create(true).open(path);
-    let file = file.map_err(|source| Error::Io {
+/// Where lines go.
+pub(super) struct Sink {
+    pub(super) out: Box<dyn Write + Send>,
+    /// The file, where it was not there before.
+    pub(super) made: Option<File>,
+}
+
+/// Opens the file that lines are appended to, else standard output.
+///
+/// # Errors
+/// Where it cannot be written.
+pub(super) fn open(output: Option<&PathBuf>) -> Result<Sink, Error> {
+    let Some(path) = output else { return Ok(Sink { out: Box::new(io::stdout()), made: None }) };
+    let opened = || {
+        let mut options = OpenOptions::new();
+        match options.append(true).create_new(true).open(path) {
+            Ok(file) => {
+                let made = Some(file.try_clone()?);
+                Ok(Sink { out: Box::new(Lines(file)), made })
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // A link to nowhere is there, and what it names is not.
+                let file = options.create_new(false).create(true).open(path)?;
+                Ok(Sink { out: Box::new(Lines(file)), made: None })
+            }
+            Err(error) => Err(error),
+        }
+    };
+    opened().map_err(|source| Error::Io {
         file: path.display().to_string(),
         operation: "write it",
         source,
-    })?;
-    Ok(Box::new(Lines(file)))
+    })
 }
 
 /// A file that holds whole lines, whatever the disk does: others read it while it grows.
@@ -240,7 +264,7 @@ mod tests {
         assert_eq!((whole_lines(text, 7), whole_lines(text, text.len())), (0, 24));
         assert_eq!(append(&mut Full(Vec::new(), 24), text).0, 24);
         let path = std::env::temp_dir().join(format!("goawhy-lines-{}", std::process::id()));
-        let mut out = open(Some(&path)).unwrap();
+        let mut out = open(Some(&path)).unwrap().out;
         out.write_all(text).unwrap();
         out.flush().unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), text);

@@ -1,5 +1,7 @@
 //! Least privilege: after the capture is open, everything that is no longer needed is given up.
 
+use std::fs::File;
+use std::os::unix::fs::fchown;
 use std::path::{Path, PathBuf};
 
 use caps::{CapSet, Capability, CapsHashSet};
@@ -18,13 +20,18 @@ pub struct Wish {
     pub sandbox: bool,
 }
 
-/// Gives up being root, keeping `kept` alone. What was done, in a clause.
+/// Gives up being root, keeping `kept` alone. What was done, in a clause. Files that were `made`
+/// go to the new user, who may have to open them again.
 ///
 /// Before other threads are started: capabilities are those of one thread and its offspring.
 ///
 /// # Errors
 /// What failed, in a clause. Then nothing is sure, and the program should not go on.
-pub(super) fn drop_user(writes: &[PathBuf], kept: &[Capability]) -> Result<String, String> {
+pub(super) fn drop_user(
+    writes: &[PathBuf],
+    made: &[&File],
+    kept: &[Capability],
+) -> Result<String, String> {
     let said = |what: &str, error: &dyn std::fmt::Display| format!("cannot {what}: {error}");
     if !Uid::effective().is_root() {
         // The capabilities of its file (setcap) have done what they were for.
@@ -37,6 +44,10 @@ pub(super) fn drop_user(writes: &[PathBuf], kept: &[Capability]) -> Result<Strin
     // Files take turns after this: whoever writes them must be able to.
     let stays = writes.iter().any(|folder| !is_writable(folder, uid));
     if !stays {
+        for file in made {
+            // Where the file system does not know of owners, whoever this becomes may open it.
+            let _ = fchown(file, Some(uid.as_raw()), Some(gid.as_raw()));
+        }
         caps::securebits::set_keepcaps(true).map_err(|e| said("keep capabilities", &e))?;
         setgroups(&[gid]).map_err(|e| said("drop groups", &e))?;
         setresgid(gid, gid, gid).map_err(|e| said("drop the group", &e))?;

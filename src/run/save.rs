@@ -28,7 +28,7 @@ pub struct Target {
     pub size: Option<u64>,
     /// Time after which the next file begins.
     pub time: Option<Duration>,
-    /// Files that are kept; the oldest is removed.
+    /// Files whose names take turns: the oldest is written over.
     pub files: Option<u32>,
     /// Whether each file has the TLS secrets, too, as far as they are known by then.
     pub keys: bool,
@@ -47,6 +47,36 @@ impl Target {
         let end = self.file.extension().map(|end| format!(".{}", end.to_string_lossy()));
         let name = format!("{stem}_{number:05}{}", end.unwrap_or_default());
         self.file.with_file_name(name)
+    }
+
+    /// The number of the first file. Earlier runs may have left some: a ring goes on at the first
+    /// that is missing, else at the oldest.
+    fn first(&self) -> u32 {
+        let Some(files) = self.files else { return self.next(0) };
+        let changed = |number: &u32| self.name(*number).metadata().and_then(|file| file.modified());
+        let missing = (1..=files).find(|number| changed(number).is_err());
+        let oldest = || (1..=files).min_by_key(|number| changed(number).ok());
+        missing.or_else(oldest).unwrap_or(1)
+    }
+
+    /// The number after this one; without a ring one whose file is not there.
+    fn next(&self, number: u32) -> u32 {
+        match self.files {
+            Some(files) => number % files.max(1) + 1,
+            None => (number.saturating_add(1)..u32::MAX)
+                .find(|number| !self.rotates() || self.name(*number).symlink_metadata().is_err())
+                .unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Opens the file of this number; what is in it stays until it is written. Whether it is new.
+    fn create(&self, number: u32) -> Result<(File, bool), Error> {
+        let path = self.name(number);
+        if self.rotates() {
+            // One of the turn before may be another user's, and somebody may be reading it.
+            let _ = std::fs::remove_file(&path);
+        }
+        create(&path).map_err(|source| fails(&path, source))
     }
 }
 
@@ -69,12 +99,17 @@ pub(super) struct Counted {
 }
 
 /// The first file, open, and nothing written yet.
-pub(super) struct Opened(Writer);
+pub(super) struct Opened(Writer, Option<File>);
 
 impl Opened {
+    /// The file, where it was not there before.
+    pub(super) fn made(&self) -> Option<&File> {
+        self.1.as_ref()
+    }
+
     /// Begins to write; memory that is done with goes to `spares`.
     pub(super) fn begin(self, spares: SyncSender<Batch>) -> Recorder {
-        let Self(writer) = self;
+        let Self(writer, _) = self;
         let (sender, batches) = sync_channel(BATCHES);
         let (facts, counts) = (Arc::clone(&writer.facts), Arc::clone(&writer.counts));
         let reopen = Arc::clone(&writer.reopen);
@@ -98,6 +133,7 @@ impl Recorder {
             flushed: 0,
             handed: Instant::now(),
             number: 0,
+            begun: 0,
             opened: Instant::now(),
             facts: Arc::default(),
             counts: Arc::default(),
@@ -105,8 +141,12 @@ impl Recorder {
             keys: Arc::default(),
             known: Vec::new(),
         };
-        writer.open()?;
-        Ok(Opened(writer))
+        let first = writer.target.first();
+        let (file, is_new) = writer.target.create(first)?;
+        let made = is_new.then(|| file.try_clone()).transpose();
+        let made = made.map_err(|source| fails(&writer.target.name(first), source))?;
+        writer.take(first, file)?;
+        Ok(Opened(writer, made))
     }
 
     /// Hands packets over, numbered from `first`; gives them back where the writer is too slow.
@@ -163,6 +203,8 @@ struct Writer {
     /// When that was.
     handed: Instant,
     number: u32,
+    /// Octets of the file that do not count towards its size: the next one could not be created.
+    begun: u64,
     opened: Instant,
     facts: Arc<Mutex<Saved>>,
     counts: Arc<Mutex<Counted>>,
@@ -250,45 +292,45 @@ impl Writer {
     /// Begins the next file where it is time.
     fn turn(&mut self) {
         let large = self.target.size.zip(self.saver.as_ref());
-        let large = large.is_some_and(|(size, saver)| saver.written() >= size);
+        let large = large.is_some_and(|(size, saver)| saver.written() - self.begun >= size);
         let old = self.target.time.is_some_and(|time| self.opened.elapsed() >= time);
         if !(large || old || self.reopen.swap(false, Ordering::Relaxed)) {
             return;
         }
-        self.close();
-        if let Err(error) = self.open() {
-            self.lock().error = Some(error.to_string());
-        }
-        let kept = self.target.files.filter(|_| self.target.rotates());
-        if let Some(old) = kept.and_then(|files| self.number.checked_sub(files.max(1)))
-            && old > 0
-        {
-            // One that is gone already was removed by someone else.
-            let _ = std::fs::remove_file(self.target.name(old));
+        let next = self.target.next(self.number);
+        let taken = self.target.create(next).and_then(|(file, _)| {
+            self.close();
+            self.take(next, file)
+        });
+        if let Err(error) = taken {
+            (self.begun, self.opened) = (self.flushed, Instant::now());
+            let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+            // Better in a file that is too large than nowhere.
+            let still = self.saver.as_ref().map(|_| format!("; packets go on to {}", facts.file));
+            facts.error = Some(format!("{error}{}", still.unwrap_or_default()));
         }
     }
 
-    fn open(&mut self) -> Result<(), Error> {
-        self.number += 1;
-        self.opened = Instant::now();
-        let path = self.target.name(self.number);
-        let saver = create(&path).and_then(|file| {
+    /// Writes to this file from now on.
+    fn take(&mut self, number: u32, file: File) -> Result<(), Error> {
+        let path = self.target.name(number);
+        let begin = || {
+            // What is no regular file has no length.
+            if file.metadata()?.is_file() {
+                file.set_len(0)?;
+            }
             let out = Whole { file, blocks: Vec::new(), length: 0 };
             let mut saver = Saver::new(out, &self.interfaces)?;
             self.known.iter().try_for_each(|lines| saver.secrets(lines))?;
             saver.flush()?;
             Ok(saver)
-        });
-        let name = path.display().to_string();
-        let saver = saver.map_err(|source| Error::Io {
-            file: name.clone(),
-            operation: "write it",
-            source,
-        })?;
+        };
+        let saver = begin().map_err(|source| fails(&path, source))?;
+        (self.number, self.begun, self.opened) = (number, 0, Instant::now());
         self.flushed = saver.written();
         self.saver = Some(saver);
         let mut facts = self.lock();
-        facts.file = name;
+        facts.file = path.display().to_string();
         facts.error = None;
         Ok(())
     }
@@ -336,13 +378,24 @@ impl Write for Whole {
     }
 }
 
+fn fails(file: &Path, source: io::Error) -> Error {
+    Error::Io { file: file.display().to_string(), operation: "write it", source }
+}
+
 /// A file for captures is for its owner alone: packets hold secrets.
-fn create(path: &Path) -> std::io::Result<File> {
+/// Whether it is new.
+fn create(path: &Path) -> io::Result<(File, bool)> {
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            // A link to nowhere is there, and what it names is not.
+            options.create_new(false).create(true).open(path).map(|file| (file, false))
+        }
+        opened => opened.map(|file| (file, true)),
+    }
 }
 
 /// Batches that may wait for the disk.
@@ -368,6 +421,52 @@ mod tests {
         batch.add(0, &packet);
         batch.add(0, &packet);
         batch
+    }
+
+    #[test]
+    fn a_ring_goes_on_where_the_last_run_ended() {
+        let folder = std::env::temp_dir().join(format!("goawhy-ring-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("web.pcapng");
+        let target = Target { file, size: Some(1), files: Some(3), ..Target::default() };
+        let mut turns = Vec::new();
+        for _ in 0..2 {
+            let Opened(mut writer, _) = Recorder::open(target.clone(), Vec::new()).unwrap();
+            turns.push(writer.number);
+            for _ in 0..2 {
+                // Times of files are no finer than a tick of the kernel.
+                thread::sleep(Duration::from_millis(20));
+                writer.write(&batch(), 1);
+                writer.turn();
+                turns.push(writer.number);
+            }
+            thread::sleep(Duration::from_millis(20));
+            writer.close();
+        }
+        assert_eq!(turns, [1, 2, 3, 1, 2, 3]);
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 3);
+        let unbounded = Target { files: None, ..target };
+        assert_eq!((unbounded.first(), unbounded.next(7)), (4, 8));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn where_the_next_file_cannot_be_created_the_old_one_goes_on() {
+        let folder = std::env::temp_dir().join(format!("goawhy-stuck-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let target = Target { file: folder.join("a.pcapng"), size: Some(1), ..Target::default() };
+        let Opened(mut writer, _) = Recorder::open(target, Vec::new()).unwrap();
+        writer.write(&batch(), 1);
+        writer.flush();
+        let file = writer.target.name(1);
+        std::fs::rename(&folder, folder.with_extension("away")).unwrap();
+        writer.turn();
+        writer.write(&batch(), 3);
+        writer.flush();
+        let saved = writer.lock().clone();
+        assert_eq!((saved.packets, saved.lost), (4, 0));
+        assert!(saved.error.unwrap().contains(&format!("go on to {}", file.display())));
+        std::fs::remove_dir_all(folder.with_extension("away")).unwrap();
     }
 
     #[test]
@@ -405,7 +504,7 @@ mod tests {
         let link = LinkType::ETHERNET;
         let name = "eth0".to_owned();
         let interfaces = vec![Described { name, link, snap_length: 0, filter: None }];
-        let Opened(mut writer) = Recorder::open(target, interfaces.clone()).unwrap();
+        let Opened(mut writer, _) = Recorder::open(target, interfaces.clone()).unwrap();
         writer.write(&batch(), 1);
         writer.flush();
         let size = file.metadata().unwrap().len();

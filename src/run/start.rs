@@ -1,5 +1,6 @@
 //! Opens what is to be captured, gives up what is not needed any more, starts the threads.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::sync_channel;
@@ -20,7 +21,7 @@ use super::live::{Job, Notice};
 use super::publish::Publisher;
 use super::queue::Queue;
 use super::recent::Recent;
-use super::save::Recorder;
+use super::save::{Opened, Recorder};
 use super::secrets::Follow;
 use super::stage::{Counters, Stage};
 use super::tap;
@@ -28,6 +29,7 @@ use super::tap;
 /// Everything up to the thread that analyzes, which is the caller's to start.
 pub(super) fn stage(
     job: &Job,
+    made: Option<File>,
     publisher: Publisher,
     recent: Option<Arc<Recent>>,
     stop: Arc<AtomicBool>,
@@ -41,7 +43,10 @@ pub(super) fn stage(
     let (returned, spares) = sync_channel(SPARES);
     let begun = job.save.clone().map(|target| Recorder::open(target, described)).transpose()?;
     #[cfg(target_os = "linux")]
-    let namer = give_up(job, !is_pipe && job.processes, &stop, notice)?;
+    let namer = {
+        let made: Vec<&File> = made.iter().chain(begun.iter().filter_map(Opened::made)).collect();
+        give_up(job, &made, !is_pipe && job.processes, &stop, notice)?
+    };
     #[cfg(not(target_os = "linux"))]
     job.commands.iter().for_each(|commands| commands.begin());
     let queue = Arc::new(Queue::new(queue_octets(job), taps.len().max(1)));
@@ -147,6 +152,7 @@ fn described(job: &Job, taps: &[Tap]) -> Vec<Described> {
 #[cfg(target_os = "linux")]
 fn give_up(
     job: &Job,
+    made: &[&File],
     names: bool,
     stop: &Arc<AtomicBool>,
     notice: Notice<'_>,
@@ -160,7 +166,8 @@ fn give_up(
         // To look into other users' processes.
         let naming = [Capability::CAP_SYS_PTRACE, Capability::CAP_DAC_READ_SEARCH];
         let kept = if names { &naming[..] } else { &[] };
-        let done = privilege::drop_user(&writes, kept).map_err(|what| Error::GiveUp { what })?;
+        let done =
+            privilege::drop_user(&writes, made, kept).map_err(|what| Error::GiveUp { what })?;
         notice(&done, false);
     }
     let namer = names.then(|| Namer::begin(Arc::clone(stop)));

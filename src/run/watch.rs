@@ -1,6 +1,8 @@
 //! Reads in the background and shows the moving board meanwhile.
 
 use std::collections::BTreeMap;
+#[cfg(feature = "live")]
+use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
@@ -74,12 +76,16 @@ impl Watch {
     }
 
     /// Begins to capture. Root and all else that is no longer needed are given up on the way;
-    /// `notice` is told.
+    /// `notice` is told. `made` is a file that was created for it: whoever this becomes gets it.
     ///
     /// # Errors
     /// Where nothing can be captured.
     #[cfg(feature = "live")]
-    pub fn live(job: &live::Job, notice: live::Notice<'_>) -> Result<Self, Error> {
+    pub fn live(
+        job: &live::Job,
+        made: Option<File>,
+        notice: live::Notice<'_>,
+    ) -> Result<Self, Error> {
         let latest = Arc::new(Latest::default());
         let stop = Arc::new(AtomicBool::new(false));
         let reopen = Arc::new(AtomicBool::new(false));
@@ -90,7 +96,7 @@ impl Watch {
         let (details, matchings) = (Details::new(again.clone()), Matchings::new(again));
         let kept = job.details.then_some(recent);
         let (ends, anew) = (Arc::clone(&stop), Arc::clone(&reopen));
-        let stage = start::stage(job, publisher, kept, ends, anew, notice)?;
+        let stage = start::stage(job, made, publisher, kept, ends, anew, notice)?;
         let reader = spawn(&latest, move || stage.run());
         Ok(Self { latest, stop, reopen, details, matchings, reader: Some(reader) })
     }
