@@ -491,17 +491,10 @@ impl Serialize for View<'_, StreamRow> {
 
 impl Serialize for View<'_, StreamEnd> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (how, by, code) = match *self.value {
-            StreamEnd::Completed => ("completed", None, None),
-            StreamEnd::Reset(by, code) => ("reset", Some(by), Some(code)),
-            StreamEnd::Goaway(by) => ("goaway", Some(by), None),
-            StreamEnd::ConnectionEnd(by) => ("connection_end", by, None),
-            StreamEnd::Open => ("open", None, None),
-        };
         let mut map = serializer.serialize_map(Some(3))?;
-        map.serialize_entry("how", how)?;
-        map.serialize_entry("by", &by)?;
-        map.serialize_entry("error", &code.map(Text))?;
+        map.serialize_entry("how", self.value.name())?;
+        map.serialize_entry("by", &self.value.by())?;
+        map.serialize_entry("error", &self.value.code().map(Text))?;
         map.end()
     }
 }

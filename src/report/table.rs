@@ -95,13 +95,8 @@ fn cells(id: usize, row: &ConnectionRow, stream: &StreamRow) -> [String; 26] {
 
 /// How a stream ended, by whom, and the code of its reset.
 pub(super) fn ending(stream: &StreamRow) -> (&'static str, Option<Side>, Option<String>) {
-    match stream.end {
-        StreamEnd::Completed => ("completed", None, None),
-        StreamEnd::Reset(by, code) => ("reset", Some(by), Some(code.to_string())),
-        StreamEnd::Goaway(by) => ("goaway", Some(by), None),
-        StreamEnd::ConnectionEnd(by) => ("connection_end", by, None),
-        StreamEnd::Open => ("open", None, None),
-    }
+    let end = stream.end;
+    (end.name(), end.by(), end.code().map(|code| code.to_string()))
 }
 
 /// Why a stream did not end well: of the set of cancels that it belongs to, else of the

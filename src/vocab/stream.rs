@@ -90,6 +90,36 @@ pub enum StreamEnd {
     Open,
 }
 
+impl StreamEnd {
+    /// Stable name: `completed`, `reset`, `goaway`, `connection_end` or `open`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Reset(..) => "reset",
+            Self::Goaway(_) => "goaway",
+            Self::ConnectionEnd(_) => "connection_end",
+            Self::Open => "open",
+        }
+    }
+
+    /// Who ended it.
+    pub fn by(self) -> Option<Side> {
+        match self {
+            Self::Reset(by, _) | Self::Goaway(by) => Some(by),
+            Self::ConnectionEnd(by) => by,
+            Self::Completed | Self::Open => None,
+        }
+    }
+
+    /// Error code of its reset.
+    pub fn code(self) -> Option<ErrorCode> {
+        match self {
+            Self::Reset(_, code) => Some(code),
+            _ => None,
+        }
+    }
+}
+
 /// Times from request to first response of one connection, in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct AnswerTimes {

@@ -9,7 +9,6 @@ use crate::board::ConnectionRow;
 use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
-use crate::vocab::stream::StreamEnd;
 
 /// A field that filters know.
 #[derive(Debug)]
@@ -276,7 +275,7 @@ fn blames() -> Vec<&'static str> {
 }
 
 fn endings() -> Vec<&'static str> {
-    vec!["goaway", "fin", "rst", "open", "completed", "reset", "connection"]
+    vec!["goaway", "fin", "rst", "open", "completed", "reset", "connection_end"]
 }
 
 fn text(text: impl ToString) -> Fact {
@@ -299,11 +298,7 @@ fn told(facts: &Facts<'_>, cause: bool) -> Vec<Fact> {
 fn by(facts: &Facts<'_>) -> Vec<Fact> {
     let side = match (facts.frame, facts.stream) {
         (Some(frame), _) => Some(frame.by),
-        (None, Some(stream)) if !facts.of_connection => match stream.end {
-            StreamEnd::Reset(by, _) | StreamEnd::Goaway(by) => Some(by),
-            StreamEnd::ConnectionEnd(by) => by,
-            StreamEnd::Completed | StreamEnd::Open => None,
-        },
+        (None, Some(stream)) if !facts.of_connection => stream.end.by(),
         _ => facts.row.and_then(|row| row.end.by),
     };
     one(side, |side| text(side.name()))
@@ -311,13 +306,7 @@ fn by(facts: &Facts<'_>) -> Vec<Fact> {
 
 fn end(facts: &Facts<'_>) -> Vec<Fact> {
     let word = match facts.stream.filter(|_| !facts.of_connection) {
-        Some(stream) => Some(match stream.end {
-            StreamEnd::Completed => "completed",
-            StreamEnd::Reset(..) => "reset",
-            StreamEnd::Goaway(_) => "goaway",
-            StreamEnd::ConnectionEnd(_) => "connection",
-            StreamEnd::Open => "open",
-        }),
+        Some(stream) => Some(stream.end.name()),
         None => facts.row.map(|row| row.end.how.name()),
     };
     one(word, text)
@@ -329,8 +318,7 @@ fn codes(facts: &Facts<'_>) -> Vec<Fact> {
         return one(frame.code, number);
     }
     if let Some(stream) = facts.stream.filter(|_| !facts.of_connection) {
-        let StreamEnd::Reset(_, code) = stream.end else { return Vec::new() };
-        return vec![number(code)];
+        return one(stream.end.code(), number);
     }
     let goaways = facts.row.map_or(&[][..], |row| &row.goaways);
     goaways.iter().map(|goaway| number(goaway.code)).collect()
@@ -421,7 +409,7 @@ fields! {
         "who ended the connection, reset the stream, sent the frame: by:server", by;
     "end", Kind::Word(endings), false, false,
         "how a connection (goaway, fin, rst, open) or a stream (completed, reset, goaway, \
-         connection, open) ended: end:goaway", end;
+         connection_end, open) ended: end:goaway", end;
     "code", Kind::Code, false, true,
         "error code of GOAWAY or RST_STREAM: code:1, code:CANCEL", codes;
     "client", Kind::Address, false, false,
