@@ -309,14 +309,11 @@ pub fn run(arguments: impl Iterator<Item = OsString>, runner: &impl Runner) -> E
         return complain(Exit::Usage, &CANNOT_MASK);
     }
     match command {
-        Command::Report(mut arguments) => match screen {
+        Command::Report(arguments) => match screen {
             Some(screen) if io::stdout().is_terminal() => {
                 dashboard(&config, &arguments.report, &screen, runner)
             }
-            screen => {
-                arguments.mask |= screen.is_some_and(|screen| screen.mask);
-                report::report(&arguments, runner)
-            }
+            _ => report::report(&arguments, runner),
         },
         Command::Frames(arguments) => frames(&arguments, runner),
         Command::Check(arguments) => check::check(&arguments, runner),
@@ -379,8 +376,9 @@ fn parse(
     let cli: Cli = config.parse(words)?;
     let named = cli.command.is_some();
     let plain = cli.report.wants_paper() || cli.screen.no_tui;
+    let mask = cli.screen.mask;
     let screen = (!named && !plain).then_some(cli.screen);
-    let bare = || Command::Report(Box::new(PaperArgs::bare(cli.report)));
+    let bare = || Command::Report(Box::new(PaperArgs::bare(cli.report, mask)));
     let command = cli.command.unwrap_or_else(bare);
     let input = match &command {
         Command::Report(arguments) => &arguments.report.input,

@@ -1,32 +1,63 @@
 //! What strangers should not see, taken out: authorities, paths, header values and debug data.
 //! Addresses, numbers and times stay.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Board, ConnectionRow, StreamRow};
-use crate::vocab::verdict::Verdict;
+use crate::vocab::hop::Hop;
+use crate::vocab::verdict::{Implementation, Verdict};
 
 impl Board {
     /// Takes it out of everything, before it is written down.
     pub fn mask(&mut self) {
+        // Advice calls programs by name, and those beyond a proxy are another connection's.
+        let rows = self.connections.iter();
+        let names: Names = rows.flat_map(|row| stated(row)).map(ToOwned::to_owned).collect();
         for row in &mut self.connections {
-            mask_row(Arc::make_mut(row));
+            mask_row(Arc::make_mut(row), &names);
         }
         let timers = self.inferred_timeouts.iter_mut().flat_map(|timer| &mut timer.requests);
         let answers = self.server_answers.iter_mut().flat_map(|of| &mut of.requests);
-        let texts = self.conflicts.iter_mut().map(|conflict| &mut conflict.text);
-        timers.chain(answers.map(|of| &mut of.request)).chain(texts).for_each(hide);
+        timers.chain(answers.map(|of| &mut of.request)).for_each(hide);
+        for conflict in &mut self.conflicts {
+            hide(&mut conflict.text);
+            conflict.advice.iter_mut().for_each(hide);
+            for text in conflict.advice.iter_mut().chain([&mut conflict.text]) {
+                names.iter().for_each(|name| hide_name(text, name));
+            }
+        }
     }
 }
 
-fn mask_row(row: &mut ConnectionRow) {
+/// Names of programs that are text of a header field.
+type Names = BTreeSet<String>;
+
+/// Those of a connection.
+fn stated(row: &ConnectionRow) -> impl Iterator<Item = &str> {
+    let known = [&row.implementations.first, &row.implementations.second];
+    known.into_iter().flatten().filter_map(Implementation::stated_name)
+}
+
+/// Takes the name of a program out of a sentence.
+pub fn hide_name(text: &mut String, name: &str) {
+    if !name.is_empty() && text.contains(name) {
+        *text = text.replace(name, HIDDEN);
+    }
+}
+
+fn mask_row(row: &mut ConnectionRow, names: &Names) {
+    let own: Vec<String> = stated(row).map(ToOwned::to_owned).collect();
     for goaway in &mut row.goaways {
         if !goaway.debug.is_empty() {
             goaway.debug = HIDDEN.into();
         }
-        mask_verdict(&mut goaway.verdict);
+        mask_verdict(&mut goaway.verdict, &own, names);
     }
-    row.end_verdict.iter_mut().for_each(mask_verdict);
+    row.end_verdict.iter_mut().for_each(|verdict| mask_verdict(verdict, &own, names));
+    row.cancellations.iter_mut().for_each(|set| mask_hop(set.hop.as_deref_mut(), names));
+    let known = [&mut row.implementations.first, &mut row.implementations.second];
+    known.into_iter().flatten().for_each(mask_implementation);
     row.findings.iter_mut().for_each(|finding| hide(&mut finding.text));
     row.stream_list.iter_mut().for_each(mask_stream);
     if let Some(tls) = &mut row.tls
@@ -36,11 +67,35 @@ fn mask_row(row: &mut ConnectionRow) {
     }
 }
 
-fn mask_verdict(verdict: &mut Verdict) {
+fn mask_verdict(verdict: &mut Verdict, own: &[String], names: &Names) {
     hide(&mut verdict.summary);
     verdict.chain.iter_mut().for_each(|step| hide(&mut step.text));
-    verdict.advice.iter_mut().for_each(hide);
+    let beyond = verdict.hop.as_ref().and_then(|hop| hop.program.as_ref());
+    let beyond = beyond.filter(|name| names.contains(*name));
+    for text in &mut verdict.advice {
+        own.iter().chain(beyond).for_each(|name| hide_name(text, name));
+        hide(text);
+    }
     verdict.alternatives.iter_mut().for_each(|other| hide(&mut other.against));
+    verdict.implementation.iter_mut().for_each(mask_implementation);
+    mask_hop(verdict.hop.as_deref_mut(), names);
+}
+
+/// A program that is recognised keeps its name, and not what it says of itself.
+fn mask_implementation(known: &mut Implementation) {
+    if known.stated_name().is_some() {
+        known.name = HIDDEN.into();
+    }
+    if let Some((_, says)) = &mut known.says {
+        *says = HIDDEN.into();
+    }
+}
+
+fn mask_hop(hop: Option<&mut Hop>, names: &Names) {
+    let program = hop.and_then(|hop| hop.program.as_mut());
+    if let Some(program) = program.filter(|program| names.contains(*program)) {
+        *program = HIDDEN.into();
+    }
 }
 
 fn mask_stream(stream: &mut StreamRow) {

@@ -178,21 +178,15 @@ pub fn of_side(history: &History, side: Side) -> Option<Implementation> {
     let habit = by_habit(history, side);
     let software = facts.software.as_deref().filter(|text| !text.is_empty());
     let field = if side == Side::Client { "user-agent" } else { "server" };
-    let mut found = match manner.or(text).or(ping).or(habit) {
-        Some(found) => found,
+    let says = software.map(|text| (field, text.to_owned()));
+    match manner.or(text).or(ping).or(habit) {
+        Some(found) if known_text::is_left_out(&found.name) => None,
+        Some(found) => Some(Implementation { says, ..found }),
         None => {
-            let name = software?.to_string();
-            let fingerprint = format!("it says so in {field}; nothing else is known of it");
-            return Some(Implementation { name, fingerprint });
+            let name = software?.to_owned();
+            Some(Implementation { name, fingerprint: String::new(), says })
         }
-    };
-    if known_text::is_left_out(&found.name) {
-        return None;
     }
-    if let Some(software) = software {
-        found.fingerprint.push_str(&format!("; {field} says {software}"));
-    }
-    Some(found)
 }
 
 fn by_manner(facts: &SideFacts, side: Side) -> Option<Implementation> {
@@ -225,7 +219,7 @@ fn by_manner(facts: &SideFacts, side: Side) -> Option<Implementation> {
         name = NETTY_OR_VERTX;
         rests_on.push("no HEADERS yet, which would tell Vert.x from plain Netty".into());
     }
-    Some(Implementation { name: name.into(), fingerprint: rests_on.join(", ") })
+    Some(Implementation { name: name.into(), fingerprint: rests_on.join(", "), says: None })
 }
 
 /// A server that has sent no answer yet.
@@ -256,7 +250,7 @@ fn by_text(history: &History, side: Side) -> Option<Implementation> {
     let of_side = history.goaways.iter().filter(|goaway| goaway.by == side);
     let row = of_side.filter_map(known_text::find).find(|row| row.implementation != "any")?;
     let fingerprint = format!("the text of its GOAWAY ({})", row.id);
-    Some(Implementation { name: row.implementation.clone(), fingerprint })
+    Some(Implementation { name: row.implementation.clone(), fingerprint, says: None })
 }
 
 fn by_ping(history: &History, side: Side) -> Option<Implementation> {
@@ -270,7 +264,7 @@ fn by_ping(history: &History, side: Side) -> Option<Implementation> {
     let beside = sent.any(|ping| goaways().any(|g| g.stamp.apart(ping.sent) <= BESIDE));
     let place = if beside { " beside its GOAWAY" } else { "" };
     let fingerprint = format!("its PING payload {}{place}", hex.join(" "));
-    Some(Implementation { name: (*name).into(), fingerprint })
+    Some(Implementation { name: (*name).into(), fingerprint, says: None })
 }
 
 /// What its first GOAWAY looks like, and what came beside and behind it: each implementation has
@@ -280,7 +274,7 @@ fn by_habit(history: &History, side: Side) -> Option<Implementation> {
     let first = sent.next().filter(|goaway| side == Side::Server && !goaway.after_peer_close)?;
     let second = sent.next().filter(|later| later.last_stream_id != LAST_STREAM_MAX);
     let told = |name: &str, rests_on: String| {
-        Some(Implementation { name: name.into(), fingerprint: rests_on })
+        Some(Implementation { name: name.into(), fingerprint: rests_on, says: None })
     };
     let (all, silent) = (first.last_stream_id == LAST_STREAM_MAX, first.debug.is_empty());
     let newest = *first.highest_stream.side(Side::Client);

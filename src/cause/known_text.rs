@@ -87,7 +87,8 @@ impl KnownText {
 
     /// The implementation, for the report.
     pub fn implementation(&self) -> Implementation {
-        Implementation { name: self.implementation.clone(), fingerprint: self.id.clone() }
+        let (name, fingerprint) = (self.implementation.clone(), self.id.clone());
+        Implementation { name, fingerprint, says: None }
     }
 
     /// What to know of it, as a sentence; empty where there is nothing.

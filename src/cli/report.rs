@@ -14,7 +14,8 @@ use super::{
 use crate::board::filter::Filter;
 use crate::board::what_if::{self, Wish};
 use crate::board::{Board, ConnectionRow};
-use crate::report::{Pick, TimeStyle, har, html, json, notes, table, text};
+use crate::report::{Passing, Pick, TimeStyle, har, html, json, notes, table, text};
+use crate::run::offline::is_read_once;
 #[cfg(feature = "otlp")]
 use crate::run::otlp::Collector;
 use crate::vocab::text::count;
@@ -112,13 +113,13 @@ impl PaperArgs {
     }
 
     /// Nothing but the report.
-    pub(super) fn bare(report: ReportArgs) -> Self {
+    pub(super) fn bare(report: ReportArgs, mask: bool) -> Self {
         Self {
             report,
             annotate: None,
             #[cfg(feature = "otlp")]
             otlp: None,
-            mask: false,
+            mask,
         }
     }
 }
@@ -157,30 +158,30 @@ pub(super) fn report(paper: &PaperArgs, runner: &impl Runner) -> Exit {
     };
     warn(&board.captures);
     board.what_if = arguments.what_if.iter().map(|wish| what_if::suppose(&board, *wish)).collect();
-    if paper.mask {
-        board.mask();
-    }
     let connection = arguments.connection.map(NonZeroUsize::get);
     // One for the life of the program.
     let filter = inputs.only.take().map(|filter| &*Box::leak(Box::new(filter)));
-    let pick = Pick { connection, stream: arguments.stream, filter };
+    let mut pick = Pick { connection, stream: arguments.stream, filter, passing: None };
+    if paper.mask {
+        // What a filter asks for may be hidden afterwards.
+        pick.passing = filter.map(|filter| &*Box::leak(Box::new(Passing::of(&board, filter))));
+        board.mask();
+    }
     if let Some(miss) = pick.miss(&board) {
         return complain(Exit::Usage, &miss);
     }
+    // The report first: whatever becomes of the rest, it is there.
+    let mut exit = finish(output.write(|out| write(out, &board, arguments, pick)));
     if let Some(copy) = copy {
-        match annotate(copy, &inputs, &board, runner) {
-            Exit::Done => {}
-            exit => return exit,
-        }
+        exit = worse(exit, annotate(copy, &inputs, &board, pick, runner));
     }
     if of_streams {
         dark(&board);
     }
     #[cfg(feature = "otlp")]
     if let Some(Err(what)) = paper.otlp.as_ref().map(|to| to.send_spans(&board, pick)) {
-        return complain(Exit::Usage, &what);
+        exit = worse(exit, complain(Exit::Usage, &what));
     }
-    let exit = finish(output.write(|out| write(out, &board, arguments, pick)));
     if exit == Exit::Done && unreadable { Exit::Input } else { exit }
 }
 
@@ -199,11 +200,16 @@ fn dark(board: &Board) {
     }
 }
 
+/// The first that went wrong.
+fn worse(one: Exit, other: Exit) -> Exit {
+    if one == Exit::Done { other } else { one }
+}
+
 /// Where the report goes, and the copy of the captures; never over an input.
 fn outputs(paper: &PaperArgs, inputs: &Inputs) -> Result<(Output, Option<Output>), String> {
     let output = Output::open(paper.report.output.as_deref(), &inputs.files)?;
     let Some(path) = &paper.annotate else { return Ok((output, None)) };
-    if inputs.files.iter().any(|file| file.as_os_str() == "-") {
+    if inputs.files.iter().any(|file| is_read_once(file)) {
         return Err("--annotate reads the captures twice, and a pipe can be read once".to_owned());
     }
     if paper.mask {
@@ -230,7 +236,7 @@ fn read<R: Runner>(
 ) -> Result<Board, R::Error> {
     let board = runner.report(inputs)?;
     let again = format == ReportFormat::Html && !inputs.streams;
-    let pipe = inputs.files.iter().any(|file| file.as_os_str() == "-");
+    let pipe = inputs.files.iter().any(|file| is_read_once(file));
     let opened = board.connections.iter().map(|row| row.streams.opened);
     if !again || pipe || opened.fold(0, u64::saturating_add) > STREAMS_DRAWN {
         return Ok(board);
@@ -239,8 +245,18 @@ fn read<R: Runner>(
     runner.report(inputs)
 }
 
-fn annotate(copy: Output, inputs: &Inputs, board: &Board, runner: &impl Runner) -> Exit {
-    let notes = notes::notes(board);
+fn annotate(
+    copy: Output,
+    inputs: &Inputs,
+    board: &Board,
+    pick: Pick,
+    runner: &impl Runner,
+) -> Exit {
+    let (notes, left_out) = notes::notes(board, pick);
+    if left_out > 0 {
+        let text = format!("goawhy: the copy leaves {left_out} comments out: there are too many");
+        let _ = writeln!(io::stderr(), "{text}");
+    }
     let mut unread = None;
     let written = copy.write(|out| match runner.annotate(inputs, &notes, out) {
         Ok(()) => Ok(()),

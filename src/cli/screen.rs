@@ -12,9 +12,8 @@ pub(super) struct ScreenArgs {
     /// Print the report even where standard output is a terminal
     #[arg(long)]
     pub(super) no_tui: bool,
-    /// Hide authorities, paths, header values and debug data in the dashboard, for screenshots
-    /// (addresses stay)
-    #[arg(long, conflicts_with = "no_tui")]
+    /// Hide authorities, paths, header values and debug data, as for screenshots (addresses stay)
+    #[arg(long)]
     pub(super) mask: bool,
     /// Leave the mouse to the terminal
     #[arg(long)]

@@ -164,7 +164,7 @@ impl Teller<'_> {
             page.labelled(if index == 0 { "change" } else { "" }, &format!("- {advice}"));
         }
         if let Some(known) = &verdict.implementation {
-            page.labelled("sender", &format!("{} ({})", known.name, known_by(&known.fingerprint)));
+            page.labelled("sender", &format!("{} ({})", known.name, known_by(&known.known_by())));
         }
         for (index, other) in verdict.alternatives.iter().take(LINES_SHOWN).enumerate() {
             let text = format!("{} ({}): {}", other.cause, other.confidence.word(), other.against);

@@ -29,13 +29,17 @@ mod time;
 mod timeline;
 mod what_if;
 
+use std::collections::BTreeSet;
+
 use crate::board::filter::Filter;
+use crate::board::headline::headline;
 use crate::board::{Board, ConnectionRow, StreamRow};
 use crate::vocab::capture::Listed;
 use crate::vocab::fault::Fault;
+use crate::vocab::flow::FlowId;
 use crate::vocab::limits::Hit;
 use crate::vocab::packet::{Skip, Tunnel};
-use crate::vocab::text::packet;
+use crate::vocab::text::{count, packet};
 
 pub use style::Style;
 pub use time::TimeStyle;
@@ -49,6 +53,29 @@ pub struct Pick {
     pub stream: Option<u32>,
     /// Only what passes; the command line's, so it lives as long as the program.
     pub filter: Option<&'static Filter>,
+    /// What did pass, where that was decided before things were hidden.
+    pub passing: Option<&'static Passing>,
+}
+
+/// What passes a filter.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Passing {
+    connections: BTreeSet<FlowId>,
+    streams: BTreeSet<(FlowId, u32)>,
+}
+
+impl Passing {
+    /// Asks the filter.
+    pub fn of(board: &Board, filter: &'static Filter) -> Self {
+        let pick = Pick { filter: Some(filter), ..Pick::default() };
+        let mut passing = Self::default();
+        for (_, row) in pick.rows(board) {
+            passing.connections.insert(row.flow);
+            let streams = row.stream_list.iter().filter(|stream| pick.has_stream(row, stream));
+            passing.streams.extend(streams.map(|stream| (row.flow, stream.id)));
+        }
+        passing
+    }
 }
 
 impl Pick {
@@ -60,16 +87,22 @@ impl Pick {
             let has = |stream| row.stream_list.iter().any(|known| known.id == stream);
             pick.connection.is_none_or(|wanted| wanted == number)
                 && pick.stream.is_none_or(has)
-                && pick.filter.is_none_or(|filter| filter.connection(row))
+                && match pick.passing {
+                    Some(passing) => passing.connections.contains(&row.flow),
+                    None => pick.filter.is_none_or(|filter| filter.connection(row)),
+                }
         })
     }
 
     /// Whether a stream of a row that was asked for was asked for itself.
     pub fn has_stream(&self, row: &ConnectionRow, stream: &StreamRow) -> bool {
-        self.stream.is_none_or(|wanted| wanted == stream.id)
-            && self
-                .filter
-                .is_none_or(|filter| !filter.wants_streams() || filter.connection_with(row, stream))
+        let passes = match self.passing {
+            Some(passing) => passing.streams.contains(&(row.flow, stream.id)),
+            None => self.filter.is_none_or(|filter| {
+                !filter.wants_streams() || filter.connection_with(row, stream)
+            }),
+        };
+        passes && self.stream.is_none_or(|wanted| wanted == stream.id)
     }
 
     /// Whether connections or streams were named one by one.
@@ -100,6 +133,33 @@ impl Pick {
             (_, stream) => format!("no connection has a stream {}", stream.unwrap_or_default()),
         })
     }
+}
+
+/// The answer in one sentence, and before it how many were asked for, where not all were. Without a
+/// sentence none of them passes.
+fn head(board: &Board, pick: Pick) -> (Option<String>, Option<String>) {
+    let all = board.connections.len();
+    if all == 0 {
+        let flows = usize::try_from(board.other_flows).unwrap_or(usize::MAX);
+        let of_other = count(flows, "TCP flow");
+        let text = format!("No HTTP/2 connection in this capture ({of_other} of other kinds).");
+        return (None, Some(text));
+    }
+    if pick == Pick::default() {
+        return (None, Some(headline(board)));
+    }
+    let places: Vec<usize> = pick.rows(board).map(|(at, _)| at).collect();
+    let some = places.len();
+    let of = format!("{some} of {}", count(all, "connection"));
+    let passing = match pick.filter {
+        Some(filter) => {
+            let passes = if some == 1 { "passes" } else { "pass" };
+            format!("{of} {passes} {}", filter.text())
+        }
+        None => format!("{of} asked for"),
+    };
+    let picked = || headline(&board.only(places.iter().copied()));
+    (Some(passing), (some > 0).then(picked))
 }
 
 /// Why packets gave nothing, in words: `link type 147`, `not IP: EtherType 0x0806` ...

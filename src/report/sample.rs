@@ -93,6 +93,7 @@ fn seed_verdict() -> Verdict {
         implementation: Some(Implementation {
             name: "Vert.x 4.0 to 4.5 on Netty".into(),
             fingerprint: "vertx-stream-not-correct".into(),
+            says: None,
         }),
         alternatives: vec![Alternative {
             cause: Cause::ProtocolViolation,

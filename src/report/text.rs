@@ -6,10 +6,9 @@ use std::io::{self, Write};
 use super::block::{Likes, Teller, facts};
 use super::style::{Ink, Page, Style, count, cut_short, shortened, span};
 use super::time::{Clock, TimeStyle};
-use super::{Pick, fault, hit_meaning, skip_reason, what_if};
+use super::{Pick, fault, head, hit_meaning, skip_reason, what_if};
 use crate::board::Board;
 use crate::board::group::{Group, Standing, groups};
-use crate::board::headline::headline;
 use crate::board::words::{answered, cancellation, clock_offset, link, measured, streams, told};
 use crate::vocab::address::Side;
 
@@ -93,28 +92,12 @@ impl<W: Write> Report<'_, W> {
 
     /// The answer in one sentence.
     fn head(&mut self) {
-        let all = self.board.connections.len();
-        if all == 0 {
-            let flows = usize::try_from(self.board.other_flows).unwrap_or(usize::MAX);
-            let text = format!(
-                "No HTTP/2 connection in this capture ({} of other kinds).",
-                count(flows, "TCP flow")
-            );
-            self.page.paragraph(0, Ink::Bold, &text);
-            return;
+        let (passing, answer) = head(self.board, self.options.pick);
+        if let Some(text) = passing {
+            self.page.paragraph(0, Ink::Plain, &text);
         }
-        let Some(filter) = self.options.pick.filter else {
-            let text = headline(self.board);
-            return self.page.paragraph(0, Ink::Bold, &text);
-        };
-        let places: Vec<usize> = self.options.pick.rows(self.board).map(|(at, _)| at).collect();
-        let picked = self.board.only(places.iter().copied());
-        let (some, text) = (places.len(), filter.text());
-        let passes = if some == 1 { "passes" } else { "pass" };
-        let text = format!("{some} of {} {passes} {text}", count(all, "connection"));
-        self.page.paragraph(0, Ink::Plain, &text);
-        if some > 0 {
-            self.page.paragraph(0, Ink::Bold, &headline(&picked));
+        if let Some(text) = answer {
+            self.page.paragraph(0, Ink::Bold, &text);
         }
     }
 
@@ -303,13 +286,13 @@ impl<W: Write> Report<'_, W> {
 
     /// Programs recognised, and by what.
     fn speakers(&mut self) {
-        let mut known: BTreeMap<(Side, String, &str), &str> = BTreeMap::new();
+        let mut known: BTreeMap<(Side, String, &str), String> = BTreeMap::new();
         for row in &self.board.connections {
             let ends =
                 [(Side::Client, row.client.ip.to_string()), (Side::Server, row.server.to_string())];
             for (side, end) in ends {
                 if let Some(who) = row.implementations.side(side) {
-                    known.entry((side, end, &who.name)).or_insert(&who.fingerprint);
+                    known.entry((side, end, &who.name)).or_insert_with(|| who.known_by());
                 }
             }
         }

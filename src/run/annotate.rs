@@ -11,9 +11,10 @@ use crate::vocab::packet::LinkType;
 
 use super::offline::Job;
 
-/// Writes every packet of `job`'s captures in order of time, with what `notes` say of it. Link
-/// types, times and lengths stay; each interface of each capture has one of its own; TLS secrets
-/// that were in a capture are in the copy too.
+/// Writes every packet of `job`'s captures, each in its own order and merged by time, with what
+/// `notes` say of it. Link types and lengths stay, times but for the clocks that `job` puts right;
+/// each interface of each capture has one of its own; TLS secrets that were in a capture are in the
+/// copy too.
 ///
 /// # Errors
 /// Where an input cannot be read at all, or what the output says.
@@ -71,6 +72,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::report::Pick;
     use crate::run::offline;
 
     #[test]
@@ -79,7 +81,7 @@ mod tests {
         for name in ["stacks/vertx-client-timeout-goaway1-10s.pcap", "tls/tls13_dsb_late.pcapng"] {
             let job = Job { files: vec![captures.join(name)], ..Job::default() };
             let board = offline::report(&job).unwrap();
-            let notes = crate::report::notes::notes(&board);
+            let (notes, _) = crate::report::notes::notes(&board, Pick::default());
             assert!(!notes.is_empty(), "{name}");
             let mut out = Vec::new();
             annotate(&job, &notes, &mut out).unwrap().unwrap();

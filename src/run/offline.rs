@@ -58,12 +58,18 @@ pub struct Job {
     pub limits: Limits,
 }
 
-/// Whether a capture can be read at all; standard input is taken on trust.
+/// Whether a capture can be read only once: standard input, and pipes of whatever name.
+pub fn is_read_once(file: &Path) -> bool {
+    file.as_os_str() == "-"
+        || file.metadata().is_ok_and(|known| !known.is_file() && !known.is_dir())
+}
+
+/// Whether a capture can be read at all; what can be read only once is taken on trust.
 ///
 /// # Errors
 /// Why not.
 pub fn probe(file: &Path) -> Result<(), Error> {
-    if file.as_os_str() == "-" {
+    if is_read_once(file) {
         return Ok(());
     }
     Source::open(&[file.to_path_buf()]).map(drop)
@@ -174,7 +180,7 @@ pub fn frames<E>(
     // Lines that were written cannot be taken back: this looks first.
     let asks = only.filter(|only| !only.is_of_frames());
     let twice = |only: &Filter| Error::Twice { text: only.text().to_owned() };
-    if let Some(only) = asks.filter(|_| job.files.iter().any(|file| file.as_os_str() == "-")) {
+    if let Some(only) = asks.filter(|_| job.files.iter().any(|file| is_read_once(file))) {
         return Err(twice(only));
     }
     let mut source = Source::open_in_order(&job.files, &job.clocks, job.limits.sorting_bytes)?;

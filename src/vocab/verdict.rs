@@ -1,5 +1,7 @@
 //! What the cause engine says: steps, evidence, verdicts, cancellations, timeouts.
 
+use serde::ser::SerializeStruct as _;
+
 use super::address::Side;
 use super::cause::{Blame, Cause, Confidence};
 use super::hop::Hop;
@@ -122,12 +124,40 @@ pub struct Alternative {
 }
 
 /// An implementation recognised from what it sends.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Implementation {
-    /// Its name.
+    /// Its name; what it says where nothing else is known of it.
     pub name: String,
-    /// What it was recognised by: an id of the fingerprint table, or a description.
+    /// What it was recognised by: an id of the fingerprint table, or a description. Empty where its
+    /// name is what it says.
     pub fingerprint: String,
+    /// The header field in which it names itself, and what that says.
+    pub says: Option<(&'static str, String)>,
+}
+
+impl Implementation {
+    /// Its name where it is nothing but what it says: text of a header field.
+    pub fn stated_name(&self) -> Option<&str> {
+        self.fingerprint.is_empty().then_some(self.name.as_str())
+    }
+
+    /// What it was recognised by, with what it says.
+    pub fn known_by(&self) -> String {
+        match (&self.says, self.fingerprint.as_str()) {
+            (Some((field, _)), "") => format!("it says so in {field}; nothing else is known of it"),
+            (Some((field, says)), known) => format!("{known}; {field} says {says}"),
+            (None, known) => known.to_owned(),
+        }
+    }
+}
+
+impl serde::Serialize for Implementation {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_struct("Implementation", 2)?;
+        map.serialize_field("name", &self.name)?;
+        map.serialize_field("fingerprint", &self.known_by())?;
+        map.end()
+    }
 }
 
 /// One detector's answer: this ending came about because of `cause`.

@@ -2,21 +2,24 @@
 
 use std::collections::BTreeSet;
 
+use super::super::Pick;
 use super::{Escaped, put};
 use crate::board::picture::{life, round_step, tick_text};
 use crate::board::{ConnectionRow, StreamEnd, StreamRow};
 use crate::vocab::text::{count, shortened, span};
 
 /// Draws it, where streams were kept; of many those that did not end well come first.
-pub(super) fn draw(out: &mut String, row: &ConnectionRow) {
-    let drawn = chosen(&row.stream_list);
+pub(super) fn draw(out: &mut String, row: &ConnectionRow, pick: Pick) {
+    let passing: Vec<&StreamRow> =
+        row.stream_list.iter().filter(|stream| pick.has_stream(row, stream)).collect();
+    let drawn = chosen(&passing);
     if drawn.is_empty() {
         return;
     }
     let whole = row.last.since(row.first).as_secs_f64().max(0.001);
     let x = |seconds: f64| LEFT + (seconds / whole).clamp(0.0, 1.0) * (WIDTH - LEFT - 10.0);
     let height = TOP + drawn.len() as f64 * ROW + 6.0;
-    let all = row.stream_list.len();
+    let all = passing.len();
     let title = match all - drawn.len() {
         0 => count(all, "stream"),
         more => format!("{} of {all} streams; {more} are left out", drawn.len()),
@@ -40,7 +43,7 @@ pub(super) fn draw(out: &mut String, row: &ConnectionRow) {
 }
 
 /// Streams to draw, in their order.
-fn chosen(streams: &[StreamRow]) -> Vec<&StreamRow> {
+fn chosen<'a>(streams: &[&'a StreamRow]) -> Vec<&'a StreamRow> {
     let seen = || streams.iter().enumerate().filter(|(_, stream)| stream.opened.is_some());
     let ended_well = |stream: &StreamRow| {
         stream.end == StreamEnd::Completed && stream.status.is_none_or(|status| status < 500)
@@ -49,7 +52,7 @@ fn chosen(streams: &[StreamRow]) -> Vec<&StreamRow> {
     let others = seen().filter(|(_, stream)| ended_well(stream));
     let places: BTreeSet<usize> =
         troubled.chain(others).take(STREAMS_SHOWN).map(|(place, _)| place).collect();
-    places.into_iter().filter_map(|place| streams.get(place)).collect()
+    places.into_iter().filter_map(|place| streams.get(place).copied()).collect()
 }
 
 fn axis(out: &mut String, whole: f64, height: f64, x: &dyn Fn(f64) -> f64) {

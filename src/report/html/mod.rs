@@ -10,9 +10,8 @@ use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 
 use super::time::{Clock, TimeStyle};
-use super::{Pick, fault, hit_meaning, skip_reason, what_if};
+use super::{Pick, fault, head, hit_meaning, skip_reason, what_if};
 use crate::board::group::{Group, Standing, groups};
-use crate::board::headline::headline;
 use crate::board::words::{self, answered, because, cancellation, link, measured, streams, told};
 use crate::board::{Board, ConnectionRow, EndHow};
 use crate::vocab::cause::Blame;
@@ -66,18 +65,20 @@ struct Page<'a> {
 impl Page<'_> {
     /// What it is, the answer in a sentence, and what was read.
     fn head(&self, out: &mut String) {
-        let answer = match self.board.connections.is_empty() {
-            true => "No HTTP/2 connection in this capture.".to_owned(),
-            false => headline(self.board),
-        };
+        let (passing, answer) = head(self.board, self.options.pick);
+        let beside = passing.as_deref().filter(|_| answer.is_some());
+        let title = answer.as_ref().or(passing.as_ref()).map_or("", String::as_str);
         let style = include_str!("style.css");
         put(out, format_args!("<!doctype html>\n<html lang=en><head><meta charset=utf-8>"));
         put(out, format_args!("<meta http-equiv=Content-Security-Policy content=\"{POLICY}\">"));
         out.push_str("<meta name=viewport content=\"width=device-width,initial-scale=1\">");
         out.push_str("<meta name=referrer content=no-referrer>");
-        put(out, format_args!("<title>goawhy: {}</title>", Escaped(&answer)));
+        put(out, format_args!("<title>goawhy: {}</title>", Escaped(title)));
         put(out, format_args!("<style>{style}</style></head><body><main>"));
-        line(out, "h1", &answer);
+        line(out, "h1", title);
+        if let Some(text) = beside {
+            line(out, "p", text);
+        }
         for (index, facts) in self.board.captures.iter().enumerate().take(CAPTURES_SHOWN) {
             let number = if self.several { format!("{}: ", index + 1) } else { String::new() };
             let lasted = facts.times().map_or(String::new(), |(first, last)| {
@@ -156,7 +157,7 @@ impl Page<'_> {
             self.verdict(out, verdict);
         }
         self.beside(out, row);
-        fall::draw(out, row);
+        fall::draw(out, row, self.options.pick);
         out.push_str("</section>\n");
     }
 
@@ -267,7 +268,8 @@ impl Page<'_> {
 
     /// Every connection, a row each.
     fn table(&self, out: &mut String) {
-        line(out, "h2", "All connections");
+        let all = self.options.pick == Pick::default();
+        line(out, "h2", if all { "All connections" } else { "Connections that pass" });
         out.push_str("<div class=scroll><table><thead><tr><th>#<th>client<th>server<th>began");
         out.push_str("<th>lasted<th>streams<th>why</tr></thead><tbody>\n");
         let mut rows = self.options.pick.rows(self.board);

@@ -163,7 +163,12 @@ fn beside(app: &App, ending: &Ending<'_>, wide: u16) -> Vec<Line<'static>> {
         part("Rule", Ink::Label, text);
     }
     if let Some(known) = &verdict.implementation {
-        part("Sender", Ink::Label, known.name.clone());
+        let hidden = app.mask && known.stated_name().is_some();
+        part(
+            "Sender",
+            Ink::Label,
+            if hidden { crate::board::mask::HIDDEN.into() } else { known.name.clone() },
+        );
     }
     if let Some(programs) = app.row().and_then(|(_, row)| super::programs(row)) {
         part("On this host", Ink::Label, programs);
