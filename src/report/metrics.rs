@@ -16,7 +16,7 @@ use prometheus_client::registry::Registry;
 use crate::board::meter::Totals;
 use crate::board::snapshot::{LiveFacts, Snapshot};
 use crate::vocab::address::Side;
-use crate::vocab::cause::Cause;
+use crate::vocab::cause::{Blame, Cause};
 use crate::vocab::error_code::ErrorCode;
 use crate::vocab::limits::Hit;
 use crate::vocab::metered::{self, ByCode, Histogram};
@@ -120,6 +120,15 @@ impl Scrape {
             "verdicts",
             "Verdicts on GOAWAYs and ends of connections that are over, by cause",
             verdicts.into_iter().map(|(cause, count)| ([("cause", cause.name())], count)),
+        )?;
+        let mut blamed: BTreeMap<Blame, u64> = BLAMES.iter().map(|of| (*of, 0)).collect();
+        for (ending, count) in &totals.endings {
+            *blamed.entry(ending.blame).or_default() += count;
+        }
+        told.counters(
+            "blamed_endings",
+            "The same by who has to change something",
+            blamed.into_iter().map(|(blame, count)| ([("blame", blame.name())], count)),
         )?;
         let endings = totals.endings.iter().map(|(ending, count)| {
             let labels = [
@@ -260,6 +269,10 @@ impl Scrape {
         told.gauge("interfaces_down", "Interfaces that give no packets", gone as u64)
     }
 }
+
+/// Whoever may have to change something.
+const BLAMES: [Blame; 5] =
+    [Blame::Client, Blame::Server, Blame::Network, Blame::None, Blame::Unknown];
 
 /// Every code of a side, with zeros.
 fn all_codes<'a>(
