@@ -17,6 +17,8 @@ pub(super) struct Batch {
     records: Vec<Record>,
     /// Secrets that stand in a pipe among its packets.
     secrets: Vec<KeyLines>,
+    /// Octets that those take.
+    secret_octets: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +56,7 @@ impl Batch {
 
     /// Octets that it holds.
     pub(super) fn weight(&self) -> usize {
-        self.octets.len() + self.records.len() * size_of::<Record>()
+        self.octets.len() + self.records.len() * size_of::<Record>() + self.secret_octets
     }
 
     /// Keeps the first `packets` only.
@@ -64,11 +66,13 @@ impl Batch {
 
     /// The secrets among its packets.
     pub(super) fn take_secrets(&mut self) -> Vec<KeyLines> {
+        self.secret_octets = 0;
         std::mem::take(&mut self.secrets)
     }
 
     pub(super) fn clear(&mut self) {
         self.secrets.clear();
+        self.secret_octets = 0;
         self.octets.clear();
         self.records.clear();
     }
@@ -94,7 +98,7 @@ pub(super) struct Queue {
     filled: Condvar,
     /// There is room again.
     emptied: Condvar,
-    /// Octets that may wait.
+    /// Octets that may wait, with what is known of each packet.
     most: usize,
 }
 
@@ -143,20 +147,27 @@ impl Queue {
 
     /// For a source that can wait, as a pipe can: puts one packet in when there is room.
     pub(super) fn put(&self, source: u16, packet: &Packet<'_>, stop: impl Fn() -> bool) {
+        self.add(stop, |batch| batch.add(source, packet));
+    }
+
+    /// The same with secrets for the packets before and behind them.
+    pub(super) fn learn(&self, lines: KeyLines, stop: impl Fn() -> bool) {
+        self.add(stop, |batch| {
+            batch.secret_octets += lines.len() + size_of::<KeyLines>();
+            batch.secrets.push(lines);
+        });
+    }
+
+    fn add(&self, stop: impl Fn() -> bool, add: impl FnOnce(&mut Batch)) {
         let mut inner = self.lock();
-        while inner.batch.octets.len() >= self.most && !stop() {
+        while inner.batch.weight() >= self.most && !stop() {
             let waited = self.emptied.wait_timeout(inner, PATIENCE);
             inner = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        inner.batch.add(source, packet);
-        if inner.batch.octets.len() >= WORTH_WAKING {
+        add(&mut inner.batch);
+        if inner.batch.weight() >= WORTH_WAKING {
             self.filled.notify_one();
         }
-    }
-
-    /// Takes secrets for the packets before and behind them.
-    pub(super) fn learn(&self, lines: KeyLines) {
-        self.lock().batch.secrets.push(lines);
     }
 
     /// A source gives no more packets.
@@ -177,7 +188,7 @@ impl Queue {
     pub(super) fn take(&self, spare: Batch) -> Taken {
         let inner = self.lock();
         let waited = self.filled.wait_timeout_while(inner, PATIENCE, |inner| {
-            inner.batch.octets.len() < WORTH_WAKING && inner.sources > 0
+            inner.batch.weight() < WORTH_WAKING && inner.sources > 0
         });
         let mut inner = waited.unwrap_or_else(PoisonError::into_inner).0;
         let batch = std::mem::replace(&mut inner.batch, spare);
@@ -195,7 +206,7 @@ impl Door<'_> {
 
     /// Puts one packet in, or drops it.
     pub(super) fn put(&mut self, source: u16, packet: &Packet<'_>) {
-        if self.inner.batch.octets.len() >= self.queue.most {
+        if self.inner.batch.weight() >= self.queue.most {
             self.inner.dropped += 1;
             let (from, to) = (packet.stamp.at, packet.stamp.at);
             self.lost(Stretch { from, to, dropped: 1, seen: 0 });
@@ -207,7 +218,7 @@ impl Door<'_> {
 
 impl Drop for Door<'_> {
     fn drop(&mut self) {
-        if self.inner.batch.octets.len() >= WORTH_WAKING {
+        if self.inner.batch.weight() >= WORTH_WAKING {
             self.queue.filled.notify_one();
         }
     }
@@ -252,6 +263,31 @@ mod tests {
         let Taken { batch, dropped, drops, open } = queue.take(batch);
         assert_eq!((batch.len(), dropped, open), (1, 2, false));
         assert!(drops.is_empty(), "told once");
+    }
+
+    #[test]
+    fn secrets_wait_for_room_as_packets_do() {
+        let queue = Queue::new(1_000, 1);
+        let lines = KeyLines::from(&[b'x'; 600][..]);
+        std::thread::scope(|scope| {
+            let (queue, lines) = (&queue, &lines);
+            let source = scope.spawn(move || {
+                (0..9).for_each(|_| queue.learn(lines.clone(), || false));
+                queue.close_source();
+            });
+            let (mut taken, mut spare) = (0, Batch::default());
+            loop {
+                std::thread::sleep(Duration::from_millis(5));
+                let mut batch = queue.take(std::mem::take(&mut spare)).batch;
+                let secrets = batch.take_secrets();
+                assert!(secrets.len() <= 2, "{} wait", secrets.len());
+                taken += secrets.len();
+                if taken == 9 {
+                    break;
+                }
+            }
+            source.join().unwrap();
+        });
     }
 
     #[test]

@@ -140,7 +140,7 @@ pub(super) fn pipe(
         while let Some(item) = source.next_item() {
             match item {
                 Item::Packet(packet) => queue.put(0, &packet, || stop.load(Ordering::Relaxed)),
-                Item::Secrets(lines) => queue.learn(lines),
+                Item::Secrets(lines) => queue.learn(lines, || stop.load(Ordering::Relaxed)),
             }
             if stop.load(Ordering::Relaxed) {
                 break;
@@ -187,5 +187,5 @@ const AWAKE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 const IFF_UP: u32 = 1;
 /// Time between two looks at the kernel's counters.
 const COUNT_EVERY: Duration = Duration::from_millis(20);
-/// Time between two looks whether the interface is up.
+/// Time between two looks whether the interface is up, and at what a pipe has told of itself.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
