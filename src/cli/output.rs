@@ -35,12 +35,12 @@ impl Drop for Unfinished {
 impl Output {
     /// Opens `path`, or standard output where there is none. Never one of `inputs`.
     pub fn open(path: Option<&Path>, inputs: &[PathBuf]) -> Result<Self, String> {
-        let Some(path) = path.filter(|path| *path != Path::new("-")) else {
+        let Some(path) = path.filter(|path| STANDARD.iter().all(|name| *path != Path::new(name)))
+        else {
             return Ok(Self::Standard);
         };
         let shown = path.display();
-        // A link is followed: what it points at is written, the link stays.
-        let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let place = followed(path);
         let same = |input: &PathBuf| is_same(input, &place);
         if inputs.iter().any(same) {
             return Err(format!("{shown}: is an input; choose another name for the output"));
@@ -56,11 +56,17 @@ impl Output {
             }
             Ok(_) | Err(_) => {}
         }
+        let known = fs::metadata(&place).ok();
         let mut name = place.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.part", std::process::id()));
         let beside = place.with_file_name(name);
         let file = File::options().write(true).create_new(true).open(&beside).map_err(fails)?;
-        Ok(Self::Whole(Unfinished { file, beside, place, done: false }))
+        let unfinished = Unfinished { file, beside, place, done: false };
+        // Whoever may read the file before may read it behind.
+        if let Some(known) = known {
+            unfinished.file.set_permissions(known.permissions()).map_err(fails)?;
+        }
+        Ok(Self::Whole(unfinished))
     }
 
     /// Lets `fill` write, then puts the file in its place.
@@ -82,6 +88,21 @@ impl Output {
         }
     }
 }
+
+/// Where a link leads to, also where nothing is there yet: that is written, the link stays.
+fn followed(path: &Path) -> PathBuf {
+    let mut place = path.to_owned();
+    for _ in 0..LINKS {
+        let Ok(target) = fs::read_link(&place) else { break };
+        place = place.parent().map_or_else(|| target.clone(), |folder| folder.join(&target));
+    }
+    fs::canonicalize(&place).unwrap_or(place)
+}
+
+/// Names of standard output.
+const STANDARD: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+/// Links that are followed: as many as Linux does.
+const LINKS: usize = 40;
 
 /// Whether two names are of one file, by whatever links.
 fn is_same(one: &Path, other: &Path) -> bool {
@@ -124,6 +145,26 @@ mod tests {
         output.write(|out| out.write_all(b"after")).unwrap();
         assert_eq!(fs::read_to_string(&place).unwrap(), "after");
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn permissions_and_links_stay() {
+        use std::os::unix::fs::{PermissionsExt as _, symlink};
+        let folder = folder("links");
+        let (place, link) = (folder.join("out.txt"), folder.join("link"));
+        symlink("out.txt", &link).unwrap();
+        let write = || {
+            let output = Output::open(Some(&link), &[]).unwrap();
+            output.write(|out| out.write_all(b"x")).unwrap();
+            assert!(link.symlink_metadata().unwrap().is_symlink());
+            place.metadata().unwrap().permissions().mode() & 0o777
+        };
+        write();
+        fs::set_permissions(&place, fs::Permissions::from_mode(0o640)).unwrap();
+        assert_eq!(write(), 0o640);
+        assert!(matches!(Output::open(Some(Path::new("/dev/fd/1")), &[]), Ok(Output::Standard)));
         fs::remove_dir_all(folder).unwrap();
     }
 
