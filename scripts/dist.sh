@@ -20,10 +20,12 @@ papers() {
 	share=$2
 	mkdir -p "$share/man/man1" "$share/bash-completion/completions" \
 		"$share/zsh/vendor-completions" "$share/fish/vendor_completions.d" "$share/doc/goawhy"
-	"$program" man | gzip -9n >"$share/man/man1/goawhy.1.gz"
+	# Not in one pipe: a shell tells the status of its last part alone.
+	"$program" man >"$share/man/man1/goawhy.1"
 	for command in $("$program" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z][a-z]*\) .*/\1/p'); do
-		"$program" man "$command" | gzip -9n >"$share/man/man1/goawhy-$command.1.gz"
+		"$program" man "$command" >"$share/man/man1/goawhy-$command.1"
 	done
+	gzip -9n "$share"/man/man1/*.1
 	"$program" completions bash >"$share/bash-completion/completions/goawhy"
 	"$program" completions zsh >"$share/zsh/vendor-completions/_goawhy"
 	"$program" completions fish >"$share/fish/vendor_completions.d/goawhy.fish"
