@@ -8,6 +8,7 @@ pub mod check;
 pub mod detail;
 pub mod diff;
 pub mod digest;
+pub mod fared;
 pub mod filter;
 pub mod group;
 pub mod headline;
@@ -22,6 +23,8 @@ pub mod words;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use fared::Fared;
 
 use crate::vocab::address::{Both, Endpoint, Side};
 use crate::vocab::capture::CaptureFacts;
@@ -75,10 +78,13 @@ pub struct Board {
     pub faults: Vec<Fault>,
     /// Connections that a long live capture no longer lists.
     pub earlier: Tally,
+    /// What the connections are numbered by, where some are no longer listed; empty where each
+    /// has its place from 1.
+    pub numbers: Vec<u64>,
 }
 
 /// What is left of connections whose rows were let go: numbers.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Tally {
     /// How many.
     pub connections: u64,
@@ -88,6 +94,9 @@ pub struct Tally {
     pub causes: BTreeMap<Cause, u64>,
     /// Their verdicts by blame.
     pub blame: BTreeMap<Blame, u64>,
+    /// How they fared.
+    #[serde(skip)]
+    pub fared: Fared,
 }
 
 impl Tally {
@@ -99,6 +108,7 @@ impl Tally {
             *self.causes.entry(verdict.cause).or_default() += 1;
             *self.blame.entry(verdict.blame).or_default() += 1;
         }
+        self.fared.add(row);
     }
 }
 
@@ -273,6 +283,19 @@ impl ConnectionRow {
         let goaways = self.goaways.iter().filter(|goaway| goaway.follows.is_none());
         goaways.map(|goaway| &goaway.verdict).chain(&self.end_verdict)
     }
+
+    /// Cancellations that none of its verdicts tells of.
+    pub fn cancelled_apart(&self) -> impl Iterator<Item = &Cancellation> {
+        let led = |verdict: &Verdict, set: &Cancellation| {
+            let first = set.streams.first();
+            verdict.blame != Blame::None
+                && first.is_some_and(|first| verdict.cancelled_streams.contains(first))
+        };
+        let told = move |set: &Cancellation| {
+            self.verdicts().any(|verdict| verdict.cause == set.cause || led(verdict, set))
+        };
+        self.cancellations.iter().filter(move |set| !told(set))
+    }
 }
 
 impl Board {
@@ -281,6 +304,12 @@ impl Board {
         let rows = places.filter_map(|place| self.connections.get(place).cloned());
         let (captures, hits) = (self.captures.clone(), self.hits.clone());
         Self { connections: rows.collect(), captures, hits, ..Self::default() }
+    }
+
+    /// The number of the connection at a place, from 1: it keeps it as long as it is listed.
+    pub fn number(&self, place: usize) -> u64 {
+        let counted = || u64::try_from(place).unwrap_or(u64::MAX).saturating_add(1);
+        self.numbers.get(place).copied().unwrap_or_else(counted)
     }
 
     /// Its connections with their indices.
@@ -304,6 +333,17 @@ impl Board {
         let mut counts = self.earlier.causes.clone();
         for verdict in self.verdicts() {
             *counts.entry(verdict.cause).or_default() += 1;
+        }
+        counts
+    }
+
+    /// How many streams were cancelled for each cause.
+    pub fn cancelled(&self) -> BTreeMap<Cause, u64> {
+        let earlier = self.earlier.fared.cancelled.iter();
+        let mut counts: BTreeMap<Cause, u64> =
+            earlier.map(|(cause, of)| (*cause, of.streams as u64)).collect();
+        for set in self.connections.iter().flat_map(|row| &row.cancellations) {
+            *counts.entry(set.cause).or_default() += set.streams.len() as u64;
         }
         counts
     }

@@ -1,29 +1,26 @@
 //! The answer in one sentence: what went away in trouble, what ended well and still cost requests,
 //! what cannot be told; and where the capture itself lost packets or connections, that.
 
-use std::collections::BTreeMap;
-
 use super::Board;
-use super::group::Standing;
+use super::fared::Fared;
 use crate::vocab::cause::{Blame, Cause};
 use crate::vocab::limits::Hit;
 use crate::vocab::text::{count, cut_short, span};
 use crate::vocab::verdict::Verdict;
 
-/// Connections by how they went away.
-#[derive(Default)]
-struct Tally {
-    /// Somebody has to change something: the chain, and who.
-    trouble: BTreeMap<(String, Blame), usize>,
-    /// Ended in good order while requests ran: the cause.
-    unlucky: BTreeMap<Cause, usize>,
-    /// TLS that was not decrypted.
-    dark: usize,
+/// The sentence, another where not all is listed any more, and one where not all was seen.
+pub fn headline(board: &Board) -> String {
+    let parts = [answer(board)].into_iter().chain(unlisted(board)).chain(unseen(board));
+    parts.collect::<Vec<_>>().join(" ")
 }
 
-/// The sentence, and another where not all was seen.
-pub fn headline(board: &Board) -> String {
-    [answer(board)].into_iter().chain(unseen(board)).collect::<Vec<_>>().join(" ")
+/// `512 of them are listed; the rows of 12,000 were given up for memory.`
+fn unlisted(board: &Board) -> Option<String> {
+    let listed = board.connections.len();
+    let gone = all(board).saturating_sub(listed);
+    let were = if gone == 1 { "was" } else { "were" };
+    let rows = count(gone, "row");
+    (gone > 0).then(|| format!("{listed} of them are listed; {rows} {were} given up for memory."))
 }
 
 /// What this capture did not see: `57 packets were dropped by the capture, and 3 endings are less
@@ -54,9 +51,10 @@ fn unseen(board: &Board) -> Option<String> {
 
 fn answer(board: &Board) -> String {
     let tally = tally(board);
-    let all = count(board.connections.len(), "connection");
-    let troubled: usize = tally.trouble.values().sum();
-    if troubled == 0 && tally.dark == board.connections.len() {
+    let number = all(board);
+    let all = count(number, "connection");
+    let troubled = tally.troubled();
+    if troubled == 0 && tally.dark == number {
         return format!("{all}: TLS that was not decrypted does not tell why; it needs keys.");
     }
     let mut parts = Vec::new();
@@ -82,31 +80,25 @@ fn answer(board: &Board) -> String {
         parts.insert(0, format!("{troubled} of {all} went away in trouble: {reasons}"));
         return format!("{}.", parts.join("; "));
     }
-    parts.extend(cancelled(board));
-    parts.extend(left(board));
+    parts.extend(cancelled(&tally));
+    parts.extend(left(&tally));
     match parts.is_empty() {
         true => format!("{all}: none went away in trouble."),
         false => format!("{all}: none went away in trouble, but {}.", parts.join(", and ")),
     }
 }
 
-fn tally(board: &Board) -> Tally {
-    let mut tally = Tally::default();
-    for (_, row) in board.rows() {
-        if row.tls.as_ref().is_some_and(|tls| !tls.decrypted) {
-            tally.dark = tally.dark.saturating_add(1);
-            continue;
-        }
-        let Some(verdict) = row.lead().filter(|_| row.standing() == Standing::Trouble) else {
-            continue;
-        };
-        let number = match verdict.blame {
-            Blame::None => tally.unlucky.entry(verdict.cause).or_default(),
-            blame => tally.trouble.entry((chain(verdict), blame)).or_default(),
-        };
-        *number = number.saturating_add(1);
-    }
-    tally
+/// How connections fared, those that are no longer listed too.
+fn tally(board: &Board) -> Fared {
+    let mut fared = board.earlier.fared.clone();
+    fared.merge(Fared::of(board.rows().map(|(_, row)| row)));
+    fared
+}
+
+/// Connections, those that are no longer listed too.
+fn all(board: &Board) -> usize {
+    let earlier = usize::try_from(board.earlier.connections).unwrap_or(usize::MAX);
+    board.connections.len().saturating_add(earlier)
 }
 
 /// `client_request_timeout → late_response`.
@@ -119,29 +111,18 @@ pub fn chain(verdict: &Verdict) -> String {
 
 /// `12 requests were cancelled (client_request_timeout of 600 ms)`, by what cancelled a tenth of
 /// them or more.
-fn cancelled(board: &Board) -> Option<String> {
-    let sets = || board.rows().flat_map(|(_, row)| &row.cancellations);
-    let number: usize = sets().map(|set| set.streams.len()).sum();
+fn cancelled(tally: &Fared) -> Option<String> {
+    let number: usize = tally.cancelled.values().map(|of| of.streams).sum();
     if number == 0 {
         return None;
     }
-    let mut causes: BTreeMap<Cause, (usize, Vec<f64>)> = BTreeMap::new();
-    for set in sets() {
-        let (streams, seconds) = causes.entry(set.cause).or_default();
-        *streams = streams.saturating_add(set.streams.len());
-        seconds.extend(set.timeout.as_ref().map(|timeout| timeout.seconds));
-    }
-    let mut causes: Vec<_> = causes.into_iter().collect();
-    causes.retain(|(_, (streams, _))| streams.saturating_mul(10) >= number);
-    causes.sort_by_key(|(_, (streams, _))| std::cmp::Reverse(*streams));
-    let told = causes.into_iter().map(|(cause, (_, seconds))| {
-        let least = seconds.iter().copied().fold(f64::INFINITY, f64::min);
-        let most = seconds.iter().copied().fold(0.0, f64::max);
-        match (seconds.is_empty(), most <= least * 1.06) {
-            (true, _) => cause.name().to_owned(),
-            (false, true) => format!("{cause} of {}", span(least)),
-            (false, false) => format!("{cause} of {} to {}", span(least), span(most)),
-        }
+    let mut causes: Vec<_> = tally.cancelled.iter().collect();
+    causes.retain(|(_, of)| of.streams.saturating_mul(10) >= number);
+    causes.sort_by_key(|(_, of)| std::cmp::Reverse(of.streams));
+    let told = causes.into_iter().map(|(cause, of)| match of.timers {
+        None => cause.name().to_owned(),
+        Some((least, most)) if most <= least * 1.06 => format!("{cause} of {}", span(least)),
+        Some((least, most)) => format!("{cause} of {} to {}", span(least), span(most)),
     });
     let were = if number == 1 { "was" } else { "were" };
     let told: Vec<String> = told.collect();
@@ -150,10 +131,8 @@ fn cancelled(board: &Board) -> Option<String> {
 }
 
 /// `30 requests were left without an answer (client_shutdown)`: by clients that were done.
-fn left(board: &Board) -> Option<String> {
-    let done = board.rows().filter_map(|(_, row)| row.lead());
-    let done = done.filter(|verdict| verdict.cause == Cause::ClientShutdown);
-    let number: usize = done.map(|verdict| verdict.died()).sum();
+fn left(tally: &Fared) -> Option<String> {
+    let number = tally.left;
     let were = if number == 1 { "was" } else { "were" };
     let cause = Cause::ClientShutdown;
     (number > 0)

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::ConnectionRow;
 use super::snapshot::Snapshot;
@@ -80,6 +81,8 @@ struct Known {
     /// Whether its flow was in the last snapshot.
     seen: u64,
     lines: Vec<Line>,
+    /// Whether more streams were cancelled than was told.
+    waits: bool,
 }
 
 /// One thing that was told.
@@ -89,6 +92,10 @@ struct Line {
     number: u64,
     cause: Cause,
     settled: bool,
+    /// Streams it told of, where it is about cancellations.
+    streams: usize,
+    /// Packet time when it was told.
+    at: Timestamp,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,36 +112,76 @@ impl Teller {
         for row in &snapshot.board.connections {
             let known = self.known.entry(row.flow);
             let fresh = matches!(known, std::collections::hash_map::Entry::Vacant(_));
-            let known =
-                known.or_insert_with(|| Known { row: Arc::clone(row), seen: 0, lines: Vec::new() });
+            let known = known.or_insert_with(|| Known {
+                row: Arc::clone(row),
+                seen: 0,
+                lines: Vec::new(),
+                waits: false,
+            });
             known.seen = snapshot.revision;
-            if !fresh && Arc::ptr_eq(&known.row, row) {
+            if !fresh && !known.waits && Arc::ptr_eq(&known.row, row) {
                 continue;
             }
             known.row = Arc::clone(row);
-            for (about, key, cause) in endings(row) {
-                let before = known.lines.iter_mut().find(|line| line.key == key);
-                let is_new = before
-                    .as_ref()
-                    .is_none_or(|line| line.cause != cause || (row.settled && !line.settled));
-                if !is_new {
-                    continue;
-                }
-                self.number += 1;
-                let settles = before.as_ref().map(|line| line.number);
-                let line = Line { key, number: self.number, cause, settled: row.settled };
-                match before {
-                    Some(before) => *before = line,
-                    None => known.lines.push(line),
-                }
-                let (number, settled, row) = (self.number, row.settled, Arc::clone(row));
-                told.push(Told { number, settles, settled, about, row });
-            }
+            let now = snapshot.latest.map_or(row.last.at, |latest| latest.max(row.last.at));
+            told.extend(known.news(now, &mut self.number));
         }
         self.known.retain(|_, known| known.seen == snapshot.revision);
         told
     }
 }
+
+impl Known {
+    /// What is new of this connection.
+    fn news(&mut self, now: Timestamp, last_number: &mut u64) -> Vec<Told> {
+        let row = &self.row;
+        let (settled, mut told) = (row.settled, Vec::new());
+        let found = endings(row);
+        self.waits = false;
+        for (about, key, cause) in &found {
+            let streams = match about {
+                About::Cancellations(index) => row.cancellations.get(*index),
+                About::Goaway(_) | About::End => None,
+            };
+            let streams = streams.map_or(0, |set| set.streams.len());
+            let before = self.lines.iter().position(|line| line.key == *key).or_else(|| {
+                // What was told of cancellations that now have another reason.
+                let gone = |line: &Line| !found.iter().any(|(_, key, _)| line.key == *key);
+                self.lines.iter().position(|line| line.key.is_of_streams() && gone(line))
+            });
+            let line = Line { key: *key, number: 0, cause: *cause, settled, streams, at: now };
+            let old = before.and_then(|place| self.lines.get(place));
+            let is_new = old.is_none_or(|old| {
+                old.cause != *cause || old.key != *key || (settled && !old.settled)
+            });
+            let has_grown = old.is_some_and(|old| streams > old.streams);
+            let is_due = old.is_some_and(|old| now.since(old.at) >= GROWN_EVERY);
+            if !is_new && !(has_grown && is_due) {
+                self.waits |= has_grown;
+                continue;
+            }
+            *last_number += 1;
+            let number = *last_number;
+            let settles = old.map(|old| old.number);
+            let line = Line { number, ..line };
+            match before.and_then(|place| self.lines.get_mut(place)) {
+                Some(before) => *before = line,
+                None => self.lines.push(line),
+            }
+            told.push(Told { number, settles, settled, about: *about, row: Arc::clone(row) });
+        }
+        told
+    }
+}
+
+impl Key {
+    fn is_of_streams(self) -> bool {
+        matches!(self, Self::Cancellations(..))
+    }
+}
+
+/// Packet time between two lines that tell how many streams were cancelled by now.
+const GROWN_EVERY: Duration = Duration::from_secs(5);
 
 /// What a connection has to tell. Cancellations only where the connection itself has no say in
 /// them yet: a verdict that they led to tells them.
@@ -149,9 +196,15 @@ fn endings(row: &ConnectionRow) -> Vec<(About, Key, Cause)> {
         found.push((About::End, Key::End, verdict.cause));
     }
     for (index, set) in row.cancellations.iter().enumerate() {
-        let key = Key::Cancellations(set.cause, set.by);
-        if !row.verdicts().any(|verdict| verdict.cause == set.cause) {
-            found.push((About::Cancellations(index), key, set.cause));
+        let apart = row.cancelled_apart().any(|of| std::ptr::eq(of, set));
+        // One stream alone shows no more than that it was cancelled.
+        let alone = set.cause == Cause::ClientCancelBurst && set.streams.len() < 2;
+        if apart && (!alone || row.settled) {
+            found.push((
+                About::Cancellations(index),
+                Key::Cancellations(set.cause, set.by),
+                set.cause,
+            ));
         }
     }
     found

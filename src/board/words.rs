@@ -2,7 +2,7 @@
 
 use super::headline::chain;
 use super::{ClockOffset, HopLink, InferredTimeout, ServerTimes, StreamCounts};
-use crate::vocab::cause::Blame;
+use crate::vocab::cause::{Blame, Cause};
 use crate::vocab::frame::LAST_STREAM_MAX;
 use crate::vocab::hop::{Hop, Way};
 use crate::vocab::text::{self, count, cut_short, span};
@@ -80,6 +80,38 @@ pub fn cancellation(set: &Cancellation) -> String {
     let which = numbered(&set.streams);
     let hop = set.hop.as_deref().map_or(String::new(), |hop| format!("; {}", beyond(hop)));
     format!("{what}{timer}: {} ({}); {which}{hop}", set.cause, set.confidence.word())
+}
+
+/// One set of cancelled streams, without which ones: `12 streams cancelled by the client after
+/// 600 ms: client_request_timeout (certain)`.
+pub fn cancelled(set: &Cancellation) -> String {
+    let timer = set.timeout.as_ref().map_or(String::new(), |measured| {
+        format!(" after {}", bound(measured.seconds, measured.at_least))
+    });
+    let (streams, by) = (count(set.streams.len(), "stream"), set.by.name());
+    let (cause, sure) = (cancelled_for(set), set.confidence.word());
+    format!("{streams} cancelled by the {by}{timer}: {cause} ({sure})")
+}
+
+/// The cause of cancellations; of one stream alone no more is said than it can show.
+pub fn cancelled_for(set: &Cancellation) -> &'static str {
+    match set.cause == Cause::ClientCancelBurst && set.streams.len() < 2 {
+        true => "cause unknown",
+        false => set.cause.name(),
+    }
+}
+
+/// What to change about cancelled streams, where their cause says it.
+pub fn cancel_advice(set: &Cancellation) -> Option<String> {
+    if set.cause != Cause::ClientRequestTimeout {
+        return None;
+    }
+    let now = set.timeout.as_ref().filter(|timeout| !timeout.at_least);
+    let now = now.map_or(String::new(), |timeout| format!(", now {},", span(timeout.seconds)));
+    Some(format!(
+        "Client: raise the request timeout{now} above the server's slowest answer plus 2 to 5 s; \
+         or server: answer faster."
+    ))
 }
 
 /// `passed on by a proxy from #1, #4 (likely)`.

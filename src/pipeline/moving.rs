@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem;
 use std::sync::Arc;
 
+use crate::board::group::Standing;
 use crate::board::{Board, ConnectionRow, Tally};
 use crate::cause;
 use crate::cause::pair::Answered;
@@ -34,8 +35,14 @@ pub struct Moving {
     rows: BTreeMap<Place, Connection>,
     /// Places of open connections.
     open: BTreeMap<FlowId, Place>,
-    /// Places of closed connections, in the order in which they closed.
-    closed: VecDeque<Place>,
+    /// Places of closed connections that had trouble, in the order in which they closed.
+    troubled: VecDeque<Place>,
+    /// Places of the other closed ones: these are let go first.
+    healthy: VecDeque<Place>,
+    /// What listed connections are numbered by; nothing where none is let go.
+    numbers: BTreeMap<FlowId, u64>,
+    /// Connections that were numbered.
+    numbered: u64,
     answered: BTreeMap<Endpoint, Answered>,
     /// Flows that are told if their server turns out to speak HTTP/2.
     waiting: VecDeque<OtherFlow>,
@@ -81,6 +88,7 @@ impl Sink for Moving {
         self.last = None;
         self.forget_open(flow.id);
         if !self.tell(&flow) {
+            self.numbers.remove(&flow.id);
             self.waiting.push_back(flow);
         }
         if self.waiting.len() > self.most {
@@ -92,6 +100,7 @@ impl Sink for Moving {
     fn lost(&mut self, flow: FlowId) {
         self.last = None;
         self.forget_open(flow);
+        self.numbers.remove(&flow);
     }
 }
 
@@ -102,7 +111,10 @@ impl Moving {
             most,
             rows: BTreeMap::new(),
             open: BTreeMap::new(),
-            closed: VecDeque::new(),
+            troubled: VecDeque::new(),
+            healthy: VecDeque::new(),
+            numbers: BTreeMap::new(),
+            numbered: 0,
             answered: BTreeMap::new(),
             waiting: VecDeque::new(),
             servers: BTreeSet::new(),
@@ -141,8 +153,10 @@ impl Moving {
     pub fn name(&mut self, answers: Vec<(FlowId, Named)>) {
         let mut closed: BTreeMap<FlowId, Place> = BTreeMap::new();
         if !answers.is_empty() {
-            let latest = self.closed.iter().rev().take(JUST_CLOSED);
-            closed.extend(latest.map(|place| (place.1, *place)));
+            for of in [&self.troubled, &self.healthy] {
+                let latest = of.iter().rev().take(JUST_CLOSED);
+                closed.extend(latest.map(|place| (place.1, *place)));
+            }
         }
         for (id, named) in answers {
             if let Some(known) = self.programs.as_mut().and_then(|all| all.get_mut(&id)) {
@@ -180,7 +194,7 @@ impl Moving {
             {
                 self.rows.remove(&old);
             }
-            self.rows.insert(place, row);
+            self.insert(place, row);
         }
     }
 
@@ -196,11 +210,14 @@ impl Moving {
                 }
             }
         }
+        let number = |place: &Place| self.numbers.get(&place.1).copied();
+        let numbers = self.rows.keys().filter_map(number).collect();
         let rows = self.rows.values().cloned().collect();
         let refused = self.refused.make_contiguous();
         let board = Board {
             other_flows: self.other_flows + self.waiting.len() as u64,
             earlier: self.earlier.clone(),
+            numbers,
             ..second_pass(rows, refused, &self.answered, self.beyond, &self.drops)
         };
         self.last = Some(board.clone());
@@ -259,14 +276,40 @@ impl Moving {
         self.forget_open(row.row.flow);
         self.beyond += u64::from(!row.troubled_within(&mut self.room));
         let place = place(&row);
-        self.closed.push_back(place);
-        self.rows.insert(place, row);
-        if self.closed.len() > self.most
-            && let Some(oldest) = self.closed.pop_front()
+        match row.row.standing() {
+            Standing::Orderly => self.healthy.push_back(place),
+            Standing::Trouble | Standing::Scratched => self.troubled.push_back(place),
+        }
+        self.insert(place, row);
+        if self.healthy.len() + self.troubled.len() > self.most {
+            self.let_go();
+        }
+    }
+
+    /// Lets the row go that is missed least: the oldest healthy one, as long as these are more
+    /// than their share.
+    fn let_go(&mut self) {
+        let oldest = match self.healthy.len() > self.most / HEALTHY {
+            true => self.healthy.pop_front(),
+            false => self.troubled.pop_front(),
+        };
+        let oldest = oldest.or_else(|| self.healthy.pop_front());
+        if let Some(oldest) = oldest
             && let Some(old) = self.rows.remove(&oldest)
         {
+            self.numbers.remove(&oldest.1);
             self.room += old.troubled.len();
             self.earlier.add(&old.row);
+        }
+    }
+
+    fn insert(&mut self, place: Place, row: Connection) {
+        self.rows.insert(place, row);
+        if self.most < usize::MAX {
+            self.numbers.entry(place.1).or_insert_with(|| {
+                self.numbered += 1;
+                self.numbered
+            });
         }
     }
 
@@ -279,6 +322,9 @@ impl Moving {
         }
     }
 }
+
+/// Closed healthy connections keep one part in so many of the rows.
+const HEALTHY: usize = 4;
 
 fn place(row: &Connection) -> Place {
     (row.row.first.order(), row.row.flow)

@@ -10,9 +10,11 @@ use super::time::{Clock, TimeStyle};
 use crate::board::alarm::Raised;
 use crate::board::snapshot::Snapshot;
 use crate::board::told::Told;
+use crate::board::words as phrases;
 use crate::board::{Board, ConnectionRow};
 use crate::vocab::cause::Blame;
 use crate::vocab::process::Process;
+use crate::vocab::text::count;
 
 /// Writes the lines of a live capture.
 pub struct LiveText {
@@ -40,8 +42,12 @@ impl LiveText {
                 (chain, verdict.confidence.word(), ink)
             }
             (None, Some(set)) => {
-                let text = format!("{}: {} streams cancelled", set.cause, set.streams.len());
-                (text, set.confidence.word(), Ink::Yellow)
+                let text = format!(
+                    "{}: {}",
+                    phrases::cancelled_for(set),
+                    count(set.streams.len(), "stream")
+                );
+                (format!("{text} cancelled"), set.confidence.word(), Ink::Yellow)
             }
             (None, None) => return Ok(()),
         };
@@ -59,6 +65,11 @@ impl LiveText {
             let advice = verdict.advice.first().filter(|_| verdict.blame != Blame::None);
             if let Some(advice) = advice {
                 page.paragraph(4, Ink::Dim, advice);
+            }
+        } else if let Some(set) = told.cancellation() {
+            page.paragraph(4, Ink::Plain, &format!("{}.", phrases::cancelled(set)));
+            if let Some(advice) = phrases::cancel_advice(set) {
+                page.paragraph(4, Ink::Dim, &advice);
             }
         }
         out.write_all(page.text.as_bytes())
@@ -79,17 +90,24 @@ impl LiveText {
         let live = snapshot.live.clone().unwrap_or_default();
         page.blank();
         let connections = board.connections.len() as u64 + board.earlier.connections;
+        let counted =
+            |number: u64, what: &str| count(usize::try_from(number).unwrap_or(usize::MAX), what);
         let text = format!(
-            "{} packets, {connections} connections, {} GOAWAYs, {} TCP flows of other kinds",
-            snapshot.progress.packets,
-            board.goaways(),
-            board.other_flows
+            "{}, {}, {}, {} of other kinds",
+            counted(snapshot.progress.packets, "packet"),
+            counted(connections, "connection"),
+            counted(board.goaways(), "GOAWAY"),
+            counted(board.other_flows, "TCP flow")
         );
         page.paragraph(0, Ink::Bold, &text);
         let mut causes: Vec<_> = board.causes().into_iter().collect();
         causes.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         for (cause, count) in causes {
             page.paragraph(2, Ink::Plain, &format!("{count} × {cause}"));
+        }
+        for (cause, streams) in board.cancelled() {
+            let streams = count(usize::try_from(streams).unwrap_or(usize::MAX), "stream");
+            page.paragraph(2, Ink::Plain, &format!("{streams} cancelled: {cause}"));
         }
         for of in &live.interfaces {
             let twice = if of.loopback { " (each twice, as sent and as received)" } else { "" };

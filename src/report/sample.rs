@@ -337,6 +337,7 @@ pub(super) fn trouble() -> Board {
         hits: [(Hit::Resets, 1)].into(),
         faults: Vec::new(),
         earlier: Tally::default(),
+        numbers: Vec::new(),
     }
 }
 

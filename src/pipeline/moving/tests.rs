@@ -159,6 +159,91 @@ fn rows_beyond_the_bound_stay_in_the_numbers() {
 }
 
 #[test]
+fn what_had_trouble_is_listed_longer_and_stays_in_the_numbers() {
+    let mut stage = Stage::new(4);
+    let script: String = (0..12)
+        .map(|n| {
+            let (name, at) = (n + 1, |offset: i64| n * 10_000 + offset);
+            let end = match n % 6 < 2 {
+                true => format!("@{name} {} S> GOAWAY 1 PROTOCOL_ERROR", at(30)),
+                false => format!("@{name} {} C> PING 0000000000000001", at(30)),
+            };
+            format!(
+                "@{name} {} SYN\n@{name} {} C> PREFACE\n+ SETTINGS\n@{name} {} S> SETTINGS\n\
+                 @{name} {} C> HEADERS 1 END_STREAM :method=GET :path=/\n\
+                 @{name} {} S> HEADERS 1 END_STREAM :status=200\n{end}\n\
+                 @{name} {} S> FIN\n@{name} {} C> FIN\n",
+                at(0),
+                at(1),
+                at(2),
+                at(10),
+                at(20),
+                at(31),
+                at(32)
+            )
+        })
+        .collect();
+    stage.play(&script, 0.., i64::MAX);
+    stage.rows.look(&mut stage.pipeline, usize::MAX);
+    let board = stage.rows.board();
+    let all = board.connections.len() as u64 + board.earlier.connections;
+    assert_eq!((board.connections.len(), all), (4, 12));
+    let of = |place: usize| (board.number(place), board.connections[place].standing());
+    let listed: Vec<_> = (0..4).map(of).collect();
+    let trouble = |number| (number, Standing::Trouble);
+    assert_eq!(listed[..3], [trouble(2), trouble(7), trouble(8)], "{listed:?}");
+    assert_eq!(listed[3], (12, Standing::Orderly));
+    let told = headline(&board);
+    assert!(told.starts_with("4 of 12 connections went away in trouble"), "{told}");
+    assert!(told.contains("4 of them are listed; 8 rows were given up for memory"), "{told}");
+}
+
+#[test]
+fn cancellations_that_go_on_are_told_every_few_seconds() {
+    let begin = "0 SYN\n1 C> PREFACE\n+ SETTINGS\n2 S> SETTINGS\n3 C> SETTINGS ACK\n\
+                 3 S> SETTINGS ACK\n";
+    let cancels = (0..25).map(|n| {
+        let (stream, at) = (2 * n + 1, 1000 + n * 400);
+        let open = format!("{at} C> HEADERS {stream} END_STREAM :method=GET :path=/slow");
+        format!("{open}\n{} C> RST_STREAM {stream} CANCEL\n", at + 300)
+    });
+    let cancels: String = cancels.collect();
+    let script = format!("{begin}{cancels}20000 C> FIN\n20001 S> FIN\n");
+    let (mut stage, mut teller) = (Stage::new(10), Teller::default());
+    let (mut played, mut told) = (0, Vec::new());
+    let start = exchange::packets(&script).unwrap()[0].0;
+    for second in (0..19).chain([60]) {
+        played = stage.play(&script, played.., start + second * 1_000_000_000);
+        told.extend(stage.tell(&mut teller));
+    }
+    let sets: Vec<_> = told.iter().filter_map(|of| Some((of, of.cancellation()?))).collect();
+    let counts: Vec<usize> = sets.iter().map(|(_, set)| set.streams.len()).collect();
+    assert!((3..=5).contains(&counts.len()), "{counts:?}");
+    assert!(counts.is_sorted() && counts.last() == Some(&25), "{counts:?}");
+    for pair in sets.windows(2) {
+        assert_eq!(pair[1].0.settles, Some(pair[0].0.number));
+    }
+    assert!(sets.iter().all(|(_, set)| set.cause == Cause::ClientRequestTimeout));
+    assert!(sets.last().unwrap().0.settled);
+    let board = stage.rows.board();
+    assert_eq!(board.cancelled(), [(Cause::ClientRequestTimeout, 25)].into());
+}
+
+#[test]
+fn one_cancelled_stream_is_no_burst() {
+    let script = "0 SYN\n1 C> PREFACE\n+ SETTINGS\n2 S> SETTINGS\n\
+                  100 C> HEADERS 1 END_STREAM :method=GET :path=/\n\
+                  101 S> HEADERS 1 :status=200\n102 C> RST_STREAM 1 CANCEL\n\
+                  9000 C> FIN\n9001 S> FIN\n";
+    let (mut stage, mut teller) = (Stage::new(10), Teller::default());
+    let start = exchange::packets(script).unwrap()[0].0;
+    let played = stage.play(script, 0.., start + 5_000_000_000);
+    assert!(stage.tell(&mut teller).is_empty());
+    stage.play(script, played.., i64::MAX);
+    assert!(stage.tell(&mut teller).iter().all(|told| told.settled));
+}
+
+#[test]
 fn a_quiet_line_does_not_hold_back_an_end() {
     // The answer is missing, and no packet comes after the FINs to show that it will not come.
     let script = "0 SYN\n1 C> PREFACE\n+ SETTINGS\n2 S> SETTINGS\n\

@@ -128,6 +128,7 @@ impl Serialize for Last<'_> {
         map.serialize_entry("goaways", &board.goaways())?;
         map.serialize_entry("causes", &board.causes())?;
         map.serialize_entry("blame", &board.blame())?;
+        map.serialize_entry("cancelled_streams", &board.cancelled())?;
         map.serialize_entry("limits", &board.hits)?;
         map.serialize_entry("faults", &SHAPE.view(board.faults.as_slice()))?;
         map.end()
