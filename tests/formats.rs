@@ -468,3 +468,46 @@ fn opened(browser: &str, page: &str, scheme: &str, size: &str) -> (Vec<String>, 
     assert!(output.status.success(), "{said}");
     (asked, said, std::fs::read(&shot).unwrap())
 }
+
+#[test]
+fn lines_of_a_live_capture_are_as_the_schema_says() {
+    let mut schema = strict();
+    let root = schema.as_object_mut().unwrap();
+    // Of the root only what its lines refer to: the limits, the faults.
+    root.remove("required");
+    root.remove("additionalProperties");
+    root.remove("type");
+    let properties = root.remove("properties").unwrap();
+    let mut defs = root.remove("$defs").unwrap();
+    for name in ["limits", "faults"] {
+        defs[name] = properties[name].clone();
+        let line = &mut defs["live_summary"]["properties"][name];
+        assert_eq!(*line, json!({"$ref": format!("#/properties/{name}")}));
+        *line = json!({"$ref": format!("#/$defs/{name}")});
+    }
+    let schema = json!({"$ref": "#/$defs/live_line", "$defs": defs});
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    let mut kinds = std::collections::BTreeMap::new();
+    let names = ["servers/nginx-reload.pcap", "stacks/go127-client-timeout-survives.pcap"];
+    for file in names.into_iter().chain(["servers/abrupt-close.pcap"]).map(captures) {
+        let job = goawhy::run::offline::Job { files: vec![file], ..Default::default() };
+        let board = goawhy::run::offline::report(&job).unwrap();
+        let snapshot = goawhy::board::snapshot::Snapshot { board, ..Default::default() };
+        let mut out = Vec::new();
+        for told in goawhy::board::told::Teller::default().tell(&snapshot) {
+            goawhy::report::json::live::told(&mut out, &told).unwrap();
+        }
+        goawhy::report::json::live::summary(&mut out, &snapshot).unwrap();
+        for line in String::from_utf8(out).unwrap().lines() {
+            let line: Value = serde_json::from_str(line).unwrap();
+            let faults: Vec<String> =
+                schema.iter_errors(&line).map(|fault| fault.to_string()).take(3).collect();
+            assert!(faults.is_empty(), "{line}: {faults:#?}");
+            *kinds.entry(line["kind"].as_str().unwrap().to_owned()).or_insert(0) += 1;
+            let mut wrong = line;
+            wrong["kind"] = "rumour".into();
+            assert!(!schema.is_valid(&wrong));
+        }
+    }
+    assert_eq!(kinds.keys().collect::<Vec<_>>(), ["cancellation", "summary", "verdict"]);
+}
