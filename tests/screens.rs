@@ -166,6 +166,8 @@ fn many_endings_of_several_kinds() {
 fn a_small_terminal_is_told() {
     let mut desk = Desk::on(SAMPLE, Settings::default());
     insta::assert_snapshot!("small", desk.text((40, 10)));
+    let tiny = desk.text((20, 5));
+    assert!(tiny.contains("80 x 24") && tiny.contains("q quits"), "{tiny}");
     for size in [(1, 1), (79, 24), (80, 23), (3, 60), (500, 2)] {
         desk.draw(size);
     }
@@ -460,4 +462,56 @@ fn pictures() {
         let svg = picture::svg(&buffer);
         std::fs::write(folder.join(format!("{name}.svg")), svg).unwrap();
     }
+}
+
+#[test]
+fn the_end_of_every_chain_can_be_reached() {
+    for capture in [SAMPLE, "servers/nginx-idle.pcap", "servers/apache-timeout.pcap"] {
+        let mut desk = Desk::on(capture, Settings::default());
+        for size in [(80, 24), (120, 24)] {
+            desk.keys("1⏎").text(size);
+            let last = desk.keys("G").text(size);
+            assert!(!last.contains("j more"), "{capture}:\n{last}");
+            assert!(last.contains("Rather than") || last.contains("What to change"), "{last}");
+            // Line by line it is the same way, and back again.
+            desk.keys("g").text(size);
+            for _ in 0..60 {
+                desk.keys("j").text(size);
+            }
+            assert_eq!(desk.text(size), last);
+            for _ in 0..60 {
+                desk.keys("k").text(size);
+            }
+            assert_eq!(desk.text(size), desk.keys("g").text(size));
+        }
+    }
+}
+
+#[test]
+fn cancelled_requests_are_told_before_an_end_in_good_order() {
+    let capture = "stacks/go127-client-timeout-survives.pcap";
+    let mut desk = Desk::on(capture, Settings::default());
+    insta::assert_snapshot!("survives-overview-120x40", desk.text((120, 40)));
+    let chain = desk.keys("⏎").text((80, 24));
+    let timeout = chain.find("12 streams cancelled by the client after 600 ms").unwrap();
+    assert!(timeout < chain.find("client_shutdown").unwrap(), "{chain}");
+    assert!(chain.contains("raise the request timeout, now 600 ms"), "{chain}");
+}
+
+#[test]
+fn help_and_quit_stay_in_the_last_line() {
+    let mut desk = Desk::on(SAMPLE, Settings::default());
+    for view in ["1", "2", "3", "4", "5"] {
+        let screen = desk.keys(view).text((80, 24));
+        let foot = screen.lines().last().unwrap();
+        assert!(foot.contains("? help") && foot.contains("q quit"), "{foot}");
+    }
+}
+
+#[test]
+fn a_fault_in_a_filter_is_told_to_its_end() {
+    let mut desk = Desk::on(SAMPLE, Settings::default());
+    let screen = desk.keys("/by:server caus:client_request_timeout").text((80, 24));
+    assert!(screen.contains("cause"), "{screen}");
+    assert!(!screen.lines().rev().take(2).any(|line| line.contains('…')), "{screen}");
 }

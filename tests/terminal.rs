@@ -35,6 +35,7 @@ impl Seat {
         command.cwd(env!("CARGO_MANIFEST_DIR"));
         command.env("TERM", "xterm-256color");
         command.env("RUST_BACKTRACE", "0");
+        command.env("LC_ALL", "C.UTF-8");
         command.env_remove("NO_COLOR");
         command.env_remove("SSLKEYLOGFILE");
         for (name, value) in environment {

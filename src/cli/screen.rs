@@ -24,8 +24,17 @@ impl ScreenArgs {
     /// With what else was asked for.
     pub(super) fn look(&self, colour: Colour, ascii: bool, time: TimeStyle) -> Look {
         let (mask, mouse) = (self.mask, !self.no_mouse);
+        let ascii = ascii || !speaks_utf8(|name| std::env::var(name).ok());
         Look { colours: colours(colour), ascii, mask, mouse, time }
     }
+}
+
+/// Whether the locale's characters are UTF-8 (POSIX: the first of these that is set and not empty).
+fn speaks_utf8(variable: impl Fn(&str) -> Option<String>) -> bool {
+    let set = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(variable);
+    let locale = set.into_iter().find(|value| !value.is_empty()).unwrap_or_default();
+    let locale = locale.to_ascii_lowercase();
+    locale.contains("utf-8") || locale.contains("utf8")
 }
 
 /// How the dashboard is asked to look.
@@ -100,5 +109,25 @@ fn colours(wanted: Colour) -> Colours {
         Colour::Auto if plain => Colours::None,
         Colour::Auto | Colour::Always if many => Colours::Many,
         Colour::Auto | Colour::Always => Colours::Sixteen,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_locale_that_is_set_counts() {
+        let of = |known: &'static [(&str, &str)]| {
+            speaks_utf8(|name| {
+                let found = known.iter().find(|(known, _)| *known == name);
+                found.map(|(_, value)| (*value).to_owned())
+            })
+        };
+        assert!(of(&[("LANG", "en_US.UTF-8")]));
+        assert!(of(&[("LC_ALL", ""), ("LC_CTYPE", "C.utf8"), ("LANG", "C")]));
+        assert!(!of(&[("LC_ALL", "C"), ("LANG", "en_US.UTF-8")]));
+        assert!(!of(&[("LANG", "de_DE.ISO-8859-1")]));
+        assert!(!of(&[]));
     }
 }

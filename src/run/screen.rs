@@ -59,6 +59,8 @@ async fn run(
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    // Continued after it was stopped from outside: what is on the screen is not known.
+    let mut continued = signal(SignalKind::from_raw(libc::SIGCONT))?;
     let mut keys = EventStream::new();
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -76,6 +78,10 @@ async fn run(
                 None => return Ok(Left::BySignal),
             },
             _ = interrupt.recv() => return Ok(Left::BySignal),
+            _ = continued.recv() => {
+                screen.lend(|| Ok(()))?;
+                true
+            }
             event = keys.next() => match event {
                 Some(event) => {
                     app.event(&event?);
@@ -94,6 +100,7 @@ async fn run(
             match effect {
                 Effect::Quit => return Ok(Left::ByUser),
                 Effect::Redraw => screen.clear()?,
+                Effect::Suspend => screen.lend(suspend)?,
                 Effect::Copy(text) => screen.copy(&text)?,
                 Effect::Write => {
                     let told = written(&feed.latest().board);
@@ -107,6 +114,13 @@ async fn run(
             assert!(std::env::var_os("GOAWHY_TEST_PANIC").is_none(), "asked to panic");
         }
     }
+}
+
+/// Stops this program and all of its pipeline, as the terminal would have done; comes back when it
+/// is continued.
+fn suspend() -> io::Result<()> {
+    let own_group = nix::unistd::Pid::from_raw(0);
+    Ok(nix::sys::signal::kill(own_group, nix::sys::signal::Signal::SIGTSTP)?)
 }
 
 /// A panic in this thread gives the terminal back before it is told, unless it is caught; one

@@ -102,6 +102,7 @@ pub enum Action {
     Mask,
     Help,
     Redraw,
+    Suspend,
     Quit,
 }
 
@@ -116,6 +117,8 @@ pub enum Effect {
     Write,
     /// Draw everything anew.
     Redraw,
+    /// Give the terminal to the shell until it calls back.
+    Suspend,
 }
 
 /// How the dashboard begins.
@@ -362,6 +365,7 @@ impl App {
         match action {
             Action::Quit => self.effects.push(Effect::Quit),
             Action::Redraw => self.effects.push(Effect::Redraw),
+            Action::Suspend => self.effects.push(Effect::Suspend),
             Action::Help => self.help = Some(0),
             Action::Go(view) => self.go(view),
             Action::NextView => self.turn(1),

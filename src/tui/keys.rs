@@ -38,6 +38,8 @@ pub static BINDINGS: &[Binding] = &[
     all("", "", &[char('k'), KeyCode::Up], Action::Up),
     all("PgDn PgUp", "a page down, up", &[KeyCode::PageDown], Action::PageDown),
     all("", "", &[KeyCode::PageUp], Action::PageUp),
+    // What comes with Ctrl is read by itself.
+    all("Ctrl-D Ctrl-U", "the same; Ctrl-F Ctrl-B too", &[], Action::PageDown),
     all("g G", "to the first, the last", &[char('g'), KeyCode::Home], Action::First),
     all("", "", &[char('G'), KeyCode::End], Action::Last),
     all("Enter", "into what is picked", &[KeyCode::Enter], Action::Enter),
@@ -66,6 +68,7 @@ pub static BINDINGS: &[Binding] = &[
     all("w", "write the report to a new file", &[char('w')], Action::Write),
     all("m", "hide paths, authorities and header values", &[char('m')], Action::Mask),
     all("?", "this help", &[char('?')], Action::Help),
+    all("Ctrl-L Ctrl-Z", "draw anew, suspend (fg comes back)", &[], Action::Redraw),
     all("q Ctrl-C", "quit", &[char('q')], Action::Quit),
 ];
 
@@ -109,6 +112,7 @@ pub fn action(key: KeyEvent, view: View) -> Option<Action> {
             KeyCode::Char('d' | 'f') => Some(Action::PageDown),
             KeyCode::Char('u' | 'b') => Some(Action::PageUp),
             KeyCode::Char('l') => Some(Action::Redraw),
+            KeyCode::Char('z') => Some(Action::Suspend),
             _ => None,
         };
     }

@@ -109,7 +109,7 @@ pub(super) fn widths(columns: &[Column], room: u16) -> Vec<u16> {
     shown().map(|(column, kept)| if kept { column.least + grown(column) } else { 0 }).collect()
 }
 
-/// The titles of a table; the sorted one is marked.
+/// The titles of a table; the sorted one is marked, with whether large comes before small.
 pub(super) fn titles(
     columns: &[Column],
     widths: &[u16],

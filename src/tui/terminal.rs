@@ -9,6 +9,7 @@ use ratatui::crossterm::event::{
     DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture,
 };
 use ratatui::crossterm::execute;
+use ratatui::crossterm::style::Print;
 use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, SetTitle, disable_raw_mode, enable_raw_mode,
 };
@@ -18,6 +19,7 @@ use super::{App, render};
 /// The terminal while the dashboard has it; given back when dropped.
 pub struct Screen {
     terminal: Terminal<CrosstermBackend<Stdout>>,
+    mouse: bool,
 }
 
 impl Screen {
@@ -29,15 +31,22 @@ impl Screen {
         if !io::stdout().is_terminal() {
             return Err(io::Error::other("standard output is no terminal"));
         }
-        enable_raw_mode()?;
-        let opened =
-            execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste, SetTitle("goawhy"));
-        let opened = opened.and_then(|()| match mouse {
-            true => execute!(io::stdout(), EnableMouseCapture),
-            false => Ok(()),
-        });
+        let opened = take(mouse);
         let terminal = opened.and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
-        terminal.map(|terminal| Self { terminal }).inspect_err(|_| restore())
+        terminal.map(|terminal| Self { terminal, mouse }).inspect_err(|_| restore())
+    }
+
+    /// Gives the terminal back while `meanwhile` runs, then takes it again and forgets what was on
+    /// it.
+    ///
+    /// # Errors
+    /// Where the terminal went away.
+    pub fn lend(&mut self, meanwhile: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        restore();
+        let done = meanwhile();
+        take(self.mouse)?;
+        self.terminal.clear()?;
+        done
     }
 
     /// Draws.
@@ -71,6 +80,18 @@ impl Drop for Screen {
     }
 }
 
+/// Raw mode and a screen of its own.
+fn take(mouse: bool) -> io::Result<()> {
+    enable_raw_mode()?;
+    execute!(io::stdout(), Print(KEEP_TITLE), EnterAlternateScreen, EnableBracketedPaste)?;
+    execute!(io::stdout(), SetTitle("goawhy"))?;
+    if mouse { execute!(io::stdout(), EnableMouseCapture) } else { Ok(()) }
+}
+
+/// Puts the title of the window on the terminal's stack, and takes it from there (XTWINOPS).
+const KEEP_TITLE: &str = "\u{1b}[22;2t";
+const OLD_TITLE: &str = "\u{1b}[23;2t";
+
 /// Gives the terminal back as it was; harmless where it never was taken.
 pub fn restore() {
     use ratatui::crossterm::cursor::Show;
@@ -79,6 +100,7 @@ pub fn restore() {
         DisableMouseCapture,
         DisableBracketedPaste,
         LeaveAlternateScreen,
+        Print(OLD_TITLE),
         Show
     );
     let _ = disable_raw_mode();

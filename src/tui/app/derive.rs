@@ -289,6 +289,18 @@ impl App {
             View::Timeouts => &mut self.timeouts,
         };
         let page = list.page.saturating_sub(1).max(1);
+        let at_last = list.picked.saturating_add(1) >= length;
+        list.tail = match action {
+            Action::Down if at_last => list.tail.saturating_add(1),
+            Action::PageDown if at_last => list.tail.saturating_add(page),
+            Action::Up | Action::PageUp if list.tail > 0 => {
+                let back = if action == Action::Up { 1 } else { page };
+                list.tail = list.tail.saturating_sub(back);
+                return;
+            }
+            Action::Last => usize::MAX,
+            _ => 0,
+        };
         list.picked = match action {
             Action::Down => list.picked.saturating_add(1),
             Action::Up => list.picked.saturating_sub(1),
@@ -388,7 +400,8 @@ impl App {
         match self.view {
             View::Overview | View::Timeouts => {
                 let why = row.lead().map_or(String::new(), |verdict| verdict.summary.clone());
-                let text = format!("#{} {} → {} {why}", index + 1, row.client, row.server);
+                let number = self.snapshot.board.number(index);
+                let text = format!("#{number} {} → {} {why}", row.client, row.server);
                 Some(self.veiled(&text))
             }
             View::Chain => self.verdict().map(|verdict| {

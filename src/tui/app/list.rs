@@ -10,6 +10,8 @@ pub(in crate::tui) struct List {
     pub first: usize,
     /// Rows in sight at the last drawing.
     pub page: usize,
+    /// Lines scrolled beyond the last row, where more stands below it.
+    pub tail: usize,
 }
 
 impl List {

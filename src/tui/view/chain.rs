@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::{clickable, empty};
+use super::{clickable, empty, more};
 use crate::board::picture::{GAP_SECONDS, gap};
 use crate::board::words;
 use crate::board::{ConnectionRow, EndHow};
@@ -15,6 +15,7 @@ use crate::tui::clock::Clock;
 use crate::tui::paint::{self, fit, wrap};
 use crate::tui::theme::Ink;
 use crate::vocab::address::Side;
+use crate::vocab::cause::Blame;
 use crate::vocab::frame::LAST_STREAM_MAX;
 use crate::vocab::text::{count, cut_short, span};
 use crate::vocab::verdict::{Evidence, Verdict};
@@ -31,30 +32,47 @@ pub(super) fn render(frame: &mut Frame<'_>, app: &mut App, area: Rect) {
     let Some(ending) = all.get(app.ending) else { return unended(frame, app, area, row) };
     let aside = if area.width >= ASIDE_FROM { area.width * 3 / 10 } else { 0 };
     let main = Rect { width: area.width - aside, ..area };
-    let mut rows = above(app, ending, all.len(), main.width);
+    let calm = ending.verdict.blame == Blame::None;
+    let apart = cancelled(app, row, main.width);
+    let mut rows = vec![(None, Line::default())];
+    rows.extend(apart.iter().filter(|_| calm).cloned());
+    rows.extend(above(app, ending, all.len(), main.width));
     let side = beside(app, ending, if aside > 0 { aside - 3 } else { main.width - 2 });
-    let advice = below(app, ending.verdict, main.width);
+    let mut advice = below(app, ending.verdict, main.width);
+    advice.extend(apart.into_iter().filter(|_| !calm));
     let others = if aside > 0 { advice.len() } else { advice.len() + side.len() };
     let alone = usize::from(area.height).saturating_sub(rows.len() + 1);
     let room = Room { alone, beside_others: alone.saturating_sub(others) };
     rows.extend(diagram(app, &ending.verdict.chain, ending.verdict, main.width, room));
-    if aside > 0 {
-        let place = Rect { x: area.x + main.width, width: aside, ..area };
-        for (offset, line) in side.iter().take(usize::from(area.height)).enumerate() {
-            let y = place.y + offset as u16;
-            let edge = app.theme.ink(Ink::Dim);
-            frame.buffer_mut().set_string(place.x, y, "│", edge);
-            frame.buffer_mut().set_line(place.x + 2, y, line, aside - 3);
-        }
-    } else {
+    if aside == 0 {
         rows.extend(side.into_iter().map(|line| (None, line)));
+        rows.extend(advice);
+        return draw(frame, app, main, &rows, 0);
     }
     rows.extend(advice);
-    draw(frame, app, main, &rows);
+    let hidden = side.len().saturating_sub(usize::from(area.height));
+    draw(frame, app, main, &rows, hidden);
+    let place = Rect { x: area.x + main.width, width: aside, ..area };
+    draw_side(frame, app, place, &side);
 }
 
-/// Draws the part of the rows in which the picked step is.
-fn draw(frame: &mut Frame<'_>, app: &mut App, area: Rect, rows: &[Row]) {
+/// Draws what stands beside, scrolled as far as what stands below the last step is.
+fn draw_side(frame: &mut Frame<'_>, app: &App, area: Rect, side: &[Line<'static>]) {
+    let page = usize::from(area.height);
+    let first = app.steps.tail.min(side.len().saturating_sub(page));
+    let lines = side.iter().skip(first);
+    for (y, line) in (area.y..area.bottom()).zip(lines) {
+        frame.buffer_mut().set_string(area.x, y, "│", app.theme.ink(Ink::Dim));
+        frame.buffer_mut().set_line(area.x + 2, y, line, area.width - 3);
+    }
+    if first + page < side.len() {
+        more(frame, app, area);
+    }
+}
+
+/// Draws the part of the rows in which the picked step is, or what comes after the last one. So
+/// many lines beside are out of sight.
+fn draw(frame: &mut Frame<'_>, app: &mut App, area: Rect, rows: &[Row], beside: usize) {
     let steps = rows.iter().filter_map(|(step, _)| *step).max().map_or(0, |last| last + 1);
     app.steps.bound(steps);
     app.steps.page = 6;
@@ -66,7 +84,8 @@ fn draw(frame: &mut Frame<'_>, app: &mut App, area: Rect, rows: &[Row]) {
     let last = app.steps.picked + 1 == steps;
     let start = if app.steps.picked == 0 { 0 } else { start };
     let end = if last && app.steps.picked > 0 { rows.len().saturating_sub(1) } else { end };
-    let mut first = app.steps.first.min(rows.len().saturating_sub(page));
+    let most = rows.len().saturating_sub(page);
+    let mut first = app.steps.first.min(most);
     if end >= first + page {
         first = end + 1 - page;
     }
@@ -74,6 +93,9 @@ fn draw(frame: &mut Frame<'_>, app: &mut App, area: Rect, rows: &[Row]) {
         first = start;
     }
     app.steps.first = first;
+    // Further down than the last step: as far as there is something, here or beside.
+    app.steps.tail = app.steps.tail.min((most - first.min(most)).max(beside));
+    let first = most.min(first + app.steps.tail);
     for (offset, (step, line)) in rows.iter().skip(first).take(page).enumerate() {
         let y = area.y + offset as u16;
         frame.buffer_mut().set_line(area.x, y, line, area.width);
@@ -85,8 +107,7 @@ fn draw(frame: &mut Frame<'_>, app: &mut App, area: Rect, rows: &[Row]) {
         }
     }
     if first + page < rows.len() {
-        let place = (area.right().saturating_sub(9), area.bottom().saturating_sub(1));
-        frame.buffer_mut().set_string(place.0, place.1, " ↓ j more", app.theme.ink(Ink::Label));
+        more(frame, app, area);
     }
 }
 
@@ -98,21 +119,48 @@ fn unended(frame: &mut Frame<'_>, app: &App, area: Rect, row: &ConnectionRow) {
         _ => "Nothing has to be explained about this connection's end.".to_owned(),
     }];
     lines.push(words::streams(&row.streams));
-    lines.extend(row.cancellations.iter().map(words::cancellation));
+    for set in row.cancellations.iter().take(SETS_SHOWN) {
+        lines.push(words::cancelled(set));
+        lines.extend(words::cancel_advice(set));
+    }
+    lines.extend(super::programs(row).map(|programs| format!("On this host: {programs}")));
     lines.push("3 shows its streams, 5 its frames.".into());
     empty(frame, app, area, &lines);
+}
+
+/// Streams that were cancelled for what no ending tells, and what to change about them.
+fn cancelled(app: &App, row: &ConnectionRow, wide: u16) -> Vec<Row> {
+    let room = usize::from(wide) - 6;
+    let mut rows: Vec<Row> = Vec::new();
+    for set in row.cancelled_apart().take(SETS_SHOWN) {
+        let warn = app.theme.ink(Ink::Warn);
+        let told = wrap(&words::cancelled(set), room).into_iter().enumerate();
+        rows.extend(told.map(|(place, text)| {
+            let sign = if place == 0 { "◆" } else { " " };
+            (None, Line::styled(format!("  {sign} {text}"), warn))
+        }));
+        let advice = words::cancel_advice(set).map(|advice| wrap(&advice, room));
+        for (place, text) in advice.into_iter().flatten().enumerate() {
+            let sign = if place == 0 { "·" } else { " " };
+            rows.push((None, Line::raw(format!("    {sign} {text}"))));
+        }
+    }
+    if !rows.is_empty() {
+        rows.push((None, Line::default()));
+    }
+    rows
 }
 
 /// The sentence, and how sure it is.
 fn above(app: &App, ending: &Ending<'_>, all: usize, wide: u16) -> Vec<Row> {
     let verdict = ending.verdict;
     let ink = app.theme.of_blame(verdict.blame);
-    let sign = if verdict.blame == crate::vocab::cause::Blame::None { "●" } else { "▲" };
+    let sign = if verdict.blame == Blame::None { "●" } else { "▲" };
     let which = if all > 1 { format!("  ({} of {all})", app.ending + 1) } else { String::new() };
     let because = format!(" {sign} {}{which}", words::because(verdict));
     let room = usize::from(wide) - 3;
-    let mut rows = vec![(None, Line::default())];
     let because = wrap(&because, room).into_iter();
+    let mut rows: Vec<Row> = Vec::new();
     rows.extend(because.map(|text| (None, Line::styled(format!(" {text}"), ink))));
     let summary = wrap(&app.veiled(&verdict.summary), room).into_iter();
     let bold = app.theme.ink(Ink::Bold);
@@ -377,6 +425,8 @@ const GAP_LINES: usize = 12;
 /// Lines a gap, on average, in which their lengths can be told apart.
 const GAP_LINES_WANTED: usize = 3;
 const ALTERNATIVES_SHOWN: usize = 4;
+/// Sets of cancelled streams that are told.
+const SETS_SHOWN: usize = 4;
 
 #[cfg(test)]
 mod tests {

@@ -7,9 +7,9 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::named;
-use crate::board::snapshot::State;
+use crate::board::snapshot::{LiveFacts, State};
 use crate::tui::app::{Action, App, Prompt, View};
-use crate::tui::paint::{cut, fit, grouped, put, width};
+use crate::tui::paint::{cut, fit, grouped, put, width, wrap};
 use crate::tui::theme::Ink;
 use crate::vocab::text::{count, span};
 
@@ -121,13 +121,14 @@ fn loss(app: &App) -> (String, String, Ink) {
         add(format!("{} dropped", grouped(dropped)), format!("{} dropped", about(dropped)));
     }
     if let Some(live) = app.snapshot.live.as_ref().filter(|live| live.shed > 0) {
+        let of = if live.shed == 1 { "connection" } else { "connections" };
         add(
-            format!("{} connections forgotten for memory", grouped(live.shed)),
+            format!("{} {of} forgotten for memory", grouped(live.shed)),
             format!("{} forgotten", about(live.shed)),
         );
     }
-    if app.snapshot.live.as_ref().is_some_and(|live| live.unsaved().is_some()) {
-        add("not saved".into(), "not saved".into());
+    if let Some(error) = app.snapshot.live.as_ref().and_then(LiveFacts::unsaved) {
+        add(format!("not saved: {error}"), "not saved".into());
     }
     if !board.faults.is_empty() {
         let faults = board.faults.len();
@@ -140,7 +141,14 @@ fn loss(app: &App) -> (String, String, Ink) {
         add(format!("{} octets lost", grouped(lost)), format!("{} lost", octets(lost as f64)));
     }
     if parts.is_empty() {
-        return ("no loss".into(), "no loss".into(), Ink::Good);
+        // These are counted, and not listed.
+        return match board.earlier.connections {
+            0 => ("no loss".into(), "no loss".into(), Ink::Good),
+            gone => {
+                let long = format!("no loss, {} rows given up", grouped(gone));
+                (long, format!("{} rows given up", about(gone)), Ink::Warn)
+            }
+        };
     }
     let (long, short): (Vec<String>, Vec<String>) = parts.into_iter().unzip();
     (format!("▲ {}", long.join(", ")), format!("▲ {}", short.join(", ")), Ink::Bad)
@@ -161,7 +169,10 @@ fn state(app: &App, wide: u16) -> Vec<Span<'static>> {
     if app.held {
         return vec![Span::styled(" HELD ", app.theme.picked())];
     }
-    if app.snapshot.error.is_some() {
+    // Where one of several interfaces went away, the others go on.
+    let goes_on = app.snapshot.state == State::Live
+        && app.snapshot.live.iter().flat_map(|live| &live.interfaces).any(|of| of.error.is_none());
+    if app.snapshot.error.is_some() && !goes_on {
         return vec![Span::styled(" ▲ stopped ", ink(Ink::Bad))];
     }
     let rates = app.snapshot.rates;
@@ -231,7 +242,7 @@ pub(super) fn tabs(buffer: &mut Buffer, app: &mut App, area: Rect) {
     }
     let about = match app.view {
         View::Chain | View::Streams | View::Frames => {
-            app.row().map(|(index, row)| named(index, row))
+            app.row().map(|(index, row)| named(app, index, row))
         }
         View::Overview | View::Timeouts => None,
     };
@@ -261,9 +272,20 @@ pub(super) fn foot(frame: &mut Frame<'_>, app: &App, area: Rect) {
     });
     let filter = cut(&filter, usize::from(area.width) / 2);
     let room = usize::from(area.width).saturating_sub(width(&filter) + 1);
-    for (key, does) in hints(app) {
-        let wide = width(key) + width(does) + 4;
-        if used + wide > room {
+    // What always helps stays, whatever else there is no room for.
+    let wide = |hint: &(&str, &str)| width(hint.0) + width(hint.1) + 4;
+    let hints = hints(app);
+    let last = hints.len().saturating_sub(LAST_HINTS);
+    let mut left = room.saturating_sub(hints.iter().skip(last).map(wide).sum());
+    for (place, (key, does)) in hints.into_iter().enumerate() {
+        let wide = wide(&(key, does));
+        if place < last {
+            if wide > left {
+                left = 0;
+                continue;
+            }
+            left -= wide;
+        } else if used + wide > room {
             break;
         }
         used += wide;
@@ -274,6 +296,9 @@ pub(super) fn foot(frame: &mut Frame<'_>, app: &App, area: Rect) {
     parts.push(Span::styled(filter, app.theme.ink(Ink::Warn)));
     put(frame.buffer_mut(), &mut area, &Line::from(parts));
 }
+
+/// Hints that stay: help and quit.
+const LAST_HINTS: usize = 2;
 
 /// The keys that matter most here.
 fn hints(app: &App) -> Vec<(&'static str, &'static str)> {
@@ -322,9 +347,19 @@ fn prompt_lines(frame: &mut Frame<'_>, app: &App, prompt: &Prompt, area: Rect) {
     // The place of a fault is under its letter.
     let pad = parsed.as_ref().err().map_or(0, |fault| fault.at.min(usize::from(area.width) / 2));
     let mark = if parsed.is_err() { "^ " } else { "" };
-    let told = format!("     {}{mark}{told}", " ".repeat(pad));
-    put(buffer, &mut room, &Line::styled(cut(&told, usize::from(area.width)), app.theme.ink(ink)));
-    put(buffer, &mut room, &proposals(app, prompt, area.width));
+    let indent = " ".repeat(5 + pad);
+    let told = wrap(&told, usize::from(area.width).saturating_sub(pad + width(mark) + 6));
+    let mut told = told.into_iter();
+    let first = format!("{indent}{mark}{}", told.next().unwrap_or_default());
+    put(buffer, &mut room, &Line::styled(first, app.theme.ink(ink)));
+    // A fault's end, which says what would do, matters more than what Tab proposes.
+    match told.collect::<Vec<_>>().join(" ") {
+        rest if rest.is_empty() => put(buffer, &mut room, &proposals(app, prompt, area.width)),
+        rest => {
+            let rest = cut(&format!("       {rest}"), usize::from(area.width));
+            put(buffer, &mut room, &Line::styled(rest, app.theme.ink(ink)));
+        }
+    }
     let before: String = prompt.text.iter().take(prompt.cursor).collect();
     let x = at.x + 5 + width(&before) as u16;
     frame.set_cursor_position(Position { x: x.min(area.right().saturating_sub(1)), y: at.y });
@@ -349,7 +384,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::board::snapshot::{InterfaceFacts, LiveFacts, Rates, Saved, Snapshot};
+    use crate::board::snapshot::{InterfaceFacts, Rates, Saved, Snapshot};
     use crate::tui::app::Settings;
 
     /// A live capture that lost whatever can be lost.
@@ -403,7 +438,11 @@ mod tests {
                 let told = text(&lines(&app, wide), usize::from(wide));
                 assert!(told.contains("HELD") && told.contains("dropped"), "{wide}:\n{told}");
                 app.held = false;
-                let stopped = Snapshot { error: Some("gone".into()), ..(*app.snapshot).clone() };
+                let one_gone = Snapshot { error: Some("gone".into()), ..(*app.snapshot).clone() };
+                app.snapshot = Arc::new(one_gone);
+                let told = text(&lines(&app, wide), usize::from(wide));
+                assert!(told.contains("● live"), "{wide}:\n{told}");
+                let stopped = Snapshot { state: State::Ended, ..(*app.snapshot).clone() };
                 app.snapshot = Arc::new(stopped);
                 let told = text(&lines(&app, wide), usize::from(wide));
                 assert!(told.contains("▲ stopped"), "{wide}:\n{told}");

@@ -14,7 +14,7 @@ use ratatui::text::{Line, Span};
 
 use super::app::{Action, App, View};
 use super::clock::{Clock, TimeStyle};
-use super::paint::{below, cut, put, top};
+use super::paint::{below, cut, put, top, wrap};
 use super::theme::{self, Ink};
 use crate::board::mask::{HIDDEN, hide_name, veil};
 use crate::board::{ConnectionRow, words};
@@ -36,12 +36,17 @@ pub fn render(frame: &mut Frame<'_>, app: &mut App) {
 }
 
 fn too_small(frame: &mut Frame<'_>, area: Rect) {
-    let lines = [
-        format!("This terminal is {} x {}.", area.width, area.height),
-        format!("goawhy needs {} x {}:", LEAST.0, LEAST.1),
+    let (is, needs) = (format!("{} x {}", area.width, area.height), LEAST);
+    let mut lines = vec![
+        format!("This terminal is {is}."),
+        format!("goawhy needs {} x {}:", needs.0, needs.1),
         "make it larger, or run".to_owned(),
         "goawhy report FILE. q quits.".to_owned(),
     ];
+    if lines.iter().any(|text| text.len() > usize::from(area.width)) {
+        lines = vec![is, "is less than".into(), format!("{} x {}.", needs.0, needs.1)];
+        lines.push("q quits.".into());
+    }
     let mut room = below(area, area.height.saturating_sub(4) / 2);
     for text in lines {
         let left = usize::from(area.width).saturating_sub(text.len()) / 2;
@@ -157,8 +162,8 @@ fn clickable(app: &mut App, area: Rect, first: usize, rows: usize) {
 }
 
 /// `#1  127.0.0.1:33874 → 127.0.0.1:20002`.
-fn named(index: usize, row: &ConnectionRow) -> String {
-    format!("#{}  {} → {}", index + 1, row.client, row.server)
+fn named(app: &App, index: usize, row: &ConnectionRow) -> String {
+    format!("#{}  {} → {}", app.snapshot.board.number(index), row.client, row.server)
 }
 
 /// `curl[4711]` and `nginx[15]`, as far as they are of this host.
@@ -170,11 +175,19 @@ fn programs(row: &ConnectionRow) -> Option<String> {
     (!named.is_empty()).then(|| named.join(", "))
 }
 
+/// Says that there is more below.
+fn more(frame: &mut Frame<'_>, app: &App, area: Rect) {
+    let place = (area.right().saturating_sub(9), area.bottom().saturating_sub(1));
+    frame.buffer_mut().set_string(place.0, place.1, " ↓ j more", app.theme.ink(Ink::Label));
+}
+
 /// A few lines in the middle of an empty view.
 fn empty(frame: &mut Frame<'_>, app: &App, area: Rect, lines: &[String]) {
     let mut room = below(area, area.height.saturating_sub(lines.len() as u16) / 3);
-    for (place, text) in lines.iter().enumerate() {
-        let text = cut(text, usize::from(area.width));
+    let lines = lines.iter().enumerate().flat_map(|(place, text)| {
+        wrap(text, usize::from(area.width).saturating_sub(2)).into_iter().map(move |of| (place, of))
+    });
+    for (place, text) in lines {
         let left = usize::from(area.width).saturating_sub(super::paint::width(&text)) / 2;
         let ink = app.theme.ink(if place == 0 { Ink::Bold } else { Ink::Plain });
         let line = Line::from(vec![Span::raw(" ".repeat(left)), Span::styled(text, ink)]);

@@ -1,13 +1,12 @@
 //! The first screen: what went away, why, who has to act; then every connection, trouble first.
 
-use std::collections::BTreeMap;
-
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::{clickable, empty, rule};
+use crate::board::fared::{Fared, Reason};
 use crate::board::group::Standing;
 use crate::board::headline::{chain, headline};
 use crate::board::snapshot::State;
@@ -17,7 +16,7 @@ use crate::tui::app::App;
 use crate::tui::app::ORDERS;
 use crate::tui::paint::{self, Column, EIGHTHS, below, cut, grouped, put, titles, widths, wrap};
 use crate::tui::theme::{self, Ink};
-use crate::vocab::cause::{Blame, Cause};
+use crate::vocab::cause::Blame;
 use crate::vocab::text::span;
 use crate::vocab::time::Timestamp;
 
@@ -28,11 +27,22 @@ pub(super) fn render(frame: &mut Frame<'_>, app: &mut App, area: Rect) {
     }
     let rows = app.rows.iter().filter_map(|index| app.snapshot.board.connections.get(*index));
     let rows: Vec<&ConnectionRow> = rows.map(std::convert::AsRef::as_ref).collect();
-    let troubled = rows.iter().any(|row| row.standing() == Standing::Trouble);
+    let board = &app.snapshot.board;
+    let mut shown = board.only(app.rows.iter().copied());
+    let gone = board.earlier.connections;
+    let mut unasked = String::new();
+    if app.filter.is_none() {
+        shown.earlier = board.earlier.clone();
+    } else if gone > 0 {
+        let gone = grouped(gone);
+        unasked = format!(" {gone} more are no longer listed, and cannot be asked.");
+    }
+    let fared = Fared::of(rows.iter().copied());
+    let troubled = fared.troubled() + shown.earlier.fared.troubled() > 0;
     let (sign, ink) = if troubled { ("▲", Ink::Bad) } else { ("●", Ink::Good) };
     let answer = match rows.is_empty() {
-        true => "No connection passes the filter.".to_owned(),
-        false => headline(&app.snapshot.board.only(app.rows.iter().copied())),
+        true => format!("No connection passes the filter.{unasked}"),
+        false => format!("{}{unasked}", headline(&shown)),
     };
     // What is still read may bring more.
     let so_far = if app.snapshot.state == State::Reading { "So far: " } else { "" };
@@ -51,7 +61,7 @@ pub(super) fn render(frame: &mut Frame<'_>, app: &mut App, area: Rect) {
         put(frame.buffer_mut(), &mut room, &Line::styled(text, app.theme.ink(Ink::Bad)));
     }
     room = below(room, 1);
-    let causes = causes(&rows);
+    let causes = causes(fared, &shown.earlier.fared);
     room = draw_causes(frame, app, room, &causes);
     draw_connections(frame, app, room);
 }
@@ -75,53 +85,25 @@ fn nothing(frame: &mut Frame<'_>, app: &App, area: Rect) {
     empty(frame, app, area, &lines);
 }
 
-/// Endings that have the same reason.
-struct Told {
-    chain: String,
-    blame: Blame,
-    /// Whether connections ended by it; streams were cancelled by it otherwise.
-    ended: bool,
-    count: u64,
-    victims: u64,
-    times: Vec<Timestamp>,
-}
-
-/// What went away and why, those who have to act first.
-fn causes(rows: &[&ConnectionRow]) -> Vec<Told> {
-    let mut all: BTreeMap<(bool, String, Blame), Told> = BTreeMap::new();
-    let mut add = |chain: String, blame: Blame, ended: bool, victims: usize, at: Timestamp| {
-        let key = (!ended, chain.clone(), blame);
-        let (count, times) = (0, Vec::new());
-        let told = all.entry(key);
-        let told = told.or_insert(Told { chain, blame, ended, count, victims: 0, times });
-        told.count += 1;
-        told.victims += victims as u64;
-        told.times.push(at);
-    };
-    for row in rows {
-        let lead = row.lead().map(std::ptr::from_ref);
-        for ending in crate::tui::app::endings(row) {
-            let verdict = ending.verdict;
-            let leads = lead == Some(std::ptr::from_ref(verdict));
-            let died = if leads { row.victims() } else { 0 };
-            add(chain(verdict), verdict.blame, true, died, ending.stamp.at);
-        }
-        let cause = row.lead().map(|verdict| verdict.cause);
-        for set in row.cancellations.iter().filter(|set| cause != Some(set.cause)) {
-            let blame = match set.cause {
-                Cause::ClientRequestTimeout | Cause::ClientCancelBurst => Blame::Client,
-                _ => Blame::Unknown,
-            };
-            add(set.cause.name().to_owned(), blame, false, set.streams.len(), set.first.at);
-        }
-    }
-    let mut all: Vec<Told> = all.into_values().collect();
-    let orderly = |told: &Told| told.blame == Blame::None;
-    all.sort_by_key(|told| (orderly(told), !told.ended, std::cmp::Reverse(told.count)));
+/// What went away and why, those who have to act first: with its chain, who has to act, and
+/// whether connections ended by it.
+fn causes(mut fared: Fared, earlier: &Fared) -> Vec<(String, Blame, bool, Reason)> {
+    fared.merge(earlier.clone());
+    let reasons = fared.reasons.into_iter();
+    let mut all: Vec<_> =
+        reasons.map(|((apart, chain, blame), of)| (chain, blame, !apart, of)).collect();
+    all.sort_by_key(|(_, blame, ended, of)| {
+        (*blame == Blame::None, !ended, std::cmp::Reverse(of.count))
+    });
     all
 }
 
-fn draw_causes(frame: &mut Frame<'_>, app: &App, area: Rect, causes: &[Told]) -> Rect {
+fn draw_causes(
+    frame: &mut Frame<'_>,
+    app: &App,
+    area: Rect,
+    causes: &[(String, Blame, bool, Reason)],
+) -> Rect {
     let mut room = area;
     let most = match usize::from(area.height) {
         high @ 0..24 => high / 3,
@@ -146,14 +128,15 @@ fn draw_causes(frame: &mut Frame<'_>, app: &App, area: Rect, causes: &[Told]) ->
     put(frame.buffer_mut(), &mut room, &titles(&columns, &wide, None, dim));
     let clock = app.clock();
     let trend = usize::from(wide.get(4).copied().unwrap_or(0));
-    for told in causes.iter().take(shown) {
-        let lives = if told.ended { "" } else { " (streams)" };
-        let last = told.times.iter().max().map_or(String::new(), |at| clock.at(*at));
-        let ink = app.theme.of_blame(told.blame);
+    for (chain, blame, ended, told) in causes.iter().take(shown) {
+        let lives = if *ended { "" } else { " (streams)" };
+        let last = told.times.iter().map(|(_, last)| last).max();
+        let last = last.map_or(String::new(), |at| clock.at(*at));
+        let ink = app.theme.of_blame(*blame);
         let cells = [
             (grouped(told.count), app.theme.ink(Ink::Bold)),
-            (format!("{}{lives}", told.chain), ink),
-            (acts(told.blame).to_owned(), ink),
+            (format!("{chain}{lives}"), ink),
+            (acts(*blame).to_owned(), ink),
             (if told.victims > 0 { grouped(told.victims) } else { "-".into() }, Style::new()),
             (sparkline(app, &told.times, trend), ink),
             (last, dim),
@@ -182,14 +165,19 @@ fn acts(blame: Blame) -> &'static str {
     }
 }
 
-/// How many in each part of the capture's time.
-fn sparkline(app: &App, times: &[Timestamp], cells: usize) -> String {
+/// How many in each part of the capture's time; what lasted from one part to another counts in all
+/// between.
+fn sparkline(app: &App, times: &[(Timestamp, Timestamp)], cells: usize) -> String {
     let begin = app.begin();
     let whole = app.latest().since(begin).as_secs_f64().max(1e-9);
     let mut counts = vec![0_u64; cells];
-    for at in times {
+    let place = |at: Timestamp| {
         let place = (at.since(begin).as_secs_f64() / whole * cells as f64) as usize;
-        counts.iter_mut().skip(place.min(cells.saturating_sub(1))).take(1).for_each(|n| *n += 1);
+        place.min(cells.saturating_sub(1))
+    };
+    for (first, last) in times {
+        let (first, last) = (place(*first), place(*last));
+        counts.iter_mut().take(last + 1).skip(first).for_each(|n| *n += 1);
     }
     let most = counts.iter().copied().max().unwrap_or(0).max(1);
     let sign = |count: &u64| match *count {
@@ -220,7 +208,7 @@ fn draw_connections(frame: &mut Frame<'_>, app: &mut App, area: Rect) {
     ];
     let wide = widths(&columns, area.width.saturating_sub(2));
     let dim = app.theme.ink(Ink::Dim);
-    let mut head = titles(&columns, &wide, Some((order, !app.reverse)), dim);
+    let mut head = titles(&columns, &wide, Some((order, (order != "#") != app.reverse)), dim);
     head.spans.insert(0, Span::raw(" "));
     put(frame.buffer_mut(), &mut room, &head);
     let length = app.rows.len();
@@ -251,24 +239,43 @@ fn draw_connections(frame: &mut Frame<'_>, app: &mut App, area: Rect) {
 /// What is to be said of the picked connection, where there is room for it.
 fn about_picked(app: &App, wide: u16) -> Vec<Line<'static>> {
     let Some((index, row)) = app.row() else { return Vec::new() };
-    let Some(verdict) = row.lead() else { return Vec::new() };
-    let mut lines = vec![rule(app, &super::named(index, row), wide)];
+    let mut lines = vec![rule(app, &super::named(app, index, row), wide)];
     let room = usize::from(wide).saturating_sub(4);
-    let ink = app.theme.of_blame(verdict.blame);
-    lines.push(Line::styled(format!("  {}", cut(&words::because(verdict), room)), ink));
+    let dim = app.theme.ink(Ink::Dim);
+    let advised = |lines: &mut Vec<Line<'static>>, advice: &str| {
+        let advice = wrap(&format!("· {}", app.veiled(advice)), room).into_iter().take(3);
+        lines.extend(advice.map(|text| Line::styled(format!("  {text}"), dim)));
+    };
+    let calm = row.lead().is_none_or(|verdict| verdict.blame == Blame::None);
+    for set in row.cancelled_apart().filter(|_| calm).take(SETS_SHOWN) {
+        let text = format!("  {}", cut(&words::cancelled(set), room));
+        lines.push(Line::styled(text, app.theme.ink(Ink::Warn)));
+        if let Some(advice) = words::cancel_advice(set) {
+            advised(&mut lines, &advice);
+        }
+    }
+    if let Some(verdict) = row.lead() {
+        let ink = app.theme.of_blame(verdict.blame);
+        lines.push(Line::styled(format!("  {}", cut(&words::because(verdict), room)), ink));
+    }
     if let Some(programs) = super::programs(row) {
         let text = cut(&format!("on this host: {programs}"), room);
         lines.push(Line::raw(format!("  {text}")));
     }
+    let Some(verdict) = row.lead() else {
+        lines.push(Line::raw(format!("  {}", words::streams(&row.streams))));
+        return lines;
+    };
     let summary = wrap(&app.veiled(&verdict.summary), room).into_iter().take(4);
     lines.extend(summary.map(|text| Line::raw(format!("  {text}"))));
     if let Some(advice) = verdict.advice.first() {
-        let advice = wrap(&format!("· {}", app.veiled(advice)), room).into_iter().take(3);
-        lines.extend(advice.map(|text| Line::styled(format!("  {text}"), app.theme.ink(Ink::Dim))));
+        advised(&mut lines, advice);
     }
     lines
 }
 
+/// Sets of cancelled streams that are told of the picked one.
+const SETS_SHOWN: usize = 2;
 /// Lines of the headline at most.
 const HEADLINE: usize = 4;
 /// Lines about the picked one that are worth their place: its title, why, and a sentence.
@@ -278,10 +285,18 @@ const LIST_LEAST: usize = 4;
 
 fn cells(app: &App, index: usize, row: &ConnectionRow) -> [(String, Style); 10] {
     let plain = Style::new();
-    let (sign, ink) = theme::standing(row.standing(), row.end.how == EndHow::Open);
-    let ink = app.theme.ink(ink);
+    let standing = row.standing();
     let lead = row.lead();
-    let why = match (lead, row.cancellations.first()) {
+    let calm = lead.is_none_or(|verdict| verdict.blame == Blame::None);
+    // Nobody is to blame where an end in good order came while requests ran.
+    let shown = if calm { standing.max(Standing::Scratched) } else { standing };
+    let (sign, ink) = theme::standing(shown, row.end.how == EndHow::Open);
+    let ink = app.theme.ink(ink);
+    // Where the end is nobody's fault, what was cancelled before says more.
+    let lesser = standing == Standing::Scratched && calm;
+    let set = row.cancelled_apart().next();
+    let lead = lead.filter(|_| set.is_none() || !lesser);
+    let why = match (lead, set) {
         (Some(verdict), _) => chain(verdict),
         (None, Some(set)) => format!("{} (streams)", set.cause),
         (None, None) if !row.findings.is_empty() => "rules broken".into(),
@@ -292,12 +307,12 @@ fn cells(app: &App, index: usize, row: &ConnectionRow) -> [(String, Style); 10] 
     let sure = match lead {
         Some(_) if !row.settled => "so far",
         Some(verdict) => verdict.confidence.word(),
-        None => "",
+        None => set.map_or("", |set| set.confidence.word()),
     };
     let number = |count: u64| if count == 0 { "-".into() } else { grouped(count) };
     [
         (sign.into(), ink),
-        (format!("{}", index + 1), plain),
+        (app.snapshot.board.number(index).to_string(), plain),
         (row.client.to_string(), plain),
         (row.server.to_string(), plain),
         (span(row.last.since(row.first).as_secs_f64()), plain),

@@ -73,7 +73,8 @@ pub(super) fn render(frame: &mut Frame<'_>, app: &mut App, area: Rect) {
     let window = Window { from, to, cells };
     let order = STREAM_ORDERS.get(app.streams.order).copied().unwrap_or_default();
     let dim = app.theme.ink(Ink::Dim);
-    let mut head = titles(&columns, &wide, Some((order, app.streams.reverse)), dim);
+    let mut head =
+        titles(&columns, &wide, Some((order, (order == "age") != app.streams.reverse)), dim);
     head.spans.insert(0, Span::raw(" "));
     let y = room.y;
     put(frame.buffer_mut(), &mut room, &head);
@@ -143,8 +144,10 @@ fn axis(buffer: &mut Buffer, app: &App, window: Window, x: u16, y: u16) {
         let at = (first + f64::from(tick)) * step;
         let Some(cell) = window.cell(at) else { continue };
         let text = format!("│{}", tick_text(at, step));
-        let room = usize::from(window.cells - cell);
-        buffer.set_stringn(x + cell, y, text, room, style);
+        let room = usize::from(window.cells - cell).min(usize::from(TICK_CELLS));
+        // Half a number is a wrong one.
+        let text = if paint::width(&text) <= room { text.as_str() } else { "│" };
+        buffer.set_string(x + cell, y, text, style);
     }
 }
 

@@ -54,6 +54,9 @@ pub(super) fn render(frame: &mut Frame<'_>, app: &mut App, area: Rect) {
     for line in text.iter().skip(app.timeouts.picked).take(page) {
         put(frame.buffer_mut(), &mut room, line);
     }
+    if app.timeouts.picked + page < text.len() {
+        super::more(frame, app, area);
+    }
 }
 
 /// A logarithmic axis of seconds.
