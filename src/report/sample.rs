@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::board::{
     AnswerTimes, Board, Conflict, ConnectionRow, End, EndHow, GoawayRow, Grpc, InferredTimeout,
-    RequestAnswers, ServerAnswers, ServerTimes, StreamCounts, StreamEnd, StreamRow, Tally, TlsRow,
+    RequestAnswers, ServerAnswers, ServerTimes, StreamCounts, StreamEnd, StreamRow, TlsRow,
 };
 use crate::vocab::address::{Both, Endpoint, Side};
 use crate::vocab::capture::{CaptureFacts, Damage};
@@ -333,11 +333,8 @@ pub(super) fn trouble() -> Board {
                 RequestAnswers { request: "GET /fast".into(), times: times(15, 0) },
             ],
         }],
-        what_if: Vec::new(),
         hits: [(Hit::Resets, 1)].into(),
-        faults: Vec::new(),
-        earlier: Tally::default(),
-        numbers: Vec::new(),
+        ..Board::default()
     }
 }
 

@@ -38,7 +38,11 @@ pub(super) fn render(frame: &mut Frame<'_>, app: &mut App, area: Rect) {
         unasked = format!(" {gone} more are no longer listed, and cannot be asked.");
     }
     let fared = Fared::of(rows.iter().copied());
-    let troubled = fared.troubled() + shown.earlier.fared.troubled() > 0;
+    let blamed = |row: &&ConnectionRow| {
+        row.standing() == Standing::Trouble
+            && row.lead().is_some_and(|verdict| verdict.blame != Blame::None)
+    };
+    let troubled = rows.iter().any(blamed) || shown.earlier.fared.troubled() > 0;
     let (sign, ink) = if troubled { ("▲", Ink::Bad) } else { ("●", Ink::Good) };
     let answer = match rows.is_empty() {
         true => format!("No connection passes the filter.{unasked}"),
