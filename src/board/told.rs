@@ -156,7 +156,8 @@ impl Known {
             });
             let has_grown = old.is_some_and(|old| streams > old.streams);
             let is_due = old.is_some_and(|old| now.since(old.at) >= GROWN_EVERY);
-            if !is_new && !(has_grown && is_due) {
+            let is_told = is_new || (has_grown && is_due);
+            if !is_told {
                 self.waits |= has_grown;
                 continue;
             }
