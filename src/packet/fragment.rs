@@ -2,6 +2,7 @@
 //! octets and time.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hasher};
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Range;
 use std::time::Duration;
@@ -85,6 +86,8 @@ struct Parts {
     protocol: Option<u8>,
     /// Fragments kept so far.
     count: u64,
+    /// Place and digest of each, to tell copies from the next datagram of the same key.
+    kept: Vec<(usize, u64)>,
 }
 
 enum State {
@@ -130,7 +133,8 @@ impl Fragments {
             return Err(Skip::Malformed);
         }
         self.forget_old(now);
-        if self.parts.get(&part.key).is_some_and(|parts| parts.is_over(now)) {
+        if self.parts.get(&part.key).is_some_and(|parts| parts.is_over(now) || parts.differs(part))
+        {
             self.parts.remove(&part.key);
         }
         if !self.parts.contains_key(&part.key) {
@@ -148,6 +152,7 @@ impl Fragments {
         self.joined += parts.count - 1;
         parts.state = State::Complete(now);
         parts.filled = Vec::new();
+        parts.kept.shrink_to_fit();
         Ok(Datagram {
             source: part.key.source,
             destination: part.key.destination,
@@ -201,6 +206,7 @@ impl Parts {
             total: None,
             protocol: None,
             count: 0,
+            kept: Vec::new(),
         }
     }
 
@@ -245,7 +251,14 @@ impl Parts {
         }
         self.fill(place, part.data);
         self.count += 1;
+        self.kept.push((part.offset, digest(part.data)));
         Ok(())
+    }
+
+    /// Whether a fragment is none of those of which a complete datagram was made.
+    fn differs(&self, part: &Fragment<'_>) -> bool {
+        matches!(self.state, State::Complete(_))
+            && !self.kept.contains(&(part.offset, digest(part.data)))
     }
 
     fn is_overlap(&self, place: &Range<usize>) -> bool {
@@ -294,6 +307,13 @@ impl Parts {
             _ => None,
         }
     }
+}
+
+fn digest(octets: &[u8]) -> u64 {
+    // The same in every run.
+    let mut hasher = DefaultHasher::new();
+    hasher.write(octets);
+    hasher.finish()
 }
 
 /// How long a datagram waits for its fragments, in packet time. RFC 8200 section 4.5 says 60 s,
@@ -391,6 +411,33 @@ mod tests {
             assert_eq!(feed.push(9, &frames[2]), waiting);
             assert_eq!(feed.push(9, &frames[0]), Ok((body(), 7)));
         }
+    }
+
+    #[test]
+    fn an_identification_used_again_at_once_is_another_datagram() {
+        let (first, second) = (tcp(&body()), tcp(&[0xee; 100]));
+        let mut frames = four(6, 1, &first, &[0..40, 40..120]);
+        frames.extend(four(6, 1, &second, &[0..40, 40..120]));
+        let mut feed = Feed::new(&Limits::default());
+        let got = feed.all(&frames);
+        assert_eq!(got[1], Ok((body(), 2)));
+        // Both begin with the same header, and not with the same octets behind it.
+        assert_eq!(got[2..], [Err(Skip::Fragment), Ok((vec![0xee; 100], 4))]);
+    }
+
+    #[test]
+    fn a_cut_first_piece_tells_what_a_cut_segment_tells() {
+        let frames = four(6, 1, &tcp(&body()), &[0..80, 80..120]);
+        let cut = |octets: usize| {
+            let limits = Limits::default();
+            let mut decoder = Decoder::new(&limits);
+            let whole = packet(LinkType::ETHERNET, &frames[0]);
+            let data = &frames[0][..octets];
+            let segment = decoder.decode(&Packet { data, ..whole });
+            segment.map(|segment| (segment.payload.len(), segment.cut))
+        };
+        assert_eq!(cut(14 + 20 + 20 + 10), Ok((10, 50)));
+        assert_eq!(cut(14 + 20 + 19), Err(Skip::Cut));
     }
 
     #[test]

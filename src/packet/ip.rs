@@ -206,8 +206,10 @@ impl<'a> Payload<'a> {
 
     fn part(self, key: Key, offset: usize, more: bool, missing: u32) -> Result<Opened<'a>, Skip> {
         if missing > 0 {
-            // A datagram with a hole that nothing fills.
-            return Err(Skip::Cut);
+            // A datagram with a hole that nothing fills. Its beginning tells of TCP what a segment
+            // tells that was cut; what the other fragments carry is missing like octets behind it.
+            let begins = offset == 0 && self.protocol == TCP && self.data.len() >= TCP_LEAST;
+            return if begins { Ok(Opened::Payload(self)) } else { Err(Skip::Cut) };
         }
         let Self { protocol, data, .. } = self;
         Ok(Opened::Fragment(Fragment { key, protocol, offset, more, data }))
@@ -229,5 +231,7 @@ const IPV4_PLAIN: u8 = 0x45;
 const MORE_OR_OFFSET: u16 = 0x3fff;
 /// Octets that fragment offsets count.
 const FRAGMENT_UNIT: usize = 8;
+/// Octets of a TCP header without options.
+const TCP_LEAST: usize = 20;
 /// Where the control bits stand in a TCP header.
 const TCP_FLAGS_AT: usize = 13;
