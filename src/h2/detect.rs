@@ -2,9 +2,10 @@
 //! Upgrade (RFC 7540 section 3.2), behind a PROXY header or an HTTP/1.1 CONNECT.
 
 use crate::vocab::frame::PREFACE;
-use crate::vocab::http1::{content_length, field, head_length};
+use crate::vocab::http1::{field, head_length};
 use crate::vocab::proxy::{self, Proxy};
 
+use super::messages::{Body, Messages};
 use super::payload::{HEAD, head};
 
 /// What the first octets of both halves say, where both beginnings were captured.
@@ -14,55 +15,220 @@ pub(super) enum Opening {
     Undecided,
     /// HTTP/2 from these offsets on.
     PriorKnowledge { client_from: usize, server_from: usize },
-    /// The HTTP/1.1 request head at these places became stream 1; HTTP/2 behind it and behind the
-    /// 101 response.
-    Upgrade { request: (usize, usize), client_from: usize, server_from: usize },
-    /// The server speaks HTTP/2, the client does not.
-    ServerOnly,
+    /// An HTTP/1.1 request became stream 1; HTTP/2 behind it and behind the 101 response.
+    Upgrade { client_from: usize, server_from: usize },
+    /// The server speaks HTTP/2 from this offset on, the client does not.
+    ServerOnly { server_from: usize },
     /// Something else.
     Other,
 }
 
-/// Judges the beginnings of both halves. `ended` tells that no more will come of either.
-pub(super) fn opening(client: &[u8], server: &[u8], ended: bool) -> Opening {
-    let undecided = if ended { at_end(server) } else { Opening::Undecided };
-    let skipped = match proxy::header(client) {
-        Proxy::Partial => return undecided,
-        Proxy::None => 0,
-        Proxy::Length(length) => length,
-    };
-    let client_rest = client.get(skipped..).unwrap_or_default();
-    match starts_with_preface(client_rest) {
-        Some(true) => return Opening::PriorKnowledge { client_from: skipped, server_from: 0 },
-        None => return undecided,
-        Some(false) => {}
-    }
-    match begins_with_frame(server) {
-        Some(true) => Opening::ServerOnly,
-        _ => behind_http1(skipped, client, server, ended).unwrap_or(undecided),
-    }
+/// What stands before HTTP/2, as far as it was read: a PROXY header, HTTP/1.1 requests and their
+/// answers.
+#[derive(Debug, Default)]
+pub(super) struct Prelude {
+    client: Messages,
+    server: Messages,
+    /// Whether it is known whether a PROXY header stands first.
+    begun: bool,
+    /// The request that is to be answered next.
+    request: Option<Request>,
+    /// Whether a request was answered with something else than HTTP/2.
+    answered: bool,
 }
 
-/// The same where the SYN was not captured: octets that begin like a client's connection are
-/// believed to be its first ones where those of the server fit.
-pub(super) fn joined(client: &[u8], server: &[u8], ended: bool) -> Opening {
-    let undecided = if ended { Opening::Other } else { Opening::Undecided };
-    match opening(client, server, ended) {
-        Opening::PriorKnowledge { client_from, server_from: 0 } => {
-            // The answer to a CONNECT or an Upgrade that came before.
-            let from = match head_length(server) {
-                Some(length) if server.starts_with(b"HTTP/1.") => length,
-                _ if is_begun(server, b"HTTP/1.") => return undecided,
-                _ => 0,
-            };
-            match begins_with_frame(server.get(from..).unwrap_or_default()) {
-                Some(false) => Opening::Other,
-                None if from > 0 => undecided,
-                _ => Opening::PriorKnowledge { client_from, server_from: from },
+/// A request head.
+#[derive(Debug)]
+struct Request {
+    octets: Vec<u8>,
+    /// Where it ended on the client's tape when it was read.
+    to: usize,
+    upgrade: bool,
+    connect: bool,
+    /// HEAD: the answer has no body, whatever its head says.
+    head_only: bool,
+}
+
+impl Prelude {
+    /// Judges the beginnings of both halves. `ended` tells that no more will come of either.
+    pub fn opening(&mut self, client: &[u8], server: &[u8], ended: bool) -> Opening {
+        self.read(client, server, ended).unwrap_or_else(|| {
+            let server_from = self.server.place;
+            match begins_with_frame(server.get(server_from..).unwrap_or_default()) {
+                _ if !ended => Opening::Undecided,
+                Some(true) => Opening::ServerOnly { server_from },
+                _ => Opening::Other,
+            }
+        })
+    }
+
+    /// The same where the SYN was not captured: octets that begin like a client's connection are
+    /// believed to be its first ones where those of the server fit.
+    pub fn joined(&mut self, client: &[u8], server: &[u8], ended: bool) -> Opening {
+        let undecided = if ended { Opening::Other } else { Opening::Undecided };
+        match self.opening(client, server, ended) {
+            Opening::PriorKnowledge { client_from, server_from: 0 } => {
+                // The answer to a CONNECT or an Upgrade that came before.
+                let from = match head_length(server) {
+                    Some(length) if server.starts_with(b"HTTP/1.") => length,
+                    _ if is_begun(server, b"HTTP/1.") => return undecided,
+                    _ => 0,
+                };
+                match begins_with_frame(server.get(from..).unwrap_or_default()) {
+                    Some(false) => Opening::Other,
+                    None if from > 0 => undecided,
+                    _ => Opening::PriorKnowledge { client_from, server_from: from },
+                }
+            }
+            Opening::ServerOnly { .. } => Opening::Other,
+            known => known,
+        }
+    }
+
+    /// Octets of either half that were read and are needed no more.
+    pub fn read_octets(&self) -> (usize, usize) {
+        (self.client.place, self.server.place)
+    }
+
+    /// So many octets of either half are gone.
+    pub fn forget(&mut self, client: usize, server: usize) {
+        self.client.place = self.client.place.saturating_sub(client);
+        self.server.place = self.server.place.saturating_sub(server);
+        if let Some(request) = &mut self.request {
+            request.to = request.to.saturating_sub(client);
+        }
+    }
+
+    /// Whether HTTP/1 was spoken and nothing else came of it so far.
+    pub fn is_http1(&self) -> bool {
+        self.answered
+    }
+
+    /// The head of the request that upgrades, and where it ends on the client's tape.
+    pub fn request(&self) -> Option<(&[u8], usize)> {
+        self.request.as_ref().map(|request| (&*request.octets, request.to))
+    }
+
+    /// `None`: too early to tell.
+    fn read(&mut self, client: &[u8], server: &[u8], ended: bool) -> Option<Opening> {
+        loop {
+            if self.request.is_none()
+                && let Some(found) = self.next_request(client, server, ended)?
+            {
+                return Some(found);
+            }
+            if let Some(found) = self.next_answer(client, server, ended)? {
+                return Some(found);
             }
         }
-        Opening::ServerOnly => Opening::Other,
-        known => known,
+    }
+
+    /// Reads the next request, or what stands in its place.
+    fn next_request(
+        &mut self,
+        client: &[u8],
+        server: &[u8],
+        ended: bool,
+    ) -> Option<Option<Opening>> {
+        if !(self.client.pass(client)? && self.server.pass(server)?) {
+            return Some(Some(Opening::Other));
+        }
+        let rest = |place: usize| client.get(place..).unwrap_or_default();
+        let answer = server.get(self.server.place..).unwrap_or_default();
+        let server_from = self.server.place;
+        if !self.answered {
+            if !self.begun {
+                match proxy::header(rest(self.client.place)) {
+                    Proxy::Partial => return None,
+                    Proxy::None => {}
+                    Proxy::Length(length) => self.client.place += length,
+                }
+                self.begun = self.client.place < client.len();
+            }
+            let client_from = self.client.place;
+            if starts_with_preface(rest(client_from))? {
+                return Some(Some(Opening::PriorKnowledge { client_from, server_from }));
+            }
+            if begins_with_frame(answer) == Some(true) {
+                return Some(Some(Opening::ServerOnly { server_from }));
+            }
+        }
+        match http1_head(rest(self.client.place)) {
+            Http1::Partial => None,
+            Http1::None => Some(Some(self.otherwise(answer, ended))),
+            Http1::Request { length, body, upgrade, connect, head_only } => {
+                let octets = rest(self.client.place).get(..length).unwrap_or_default().to_vec();
+                self.client.begin(length, body);
+                let to = self.client.place;
+                self.request = Some(Request { octets, to, upgrade, connect, head_only });
+                Some(None)
+            }
+        }
+    }
+
+    /// Reads the answer to the request. `Some(None)`: it leads to no HTTP/2.
+    fn next_answer(
+        &mut self,
+        client: &[u8],
+        server: &[u8],
+        ended: bool,
+    ) -> Option<Option<Opening>> {
+        let Some(request) = &self.request else { return Some(None) };
+        if self.client.pass(client) == Some(false) {
+            return Some(Some(Opening::Other));
+        }
+        let rest = server.get(self.server.place..).unwrap_or_default();
+        if !rest.is_empty() && !is_begun(rest, b"HTTP/1.") {
+            return Some(Some(self.otherwise(rest, ended)));
+        }
+        let Some(length) = head_length(rest) else {
+            return (rest.len() >= HTTP1_LONGEST).then_some(Some(Opening::Other));
+        };
+        let head = rest.get(..length).unwrap_or_default();
+        let status = head.get(9..12).unwrap_or_default();
+        match status {
+            b"101" => {
+                let Some(answer) = switched(rest)?.filter(|_| request.upgrade) else {
+                    return Some(Some(Opening::Other));
+                };
+                // The request counts once it is whole.
+                let whole = self.client.pass(client)?;
+                let (client_from, server_from) = (self.client.place, self.server.place + answer);
+                let found = Opening::Upgrade { client_from, server_from };
+                return Some(Some(if whole { found } else { Opening::Other }));
+            }
+            [b'1', ..] => {
+                self.server.begin(length, Body::NONE); // an interim one (RFC 9110 section 15.2)
+                return Some(None);
+            }
+            [b'2', ..] if request.connect => {
+                // In the tunnel anything may begin (RFC 9110 section 9.3.6).
+                self.server.begin(length, Body::NONE);
+                let Self { client, server, .. } = std::mem::take(self);
+                *self = Self { client, server, ..Self::default() };
+                return Some(None);
+            }
+            _ => {}
+        }
+        let empty = request.head_only || matches!(status, b"204" | b"304");
+        let body = if empty { Some(Body::NONE) } else { Body::of(head) };
+        let Some(body) = body.filter(|_| head.starts_with(b"HTTP/1.1 ")) else {
+            return Some(Some(Opening::Other)); // it ends with the connection
+        };
+        self.server.begin(length, body);
+        self.request = None;
+        self.answered = true;
+        Some(None)
+    }
+
+    /// The client does not speak HTTP/2. A server that does says so with its first frame.
+    fn otherwise(&self, server: &[u8], ended: bool) -> Opening {
+        match begins_with_frame(server) {
+            Some(true) => Opening::ServerOnly { server_from: self.server.place },
+            Some(false) => Opening::Other,
+            None if ended => Opening::Other,
+            None => Opening::Undecided,
+        }
     }
 }
 
@@ -101,65 +267,6 @@ fn is_begun(octets: &[u8], like: &[u8]) -> bool {
     length > 0 && octets.get(..length) == like.get(..length)
 }
 
-/// HTTP/1.1 at first: a request that upgrades, perhaps not the first one, or a CONNECT. `None`:
-/// too early to tell.
-fn behind_http1(from: usize, client: &[u8], server: &[u8], ended: bool) -> Option<Opening> {
-    let (mut from, mut answers) = (from, 0);
-    loop {
-        let server = server.get(answers..).unwrap_or_default();
-        let (length, body) = match http1_head(client.get(from..).unwrap_or_default()) {
-            Http1::Partial => return None,
-            Http1::None => return Some(otherwise(server, ended)),
-            Http1::Request { length, body, connect: true, .. } => {
-                if let Some(found) = behind_connect(from + length, answers, client, server)? {
-                    return Some(found);
-                }
-                (length, body)
-            }
-            Http1::Request { length, body, upgrade, .. } => {
-                if let Some(answer) = switched(server)?.filter(|_| upgrade) {
-                    return Some(Opening::Upgrade {
-                        request: (from, from + length),
-                        client_from: (from + length).saturating_add(body),
-                        server_from: answers + answer,
-                    });
-                }
-                (length, body)
-            }
-        };
-        let Some(answer) = answer_length(server)? else { return Some(Opening::Other) };
-        from = from.saturating_add(length).saturating_add(body);
-        answers = answers.saturating_add(answer);
-    }
-}
-
-/// Length of an HTTP/1.1 response: `None` too early, `Some(None)` where its end cannot be told
-/// beforehand.
-fn answer_length(server: &[u8]) -> Option<Option<usize>> {
-    let Some(length) = head_length(server) else {
-        return if server.len() < HTTP1_LONGEST { None } else { Some(None) };
-    };
-    let head = server.get(..length).unwrap_or_default();
-    let empty = matches!(head.get(9..12), Some(b"204" | b"304"));
-    let body = if empty { Some(0) } else { content_length(head) };
-    let is_http1 = head.starts_with(b"HTTP/1.1 ");
-    Some(body.filter(|_| is_http1).map(|body| length.saturating_add(body)))
-}
-
-/// The client does not speak HTTP/2. A server that does says so with its first frame.
-fn otherwise(server: &[u8], ended: bool) -> Opening {
-    match begins_with_frame(server) {
-        Some(true) => Opening::ServerOnly,
-        Some(false) => Opening::Other,
-        None if ended => Opening::Other,
-        None => Opening::Undecided,
-    }
-}
-
-fn at_end(server: &[u8]) -> Opening {
-    if begins_with_frame(server) == Some(true) { Opening::ServerOnly } else { Opening::Other }
-}
-
 /// Whether a server's first octets are its connection preface, a SETTINGS frame (RFC 9113
 /// section 3.4), or a GOAWAY in its place. `None` where too few are there.
 pub(super) fn begins_with_frame(octets: &[u8]) -> Option<bool> {
@@ -185,11 +292,11 @@ fn starts_with_preface(octets: &[u8]) -> Option<bool> {
 enum Http1 {
     None,
     Partial,
-    Request { length: usize, body: usize, upgrade: bool, connect: bool },
+    Request { length: usize, body: Body, upgrade: bool, connect: bool, head_only: bool },
 }
 
 /// Longest HTTP/1.1 head that is waited for.
-const HTTP1_LONGEST: usize = 16 * 1024;
+pub(super) const HTTP1_LONGEST: usize = 64 * 1024;
 
 /// An HTTP/1.1 request head at the front of the octets (RFC 9112 section 2.1).
 fn http1_head(octets: &[u8]) -> Http1 {
@@ -214,8 +321,10 @@ fn http1_head(octets: &[u8]) -> Http1 {
     let upgrade = value("upgrade").is_some_and(|value| {
         value.split(|octet| *octet == b',').any(|token| token.trim_ascii() == b"h2c")
     });
-    let body = content_length(head).unwrap_or(0);
-    Http1::Request { length, body, upgrade, connect: line.starts_with(b"CONNECT ") }
+    let connect = line.starts_with(b"CONNECT ");
+    // A request without a length has no body (RFC 9112 section 6.3).
+    let body = if connect { Body::NONE } else { Body::of(head).unwrap_or_default() };
+    Http1::Request { length, body, upgrade, connect, head_only: line.starts_with(b"HEAD ") }
 }
 
 /// Whether the server switched to HTTP/2: `None` too early, `Some(None)` no, else the length of
@@ -246,27 +355,48 @@ fn begins_with_settings(octets: &[u8]) -> Option<bool> {
     Some(zero == 0 && entries && kind == 4 && flags == 0 && stream == [0; 4])
 }
 
-/// HTTP/2 inside a tunnel that CONNECT opened (RFC 9110 section 9.3.6). `None`: too early;
-/// `Some(None)`: it was refused, as a proxy does that wants a password first.
-fn behind_connect(
-    request: usize,
-    answers: usize,
-    client: &[u8],
-    server: &[u8],
-) -> Option<Option<Opening>> {
-    let answer = head_length(server)?;
-    if !server.starts_with(b"HTTP/1.") || server.get(9) != Some(&b'2') {
-        return Some(None);
-    }
-    let begins = starts_with_preface(client.get(request..).unwrap_or_default())?;
-    let (client_from, server_from) = (request, answers + answer);
-    let found = Opening::PriorKnowledge { client_from, server_from };
-    Some(Some(if begins { found } else { Opening::Other }))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn opening(client: &[u8], server: &[u8], ended: bool) -> Opening {
+        let whole = Prelude::default().opening(client, server, ended);
+        // The same in pieces, with what was read gone.
+        let mut prelude = Prelude::default();
+        let (mut gone, mut last) = ((0, 0), Opening::Undecided);
+        let longest = client.len().max(server.len());
+        for end in (0..longest).step_by(5).chain([longest]) {
+            let piece = |octets: &[u8], from: usize| octets[from..end.min(octets.len())].to_vec();
+            let (one, other) = (piece(client, gone.0), piece(server, gone.1));
+            last = prelude.opening(&one, &other, ended && end == longest);
+            if last != Opening::Undecided {
+                break;
+            }
+            let (of_client, of_server) = prelude.read_octets();
+            prelude.forget(of_client, of_server);
+            gone = (gone.0 + of_client, gone.1 + of_server);
+        }
+        let last = match last {
+            Opening::PriorKnowledge { client_from, server_from } => Opening::PriorKnowledge {
+                client_from: client_from + gone.0,
+                server_from: server_from + gone.1,
+            },
+            Opening::Upgrade { client_from, server_from } => Opening::Upgrade {
+                client_from: client_from + gone.0,
+                server_from: server_from + gone.1,
+            },
+            Opening::ServerOnly { server_from } => {
+                Opening::ServerOnly { server_from: server_from + gone.1 }
+            }
+            other => other,
+        };
+        assert_eq!(whole, last, "{}", String::from_utf8_lossy(client));
+        whole
+    }
+
+    fn joined(client: &[u8], server: &[u8], ended: bool) -> Opening {
+        Prelude::default().joined(client, server, ended)
+    }
 
     const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
@@ -293,14 +423,13 @@ mod tests {
         assert_eq!(opening(request, b"", false), Opening::Undecided);
         let accepted = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n";
         let (client_from, server_from) = (request.len(), accepted.len());
-        let request_at = (0, client_from);
-        let found = Opening::Upgrade { request: request_at, client_from, server_from };
+        let found = Opening::Upgrade { client_from, server_from };
         assert_eq!(opening(request, accepted, false), found);
         assert_eq!(opening(request, b"HTTP/1.1 200 OK\r\n\r\n", false), Opening::Other);
         // A 101 without fields counts once the server's SETTINGS stand behind it.
         let bare = b"HTTP/1.1 101 Switching Protocols\r\n\r\n";
         assert_eq!(opening(request, bare, false), Opening::Undecided);
-        let found = Opening::Upgrade { request: request_at, client_from, server_from: bare.len() };
+        let found = Opening::Upgrade { client_from, server_from: bare.len() };
         assert_eq!(opening(request, &[&bare[..], SETTINGS].concat(), false), found);
         let other = [&bare[..], b"something else"].concat();
         assert_eq!(opening(request, &other, false), Opening::Other);
@@ -309,12 +438,40 @@ mod tests {
         let refused = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
         assert_eq!(opening(request, refused, false), Opening::Undecided);
         let (twice, both) = ([&request[..]; 2].concat(), [&refused[..], accepted].concat());
-        let found = Opening::Upgrade {
-            request: (client_from, 2 * client_from),
-            client_from: 2 * client_from,
-            server_from: both.len(),
-        };
+        let found = Opening::Upgrade { client_from: 2 * client_from, server_from: both.len() };
         assert_eq!(opening(&twice, &both, false), found);
+    }
+
+    #[test]
+    fn bodies_and_interim_answers_stand_before_an_upgrade() {
+        let accepted = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n";
+        let ask = |fields: &str, body: &str| {
+            format!("POST / HTTP/1.1\r\nUpgrade: h2c\r\n{fields}\r\n\r\n{body}")
+        };
+        let get = "GET / HTTP/1.1\r\n\r\n";
+        let head = "HEAD / HTTP/1.1\r\n\r\n";
+        let long = "x".repeat(100_000);
+        let answer =
+            |fields: &str, body: &str| format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n{body}");
+        let (chunked, sized) = ("Transfer-Encoding: chunked", "Content-Length: 100000");
+        let one = "5\r\nhello\r\n0\r\n\r\n";
+        let cases = [
+            (ask(chunked, one), String::new()),
+            (ask(sized, &long), String::new()),
+            (
+                ask("Expect: 100-continue\r\nContent-Length: 5", "hello"),
+                "HTTP/1.1 100 Continue\r\n\r\n".into(),
+            ),
+            (ask("A: b", ""), "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".into()),
+            (get.to_owned() + &ask("A: b", ""), answer(chunked, one)),
+            (get.to_owned() + &ask("A: b", ""), answer(sized, &long)),
+            (head.to_owned() + &ask("A: b", ""), answer(sized, "")),
+        ];
+        for (client, server) in cases {
+            let server = server + accepted;
+            let found = Opening::Upgrade { client_from: client.len(), server_from: server.len() };
+            assert_eq!(opening(client.as_bytes(), server.as_bytes(), false), found);
+        }
     }
 
     #[test]
@@ -338,8 +495,8 @@ mod tests {
     #[test]
     fn a_server_that_speaks_http2_to_a_client_that_does_not() {
         let get = b"GET / HTTP/1.1\r\n\r\n";
-        assert_eq!(opening(get, SETTINGS, false), Opening::ServerOnly);
-        assert_eq!(opening(b"", SETTINGS, true), Opening::ServerOnly);
+        assert_eq!(opening(get, SETTINGS, false), Opening::ServerOnly { server_from: 0 });
+        assert_eq!(opening(b"", SETTINGS, true), Opening::ServerOnly { server_from: 0 });
         assert_eq!(opening(b"\x16\x03\x01", b"", true), Opening::Other);
     }
 

@@ -7,11 +7,12 @@ mod holes;
 
 use std::collections::VecDeque;
 
-use crate::vocab::address::Side;
+use crate::vocab::address::{Both, Side};
 use crate::vocab::frame::{
     Flags, Frame, FrameFault, FrameHead, FrameType, PREFACE, Payload, Signal,
 };
 use crate::vocab::limits::Limits;
+use crate::vocab::setting::SettingId;
 use crate::vocab::time::Stamp;
 
 use super::header_block::Scratch;
@@ -20,8 +21,9 @@ use super::payload::{self, HEAD, Parsed};
 use super::resync::{Context, Search};
 use super::tape::Tape;
 
-/// Octets searched for a boundary at once; what lies further back is given up.
-const SEARCHED: usize = 64 * 1024;
+/// Octets searched for a boundary at once; what lies further back is given up. More than three
+/// frames of the longest payload that every endpoint takes.
+pub(super) const SEARCHED: usize = 64 * 1024;
 
 /// Some octets in order, with where they were seen.
 #[derive(Clone, Copy)]
@@ -53,6 +55,8 @@ pub(super) struct Notes {
     pub lost: Vec<Side>,
     pub highest_stream: u32,
     pub pushes: bool,
+    /// Longest payload each side may send or has sent, as far as it is known.
+    pub longest: Both<u32>,
 }
 
 enum State {
@@ -85,7 +89,7 @@ struct Body {
 struct Searching {
     search: Search,
     tape: Tape,
-    /// Octets given up before the tape's first one.
+    /// Octets given up before the tape's first one, and not told.
     unread: u64,
     stamp: Stamp,
     /// Whether the first octet may be the sender's first one.
@@ -124,9 +128,9 @@ impl HalfReader {
         Self::with(by, state, Decoder::new())
     }
 
-    /// A direction whose beginning is missing.
-    pub fn midway(by: Side, stamp: Stamp) -> Self {
-        let searching = Searching { stamp, ..Searching::default() };
+    /// A direction whose beginning is missing, and of which `unread` octets were given up.
+    pub fn midway(by: Side, stamp: Stamp, unread: u64) -> Self {
+        let searching = Searching { stamp, unread, ..Searching::default() };
         Self::with(by, State::Searching(Box::new(searching)), Decoder::joined_midway())
     }
 
@@ -431,9 +435,14 @@ impl HalfReader {
 /// Tells the connection what it must know of a frame.
 fn note(by: Side, head: &FrameHead, payload: &Payload<'_>, notes: &mut Notes) {
     notes.highest_stream = notes.highest_stream.max(head.stream);
+    let longest = notes.longest.side_mut(by);
+    *longest = head.length.max(*longest);
     match payload {
         Payload::Settings { ack: false, values } => {
-            let size = crate::vocab::setting::SettingId::HEADER_TABLE_SIZE;
+            let limits = values.iter().filter(|(id, _)| *id == SettingId::MAX_FRAME_SIZE);
+            let longest = notes.longest.side_mut(by.other());
+            *longest = limits.map(|(_, limit)| *limit).fold(*longest, u32::max);
+            let size = SettingId::HEADER_TABLE_SIZE;
             let value = values.iter().rev().find(|(id, _)| *id == size).map(|(_, value)| *value);
             notes.settings.push((by, value));
         }

@@ -27,6 +27,8 @@ pub struct Scratch {
     /// Whether plain fields are left out.
     pub leaves_plain: bool,
     pub(super) settings: Vec<(SettingId, u32)>,
+    /// Octets of flows of which it is not known whether they are HTTP/2.
+    pub(super) waiting: usize,
 }
 
 impl Scratch {

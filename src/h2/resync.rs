@@ -4,6 +4,8 @@
 //! A boundary is believed for the evidence of chained heads, counted in bits: how unlikely it is
 //! that octets which are no heads look like this. Nine plausible octets alone are never enough.
 
+use std::collections::BTreeMap;
+
 use crate::vocab::address::Side;
 use crate::vocab::frame::{Flags, FrameHead, FrameType, PREFACE};
 
@@ -16,6 +18,9 @@ const ENOUGH: u32 = 56;
 
 /// More for a boundary where a segment begins: senders flush at frame boundaries.
 const AT_SEGMENT_START: u32 = 6;
+
+/// More for a frame that fills its segment exactly: its length says what IP says by itself.
+const FILLS_SEGMENT: u32 = 6;
 
 /// Heads that are looked at where they are there to be seen, even when fewer would do.
 const CHECKED: u32 = 4;
@@ -31,6 +36,16 @@ const FIRST: u32 = 24;
 /// Payload octets that add evidence to a head.
 const PEEKED: usize = 4;
 
+/// Frame payloads of this length every endpoint takes (RFC 9113 section 4.2).
+const ALWAYS_TAKEN: u32 = 16_384;
+
+/// Candidates that are kept: as many as there are frames of nine octets in four times the largest
+/// that is always taken.
+const CANDIDATES: usize = 8192;
+
+/// Candidates kept of those that reach the same place, and of those that are believed.
+const ALIKE: usize = 64;
+
 /// What is known of the connection: makes heads more or less plausible.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Context {
@@ -43,6 +58,11 @@ pub(super) struct Context {
     pub sender: Option<Side>,
     /// Whether even streams (pushes) have been seen.
     pub pushes: bool,
+    /// Whether even streams may have been promised in octets that were not seen.
+    pub unseen_pushes: bool,
+    /// Longest payload that the sender may send, where it is known to be more than
+    /// [`ALWAYS_TAKEN`].
+    pub longest: u32,
 }
 
 /// A possible boundary and how far the frames behind it chain.
@@ -53,55 +73,113 @@ struct Candidate {
     bits: u32,
     heads: u32,
     last: Option<FrameHead>,
+    /// Whether one more head came behind those that are evidence enough.
+    confirmed: bool,
 }
 
 /// The search over a growing tape.
 #[derive(Debug, Default)]
 pub(super) struct Search {
     scanned: usize,
-    candidates: Vec<Candidate>,
+    /// Chains that are not evidence enough, by the place they reach.
+    open: BTreeMap<usize, Vec<Candidate>>,
+    /// How many they are.
+    count: usize,
+    /// Chains that are evidence enough.
+    believed: Vec<Candidate>,
+}
+
+/// A place that the evidence settles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub place: usize,
+    /// Whether the head behind what is evidence enough fits as well.
+    pub confirmed: bool,
+    /// Whether the octets end before that head.
+    pub is_last: bool,
 }
 
 impl Search {
     /// Looks at a tape that has grown since the last call. Gives the place of the first frame head
     /// once it is certain, or of the client's preface where the half begins with it.
-    pub fn find(&mut self, tape: &Tape, context: Context) -> Option<usize> {
+    pub fn find(&mut self, tape: &Tape, context: Context) -> Option<Found> {
         if tape.octets().starts_with(PREFACE) && tape.visible(0, PREFACE.len()) == PREFACE.len() {
-            return Some(0);
+            return Some(Found { place: 0, confirmed: true, is_last: false });
         }
-        self.candidates.retain_mut(|candidate| follow(candidate, tape, context));
+        self.believed.retain_mut(|candidate| follow(candidate, tape, context));
+        if self.open.first_key_value().is_some_and(|(reach, _)| *reach <= tape.len()) {
+            let further = self.open.split_off(&(tape.len() + 1));
+            for mut candidate in std::mem::replace(&mut self.open, further).into_values().flatten()
+            {
+                self.count -= 1;
+                if follow(&mut candidate, tape, context) {
+                    self.keep(candidate);
+                }
+            }
+        }
         while tape.len() >= self.scanned + HEAD {
             let place = self.scanned;
             self.scanned += 1;
-            let known = self.candidates.iter().any(|candidate| candidate.reach == place);
+            let known = self.open.contains_key(&place)
+                || self.believed.iter().any(|candidate| candidate.reach == place);
             if known || tape.visible(place, HEAD) < HEAD {
                 continue;
             }
-            let mut candidate =
-                Candidate { start: place, reach: place, bits: 0, heads: 0, last: None };
+            let mut candidate = Candidate {
+                start: place,
+                reach: place,
+                bits: 0,
+                heads: 0,
+                last: None,
+                confirmed: false,
+            };
             if tape.is_start(place) {
                 candidate.bits = AT_SEGMENT_START;
             }
             if follow(&mut candidate, tape, context) {
-                self.candidates.push(candidate);
+                self.keep(candidate);
             }
         }
-        self.candidates.iter().find(|c| is_enough(c, tape.len())).map(|c| c.start)
+        let certain = self.believed.iter().filter(|c| is_enough(c, tape.len()));
+        let first = certain.min_by_key(|candidate| candidate.start)?;
+        let is_last = first.reach + HEAD > tape.len();
+        Some(Found { place: first.start, confirmed: first.confirmed, is_last })
+    }
+
+    fn keep(&mut self, candidate: Candidate) {
+        if candidate.bits >= ENOUGH {
+            if self.believed.len() < ALIKE {
+                self.believed.push(candidate);
+            }
+        } else if self.count < CANDIDATES {
+            let alike = self.open.entry(candidate.reach).or_default();
+            if alike.len() < ALIKE {
+                alike.push(candidate);
+                self.count += 1;
+            }
+        }
     }
 
     /// The next certain place behind `place`, of those that were looked at.
     pub fn behind(&self, place: usize, tape: &Tape) -> Option<usize> {
         let certain = |c: &&Candidate| c.start > place && is_enough(c, tape.len());
-        self.candidates.iter().find(certain).map(|c| c.start)
+        self.believed.iter().filter(certain).map(|c| c.start).min()
     }
 
-    /// The first `octets` of the tape are gone.
+    /// The first `octets` of the tape are gone. A chain that began in them goes on with the head
+    /// it reaches.
     pub fn forget_front(&mut self, octets: usize) {
         self.scanned = self.scanned.saturating_sub(octets);
-        self.candidates.retain(|candidate| candidate.start >= octets);
-        for candidate in &mut self.candidates {
+        self.count = 0;
+        let open = std::mem::take(&mut self.open).into_values().flatten();
+        let believed = std::mem::take(&mut self.believed).into_iter();
+        for mut candidate in open.chain(believed).filter(|candidate| candidate.reach >= octets) {
+            if candidate.start < octets {
+                candidate.start = candidate.reach;
+            }
             candidate.start -= octets;
             candidate.reach -= octets;
+            self.keep(candidate);
         }
     }
 }
@@ -114,7 +192,7 @@ fn is_enough(candidate: &Candidate, length: usize) -> bool {
 /// Follows a candidate's frames along the tape. False where a head is impossible, or hidden.
 fn follow(candidate: &mut Candidate, tape: &Tape, context: Context) -> bool {
     // A few heads more than the evidence needs: one that is impossible refutes all before it.
-    while candidate.bits < ENOUGH || candidate.heads < CHECKED {
+    while candidate.bits < ENOUGH || candidate.heads < CHECKED || !candidate.confirmed {
         let place = candidate.reach;
         let Some(octets) = tape.octets().get(place..).and_then(|rest| rest.first_chunk::<HEAD>())
         else {
@@ -131,14 +209,19 @@ fn follow(candidate: &mut Candidate, tape: &Tape, context: Context) -> bool {
                 return false; // what chains behind it proves where that begins, not this head
             }
             let message = matches!(head.kind, FrameType::HEADERS | FrameType::DATA);
-            let flushed = tape.is_start(place) && (message || ends_segment(tape, &head, place));
+            let fills = tape.is_start(place) && ends_segment(tape, &head, place);
+            let flushed = fills || (message && tape.is_start(place));
             let bits = if flushed { bits } else { bits.min(ALONE) };
+            // Of DATA nothing but the head is evidence; one alone is never enough.
+            let exact = fills && head.kind != FrameType::DATA;
+            let bits = if exact { bits + FILLS_SEGMENT } else { bits };
             match candidate.last {
                 Some(last) if contradicts(&last, &head) => return false,
                 // The same empty frame again proves nothing: a pattern that repeats every nine
                 // octets reads as frames at more than one place.
                 Some(last) if last == head && head.length == 0 => {}
                 _ => {
+                    candidate.confirmed |= candidate.bits >= ENOUGH;
                     candidate.bits += bits;
                     candidate.heads += 1;
                 }
@@ -174,6 +257,7 @@ fn evidence(head: &FrameHead, payload: &[u8], context: Context) -> Option<u32> {
     // 24 bits of length, 8 of type; then what flags and stream add.
     const EXACT_LENGTH: u32 = 24 + 8;
     let stream = stream_evidence(head.stream, context);
+    let longest = context.longest.max(ALWAYS_TAKEN);
     let flags_within = |allowed: u8| (head.flags.0 & !allowed == 0).then_some(());
     let word = |at: usize| {
         payload.get(at..at + 4).and_then(|w| w.first_chunk()).map(|w| u32::from_be_bytes(*w))
@@ -183,13 +267,13 @@ fn evidence(head: &FrameHead, payload: &[u8], context: Context) -> Option<u32> {
             flags_within(0x09)?;
             let least = u32::from(head.flags.has(Flags::PADDED));
             let empty_and_open = head.length == 0 && !head.flags.has(Flags::END_STREAM);
-            ((least..=16_384).contains(&head.length) && !empty_and_open).then_some(())?;
+            ((least..=longest).contains(&head.length) && !empty_and_open).then_some(())?;
             let bits = length_evidence(head.length) + 8 + 6 + stream?;
             Some(if head.length == 0 { 0 } else { bits }) // zeros are everywhere
         }
         FrameType::HEADERS => {
             flags_within(0x2d)?;
-            (1..=16_384).contains(&head.length).then_some(())?;
+            (1..=longest).contains(&head.length).then_some(())?;
             let plain = !head.flags.has(Flags::PADDED) && !head.flags.has(Flags::PRIORITY);
             let block = payload.first().filter(|_| plain);
             let block = block.map_or(Some(0), |first| block_evidence(*first, context.sender));
@@ -197,12 +281,12 @@ fn evidence(head: &FrameHead, payload: &[u8], context: Context) -> Option<u32> {
         }
         FrameType::CONTINUATION => {
             flags_within(0x04)?;
-            (1..=16_384).contains(&head.length).then_some(())?;
+            (1..=longest).contains(&head.length).then_some(())?;
             Some(10 + 8 + 7 + stream?)
         }
         FrameType::PUSH_PROMISE => {
             flags_within(0x0c)?;
-            (5..=16_384).contains(&head.length).then_some(())?;
+            (5..=longest).contains(&head.length).then_some(())?;
             Some(10 + 8 + 6 + stream?)
         }
         FrameType::PRIORITY => {
@@ -260,16 +344,23 @@ fn block_evidence(first: u8, sender: Option<Side>) -> Option<u32> {
 /// How many bits a stream identifier adds; `None` where no frame that needs a stream would carry
 /// it.
 fn stream_evidence(stream: u32, context: Context) -> Option<u32> {
-    if stream == 0 || (stream.is_multiple_of(2) && !context.pushes) {
+    let even = stream.is_multiple_of(2) && !context.pushes;
+    if stream == 0 || (even && !context.unseen_pushes) {
         return None;
     }
+    // An odd stream read one octet early; floods of empty frames chain so as well.
+    if even && stream.is_multiple_of(256) {
+        return None;
+    }
+    // Servers that push are few.
+    let rare = if even { 6 } else { 0 };
     if context.highest_stream > 0 && !context.uncertain {
         // New streams follow the newest one; ids far beyond it are no streams of this connection.
         let slack = if context.sender == Some(Side::Server) { 0 } else { 4096 };
         let limit = context.highest_stream.saturating_add(slack);
-        return (stream <= limit).then(|| limit.leading_zeros() + 1);
+        return (stream <= limit).then(|| (limit.leading_zeros() + 1).saturating_sub(rare));
     }
-    (stream < 1 << 24).then_some(if stream < 1 << 16 { 14 } else { 8 })
+    (stream < 1 << 24).then_some(if stream < 1 << 16 { 14 } else { 8 } - rare)
 }
 
 #[cfg(test)]
@@ -294,7 +385,11 @@ mod tests {
     fn find(data: &[u8]) -> Option<usize> {
         let mut tape = Tape::default();
         push(&mut tape, data);
-        Search::default().find(&tape, Context::default())
+        place(&mut Search::default(), &tape, Context::default())
+    }
+
+    fn place(search: &mut Search, tape: &Tape, context: Context) -> Option<usize> {
+        search.find(tape, context).map(|found| found.place)
     }
 
     #[test]
@@ -346,13 +441,17 @@ mod tests {
             push(&mut tape, &octets[..20]);
             assert!(tape.gap(Stamp::default(), 0, octets.len() as u64 - 20));
         }
-        assert_eq!(Search::default().find(&tape, Context::default()), Some(0));
+        assert_eq!(place(&mut Search::default(), &tape, Context::default()), Some(0));
     }
 
     #[test]
     fn a_flood_of_empty_frames_has_no_second_reading() {
         let octets = frame(9, 0, 1, &[]).repeat(40);
         assert_eq!(find(&octets[4..]), None);
+        let mut tape = Tape::default();
+        push(&mut tape, &octets[1..]);
+        let late = Context { unseen_pushes: true, ..Context::default() };
+        assert_eq!(place(&mut Search::default(), &tape, late), None);
     }
 
     #[test]
@@ -372,8 +471,82 @@ mod tests {
         let (mut search, mut tape) = (Search::default(), Tape::default());
         let found = octets.chunks(97).find_map(|chunk| {
             push(&mut tape, chunk);
-            search.find(&tape, Context::default())
+            place(&mut search, &tape, Context::default())
         });
         assert_eq!(found, Some(1000));
+    }
+
+    #[test]
+    fn one_head_more_confirms() {
+        let mut octets = frame(1, 4, 5, &[0x88; 20]);
+        octets.extend(frame(0, 0, 5, &[0x20; 300]));
+        let found = |octets: &[u8]| {
+            let mut tape = Tape::default();
+            push(&mut tape, octets);
+            Search::default().find(&tape, Context::default()).map(|found| found.confirmed)
+        };
+        assert_eq!(found(&octets), Some(false));
+        octets.extend(frame(0, 1, 5, &[0x20; 300]));
+        assert_eq!(found(&octets), Some(true));
+        assert_eq!(found(&[&octets[..338], b"no head at all"].concat()), None);
+    }
+
+    #[test]
+    fn one_message_that_fills_its_segment_is_enough() {
+        let mut tape = Tape::default();
+        push(&mut tape, &[0x55; 50]);
+        push(&mut tape, &frame(1, 5, 7, &[0x40; 30]));
+        let late = Context { unseen_pushes: true, ..Context::default() };
+        assert_eq!(place(&mut Search::default(), &tape, late), Some(50));
+        push(&mut tape, &[0x55; 50]);
+        assert_eq!(place(&mut Search::default(), &tape, late), None);
+    }
+
+    #[test]
+    fn pushed_streams_are_found_where_they_may_have_been_promised() {
+        let octets: Vec<u8> =
+            [2u32, 4, 2, 4].iter().flat_map(|id| frame(0, 0, *id, &[7; 900])).collect();
+        let mut tape = Tape::default();
+        push(&mut tape, &octets);
+        assert_eq!(place(&mut Search::default(), &tape, Context::default()), None);
+        let late = Context { unseen_pushes: true, ..Context::default() };
+        assert_eq!(place(&mut Search::default(), &tape, late), Some(0));
+    }
+
+    #[test]
+    fn frames_longer_than_the_tape_are_chained_by_numbers() {
+        let octets = frame(0, 0, 5, &[0x61; 100_000]).repeat(4);
+        let context = Context { longest: 1 << 20, ..Context::default() };
+        let (mut search, mut tape) = (Search::default(), Tape::default());
+        let mut gone = 0;
+        let found = octets.chunks(1400).find_map(|chunk| {
+            push(&mut tape, chunk);
+            let found = place(&mut search, &tape, context);
+            if found.is_none() && tape.len() > 65_536 {
+                let dropped = tape.drop_front(32_768);
+                search.forget_front(dropped);
+                gone += dropped;
+            }
+            found.map(|found| found + gone)
+        });
+        assert_eq!(found, Some(100_009));
+    }
+
+    #[test]
+    fn heads_that_repeat_are_no_frames_and_few_are_kept() {
+        let head = [0, 0x3f, 0xff, 1, 4, 0, 0, 0, 1, 0x88];
+        let octets = head.repeat(100_000);
+        let (mut search, mut tape) = (Search::default(), Tape::default());
+        for chunk in octets.chunks(1400) {
+            push(&mut tape, chunk);
+            assert_eq!(place(&mut search, &tape, Context::default()), None);
+            if tape.len() > 65_536 {
+                let dropped = tape.drop_front(32_768);
+                search.forget_front(dropped);
+            }
+            // Each waits for the place it reaches: none is looked at before.
+            let late = |reach: &usize| *reach + HEAD > tape.len();
+            assert!(search.count <= CANDIDATES && search.open.keys().all(late));
+        }
     }
 }

@@ -49,9 +49,9 @@ impl Tape {
         (from, to)
     }
 
-    /// Appends a hole; false where it is too long to keep its place.
+    /// Appends a hole; false where it is too long to keep its place, or of unknown length: 0.
     pub fn gap(&mut self, stamp: Stamp, offset: u64, bytes: u64) -> bool {
-        if bytes > HOLE {
+        if bytes == 0 || bytes > HOLE {
             return false;
         }
         let from = self.octets.len();
@@ -75,6 +75,24 @@ impl Tape {
             piece.to -= dropped;
         }
         dropped
+    }
+
+    /// Drops so many octets from the front.
+    pub fn cut_front(&mut self, octets: usize) {
+        let octets = octets.min(self.octets.len());
+        self.octets.drain(..octets);
+        self.pieces.retain(|piece| piece.to > octets);
+        for piece in &mut self.pieces {
+            let cut = octets.saturating_sub(piece.from);
+            piece.offset += cut as u64;
+            piece.from = piece.from.max(octets) - octets;
+            piece.to -= octets;
+        }
+    }
+
+    /// The octets from `place` on, at most `wanted`, that lie before the next hole.
+    pub fn run(&self, place: usize, wanted: usize) -> &[u8] {
+        self.octets.get(place..place + self.visible(place, wanted)).unwrap_or_default()
     }
 
     /// How many of the octets from `place` on, at most `wanted`, lie before the next hole.
@@ -111,5 +129,9 @@ mod tests {
         assert!(tape.is_start(7) && !tape.is_start(8));
         assert_eq!(tape.drop_front(4), 7);
         assert_eq!(tape.octets(), b"hij");
+        tape.cut_front(1);
+        assert_eq!((tape.octets(), tape.pieces()[0].offset), (&b"ij"[..], 8));
+        assert_eq!((tape.run(0, 9), tape.run(1, 9)), (&b"ij"[..], &b"j"[..]));
+        assert!(!tape.gap(Stamp::default(), 10, 0));
     }
 }

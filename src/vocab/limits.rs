@@ -36,8 +36,19 @@ pub struct Limits {
     pub header_list: usize,
     /// Octets of GOAWAY debug data that are kept.
     pub debug_data: usize,
-    /// Octets inspected per half to tell whether a flow is HTTP/2.
+    /// Octets inspected per half to tell whether a flow is HTTP/2: two heads of the longest frames
+    /// that every endpoint takes lie within 33 KB, a request head with large cookies within 64.
     pub detect_bytes: usize,
+    /// Octets held so over all flows: beyond it each half has
+    /// [`detect_bytes_crowded`](Limits::detect_bytes_crowded).
+    pub detect_bytes_of_all: usize,
+    /// Octets per half that a flow may hold in any case until it is known what it is.
+    pub detect_bytes_crowded: usize,
+    /// Octets of a half that are searched for frames before a flow joined midway counts as
+    /// something else: sixty of the longest frames that every endpoint takes.
+    pub join_bytes: usize,
+    /// Octets of HTTP/1.1 messages that may stand before an Upgrade to HTTP/2.
+    pub upgrade_bytes: usize,
     /// Streams followed open at once, per connection.
     pub open_streams: usize,
     /// Resets remembered per connection.
@@ -135,7 +146,11 @@ impl Default for Limits {
             header_block: 256 * 1024,
             header_list: 256 * 1024,
             debug_data: 4096,
-            detect_bytes: 16 * 1024,
+            detect_bytes: 64 * 1024,
+            detect_bytes_of_all: 256 * 1024 * 1024,
+            detect_bytes_crowded: 16 * 1024,
+            join_bytes: 1 << 20,
+            upgrade_bytes: 1 << 20,
             open_streams: 4096,
             resets: 4096,
             troubled: 4096,
@@ -183,6 +198,7 @@ impl Limits {
             strangers: part(self.strangers),
             other_flows: part(self.other_flows),
             early_bytes: part(self.early_bytes),
+            detect_bytes_of_all: part(self.detect_bytes_of_all),
             tls_waiting_flows: part(self.tls_waiting_flows),
             troubled_of_all: part(self.troubled_of_all),
             ..self.clone()

@@ -7,7 +7,7 @@ use crate::vocab::time::Stamp;
 use super::{Body, Chunk, Desk, HalfReader, SEARCHED, Searching, State, note};
 use crate::h2::hpack::Decoder;
 use crate::h2::payload::{self, HEAD, Parsed};
-use crate::h2::resync::Context;
+use crate::h2::resync::{Context, Found};
 use crate::h2::tape::Tape;
 
 impl HalfReader {
@@ -24,6 +24,9 @@ impl HalfReader {
             State::Searching(searching) => {
                 if searching.tape.gap(stamp, offset, bytes) {
                     searching.trim();
+                    // How many octets are not read shows at the next boundary; that frames may be
+                    // missing shows here.
+                    self.tell_lost(stamp, 0, true, desk);
                 } else {
                     // Frames cannot be chained across the gap: begin anew behind it.
                     let unread = searching.unread + searching.tape.len() as u64;
@@ -51,6 +54,20 @@ impl HalfReader {
             }
             State::Head if self.carry.len() >= 3 => self.gap_in_head(stamp, offset, bytes, desk),
             State::Head | State::Preface(_) => self.lose_sync(stamp, bytes, desk),
+        }
+    }
+
+    /// No more octets come: what was not read is told.
+    pub(in crate::h2) fn end<O: FnMut(Signal<'_>)>(
+        &mut self,
+        stamp: Stamp,
+        desk: &mut Desk<'_, O>,
+    ) {
+        let State::Searching(searching) = &mut self.state else { return };
+        let unread = searching.unread + searching.tape.len() as u64;
+        **searching = Searching { stamp, greets: searching.greets, ..Searching::default() };
+        if unread > 0 {
+            self.tell_lost(stamp, unread, true, desk);
         }
     }
 
@@ -197,8 +214,10 @@ impl HalfReader {
     ) {
         let State::Searching(searching) = &mut self.state else { return };
         searching.tape.push(chunk);
-        let context = Context { sender: Some(self.by), ..desk.context };
-        let Some(found) = searching.search.find(&searching.tape, context) else {
+        let longest = *desk.notes.longest.side(self.by);
+        let context = Context { sender: Some(self.by), longest, ..desk.context };
+        let Some(Found { place: found, .. }) = searching.search.find(&searching.tape, context)
+        else {
             searching.trim();
             return;
         };
