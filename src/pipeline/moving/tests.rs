@@ -166,7 +166,7 @@ fn what_had_trouble_is_listed_longer_and_stays_in_the_numbers() {
             let (name, at) = (n + 1, |offset: i64| n * 10_000 + offset);
             let end = match n % 6 < 2 {
                 true => format!("@{name} {} S> GOAWAY 1 PROTOCOL_ERROR", at(30)),
-                false => format!("@{name} {} C> PING 0000000000000001", at(30)),
+                false => format!("@{name} {} C> GOAWAY 0 NO_ERROR", at(30)),
             };
             format!(
                 "@{name} {} SYN\n@{name} {} C> PREFACE\n+ SETTINGS\n@{name} {} S> SETTINGS\n\
