@@ -11,7 +11,8 @@ use ratatui::crossterm::event::{
 use ratatui::crossterm::execute;
 use ratatui::crossterm::style::Print;
 use ratatui::crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, SetTitle, disable_raw_mode, enable_raw_mode,
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, SetTitle, disable_raw_mode,
+    enable_raw_mode,
 };
 
 use super::{App, render};
@@ -45,7 +46,7 @@ impl Screen {
         restore();
         let done = meanwhile();
         take(self.mouse)?;
-        self.terminal.clear()?;
+        self.clear()?;
         done
     }
 
@@ -62,7 +63,10 @@ impl Screen {
     /// # Errors
     /// Where the terminal went away.
     pub fn clear(&mut self) -> io::Result<()> {
-        self.terminal.clear()
+        // Terminal::clear asks where the cursor is, and whoever waits for keys gets the answer.
+        execute!(io::stdout(), Clear(ClearType::All))?;
+        self.terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+        Ok(())
     }
 
     /// Puts text into the clipboard, where the terminal allows it (OSC 52).
