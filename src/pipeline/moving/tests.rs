@@ -170,7 +170,7 @@ fn what_had_trouble_is_listed_longer_and_stays_in_the_numbers() {
             };
             format!(
                 "@{name} {} SYN\n@{name} {} C> PREFACE\n+ SETTINGS\n@{name} {} S> SETTINGS\n\
-                 @{name} {} C> HEADERS 1 END_STREAM :method=GET :path=/\n\
+                 @{name} {} C> HEADERS 1 END_STREAM :method=GET :scheme=http :path=/\n\
                  @{name} {} S> HEADERS 1 END_STREAM :status=200\n{end}\n\
                  @{name} {} S> FIN\n@{name} {} C> FIN\n",
                 at(0),
@@ -232,7 +232,7 @@ fn cancellations_that_go_on_are_told_every_few_seconds() {
 #[test]
 fn one_cancelled_stream_is_no_burst() {
     let script = "0 SYN\n1 C> PREFACE\n+ SETTINGS\n2 S> SETTINGS\n\
-                  100 C> HEADERS 1 END_STREAM :method=GET :path=/\n\
+                  100 C> HEADERS 1 END_STREAM :method=GET :scheme=http :path=/\n\
                   101 S> HEADERS 1 :status=200\n102 C> RST_STREAM 1 CANCEL\n\
                   9000 C> FIN\n9001 S> FIN\n";
     let (mut stage, mut teller) = (Stage::new(10), Teller::default());
