@@ -245,6 +245,13 @@ fn strangers_that_time_out_together_stay_strangers() {
         cancels(Leg::new(2, BACK), 2.0, &traced('b')),
     ];
     is_alone(&scripted("other-traces", &[&script(&legs, 0.0)], &[]));
+    // One trace, two servers of one client.
+    let two = "10.0.0.1 10.0.0.3:9090";
+    let legs = [
+        cancels(Leg::new(1, FRONT), 0.0, &traced('a')),
+        cancels(Leg::new(2, two), 2.0, &traced('a')),
+    ];
+    is_alone(&scripted("one-trace", &[&script(&legs, 0.0)], &[]));
 }
 
 #[test]

@@ -228,6 +228,10 @@ impl Search<'_> {
         if a.place == b.place || a.server == b.server || contradict(&a.of.mark, &b.of.mark) {
             return None;
         }
+        // One program that calls two servers on behalf of one request is no proxy.
+        if a.client.ip == b.client.ip && a.server.ip != b.client.ip {
+            return None;
+        }
         // One clock tells what came first; two need not agree.
         let one = a.of.opened.capture() == b.of.opened.capture();
         let early = if one { 0 } else { -CLOCKS_APART };
