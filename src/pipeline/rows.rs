@@ -16,6 +16,7 @@ use crate::cause::{self, Judged, conflicts, implementation};
 use crate::track;
 use crate::track::history::{ByClass, History};
 use crate::vocab::address::{Both, Endpoint, Side};
+use crate::vocab::cause::Cause;
 use crate::vocab::drops::Drops;
 use crate::vocab::flow::{FlowEnd, FlowId, HalfNotes};
 use crate::vocab::frame::Transport;
@@ -302,7 +303,9 @@ fn advise(row: &mut Arc<ConnectionRow>, slowest: Slowest, kinds: &[&InferredTime
     let goaways = row.goaways.iter().map(|goaway| {
         let said = Some((goaway.code, goaway.last_stream_id));
         let of = beyond(&goaway.verdict, of);
-        advice::advice(&goaway.verdict, &Circumstances { by: Some(goaway.by), goaway: said, ..of })
+        // A GOAWAY that only answers a close: who closed has to be looked at.
+        let by = of.by.filter(|_| goaway.verdict.trigger == Cause::AbruptClose).or(Some(goaway.by));
+        advice::advice(&goaway.verdict, &Circumstances { by, goaway: said, ..of })
     });
     let goaways: Vec<Vec<String>> = goaways.collect();
     // TLS that was not decrypted has its advice: how to get the keys.
