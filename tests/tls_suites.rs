@@ -418,8 +418,15 @@ fn say(folder: &Path, server: (u16, &Receiver<String>), arguments: &str, line: &
     Talk::of(pieces, keys)
 }
 
+/// The client of OpenSSL 3.0 now and then spins for ever over early data: who meets that tries
+/// again, and what is wrong with the program stays wrong.
 #[test]
 fn early_data_is_told_where_the_server_took_it_and_nowhere_else() {
+    let tried = (0..3).any(|_| std::panic::catch_unwind(early_data).is_ok());
+    assert!(tried, "three times");
+}
+
+fn early_data() {
     let Some(scene) = Scene::new("early", "") else { return };
     let folder = &scene.folder;
     std::fs::write(folder.join("early.txt"), "said early\n").unwrap();
