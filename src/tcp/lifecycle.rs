@@ -196,7 +196,8 @@ impl Flow {
             return false; // the SYN that may begin a new connection says nothing about this one
         }
         self.last = segment.stamp;
-        if self.waits_for_its_begin(half, segment, room) {
+        let own = limits.early_bytes_per_half.saturating_sub(self.opening_bytes());
+        if self.waits_for_its_begin(half, segment, room.min(own)) {
             return false;
         }
         self.packets += 1;

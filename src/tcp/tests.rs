@@ -276,6 +276,33 @@ fn the_quietest_flow_goes_first() {
 }
 
 #[test]
+fn what_waits_for_its_begin_is_bounded() {
+    for limits in [
+        Limits { early_bytes: 50, ..Limits::default() },
+        Limits { early_bytes_per_half: 50, ..Limits::default() },
+    ] {
+        let mut table = FlowTable::new(limits);
+        table.push(&syn(1, 1), &mut |_, _| {});
+        let begun = syn(1, 1);
+        // The SYN,ACK is missing, and segments come latest first.
+        for place in 0..8 {
+            let segment = Segment {
+                stamp: Stamp::new(0, 2 + place, Timestamp(2)),
+                source: begun.destination,
+                destination: begun.source,
+                seq: Seq(1000 - 20 * place as u32),
+                flags: TcpFlags(0x10),
+                ack: Seq(2),
+                payload: &[7; 20],
+                ..begun
+            };
+            table.push(&segment, &mut |_, _| {});
+            assert!(table.early_bytes <= 50, "{}", table.early_bytes);
+        }
+    }
+}
+
+#[test]
 fn what_is_of_use_stays_while_strangers_go() {
     let limits = Limits { flows: 4, strangers: 2, ..Limits::default() };
     let mut table = FlowTable::new(limits.clone());

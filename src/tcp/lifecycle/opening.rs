@@ -12,9 +12,6 @@ use super::{Flow, NEAR};
 /// Segments that wait: what comes out of order is hardly further away.
 const OPENING: usize = 8;
 
-/// Octets of one segment that waits: more than a frame of any link holds is no first segment.
-const OPENING_BYTES: usize = 16 * 1024;
-
 /// A segment that waits.
 pub(super) struct Waiting {
     by: Half,
@@ -42,7 +39,7 @@ impl Waiting {
 
 impl Flow {
     /// Keeps a segment for later where it is not known whether its half begins with it.
-    /// `room` is for octets that wait in all flows.
+    /// `room` is for octets that may still wait.
     pub(super) fn waits_for_its_begin(
         &mut self,
         half: Half,
@@ -51,7 +48,7 @@ impl Flow {
     ) -> bool {
         let plain = !segment.flags.has(TcpFlags::SYN) && !segment.flags.has(TcpFlags::RST);
         let unknown = !self.halves.half(half).is_started() && self.syn.half(half.other()).is_some();
-        let fits = self.opening.len() < OPENING && segment.payload.len() <= room.min(OPENING_BYTES);
+        let fits = self.opening.len() < OPENING && segment.payload.len() <= room;
         let waits = plain && unknown && !self.ignored && fits;
         if waits {
             self.opening.push(Waiting::of(half, segment));
