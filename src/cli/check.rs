@@ -26,10 +26,10 @@ pub(super) struct CheckArgs {
     /// Only verdicts at least as sure count: 0 to 1, or certain, likely, possible
     #[arg(long, value_name = "N", default_value = "likely", value_parser = value::sureness)]
     min_confidence: f64,
-    /// GOAWAYs of any code at most
+    /// GOAWAYs of any code at most; one that repeats, completes or answers another is not counted
     #[arg(long, value_name = "N")]
     max_goaways: Option<u64>,
-    /// GOAWAYs with an error code at most
+    /// GOAWAYs with an error code at most, counted in the same way
     #[arg(long, value_name = "N")]
     max_error_goaways: Option<u64>,
     /// Cancelled requests at most

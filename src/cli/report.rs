@@ -11,9 +11,9 @@ use super::{
     Colour, Exit, FramesError, InputArgs, Inputs, Runner, Times, complain, drop_unreadable, finish,
     inputs, style, value, warn,
 };
+use crate::board::Board;
 use crate::board::filter::Filter;
 use crate::board::what_if::{self, Wish};
-use crate::board::{Board, ConnectionRow};
 use crate::report::{Passing, Pick, TimeStyle, har, html, json, notes, table, text};
 use crate::run::offline::is_read_once;
 #[cfg(feature = "otlp")]
@@ -173,22 +173,21 @@ pub(super) fn report(paper: &PaperArgs, runner: &impl Runner) -> Exit {
     // The report first: whatever becomes of the rest, it is there.
     let mut exit = finish(output.write(|out| write(out, &board, arguments, pick)));
     if let Some(copy) = copy {
-        exit = worse(exit, annotate(copy, &inputs, &board, pick, runner));
+        exit = first_wrong(exit, annotate(copy, &inputs, &board, pick, runner));
     }
     if of_streams {
-        dark(&board);
+        dark(&board, pick);
     }
     #[cfg(feature = "otlp")]
     if let Some(Err(what)) = paper.otlp.as_ref().map(|to| to.send_spans(&board, pick)) {
-        exit = worse(exit, complain(Exit::Usage, &what));
+        exit = first_wrong(exit, complain(Exit::Usage, &what));
     }
     if exit == Exit::Done && unreadable { Exit::Input } else { exit }
 }
 
 /// Says why streams are missing that nobody can list.
-fn dark(board: &Board) {
-    let closed = |row: &ConnectionRow| row.tls.as_ref().is_some_and(|tls| !tls.decrypted);
-    let dark = board.rows().filter(|(_, row)| closed(row)).count();
+fn dark(board: &Board, pick: Pick) {
+    let dark = pick.rows(board).filter(|(_, row)| row.is_dark()).count();
     if dark > 0 {
         let are = if dark == 1 { "is" } else { "are" };
         let dark = count(dark, "connection");
@@ -201,7 +200,7 @@ fn dark(board: &Board) {
 }
 
 /// The first that went wrong.
-fn worse(one: Exit, other: Exit) -> Exit {
+fn first_wrong(one: Exit, other: Exit) -> Exit {
     if one == Exit::Done { other } else { one }
 }
 
