@@ -278,10 +278,19 @@ pub struct GoawayRow {
 }
 
 impl ConnectionRow {
+    /// GOAWAYs that follow no other.
+    pub fn own_goaways(&self) -> impl Iterator<Item = &GoawayRow> + Clone {
+        self.goaways.iter().filter(|goaway| goaway.follows.is_none())
+    }
+
     /// Its verdicts: of GOAWAYs that follow no other, and of an end without one.
     pub fn verdicts(&self) -> impl Iterator<Item = &Verdict> {
-        let goaways = self.goaways.iter().filter(|goaway| goaway.follows.is_none());
-        goaways.map(|goaway| &goaway.verdict).chain(&self.end_verdict)
+        self.own_goaways().map(|goaway| &goaway.verdict).chain(&self.end_verdict)
+    }
+
+    /// Whether it is inside TLS that was not decrypted.
+    pub fn is_dark(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| !tls.decrypted)
     }
 
     /// Cancellations that none of its verdicts tells of.
@@ -339,13 +348,8 @@ impl Board {
 
     /// How many streams were cancelled for each cause.
     pub fn cancelled(&self) -> BTreeMap<Cause, u64> {
-        let earlier = self.earlier.fared.cancelled.iter();
-        let mut counts: BTreeMap<Cause, u64> =
-            earlier.map(|(cause, of)| (*cause, of.streams as u64)).collect();
-        for set in self.connections.iter().flat_map(|row| &row.cancellations) {
-            *counts.entry(set.cause).or_default() += set.streams.len() as u64;
-        }
-        counts
+        let all = Fared::of_board(self).cancelled.into_iter();
+        all.map(|(cause, of)| (cause, of.streams as u64)).collect()
     }
 
     /// How often each side is to blame.

@@ -110,6 +110,17 @@ fn is_alone(report: &Value) {
 }
 
 #[test]
+fn what_a_proxy_passed_on_is_no_advice_for_the_proxy() {
+    let report = capture("client-timeout-haproxy.pcap");
+    let rows = report["connections"].as_array().unwrap().iter();
+    let sets: Vec<&Value> = rows.flat_map(|row| row["cancellations"].as_array().unwrap()).collect();
+    let (own, passed): (Vec<_>, Vec<_>) = sets.into_iter().partition(|set| set["hop"].is_null());
+    assert!(!passed.is_empty() && passed.iter().all(|set| set["advice"].is_null()), "{passed:?}");
+    let advice = own.iter().filter_map(|set| set["advice"].as_str()).collect::<String>();
+    assert!(advice.contains("raise the request timeout, now 1.0 s"), "{own:?}");
+}
+
+#[test]
 fn cancels_that_a_proxy_passed_on_name_the_connection_they_came_from() {
     let report = capture("client-timeout-haproxy.pcap");
     let [hop] = hops(&report)[..] else { panic!("{}", report["hops"]) };

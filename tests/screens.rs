@@ -488,6 +488,16 @@ fn the_end_of_every_chain_can_be_reached() {
 }
 
 #[test]
+fn a_list_goes_back_from_its_end() {
+    for (capture, view) in [("servers/client-shutdowns.pcap", "1"), (SAMPLE, "3"), (SAMPLE, "5")] {
+        let mut desk = Desk::on(capture, Settings::default());
+        let last = desk.keys(view).keys("G").draw((80, 24));
+        assert_ne!(desk.keys("k").draw((80, 24)), last, "{view}");
+        assert_eq!(desk.keys("jjjjk").keys("j").draw((80, 24)), last, "{view}");
+    }
+}
+
+#[test]
 fn cancelled_requests_are_told_before_an_end_in_good_order() {
     let capture = "stacks/go127-client-timeout-survives.pcap";
     let mut desk = Desk::on(capture, Settings::default());

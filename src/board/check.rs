@@ -128,7 +128,7 @@ pub fn check(digest: &Digest, rules: &Rules) -> Outcome {
     let cancelled = digest.sum(|of| of.streams.cancelled);
     let died = digest.sum(Connection::died);
     for (name, most, found, what) in [
-        ("max-goaways", rules.max_goaways, digest.sum(goaways), "GOAWAYs"),
+        ("max-goaways", rules.max_goaways, digest.sum(goaways), "GOAWAYs that follow no other"),
         ("max-error-goaways", rules.max_error_goaways, digest.sum(errors), "GOAWAYs with an error"),
         ("max-cancelled", rules.max_cancelled, cancelled, "cancelled requests"),
         ("max-died", rules.max_died, died, "requests dead with their connection"),
@@ -262,7 +262,8 @@ fn causes(digest: &Digest, rules: &Rules) -> Checked {
 }
 
 impl Rules {
-    fn denies(&self, verdict: &Judged) -> bool {
+    /// Whether a verdict is denied, if it is sure enough.
+    fn would_deny(&self, verdict: &Judged) -> bool {
         let links = [&verdict.cause, &verdict.trigger];
         let among = |causes: &[Cause], link: &str| causes.iter().any(|cause| cause.name() == link);
         let denied = match self.deny.is_empty() {
@@ -270,22 +271,24 @@ impl Rules {
             false => links.iter().any(|link| among(&self.deny, link)),
         };
         let allowed = links.iter().all(|link| among(&self.allow, link));
-        denied && !allowed && self.is_sure(verdict)
+        denied && !allowed
     }
 
-    /// Whether a verdict counts. Of nothing one is less sure than of what is unknown: who denies
-    /// that means it so.
-    fn is_sure(&self, verdict: &Judged) -> bool {
-        let unknown = verdict.cause == Cause::Unknown.name();
-        verdict.confidence >= self.min_confidence || unknown && !self.deny.is_empty()
+    /// Of nothing one is less sure than of what is unknown: who denies that means it so.
+    fn denies(&self, verdict: &Judged) -> bool {
+        let sure = verdict.confidence >= self.min_confidence || is_unknown(verdict);
+        self.would_deny(verdict) && sure
     }
 
     /// Errors of a peer that nothing was held against for want of a reason that is sure enough.
     fn unsure(&self, digest: &Digest) -> usize {
+        if self.max_error_goaways.is_some() {
+            return 0; // they were counted, whatever their reason
+        }
         let own = digest.connections.iter().flat_map(Connection::own_goaways);
         let verdicts = own.filter(|goaway| goaway.error_code != 0).map(|goaway| &goaway.verdict);
-        let unknown = |of: &Judged| of.cause == Cause::Unknown.name() && self.deny.is_empty();
-        verdicts.filter(|of| unknown(of) || !self.is_sure(of)).count()
+        let vague = |of: &&Judged| is_unknown(of) || self.would_deny(of);
+        verdicts.filter(vague).filter(|of| !self.denies(of)).count()
     }
 
     /// A client that changes its mind is no fault; a timeout that ran out is.
@@ -294,6 +297,10 @@ impl Rules {
         let denied = if self.deny.is_empty() { among(TIMEOUTS) } else { among(&self.deny) };
         denied && !among(&self.allow) && confidence >= self.min_confidence
     }
+}
+
+fn is_unknown(verdict: &Judged) -> bool {
+    verdict.cause == Cause::Unknown.name()
 }
 
 /// Checks of how long servers take.

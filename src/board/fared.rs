@@ -1,11 +1,12 @@
 //! How connections fared, in numbers: what the headline and the causes are told from, and what is
-//! left of connections whose rows were let go. As many entries as there are causes at most.
+//! left of connections whose rows were let go. As many entries as there are chains of causes, each
+//! with a time for every listed ending.
 
 use std::collections::BTreeMap;
 
-use super::ConnectionRow;
 use super::group::Standing;
 use super::headline::chain;
+use super::{Board, ConnectionRow};
 use crate::vocab::cause::{Blame, Cause};
 use crate::vocab::time::Timestamp;
 use crate::vocab::verdict::Cancellation;
@@ -56,10 +57,17 @@ impl Fared {
         fared
     }
 
+    /// How those of a board fared, those that are no longer listed too.
+    pub fn of_board(board: &Board) -> Self {
+        let mut fared = Self::of(board.rows().map(|(_, row)| row));
+        fared.merge(board.earlier.fared.clone());
+        fared
+    }
+
     /// Adds a row that is let go: of times, only the first and the last is kept.
     pub fn add(&mut self, row: &ConnectionRow) {
         self.count(row);
-        for reason in self.reasons.values_mut() {
+        for reason in self.reasons.values_mut().filter(|reason| reason.times.len() > 1) {
             let first = reason.times.iter().map(|(first, _)| *first).min();
             let last = reason.times.iter().map(|(_, last)| *last).max();
             reason.times = first.zip(last).into_iter().collect();
@@ -103,7 +111,7 @@ impl Fared {
         if let Some(done) = lead.filter(|verdict| verdict.cause == Cause::ClientShutdown) {
             add(&mut self.left, done.died());
         }
-        if row.tls.as_ref().is_some_and(|tls| !tls.decrypted) {
+        if row.is_dark() {
             return add(&mut self.dark, 1);
         }
         let Some(verdict) = lead.filter(|_| row.standing() == Standing::Trouble) else { return };
@@ -123,9 +131,8 @@ impl Fared {
         };
         let apart: usize = row.cancelled_apart().map(|set| set.streams.len()).sum();
         let lead = row.lead().map(std::ptr::from_ref);
-        let own = row.goaways.iter().filter(|goaway| goaway.follows.is_none());
         let end = row.end.stamp.unwrap_or(row.last);
-        let endings = own.map(|goaway| (&goaway.verdict, goaway.stamp));
+        let endings = row.own_goaways().map(|goaway| (&goaway.verdict, goaway.stamp));
         for (verdict, stamp) in endings.chain(row.end_verdict.iter().map(|of| (of, end))) {
             // What was cancelled for another reason is told there.
             let leads = lead == Some(std::ptr::from_ref(verdict));

@@ -53,7 +53,7 @@ impl ConnectionRow {
     /// The verdict that tells most: of the first GOAWAY that somebody has to answer for, else of
     /// the first GOAWAY, else of the end.
     pub fn lead(&self) -> Option<&Verdict> {
-        let own = self.goaways.iter().filter(|goaway| goaway.follows.is_none());
+        let own = self.own_goaways();
         let own = own.map(|goaway| &goaway.verdict);
         lead(own, self.end_verdict.as_ref(), |verdict| verdict.blame != Blame::None)
     }

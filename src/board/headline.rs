@@ -10,11 +10,16 @@ use crate::vocab::verdict::Verdict;
 
 /// The sentence, another where not all is listed any more, and one where not all was seen.
 pub fn headline(board: &Board) -> String {
-    let parts = [answer(board)].into_iter().chain(unlisted(board)).chain(unseen(board));
+    told(board, &Fared::of_board(board))
+}
+
+/// The same where it is known how its connections fared.
+pub fn told(board: &Board, fared: &Fared) -> String {
+    let parts = [answer(board, fared)].into_iter().chain(unlisted(board)).chain(unseen(board));
     parts.collect::<Vec<_>>().join(" ")
 }
 
-/// `512 of them are listed; the rows of 12,000 were given up for memory.`
+/// `512 of them are listed; 12000 rows were given up for memory.`
 fn unlisted(board: &Board) -> Option<String> {
     let listed = board.connections.len();
     let gone = all(board).saturating_sub(listed);
@@ -49,8 +54,7 @@ fn unseen(board: &Board) -> Option<String> {
     (!parts.is_empty()).then(|| format!("Not all was seen: {}.", parts.join("; ")))
 }
 
-fn answer(board: &Board) -> String {
-    let tally = tally(board);
+fn answer(board: &Board, tally: &Fared) -> String {
     let number = all(board);
     let all = count(number, "connection");
     let troubled = tally.troubled();
@@ -69,30 +73,23 @@ fn answer(board: &Board) -> String {
         parts.push(format!("{} {are} TLS that was not decrypted", tally.dark));
     }
     if troubled > 0 {
-        let mut reasons: Vec<_> = tally.trouble.into_iter().collect();
-        reasons.sort_by_key(|(_, number)| std::cmp::Reverse(*number));
+        let mut reasons: Vec<_> = tally.trouble.iter().collect();
+        reasons.sort_by_key(|(_, number)| std::cmp::Reverse(**number));
         let reasons = reasons.into_iter().map(|((chain, blame), number)| {
-            let times = if number > 1 { format!("{number} × ") } else { String::new() };
-            format!("{times}{chain}{}", whose(blame))
+            let times = if *number > 1 { format!("{number} × ") } else { String::new() };
+            format!("{times}{chain}{}", whose(*blame))
         });
         let reasons: Vec<String> = reasons.collect();
         let reasons = cut_short(reasons.iter(), REASONS_SHOWN);
         parts.insert(0, format!("{troubled} of {all} went away in trouble: {reasons}"));
         return format!("{}.", parts.join("; "));
     }
-    parts.extend(cancelled(&tally));
-    parts.extend(left(&tally));
+    parts.extend(cancelled(tally));
+    parts.extend(left(tally));
     match parts.is_empty() {
         true => format!("{all}: none went away in trouble."),
         false => format!("{all}: none went away in trouble, but {}.", parts.join(", and ")),
     }
-}
-
-/// How connections fared, those that are no longer listed too.
-fn tally(board: &Board) -> Fared {
-    let mut fared = board.earlier.fared.clone();
-    fared.merge(Fared::of(board.rows().map(|(_, row)| row)));
-    fared
 }
 
 /// Connections, those that are no longer listed too.

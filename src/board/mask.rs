@@ -21,10 +21,9 @@ impl Board {
         let answers = self.server_answers.iter_mut().flat_map(|of| &mut of.requests);
         timers.chain(answers.map(|of| &mut of.request)).for_each(hide);
         for conflict in &mut self.conflicts {
-            hide(&mut conflict.text);
-            conflict.advice.iter_mut().for_each(hide);
             for text in conflict.advice.iter_mut().chain([&mut conflict.text]) {
                 names.iter().for_each(|name| hide_name(text, name));
+                hide(text);
             }
         }
     }
@@ -55,7 +54,13 @@ fn mask_row(row: &mut ConnectionRow, names: &Names) {
         mask_verdict(&mut goaway.verdict, &own, names);
     }
     row.end_verdict.iter_mut().for_each(|verdict| mask_verdict(verdict, &own, names));
-    row.cancellations.iter_mut().for_each(|set| mask_hop(set.hop.as_deref_mut(), names));
+    for set in &mut row.cancellations {
+        mask_hop(set.hop.as_deref_mut(), names);
+        if let Some(advice) = &mut set.advice {
+            own.iter().for_each(|name| hide_name(advice, name));
+            hide(advice);
+        }
+    }
     let known = [&mut row.implementations.first, &mut row.implementations.second];
     known.into_iter().flatten().for_each(mask_implementation);
     row.findings.iter_mut().for_each(|finding| hide(&mut finding.text));

@@ -198,7 +198,7 @@ fn endings(row: &ConnectionRow) -> Vec<(About, Key, Cause)> {
     }
     for (index, set) in row.cancellations.iter().enumerate() {
         let apart = row.cancelled_apart().any(|of| std::ptr::eq(of, set));
-        // One stream alone shows no more than that it was cancelled.
+        // One stream alone shows no more than that it was cancelled: others may tell why.
         let alone = set.cause == Cause::ClientCancelBurst && set.streams.len() < 2;
         if apart && (!alone || row.settled) {
             found.push((

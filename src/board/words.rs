@@ -2,8 +2,8 @@
 
 use super::headline::chain;
 use super::{ClockOffset, HopLink, InferredTimeout, ServerTimes, StreamCounts};
-use crate::vocab::cause::{Blame, Cause};
-use crate::vocab::frame::LAST_STREAM_MAX;
+use crate::vocab::cause::Blame;
+pub use crate::vocab::frame::last_stream;
 use crate::vocab::hop::{Hop, Way};
 use crate::vocab::text::{self, count, cut_short, span};
 use crate::vocab::verdict::{Cancellation, Timeout, Verdict};
@@ -73,45 +73,23 @@ fn over(spread_seconds: f64, samples: u32) -> String {
 
 /// One set of cancelled streams.
 pub fn cancellation(set: &Cancellation) -> String {
-    let what = format!("{} by the {}", count(set.streams.len(), "stream"), set.by.name());
-    let timer = set.timeout.as_ref().map_or(String::new(), |measured| {
-        format!(" after {}", bound(measured.seconds, measured.at_least))
-    });
-    let which = numbered(&set.streams);
     let hop = set.hop.as_deref().map_or(String::new(), |hop| format!("; {}", beyond(hop)));
-    format!("{what}{timer}: {} ({}); {which}{hop}", set.cause, set.confidence.word())
+    format!("{}; {}{hop}", summary(set, ""), numbered(&set.streams))
 }
 
-/// One set of cancelled streams, without which ones: `12 streams cancelled by the client after
-/// 600 ms: client_request_timeout (certain)`.
+/// The same without which ones, as a sentence of its own.
 pub fn cancelled(set: &Cancellation) -> String {
+    let hop = set.hop.as_deref().map_or(String::new(), |hop| format!("; {}", beyond(hop)));
+    format!("{}{hop}", summary(set, " cancelled"))
+}
+
+/// `12 streams by the client after 600 ms: client_request_timeout (certain)`.
+fn summary(set: &Cancellation, verb: &str) -> String {
     let timer = set.timeout.as_ref().map_or(String::new(), |measured| {
         format!(" after {}", bound(measured.seconds, measured.at_least))
     });
     let (streams, by) = (count(set.streams.len(), "stream"), set.by.name());
-    let (cause, sure) = (cancelled_for(set), set.confidence.word());
-    format!("{streams} cancelled by the {by}{timer}: {cause} ({sure})")
-}
-
-/// The cause of cancellations; of one stream alone no more is said than it can show.
-pub fn cancelled_for(set: &Cancellation) -> &'static str {
-    match set.cause == Cause::ClientCancelBurst && set.streams.len() < 2 {
-        true => "cause unknown",
-        false => set.cause.name(),
-    }
-}
-
-/// What to change about cancelled streams, where their cause says it.
-pub fn cancel_advice(set: &Cancellation) -> Option<String> {
-    if set.cause != Cause::ClientRequestTimeout {
-        return None;
-    }
-    let now = set.timeout.as_ref().filter(|timeout| !timeout.at_least);
-    let now = now.map_or(String::new(), |timeout| format!(", now {},", span(timeout.seconds)));
-    Some(format!(
-        "Client: raise the request timeout{now} above the server's slowest answer plus 2 to 5 s; \
-         or server: answer faster."
-    ))
+    format!("{streams}{verb} by the {by}{timer}: {} ({})", set.cause, set.confidence.word())
 }
 
 /// `passed on by a proxy from #1, #4 (likely)`.
@@ -177,11 +155,6 @@ pub fn clock_offset(of: &ClockOffset) -> String {
 pub fn numbered(streams: &[u32]) -> String {
     let noun = if streams.len() == 1 { "stream" } else { "streams" };
     format!("{noun} {}", cut_short(streams.iter(), STREAMS_SHOWN))
-}
-
-/// `2^31-1` or the number.
-pub fn last_stream(id: u32) -> String {
-    if id == LAST_STREAM_MAX { "2^31-1".into() } else { id.to_string() }
 }
 
 /// `client_request_timeout 4.00 s (± 2.0 ms over 71 samples), set in the client · ...`.

@@ -6,12 +6,12 @@ use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::verdict::Step;
 
-use super::chance::is_setting;
+use super::chance::is_timer;
 use super::explain::Explain;
 use super::scene::{Scene, spoken};
 use super::{
-    Detector, client_request_timeout, dead_path, evidence, flood_protection,
-    keepalive_ping_timeout, server_request_timeout,
+    Detector, client_request_timeout, dead_path, evidence, keepalive_ping_timeout,
+    server_request_timeout,
 };
 
 /// The detector.
@@ -70,12 +70,11 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         let text = "the last octets before the end".to_string();
         step.evidence.push(evidence::on_connection(last, by, "silence", text));
     }
-    if let Some(stall) = dead_path::at_end(scene) {
+    let mut sides = [scene.by, scene.peer()].into_iter();
+    let stalled = sides.find_map(|side| Some((side, dead_path::at_end(scene, side)?)));
+    if let Some((side, stall)) = stalled {
         step.confidence = step.confidence.and(Confidence::new(0.6));
-        dead_path::tell(scene, &mut step, stall);
-    } else if let Some(stall) = dead_path::towards(scene) {
-        step.confidence = step.confidence.and(Confidence::new(0.6));
-        dead_path::tell_of(scene.peer(), &mut step, stall);
+        dead_path::tell(side, &mut step, stall);
     }
     Some(step)
 }
@@ -83,7 +82,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
 /// How sure it is, with so many requests waiting or in the middle of a frame.
 fn confidence(scene: &Scene<'_>, waiting: usize, torn: bool) -> f32 {
     // After a silence of a setting's length a timer, or a lost peer, is as likely.
-    let timed = scene.quiet() >= LONG && is_setting(scene.quiet());
+    let timed = is_timer(scene.quiet());
     let asked = scene.unanswered_pings().any(|ping| scene.at.since(ping.sent) >= LONG);
     let given_up = client_request_timeout::is_round(scene);
     // The server may have waited for the client to open its window.
@@ -105,8 +104,6 @@ fn confidence(scene: &Scene<'_>, waiting: usize, torn: bool) -> f32 {
         // A program that ends, a pool that is closed, a timeout at an odd age.
         (true, false) if scene.by == Side::Client && waiting == 1 && !torn => 0.5,
         (true, true) if scene.by == Side::Client && !torn => 0.6,
-        // What floods a server is what it aborts for.
-        (true, _) if flood_protection::is_what_ends(scene) => 0.6,
         (true, true) => 0.78,
         (true, false) => 0.7,
         (false, true) if scene.in_tls() => 0.72,
@@ -163,6 +160,6 @@ mod tests {
         assert!(verdict.confidence.value() <= 0.1);
         let [other] = verdict.alternatives.as_slice() else { panic!("{verdict:?}") };
         assert_eq!(other.cause, Cause::AbruptClose);
-        assert!(other.confidence <= Confidence::POSSIBLE);
+        assert_eq!(other.confidence.word(), "possible");
     }
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause};
 use crate::vocab::error_code::ErrorCode;
+use crate::vocab::frame::LAST_STREAM_MAX;
 use crate::vocab::pair::InferredTimeout;
-use crate::vocab::verdict::{ConfiguredIn, Verdict};
+use crate::vocab::verdict::{Cancellation, ConfiguredIn, Timeout, Verdict};
 
 use super::implementation;
 use super::known_text::{self, KnownText};
@@ -96,7 +97,10 @@ fn first(verdict: &Verdict, of: &Circumstances<'_>) -> String {
              away. TCP repeated octets and nothing came back."
                 .into()
         }
-        Cause::ClientRequestTimeout => client_timeout(verdict, of),
+        Cause::ClientRequestTimeout => {
+            let late = verdict.late_answer.as_ref().and_then(|late| late.answered_after);
+            client_timeout(verdict.timeout.as_ref(), late.map(seconds).max(of.latest), of)
+        }
         Cause::IdleTimeout => idle(verdict, of),
         Cause::KeepalivePingTimeout => silent(verdict, by),
         Cause::GracefulShutdown if verdict.blame == Blame::Server => {
@@ -137,15 +141,25 @@ fn first(verdict: &Verdict, of: &Circumstances<'_>) -> String {
     }
 }
 
-fn client_timeout(verdict: &Verdict, of: &Circumstances<'_>) -> String {
-    let timeout = verdict.timeout.as_ref().map(|timeout| seconds(timeout.seconds));
-    let late = verdict.late_answer.as_ref().and_then(|late| late.answered_after).map(seconds);
-    let slowest = late.max(of.latest);
-    let now = timeout.map(|timeout| format!(", now {},", spoken(timeout))).unwrap_or_default();
+/// What to change about cancelled streams, where their cause says it. What a proxy passed on is
+/// told where it came from.
+pub fn of_cancelled(set: &Cancellation, of: &Circumstances<'_>) -> Option<String> {
+    let own = set.cause == Cause::ClientRequestTimeout && set.hop.is_none();
+    own.then(|| client_timeout(set.timeout.as_ref(), of.latest, of))
+}
+
+/// `slowest` is how long the server's slowest answer took that came too late.
+fn client_timeout(
+    timeout: Option<&Timeout>,
+    slowest: Option<Duration>,
+    of: &Circumstances<'_>,
+) -> String {
+    let timeout = timeout.filter(|timeout| !timeout.at_least).map(|timeout| timeout.seconds);
+    let now = timeout.map(|timeout| format!(", now {},", spoken(seconds(timeout))));
+    let now = now.unwrap_or_default();
     // Where kinds of request have timeouts of their own, this is one of them.
-    let same = |timer: &&&InferredTimeout| {
-        verdict.timeout.as_ref().is_some_and(|timeout| near(timer.seconds, timeout.seconds))
-    };
+    let same =
+        |timer: &&&InferredTimeout| timeout.is_some_and(|timeout| near(timer.seconds, timeout));
     let kind = of.kinds.iter().find(same).map(|timer| timer.requests.join(", "));
     let now = kind.map(|kind| format!(" of {kind}{now}")).unwrap_or(now);
     let setting =
@@ -277,7 +291,7 @@ fn retry(verdict: &Verdict, of: &Circumstances<'_>) -> Option<String> {
         return None;
     }
     let why = match of.goaway {
-        Some((code, 0x7fff_ffff)) if code != ErrorCode::NO_ERROR => {
+        Some((code, LAST_STREAM_MAX)) if code != ErrorCode::NO_ERROR => {
             "last stream 2^31-1 says nothing about what was processed"
         }
         Some(_) => "they are at or below last_stream_id",

@@ -58,6 +58,7 @@ impl CancelGroup {
             first,
             last,
             hop: None,
+            advice: None,
         })
     }
 }
@@ -125,17 +126,15 @@ pub fn groups(history: &History) -> Vec<CancelGroup> {
     groups
 }
 
-/// Moments at which the server ended the connection or broke a rule, while the client had given up
-/// on nothing in the moment before. A reset right after one only cleans up: it has no cause of its
-/// own, it is a consequence of the ending.
+/// Moments at which a side sent GOAWAY, or the server closed or broke a rule, while the client had
+/// given up on nothing in the moment before. A reset right after one only cleans up: it has no
+/// cause of its own, it is a consequence of the ending.
 fn blows(history: &History) -> Vec<Stamp> {
-    let goaways = history.goaways.iter().filter(|goaway| goaway.by == Side::Server);
-    // Its own farewell clears what is left, too.
-    let farewell = history.goaways.iter().filter(|goaway| goaway.by == Side::Client);
     let findings = history.findings.iter().filter(|finding| finding.by == Side::Server);
+    // The client's own farewell clears what is left, too.
+    let goaways = history.goaways.iter();
     let all = goaways
         .map(|goaway| goaway.stamp)
-        .chain(farewell.map(|goaway| goaway.stamp))
         .chain(findings.map(|finding| finding.stamp))
         .chain(history.fin.second);
     let cancels: Vec<Stamp> = history.cancels().map(|reset| reset.stamp).collect();

@@ -82,6 +82,11 @@ pub fn is_setting(measured: Duration) -> bool {
     (nearest > 0.0 && punctual) || popular(millis, 0.006).is_some()
 }
 
+/// A span of a setting's length that is long enough for a timer of connections and requests.
+pub fn is_timer(span: Duration) -> bool {
+    span >= Duration::from_secs(1) && is_setting(span)
+}
+
 /// One of the values that most people take, in milliseconds, met up to this share and a second
 /// late, as by timers that look only now and then.
 fn popular(millis: f64, late: f64) -> Option<f64> {

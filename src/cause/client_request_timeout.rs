@@ -110,8 +110,8 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     );
     let confidence = scene.despite_holes(Confidence::new(confidence));
     let mut step = Step::new(Cause::ClientRequestTimeout, confidence, Blame::Client, summary);
-    if let Some(stall) = dead_path::at_end(scene) {
-        dead_path::tell(scene, &mut step, stall);
+    if let Some(stall) = dead_path::at_end(scene, scene.by) {
+        dead_path::tell(scene.by, &mut step, stall);
     }
     let first = scene.waiting().find_map(|stream| stream.opened.map(|opened| (stream.id, opened)));
     if let Some((id, opened)) = first {

@@ -9,7 +9,7 @@ use crate::vocab::error_code::ErrorCode;
 use crate::vocab::rule::Scope;
 use crate::vocab::verdict::Step;
 
-use super::chance::is_setting;
+use super::chance::is_timer;
 use super::explain::Explain;
 use super::scene::{PROMPT, Scene, UNSEEN};
 use super::{Detector, evidence};
@@ -66,9 +66,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         _ if scene.answered_offence().is_some() => 0.6,
         (Some(ErrorCode::NO_ERROR), false) => 0.95,
         // A timer of its own that waits for octets (Node's session.setTimeout).
-        (Some(ErrorCode::NO_ERROR), true) if scene.quiet() >= LOST && is_setting(scene.quiet()) => {
-            0.5
-        }
+        (Some(ErrorCode::NO_ERROR), true) if is_timer(scene.quiet()) => 0.5,
         (Some(ErrorCode::NO_ERROR), true) => 0.85,
         (Some(_), _) => 0.7,
         (None, false) if torn => 0.3,

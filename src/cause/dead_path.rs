@@ -26,17 +26,8 @@ fn of(history: &History, side: Side) -> Option<&Stall> {
     (stall.again >= OFTEN && stall.span() >= LONG).then_some(stall)
 }
 
-/// Octets of the end's sender that were never acknowledged to the end, though sent again often.
-pub fn at_end<'a>(scene: &Scene<'a>) -> Option<&'a Stall> {
-    open_stall(scene, scene.by)
-}
-
-/// The same of the other side's octets: its sender did not hear it any more.
-pub fn towards<'a>(scene: &Scene<'a>) -> Option<&'a Stall> {
-    open_stall(scene, scene.peer())
-}
-
-fn open_stall<'a>(scene: &Scene<'a>, side: Side) -> Option<&'a Stall> {
+/// Octets of a side that were never acknowledged to the end, though sent again often.
+pub fn at_end<'a>(scene: &Scene<'a>, side: Side) -> Option<&'a Stall> {
     let stall = of(scene.history, side)?;
     // One that has just healed brings what was said while it lasted.
     let over = stall.until.is_none_or(|until| scene.at.since(until) <= CATCHING_UP);
@@ -54,13 +45,8 @@ fn told(side: Side, stall: &Stall) -> String {
     )
 }
 
-/// The end's sender spoke to a path that was dead: nobody else is to blame.
-pub fn tell(scene: &Scene<'_>, step: &mut Step, stall: &Stall) {
-    tell_of(scene.by, step, stall);
-}
-
-/// The same of octets that this side sent.
-pub fn tell_of(side: Side, step: &mut Step, stall: &Stall) {
+/// A side spoke to a path that was dead: nobody else is to blame.
+pub fn tell(side: Side, step: &mut Step, stall: &Stall) {
     let peer = side.other().name();
     let told = told(side, stall);
     step.blame = Blame::Network;

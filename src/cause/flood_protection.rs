@@ -28,11 +28,6 @@ pub const DETECTOR: Detector = Detector {
     step,
 };
 
-/// Whether a flood ends it without a word.
-pub fn is_what_ends(scene: &Scene<'_>) -> bool {
-    scene.goaway.is_none() && step(scene).is_some()
-}
-
 fn step(scene: &Scene<'_>) -> Option<Step> {
     if scene.goaway.is_some_and(|goaway| goaway.after_peer_close) {
         return None;
@@ -70,7 +65,8 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         Some(_) if odd_code && is_flood => 0.85,
         Some(ErrorCode::NO_ERROR) => return None,
         Some(_) if is_flood && prompt && peak >= 1000 => 0.6,
-        None if is_flood && prompt && peak >= 500 && scene.by == Side::Server => 0.7,
+        // Surer than that it only aborted (abrupt_close): a flood is what servers abort for.
+        None if is_flood && prompt && peak >= 500 && scene.by == Side::Server => 0.79,
         _ => return None,
     };
     let (by, peer) = (scene.by.name(), scene.peer().name());

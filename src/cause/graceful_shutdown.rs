@@ -8,7 +8,7 @@ use crate::vocab::error_code::ErrorCode;
 use crate::vocab::frame::LAST_STREAM_MAX;
 use crate::vocab::verdict::Step;
 
-use super::chance::is_setting;
+use super::chance::is_timer;
 use super::explain::Explain;
 use super::scene::{PROMPT, Scene, UNSEEN, spoken};
 use super::{Detector, evidence};
@@ -31,9 +31,6 @@ pub const DETECTOR: Detector = Detector {
     },
     step,
 };
-
-/// Shorter spans are no timer's.
-const LONG: Duration = Duration::from_secs(1);
 
 /// A GOAWAY this soon after the newest request was sent because of it.
 const IN_ANSWER: Duration = Duration::from_millis(3);
@@ -77,8 +74,8 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let cut_off = scene.cut_off();
     let at_once = cut_off.is_some_and(|(_, after)| after <= PROMPT);
     // A drain comes at any moment: at a silence, or an age, that people set, a timer is as likely.
-    let timed = |span: Duration| span >= LONG && is_setting(span);
-    let timed = timed(scene.quiet()) || (!scene.history.joined_midway && timed(scene.age()));
+    let aged = !scene.history.joined_midway && is_timer(scene.age());
+    let timed = aged || is_timer(scene.quiet());
     let confidence: f32 = match () {
         () if by_text || by_row => confidence,
         () if timed => confidence.min(0.55),
@@ -110,9 +107,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
 
 /// Whether requests are open, or were a moment ago: a PING makes no connection busy.
 fn is_busy(scene: &Scene<'_>) -> bool {
-    let message = [scene.last_message.first, scene.last_message.second];
-    let message = message.into_iter().flatten().max_by_key(|stamp| stamp.order());
-    let silence = message.map_or(scene.quiet(), |message| scene.at.since(message));
+    let silence = scene.latest_message().map_or(scene.quiet(), |message| scene.at.since(message));
     scene.open_count > 0 || silence < Duration::from_millis(400)
 }
 

@@ -62,15 +62,10 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         .iter()
         .any(|finding| finding.by == scene.peer() && scene.at.since(finding.stamp) <= PROMPT);
     let over = largest.zip(limit).is_some_and(|((size, ..), limit)| size > limit);
+    let at_once = |stamp: Stamp| scene.at.since(stamp) <= SOON && !scene.went_on(stamp);
     let confidence = match largest {
         // Some only close (Go): at once, at a list beyond what they had allowed.
-        Some((_, stamp, _)) if scene.goaway.is_none() => {
-            let at_once = scene.at.since(stamp) <= SOON && !scene.went_on(stamp);
-            if !(over && at_once) || broken {
-                return None;
-            }
-            0.78
-        }
+        Some((_, stamp, _)) if scene.goaway.is_none() && over && !broken && at_once(stamp) => 0.78,
         _ if scene.goaway.is_none() => return None,
         Some((size, ..)) if by_text && size >= SMALL => 0.96,
         // Without its HEADERS a text alone: it may be another library's word for another fault.

@@ -9,7 +9,7 @@ use crate::vocab::frame::{FrameType, LAST_STREAM_MAX};
 use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{Step, Timeout};
 
-use super::chance::{is_setting, round_value};
+use super::chance::{is_setting, is_timer, round_value};
 use super::explain::Explain;
 use super::scene::{Scene, spoken};
 use super::{Detector, evidence};
@@ -85,10 +85,10 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         (_, _, true) if round => 0.55,
         (_, _, true) if scene.goaway.is_some() => 0.5,
         (_, _, true) => 0.45,
-        // Something waited: the server may have counted that request's time as well.
         // Who promises to finish what is open counts streams, not octets.
         (_, _, false) if promises(scene) => 0.5,
-        (_, _, false) if is_setting(span) && span >= LONG => 0.66,
+        // Something waited: the server may have counted that request's time as well.
+        (_, _, false) if is_timer(span) => 0.66,
         (_, _, false) if round && span >= LONG && scene.cut_off().is_some() => 0.6,
         (_, _, false) => 0.3,
     };
@@ -172,8 +172,6 @@ fn told(scene: &Scene<'_>, span: Duration, since: Stamp, confidence: Confidence)
 /// The idle time and where it began: since the last stream ended, or since the last octet,
 /// whichever a person would have configured.
 fn measure(scene: &Scene<'_>) -> Option<(Duration, Stamp)> {
-    let message = [scene.last_message.first, scene.last_message.second];
-    let message = message.into_iter().flatten().max_by_key(|stamp| stamp.order());
     let quiet = scene.quiet_since();
     let span = |since: Stamp| scene.at.since(since);
     let idle = scene.idle_since.filter(|_| scene.open_count == 0);
@@ -181,7 +179,7 @@ fn measure(scene: &Scene<'_>) -> Option<(Duration, Stamp)> {
         None => quiet,
         Some(idle) => {
             // Resets are no use of the connection: some count from the last message.
-            let candidates = [idle, message.unwrap_or(idle), quiet];
+            let candidates = [idle, scene.latest_message().unwrap_or(idle), quiet];
             let late =
                 |since: &Stamp| round_value(span(*since)).map(|round| span(*since).abs_diff(round));
             let round = candidates.into_iter().filter(|since| late(since).is_some());

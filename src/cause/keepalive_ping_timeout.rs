@@ -50,7 +50,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let heard = *scene.last_octets.side(scene.peer());
     let silent = scene.lost_ping();
     // It came late, to a path that was dead: what came since is no answer either.
-    let dead = dead_path::at_end(scene);
+    let dead = dead_path::at_end(scene, scene.by);
     let never_left =
         dead.and_then(|stall| scene.unanswered_pings().find(|ping| !ping.sent.before(stall.from)));
     // Other frames came, but not the answer: with an error that is a lost PING as well.
@@ -95,7 +95,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         step.evidence.push(evidence::on_connection(heard, scene.peer(), "silence", text));
     }
     if let Some(stall) = dead {
-        dead_path::tell(scene, &mut step, stall);
+        dead_path::tell(scene.by, &mut step, stall);
     }
     // When a socket was closed that is long gone is not to be seen, nor what came of a dead path.
     if !is_a_closed_socket(scene) && (silent.is_some() || never_left.is_none()) {

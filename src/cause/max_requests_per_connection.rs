@@ -40,7 +40,7 @@ fn future(scene: &Scene<'_>, newest: u32, last: u32) -> Option<f32> {
     let allowed = allowed.filter(|(id, _)| *id == SettingId::MAX_CONCURRENT_STREAMS);
     let twice = allowed.map(|(_, value)| value.saturating_mul(2)).next();
     match last.checked_sub(newest) {
-        _ if last == 0x7fff_ffff => None,
+        _ if last == LAST_STREAM_MAX => None,
         None | Some(0) => None,
         more if more == twice => Some(0.79),
         Some(_) => Some(0.65),

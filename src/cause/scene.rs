@@ -6,7 +6,7 @@ use crate::track::history::{FrameCounts, Goaway, History, Moment, OpenStream, Pi
 use crate::vocab::address::{Both, Side};
 use crate::vocab::cause::Confidence;
 use crate::vocab::error_code::ErrorCode;
-use crate::vocab::frame::{FrameType, LAST_STREAM_MAX, Transport};
+use crate::vocab::frame::{FrameType, LAST_STREAM_MAX, Transport, last_stream};
 use crate::vocab::rule::Scope;
 use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{Effect, Evidence, Finding};
@@ -210,17 +210,15 @@ impl<'a> Scene<'a> {
 
     /// Where the silence of both sides began.
     pub fn quiet_since(&self) -> Stamp {
-        let last = [self.last_octets.first, self.last_octets.second];
-        let last = last.into_iter().flatten().max_by_key(|stamp| stamp.order());
-        self.cleared_since().or(last).unwrap_or(self.history.first)
+        // Who only clears its streams away at the end (Node) says nothing by that.
+        let clears = self.open_count > 0 && self.gave_up_just_before();
+        let message = self.latest_message().filter(|_| clears);
+        message.or(latest(self.last_octets)).unwrap_or(self.history.first)
     }
 
-    /// Where the silence began in which neither side had a message for the other, where the end's
-    /// sender only cleared its streams away at the end (Node).
-    fn cleared_since(&self) -> Option<Stamp> {
-        let last = [self.last_message.first, self.last_message.second];
-        let last = last.into_iter().flatten().max_by_key(|stamp| stamp.order());
-        last.filter(|_| self.gave_up_just_before() && self.open_count > 0)
+    /// The last HEADERS or DATA of either side.
+    pub fn latest_message(&self) -> Option<Stamp> {
+        latest(self.last_message)
     }
 
     /// How long no octet had come from either side.
@@ -464,8 +462,9 @@ impl<'a> Scene<'a> {
 
     /// Whether the end's sender had reset streams in the same go.
     pub fn gave_up_just_before(&self) -> bool {
-        let mut resets = self.resets.iter().rev();
-        resets.any(|reset| reset.by == self.by && self.at.since(reset.stamp) <= SOON)
+        let latest = self.resets.iter().rev();
+        let mut latest = latest.take_while(|reset| self.at.since(reset.stamp) <= SOON);
+        latest.any(|reset| reset.by == self.by)
     }
 
     /// The other side's breach of a rule that an end without an error answers: it came at once,
@@ -488,7 +487,7 @@ impl<'a> Scene<'a> {
             Some(goaway) => {
                 let debug = crate::vocab::text::utf8_or_escaped(&goaway.debug);
                 let debug = if debug.is_empty() { debug } else { format!(", \"{debug}\"") };
-                let last = last_stream_text(goaway.last_stream_id);
+                let last = last_stream(goaway.last_stream_id);
                 ("GOAWAY", format!("{}, last stream {last}{debug}", goaway.code))
             }
             None if self.aborted => ("RST", format!("the {by} aborts the connection")),
@@ -511,9 +510,9 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// 2^31-1 by its meaning, other ids by their number.
-pub fn last_stream_text(id: u32) -> String {
-    if id == 0x7fff_ffff { "2^31-1".into() } else { id.to_string() }
+/// The later of what both sides have.
+fn latest(of: Both<Option<Stamp>>) -> Option<Stamp> {
+    [of.first, of.second].into_iter().flatten().max_by_key(|stamp| stamp.order())
 }
 
 /// Seconds as a person says them: `4.0 s`, `650 ms`, `1.25 s`.

@@ -37,7 +37,7 @@ pub struct Moving {
     open: BTreeMap<FlowId, Place>,
     /// Places of closed connections that had trouble, in the order in which they closed.
     troubled: VecDeque<Place>,
-    /// Places of the other closed ones: these are let go first.
+    /// Places of the other closed ones, and of those that tell nothing: these are let go first.
     healthy: VecDeque<Place>,
     /// What listed connections are numbered by; nothing where none is let go.
     numbers: BTreeMap<FlowId, u64>,
@@ -276,9 +276,10 @@ impl Moving {
         self.forget_open(row.row.flow);
         self.beyond += u64::from(!row.troubled_within(&mut self.room));
         let place = place(&row);
-        match row.row.standing() {
-            Standing::Orderly => self.healthy.push_back(place),
-            Standing::Trouble | Standing::Scratched => self.troubled.push_back(place),
+        // TLS that nobody could read tells nothing that would be missed.
+        match row.row.is_dark() || row.row.standing() == Standing::Orderly {
+            true => self.healthy.push_back(place),
+            false => self.troubled.push_back(place),
         }
         self.insert(place, row);
         if self.healthy.len() + self.troubled.len() > self.most {

@@ -1,28 +1,25 @@
 //! Finished connections become rows of the board.
 
+mod advise;
 mod doubts;
 mod others;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::board::{Board, ConnectionRow, End, EndHow, GoawayRow, TlsAlert, TlsRow, TlsSent};
-use crate::cause::advice::{self, Circumstances};
 use crate::cause::neighbours::{self, Ending, Revision};
 use crate::cause::pair::{About, Answered, PairFacts};
 use crate::cause::timeouts::{self, Settled};
 use crate::cause::{self, Judged, conflicts, implementation};
 use crate::track;
-use crate::track::history::{ByClass, History};
+use crate::track::history::History;
 use crate::vocab::address::{Both, Endpoint, Side};
-use crate::vocab::cause::Cause;
 use crate::vocab::drops::Drops;
 use crate::vocab::flow::{FlowEnd, FlowId, HalfNotes};
 use crate::vocab::frame::Transport;
-use crate::vocab::hop::{Troubled, Way};
+use crate::vocab::hop::Troubled;
 use crate::vocab::limits::{Hit, Limits};
-use crate::vocab::pair::InferredTimeout;
 use crate::vocab::rule;
 use crate::vocab::time::Stamp;
 use crate::vocab::tls::{TlsFacts, TlsSide};
@@ -30,6 +27,7 @@ use crate::vocab::verdict::{Finding, Implementation, Verdict};
 
 use super::hops::Hops;
 use super::{OtherFlow, Sink};
+use advise::{Slowest, advise, advise_all};
 use others::Others;
 
 /// What was found so far.
@@ -236,23 +234,6 @@ pub(super) fn second_pass(
     }
 }
 
-/// What each row's people have to change, by the slowest answers of its server and by the timers
-/// that `inferred` found in requests of several classes.
-fn advise_all(
-    connections: &mut [Arc<ConnectionRow>],
-    answered: &BTreeMap<Endpoint, Answered>,
-    inferred: &[InferredTimeout],
-) {
-    let slowest: BTreeMap<Endpoint, Slowest> =
-        answered.iter().map(|(server, of)| (*server, Slowest::of(of))).collect();
-    let kinds = conflicts::by_class(inferred);
-    for row in connections {
-        let slowest = slowest.get(&row.server).copied().unwrap_or_default();
-        let kinds = kinds.get(&(row.server, row.client.ip)).map_or(&[][..], Vec::as_slice);
-        advise(row, slowest, kinds);
-    }
-}
-
 /// Copies that differ from what they repeat, as findings: they are nobody's reason to leave.
 pub(super) fn copies(notes: &Both<HalfNotes>) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -269,69 +250,6 @@ pub(super) fn copies(notes: &Both<HalfNotes>) -> Vec<Finding> {
         }));
     }
     found
-}
-
-/// The slowest answers of a server: in time, and too late.
-#[derive(Clone, Copy, Debug, Default)]
-struct Slowest {
-    in_time: Option<Duration>,
-    late: Option<Duration>,
-}
-
-impl Slowest {
-    fn of(answered: &Answered) -> Self {
-        let seen = |of: &ByClass| Some(of.total()).filter(|of| of.count() > 0).map(|of| of.max());
-        Self { in_time: seen(&answered.answers), late: seen(&answered.late) }
-    }
-}
-
-/// Writes the advice of every verdict of a row. Most rows have it already: those stay untouched,
-/// so that snapshots share them. `kinds` are the client's timeouts, where they differ by the kind
-/// of request.
-fn advise(row: &mut Arc<ConnectionRow>, slowest: Slowest, kinds: &[&InferredTimeout]) {
-    let name =
-        |side: Side| row.implementations.side(side).as_ref().map(|known| known.name.as_str());
-    let of = Circumstances {
-        by: row.end.by,
-        goaway: None,
-        client: name(Side::Client),
-        server: name(Side::Server),
-        slowest: slowest.in_time,
-        latest: slowest.late,
-        kinds,
-    };
-    let goaways = row.goaways.iter().map(|goaway| {
-        let said = Some((goaway.code, goaway.last_stream_id));
-        let of = beyond(&goaway.verdict, of);
-        // A GOAWAY that only answers a close: who closed has to be looked at.
-        let by = of.by.filter(|_| goaway.verdict.trigger == Cause::AbruptClose).or(Some(goaway.by));
-        advice::advice(&goaway.verdict, &Circumstances { by, goaway: said, ..of })
-    });
-    let goaways: Vec<Vec<String>> = goaways.collect();
-    // TLS that was not decrypted has its advice: how to get the keys.
-    let dark = row.tls.as_ref().is_some_and(|tls| !tls.decrypted);
-    let end = row.end_verdict.as_ref().filter(|_| !dark);
-    let end = end.map(|verdict| advice::advice(verdict, &beyond(verdict, of)));
-    let known = row.goaways.iter().zip(&goaways).all(|(old, new)| old.verdict.advice == *new);
-    let ended = row.end_verdict.as_ref().zip(end.as_ref());
-    if known && ended.is_none_or(|(old, new)| old.advice == *new) {
-        return;
-    }
-    let row = Arc::make_mut(row);
-    for (goaway, advice) in row.goaways.iter_mut().zip(goaways) {
-        goaway.verdict.advice = advice;
-    }
-    if let Some((verdict, advice)) = row.end_verdict.as_mut().zip(end) {
-        verdict.advice = advice;
-    }
-}
-
-/// Where a proxy only passed on what its client did, that client has to change something.
-fn beyond<'a>(verdict: &'a Verdict, of: Circumstances<'a>) -> Circumstances<'a> {
-    match verdict.hop.as_deref().filter(|hop| hop.way == Way::CancelPassedOn) {
-        Some(hop) => Circumstances { client: hop.program.as_deref(), ..of },
-        None => of,
-    }
 }
 
 /// TLS as the report shows it.

@@ -52,9 +52,9 @@ impl Teller<'_> {
             page.labelled("also", &text);
         }
         let told = row.lead();
-        let own = row.goaways.iter().filter(|goaway| goaway.follows.is_none());
+        let own = row.own_goaways();
         let several_verdicts = own.count() > 1;
-        for goaway in row.goaways.iter().filter(|goaway| goaway.follows.is_none()) {
+        for goaway in row.own_goaways() {
             page.blank();
             if several_verdicts {
                 page.paragraph(2, Ink::Bold, &self.goaway(goaway));

@@ -407,6 +407,7 @@ impl Serialize for View<'_, Cancellation> {
             map.serialize_entry("capture", &set.first.capture())?;
         }
         map.serialize_entry("hop", &self.shape.view(&set.hop))?;
+        map.serialize_entry("advice", &set.advice)?;
         map.end()
     }
 }

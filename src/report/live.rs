@@ -42,12 +42,8 @@ impl LiveText {
                 (chain, verdict.confidence.word(), ink)
             }
             (None, Some(set)) => {
-                let text = format!(
-                    "{}: {}",
-                    phrases::cancelled_for(set),
-                    count(set.streams.len(), "stream")
-                );
-                (format!("{text} cancelled"), set.confidence.word(), Ink::Yellow)
+                let streams = count(set.streams.len(), "stream");
+                (format!("{}: {streams} cancelled", set.cause), set.confidence.word(), Ink::Yellow)
             }
             (None, None) => return Ok(()),
         };
@@ -68,8 +64,8 @@ impl LiveText {
             }
         } else if let Some(set) = told.cancellation() {
             page.paragraph(4, Ink::Plain, &format!("{}.", phrases::cancelled(set)));
-            if let Some(advice) = phrases::cancel_advice(set) {
-                page.paragraph(4, Ink::Dim, &advice);
+            if let Some(advice) = &set.advice {
+                page.paragraph(4, Ink::Dim, advice);
             }
         }
         out.write_all(page.text.as_bytes())

@@ -121,7 +121,7 @@ impl Scrape {
             "Verdicts on GOAWAYs and ends of connections that are over, by cause",
             verdicts.into_iter().map(|(cause, count)| ([("cause", cause.name())], count)),
         )?;
-        let mut blamed: BTreeMap<Blame, u64> = BLAMES.iter().map(|of| (*of, 0)).collect();
+        let mut blamed: BTreeMap<Blame, u64> = Blame::ALL.iter().map(|of| (*of, 0)).collect();
         for (ending, count) in &totals.endings {
             *blamed.entry(ending.blame).or_default() += count;
         }
@@ -269,10 +269,6 @@ impl Scrape {
         told.gauge("interfaces_down", "Interfaces that give no packets", gone as u64)
     }
 }
-
-/// Whoever may have to change something.
-const BLAMES: [Blame; 5] =
-    [Blame::Client, Blame::Server, Blame::Network, Blame::None, Blame::Unknown];
 
 /// Every code of a side, with zeros.
 fn all_codes<'a>(

@@ -203,6 +203,7 @@ fn seed_connection() -> ConnectionRow {
             first: stamp(134, 4005),
             last: stamp(398, 10_060),
             hop: None,
+            advice: None,
         }],
         stream_list: vec![seed_stream()],
         ..quiet(33874)

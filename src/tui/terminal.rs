@@ -1,6 +1,7 @@
 //! The terminal: taken over, drawn on, and given back as it was.
 
 use std::io::{self, IsTerminal as _, Stdout};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
@@ -88,6 +89,7 @@ impl Drop for Screen {
 fn take(mouse: bool) -> io::Result<()> {
     enable_raw_mode()?;
     execute!(io::stdout(), Print(KEEP_TITLE), EnterAlternateScreen, EnableBracketedPaste)?;
+    TITLED.store(true, Ordering::Relaxed);
     execute!(io::stdout(), SetTitle("goawhy"))?;
     if mouse { execute!(io::stdout(), EnableMouseCapture) } else { Ok(()) }
 }
@@ -96,15 +98,19 @@ fn take(mouse: bool) -> io::Result<()> {
 const KEEP_TITLE: &str = "\u{1b}[22;2t";
 const OLD_TITLE: &str = "\u{1b}[23;2t";
 
+/// Whether the title was put on the stack, where others may have put theirs before.
+static TITLED: AtomicBool = AtomicBool::new(false);
+
 /// Gives the terminal back as it was; harmless where it never was taken.
 pub fn restore() {
     use ratatui::crossterm::cursor::Show;
+    let title = if TITLED.swap(false, Ordering::Relaxed) { OLD_TITLE } else { "" };
     let _ = execute!(
         io::stdout(),
         DisableMouseCapture,
         DisableBracketedPaste,
         LeaveAlternateScreen,
-        Print(OLD_TITLE),
+        Print(title),
         Show
     );
     let _ = disable_raw_mode();

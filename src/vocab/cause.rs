@@ -107,6 +107,10 @@ impl From<Side> for Blame {
 }
 
 impl Blame {
+    /// Every one.
+    pub const ALL: [Self; 5] =
+        [Self::Client, Self::Server, Self::Network, Self::None, Self::Unknown];
+
     /// The report's spelling.
     pub fn name(self) -> &'static str {
         match self {

@@ -207,6 +207,11 @@ pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// section 6.8).
 pub const LAST_STREAM_MAX: u32 = 0x7fff_ffff;
 
+/// `2^31-1` or the number.
+pub fn last_stream(id: u32) -> String {
+    if id == LAST_STREAM_MAX { "2^31-1".into() } else { id.to_string() }
+}
+
 /// What the HTTP/2 room hands up about one connection.
 #[derive(Clone, Copy, Debug)]
 pub enum Signal<'a> {

@@ -299,6 +299,8 @@ pub struct Cancellation {
     pub last: Stamp,
     /// Where their reason lies beyond a proxy.
     pub hop: Option<Box<Hop>>,
+    /// What to change, where that is known.
+    pub advice: Option<String>,
 }
 
 /// A rule broken, or an oddity, at a packet.

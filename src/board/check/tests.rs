@@ -59,6 +59,16 @@ fn an_error_without_a_reason_is_told_and_can_be_denied() {
     let deny = Rules { deny: vec![Cause::Unknown], ..Rules::default() };
     assert_eq!(failed(&unknown, &deny), ["causes"]);
     assert!(check(&unknown, &deny).notes.is_empty());
+    // Who counts all errors holds it against them, and who allows a cause means it so.
+    let counted = Rules { max_error_goaways: Some(0), ..Rules::default() };
+    assert_eq!(failed(&unknown, &counted), ["max-error-goaways"]);
+    assert!(check(&unknown, &counted).notes.is_empty());
+    let mut known = digest(verdict("protocol_violation", "protocol_violation", "client", 0.9));
+    known.connections[0].goaways[0].error_code = 1;
+    let sure = Rules { min_confidence: 0.95, ..Rules::default() };
+    assert!(check(&known, &sure).notes[0].contains("1 GOAWAY with an error passed"));
+    let allow = Rules { allow: vec![Cause::ProtocolViolation], ..sure };
+    assert!(check(&known, &allow).notes.is_empty());
 }
 
 #[test]

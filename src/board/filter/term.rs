@@ -269,9 +269,7 @@ fn sides() -> Vec<&'static str> {
 }
 
 fn blames() -> Vec<&'static str> {
-    [Blame::Client, Blame::Server, Blame::Network, Blame::None, Blame::Unknown]
-        .map(Blame::name)
-        .into()
+    Blame::ALL.map(Blame::name).into()
 }
 
 fn endings() -> Vec<&'static str> {

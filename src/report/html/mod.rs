@@ -139,7 +139,7 @@ impl Page<'_> {
                 format!("{} cancelled or dead over all of them", count(group.victims, "request"));
             line(out, "p class=dim", &lost);
         }
-        for goaway in row.goaways.iter().filter(|goaway| goaway.follows.is_none()) {
+        for goaway in row.own_goaways() {
             let debug = shortened(&utf8_or_escaped(&goaway.debug), DEBUG_SHOWN);
             let quoted = if debug.is_empty() { String::new() } else { format!(", “{debug}”") };
             let text = format!(

@@ -27,7 +27,7 @@ pub(in crate::tui) struct Ending<'a> {
 
 /// The endings of a connection in order: GOAWAYs that follow no other, and the end without one.
 pub(in crate::tui) fn endings(row: &ConnectionRow) -> Vec<Ending<'_>> {
-    let own = row.goaways.iter().filter(|goaway| goaway.follows.is_none());
+    let own = row.own_goaways();
     let goaways = own.map(|goaway| Ending {
         goaway: Some(goaway),
         verdict: &goaway.verdict,
@@ -289,7 +289,9 @@ impl App {
             View::Timeouts => &mut self.timeouts,
         };
         let page = list.page.saturating_sub(1).max(1);
-        let at_last = list.picked.saturating_add(1) >= length;
+        // Below the last step of a chain more is said: nothing else goes on behind its rows.
+        let chain = self.view == View::Chain;
+        let at_last = chain && list.picked.saturating_add(1) >= length;
         list.tail = match action {
             Action::Down if at_last => list.tail.saturating_add(1),
             Action::PageDown if at_last => list.tail.saturating_add(page),
@@ -298,7 +300,7 @@ impl App {
                 list.tail = list.tail.saturating_sub(back);
                 return;
             }
-            Action::Last => usize::MAX,
+            Action::Last if chain => usize::MAX,
             _ => 0,
         };
         list.picked = match action {

@@ -85,7 +85,7 @@ fn draw(frame: &mut Frame<'_>, app: &mut App, area: Rect, rows: &[Row], beside: 
     let start = if app.steps.picked == 0 { 0 } else { start };
     let end = if last && app.steps.picked > 0 { rows.len().saturating_sub(1) } else { end };
     let most = rows.len().saturating_sub(page);
-    let mut first = app.steps.first.min(most);
+    let mut first = app.steps.first;
     if end >= first + page {
         first = end + 1 - page;
     }
@@ -94,7 +94,7 @@ fn draw(frame: &mut Frame<'_>, app: &mut App, area: Rect, rows: &[Row], beside: 
     }
     app.steps.first = first;
     // Further down than the last step: as far as there is something, here or beside.
-    app.steps.tail = app.steps.tail.min((most - first.min(most)).max(beside));
+    app.steps.tail = app.steps.tail.min((most - first).max(beside));
     let first = most.min(first + app.steps.tail);
     for (offset, (step, line)) in rows.iter().skip(first).take(page).enumerate() {
         let y = area.y + offset as u16;
@@ -121,7 +121,7 @@ fn unended(frame: &mut Frame<'_>, app: &App, area: Rect, row: &ConnectionRow) {
     lines.push(words::streams(&row.streams));
     for set in row.cancellations.iter().take(SETS_SHOWN) {
         lines.push(words::cancelled(set));
-        lines.extend(words::cancel_advice(set));
+        lines.extend(set.advice.as_ref().map(|advice| app.veiled(advice)));
     }
     lines.extend(super::programs(row).map(|programs| format!("On this host: {programs}")));
     lines.push("3 shows its streams, 5 its frames.".into());
@@ -139,7 +139,7 @@ fn cancelled(app: &App, row: &ConnectionRow, wide: u16) -> Vec<Row> {
             let sign = if place == 0 { "◆" } else { " " };
             (None, Line::styled(format!("  {sign} {text}"), warn))
         }));
-        let advice = words::cancel_advice(set).map(|advice| wrap(&advice, room));
+        let advice = set.advice.as_ref().map(|advice| wrap(&app.veiled(advice), room));
         for (place, text) in advice.into_iter().flatten().enumerate() {
             let sign = if place == 0 { "·" } else { " " };
             rows.push((None, Line::raw(format!("    {sign} {text}"))));

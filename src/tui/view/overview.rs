@@ -8,7 +8,7 @@ use ratatui::text::{Line, Span};
 use super::{clickable, empty, rule};
 use crate::board::fared::{Fared, Reason};
 use crate::board::group::Standing;
-use crate::board::headline::{chain, headline};
+use crate::board::headline::{chain, told};
 use crate::board::snapshot::State;
 use crate::board::words;
 use crate::board::{ConnectionRow, EndHow};
@@ -25,8 +25,6 @@ pub(super) fn render(frame: &mut Frame<'_>, app: &mut App, area: Rect) {
     if app.snapshot.board.connections.is_empty() {
         return nothing(frame, app, room);
     }
-    let rows = app.rows.iter().filter_map(|index| app.snapshot.board.connections.get(*index));
-    let rows: Vec<&ConnectionRow> = rows.map(std::convert::AsRef::as_ref).collect();
     let board = &app.snapshot.board;
     let mut shown = board.only(app.rows.iter().copied());
     let gone = board.earlier.connections;
@@ -37,16 +35,12 @@ pub(super) fn render(frame: &mut Frame<'_>, app: &mut App, area: Rect) {
         let gone = grouped(gone);
         unasked = format!(" {gone} more are no longer listed, and cannot be asked.");
     }
-    let fared = Fared::of(rows.iter().copied());
-    let blamed = |row: &&ConnectionRow| {
-        row.standing() == Standing::Trouble
-            && row.lead().is_some_and(|verdict| verdict.blame != Blame::None)
-    };
-    let troubled = rows.iter().any(blamed) || shown.earlier.fared.troubled() > 0;
+    let fared = Fared::of_board(&shown);
+    let troubled = fared.troubled() > 0;
     let (sign, ink) = if troubled { ("▲", Ink::Bad) } else { ("●", Ink::Good) };
-    let answer = match rows.is_empty() {
+    let answer = match app.rows.is_empty() {
         true => format!("No connection passes the filter.{unasked}"),
-        false => format!("{}{unasked}", headline(&shown)),
+        false => format!("{}{unasked}", told(&shown, &fared)),
     };
     // What is still read may bring more.
     let so_far = if app.snapshot.state == State::Reading { "So far: " } else { "" };
@@ -65,7 +59,7 @@ pub(super) fn render(frame: &mut Frame<'_>, app: &mut App, area: Rect) {
         put(frame.buffer_mut(), &mut room, &Line::styled(text, app.theme.ink(Ink::Bad)));
     }
     room = below(room, 1);
-    let causes = causes(fared, &shown.earlier.fared);
+    let causes = causes(fared);
     room = draw_causes(frame, app, room, &causes);
     draw_connections(frame, app, room);
 }
@@ -91,8 +85,7 @@ fn nothing(frame: &mut Frame<'_>, app: &App, area: Rect) {
 
 /// What went away and why, those who have to act first: with its chain, who has to act, and
 /// whether connections ended by it.
-fn causes(mut fared: Fared, earlier: &Fared) -> Vec<(String, Blame, bool, Reason)> {
-    fared.merge(earlier.clone());
+fn causes(fared: Fared) -> Vec<(String, Blame, bool, Reason)> {
     let reasons = fared.reasons.into_iter();
     let mut all: Vec<_> =
         reasons.map(|((apart, chain, blame), of)| (chain, blame, !apart, of)).collect();
@@ -254,8 +247,8 @@ fn about_picked(app: &App, wide: u16) -> Vec<Line<'static>> {
     for set in row.cancelled_apart().filter(|_| calm).take(SETS_SHOWN) {
         let text = format!("  {}", cut(&words::cancelled(set), room));
         lines.push(Line::styled(text, app.theme.ink(Ink::Warn)));
-        if let Some(advice) = words::cancel_advice(set) {
-            advised(&mut lines, &advice);
+        if let Some(advice) = &set.advice {
+            advised(&mut lines, advice);
         }
     }
     if let Some(verdict) = row.lead() {

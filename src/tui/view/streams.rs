@@ -105,7 +105,7 @@ pub(super) fn waiting(detail: &Detail, what: &str, row: Option<&ConnectionRow>) 
         (DetailState::Reading, None) => vec![format!("Looking for the {what}s …")],
         (DetailState::Whole | DetailState::Recent, None) => {
             let mut lines = vec![format!("This connection has no {what} that could be read.")];
-            if row.is_some_and(|row| row.tls.as_ref().is_some_and(|tls| !tls.decrypted)) {
+            if row.is_some_and(ConnectionRow::is_dark) {
                 lines.push("It is TLS that was not decrypted: --keylog FILE opens it.".into());
             }
             lines
