@@ -10,7 +10,7 @@ use crate::vocab::time::Timestamp;
 use crate::vocab::verdict::Verdict;
 
 use super::scene::UNSEEN;
-use super::unheard::rests_on_silence;
+use super::unheard::{cap, rests_on_silence};
 
 /// What was dropped so soon before the evidence, or after the ending, may belong to it.
 const REACH: Duration = Duration::from_secs(1);
@@ -31,8 +31,7 @@ pub fn before(at: Timestamp) -> Timestamp {
 /// Makes a verdict less sure that rests on what was not seen. Saying so is for the last call.
 pub fn admit(verdict: &mut Verdict, announced: bool) {
     if rests_on_silence(verdict.trigger) {
-        let most = if announced { UNSEEN } else { Confidence::POSSIBLE };
-        verdict.confidence = verdict.confidence.and(most);
+        cap(verdict, if announced { UNSEEN } else { Confidence::POSSIBLE });
     }
 }
 

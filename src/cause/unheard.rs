@@ -20,11 +20,11 @@ pub fn admit(scene: &Scene<'_>, verdict: &mut Verdict) {
     }
     let peer = scene.peer();
     if let Some(by) = scene.unread_goaway() {
-        verdict.confidence = verdict.confidence.and(Confidence::POSSIBLE);
+        cap(verdict, Confidence::POSSIBLE);
         let clause = format!("a GOAWAY of the {} before was not captured whole", by.name());
         verdict.add_clause(&clause);
     } else if scene.is_unheard(peer) {
-        verdict.confidence = verdict.confidence.and(UNSEEN);
+        cap(verdict, UNSEEN);
         let (by, peer) = (scene.by.name(), peer.name());
         verdict.add_clause(&match scene.by {
             Side::Client => format!(
@@ -35,7 +35,16 @@ pub fn admit(scene: &Scene<'_>, verdict: &mut Verdict) {
             ),
         });
     } else if scene.has_holes() {
-        verdict.confidence = verdict.confidence.and(UNSEEN);
+        cap(verdict, UNSEEN);
+    }
+}
+
+/// What is missing makes a verdict less sure, and the other reasons that rest on the same silence.
+pub(super) fn cap(verdict: &mut Verdict, most: Confidence) {
+    verdict.confidence = verdict.confidence.and(most);
+    let others = verdict.alternatives.iter_mut();
+    for other in others.filter(|other| rests_on_silence(other.cause)) {
+        other.confidence = other.confidence.and(most);
     }
 }
 

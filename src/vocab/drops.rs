@@ -32,7 +32,9 @@ impl Drops {
             let (from, to) = facts.first_packet_at.zip(facts.last_packet_at)?;
             Some(Stretch { from, to, dropped, seen: facts.packets })
         };
-        let mut all: Vec<Stretch> = captures.iter().filter_map(stretch).collect();
+        // What one capture has whole is no comfort for what another one lacks.
+        let told = captures.iter().filter_map(stretch).filter(Stretch::counts);
+        let mut all: Vec<Stretch> = told.collect();
         all.sort_by_key(|stretch| (stretch.from, stretch.to));
         all.into_iter().for_each(|stretch| drops.note(stretch, most));
         drops
@@ -60,20 +62,25 @@ impl Drops {
         other.0.into_iter().for_each(|stretch| self.note(stretch, most));
     }
 
-    /// Packets lost in the stretches that touch this time, as far as they count: where fewer than
-    /// one in a thousand is gone, the few that an ending is told by are there all the same.
+    /// Packets lost in the stretches that touch this time, as far as they count.
     pub fn between(&self, from: Timestamp, to: Timestamp) -> u64 {
         let first = self.0.partition_point(|stretch| stretch.to < from);
         let touching = self.0.iter().skip(first).take_while(|stretch| stretch.from <= to);
-        let counts = |stretch: &&Stretch| {
-            let all = stretch.dropped.saturating_add(stretch.seen);
-            stretch.dropped.saturating_mul(FEW) >= all
-        };
-        touching.filter(counts).map(|stretch| stretch.dropped).fold(0, u64::saturating_add)
+        touching
+            .filter(|stretch| stretch.counts())
+            .map(|stretch| stretch.dropped)
+            .fold(0, u64::saturating_add)
     }
 }
 
 impl Stretch {
+    /// Whether enough was lost: where fewer than one in a thousand is gone, the few that an ending
+    /// is told by are there all the same.
+    fn counts(&self) -> bool {
+        let all = self.dropped.saturating_add(self.seen);
+        self.dropped.saturating_mul(FEW) >= all
+    }
+
     fn take(&mut self, other: Self) {
         (self.from, self.to) = (self.from.min(other.from), self.to.max(other.to));
         self.dropped = self.dropped.saturating_add(other.dropped);
@@ -143,5 +150,8 @@ mod tests {
         let drops = Drops::of(&[of(Some(3), 100)], 4);
         assert_eq!(drops.between(Timestamp(400), Timestamp(900)), 3);
         assert_eq!(drops.between(Timestamp(501), Timestamp(900)), 0);
+        // A long one of the same time that is all but whole says nothing of the other.
+        let drops = Drops::of(&[of(Some(3), 100), of(Some(1), 1_000_000)], 4);
+        assert_eq!(drops.between(Timestamp(400), Timestamp(900)), 3);
     }
 }
