@@ -4,9 +4,9 @@
     sudo scripts/soak.py PROGRAM SECONDS FOLDER [RATE]
 
 Needs nginx, h2load and curl, and root for capturing and for SYNs from raw sockets. RATE is how many
-SYNs a second at most (default 300); everything else is bounded by it, too. Ports 18280 to 18283 of
-127.0.0.1 are used. FOLDER gets verdicts.jsonl, memory.txt and result.json; a line for each minute
-goes to standard output.
+SYNs a second at most (default 300); everything else is bounded by it, too; with 0 there is normal
+traffic alone. Ports 18280 to 18283 of 127.0.0.1 are used. FOLDER gets verdicts.jsonl, memory.txt
+and result.json; a line for each minute goes to standard output.
 """
 import collections, json, os, random, re, signal, socket, struct, subprocess, sys, threading, time
 
@@ -193,8 +193,9 @@ def main():
         [PROGRAM, "live", "-i", "lo", "-f", f"tcp portrange {NORMAL}-{CLOSED}", "--format", "jsonl",
          "-o", FOLDER + "/verdicts.jsonl"], stderr=open(FOLDER + "/errors.txt", "w"))
     time.sleep(2)
-    threads = [threading.Thread(target=silent), threading.Thread(target=normal, args=(conf,)),
-               threading.Thread(target=syns), threading.Thread(target=abuse)]
+    threads = [threading.Thread(target=silent), threading.Thread(target=normal, args=(conf,))]
+    if RATE > 0:
+        threads += [threading.Thread(target=syns), threading.Thread(target=abuse)]
     for thread in threads:
         thread.start()
     begun, marks = time.time(), []
