@@ -161,5 +161,13 @@ mod tests {
         let [other] = verdict.alternatives.as_slice() else { panic!("{verdict:?}") };
         assert_eq!(other.cause, Cause::AbruptClose);
         assert_eq!(other.confidence.word(), "possible");
+        // Whoever asked and was answered long after it had not been told to go.
+        let long_ago = Talk::opened().get(10.0, 1).hole(20.0).served(3000.0, 3).get(4000.0, 5);
+        let answered = long_ago.clone().ok(4100.0, 1).s(4214.0, "RST");
+        let verdict = answered.told();
+        assert_eq!(verdict.cause, Cause::AbruptClose, "{}", verdict.summary);
+        assert!(!verdict.summary.contains("may have been"), "{}", verdict.summary);
+        // The answer to what still waits may have been in it.
+        assert_eq!(long_ago.s(4214.0, "RST").told().cause, Cause::Unknown);
     }
 }

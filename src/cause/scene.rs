@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use crate::track::history::{FrameCounts, Goaway, History, Moment, OpenStream, Ping, Reset};
+use crate::track::history::{FrameCounts, Goaway, History, Loss, Moment, OpenStream, Ping, Reset};
 use crate::vocab::address::{Both, Side};
 use crate::vocab::cause::Confidence;
 use crate::vocab::error_code::ErrorCode;
 use crate::vocab::frame::{FrameType, LAST_STREAM_MAX, Transport, last_stream};
 use crate::vocab::rule::Scope;
-use crate::vocab::time::Stamp;
+use crate::vocab::time::{Stamp, Timestamp};
 use crate::vocab::verdict::{Effect, Evidence, Finding};
 
 use super::cancels::CancelGroup;
+use super::dropped::before;
 use super::known_text::{self, KnownText};
 
 /// An ending and what led to it.
@@ -297,9 +298,12 @@ impl<'a> Scene<'a> {
         self.has_holes() || self.history.tcp.side(self.peer()).lost > 0
     }
 
-    /// Octets of either side in which whole frames may be missing: a GOAWAY perhaps.
+    /// Octets of either side in which whole frames may be missing that bear on the end: a GOAWAY
+    /// perhaps, or the answer to what waits.
     pub fn hidden_octets(&self) -> u64 {
-        let told = self.history.losses.iter().filter(|loss| loss.frames).map(|loss| loss.bytes);
+        let since = self.hidden_since();
+        let bears = |loss: &&Loss| loss.frames && loss.stamp.at >= since;
+        let told = self.history.losses.iter().filter(bears).map(|loss| loss.bytes);
         let unread = |side| {
             let tcp = self.history.tcp.side(side);
             if tcp.delivered == 0 { tcp.lost } else { 0 }
@@ -307,12 +311,23 @@ impl<'a> Scene<'a> {
         told.sum::<u64>().saturating_add(unread(Side::Client)).saturating_add(unread(Side::Server))
     }
 
+    /// Whoever asks for more has not received a GOAWAY (RFC 9113 section 6.8), and what waits was
+    /// not answered before it was asked for: what was lost before bears on no end.
+    fn hidden_since(&self) -> Timestamp {
+        let newest = self.history.newest.map(|(_, newest)| before(newest.at));
+        let waiting = self.waiting().filter_map(|stream| stream.opened).map(|opened| opened.at);
+        waiting.chain(newest).min().filter(|_| newest.is_some()).unwrap_or(Timestamp(i64::MIN))
+    }
+
     /// Where the capture lacks most before the end: `1448 octets from the server are missing
     /// between packets 12 and 17 (and 3 more places)`.
     pub fn missing(&self) -> Option<String> {
         let notes = &self.history.notes;
-        let until = if self.goaway.is_some() { self.at } else { self.history.last };
-        let widest = |side| Some((side, notes.side(side).widest(until)?));
+        let (since, until) = match self.goaway {
+            Some(_) => (Timestamp(i64::MIN), self.at),
+            None => (self.hidden_since(), self.history.last),
+        };
+        let widest = |side| Some((side, notes.side(side).widest(since, until)?));
         let found = [Side::Client, Side::Server].into_iter().filter_map(widest);
         let (side, place) = found.max_by_key(|(_, place)| place.octets)?;
         let places = notes.first.places().saturating_add(notes.second.places());

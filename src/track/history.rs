@@ -80,6 +80,8 @@ pub struct History {
     pub findings: Vec<Finding>,
     /// Places where frames may be missing.
     pub losses: Vec<Loss>,
+    /// The client's newest stream, open or not.
+    pub newest: Option<(u32, Stamp)>,
     /// Octets of each side that the capture lacks, and copies that differ.
     pub notes: Both<HalfNotes>,
     /// Since when no stream is open.
@@ -373,6 +375,19 @@ pub struct Loss {
 }
 
 impl History {
+    /// Notes a loss; more of them than `most` are told in one, where the latest is.
+    pub(super) fn lost(&mut self, loss: Loss, most: usize) {
+        let full = self.losses.len() >= most;
+        match self.losses.last_mut().filter(|_| full) {
+            Some(last) => {
+                last.stamp = loss.stamp;
+                last.bytes = last.bytes.saturating_add(loss.bytes);
+                last.frames |= loss.frames;
+            }
+            None => self.losses.push(loss),
+        }
+    }
+
     /// Whether time had passed by a packet: the packets of some captures carry none, and what
     /// lies between them cannot be known.
     pub fn is_timed(&self, stamp: Stamp) -> bool {

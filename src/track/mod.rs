@@ -73,8 +73,6 @@ pub struct Tracker {
     skipped: Vec<std::ops::Range<u32>>,
     /// First stream that the client opened in the capture.
     first_opened: Option<u32>,
-    /// The newest one, open or not.
-    newest: Option<(u32, Stamp)>,
     /// The latest streams whose answer ended before their request was read.
     answered: VecDeque<lifetimes::Answered>,
     /// Octets of each side's current header block.
@@ -119,6 +117,7 @@ impl Tracker {
                 goaways: Vec::new(),
                 findings: Vec::new(),
                 losses: Vec::new(),
+                newest: None,
                 notes: Both::default(),
                 idle_since: Some(first),
                 reused: None,
@@ -140,7 +139,6 @@ impl Tracker {
             open_of: Both::default(),
             skipped: Vec::new(),
             first_opened: None,
-            newest: None,
             answered: VecDeque::new(),
             block_of: Both::default(),
             unfinished_block: Both::default(),
@@ -266,10 +264,8 @@ impl Tracker {
                 if *frames {
                     self.rules.lost(*by);
                 }
-                if self.history.losses.len() < NOTES_KEPT {
-                    let loss = Loss { stamp: *stamp, by: *by, bytes: *bytes, frames: *frames };
-                    self.history.losses.push(loss);
-                }
+                let loss = Loss { stamp: *stamp, by: *by, bytes: *bytes, frames: *frames };
+                self.history.lost(loss, NOTES_KEPT);
             }
             Signal::Begun(frame) => self.rules.begun(&mut self.history, frame, limits),
             Signal::Incomplete { by, .. } => {
@@ -403,8 +399,8 @@ impl Tracker {
             self.history.counts.opened += 1; // a push is no request
             if let Some(opened) = opened {
                 self.first_opened.get_or_insert(id);
-                if self.newest.is_none_or(|(newest, _)| id > newest) {
-                    self.newest = Some((id, opened));
+                if self.history.newest.is_none_or(|(newest, _)| id > newest) {
+                    self.history.newest = Some((id, opened));
                 }
             }
         }

@@ -51,7 +51,7 @@ impl Tracker {
                 .any(|stamp| stamp.before(frame.stamp)),
             newest: newest
                 .and_then(|stream| Some((stream.id, stream.opened?)))
-                .or(self.newest.filter(|_| peer == Side::Client)),
+                .or(self.history.newest.filter(|_| peer == Side::Client)),
             seen: frame.seen,
         };
         let place = self.place_of_goaway(frame);

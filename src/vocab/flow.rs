@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::address::{FlowKey, Half};
-use super::time::Stamp;
+use super::time::{Stamp, Timestamp};
 
 /// One TCP connection of this run, in order of first sight, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -235,10 +235,11 @@ pub struct Differing {
 }
 
 impl HalfNotes {
-    /// The most octets that are missing in one place that is told, before `until`.
-    pub fn widest(&self, until: Stamp) -> Option<&Missing> {
-        let before = self.missing.iter().filter(|place| !until.before(place.before));
-        before.max_by_key(|place| place.octets)
+    /// The most octets that are missing in one place that is told, from a time on and before
+    /// `until`.
+    pub fn widest(&self, since: Timestamp, until: Stamp) -> Option<&Missing> {
+        let told = self.missing.iter().filter(|place| place.before.at >= since);
+        told.filter(|place| !until.before(place.before)).max_by_key(|place| place.octets)
     }
 
     /// Places where octets are missing.
