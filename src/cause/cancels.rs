@@ -3,6 +3,7 @@
 //! A cancel is any reset by the request's sender before the answer ended, whatever its code: some
 //! clients cancel with NO_ERROR, most with CANCEL.
 
+mod deadline;
 mod rivals;
 mod server;
 
@@ -16,6 +17,7 @@ use crate::vocab::verdict::{Cancellation, Timeout};
 
 use super::chance::round_value;
 use super::dead_path;
+use deadline::{by_deadline, is_at};
 
 /// Younger than this, nothing waited: no timeout is that short.
 const AT_ONCE: Duration = Duration::from_millis(20);
@@ -157,39 +159,6 @@ fn is_reaction(blows: &[Stamp], reset: &Reset) -> bool {
 /// A peer answers an ending that it has just read within this time, also on a busy machine.
 const REACTION: Duration = Duration::from_millis(50);
 
-/// Whether a reset came when the deadline of its request ran out: never before, within the time
-/// that timers and the network take. The deadline was written down before the request left.
-fn is_at(span: Duration, deadline: Duration) -> bool {
-    let early = deadline.mul_f64(0.02) + Duration::from_millis(60);
-    let late = deadline.mul_f64(0.05) + Duration::from_millis(60);
-    span + early >= deadline && span <= deadline + late
-}
-
-fn by_deadline(history: &History, mut items: Vec<Waited>, groups: &mut Vec<CancelGroup>) {
-    let deadline_of = |item: &Waited| history.resets.get(item.place)?.deadline;
-    // What waiting for the connection took was taken off before the header was written: the
-    // longest of a group is nearest to the setting.
-    items.sort_by_key(|item| (std::cmp::Reverse(deadline_of(item)), item.place));
-    while let Some(deadline) = items.first().and_then(deadline_of) {
-        let near = |item: &Waited| {
-            deadline_of(item).is_some_and(|of| {
-                let less = deadline.saturating_sub(of);
-                let waited = opened(history, item).map(|at| at - history.first.at.0);
-                let early = waited.is_some_and(|ns| i128::from(ns) <= less.as_nanos() as i128);
-                less <= deadline.mul_f64(0.05) + MILLI * 20
-                    || (early && less <= deadline.mul_f64(0.3))
-            })
-        };
-        let (same, rest): (Vec<_>, Vec<_>) = items.into_iter().partition(near);
-        let mut group = timed(&same, Confidence::CERTAIN, "the requests carry that deadline");
-        if let Some(timeout) = &mut group.timeout {
-            timeout.seconds = round_value(deadline).unwrap_or(deadline).as_secs_f64();
-        }
-        groups.push(group);
-        items = rest;
-    }
-}
-
 const MILLI: Duration = Duration::from_millis(1);
 
 /// Ages that cluster are timers; ages that do not are somebody's decisions.
@@ -209,17 +178,21 @@ fn by_age(history: &History, items: Vec<Waited>, groups: &mut Vec<CancelGroup>) 
         groups.push(judge_cluster(history, cluster));
     }
     let lone = join_timers(groups, lone);
-    let (round, other): (Vec<_>, Vec<_>) =
-        lone.into_iter().partition(|item| round_value(item.span).is_some());
+    let (round, other): (Vec<_>, Vec<_>) = lone.into_iter().partition(is_round);
     for item in round {
+        // What waited for its connection is younger than the client's clock says.
+        let sure = if item.span < LONG { 0.45 } else { 0.6 };
         let told_by = "the age is a round number, as timeouts are";
-        groups.push(timed(&[item], Confidence::new(0.6), told_by));
+        groups.push(timed(&[item], Confidence::new(sure), told_by));
     }
     if !other.is_empty() {
         let told_by = "their ages have nothing in common";
         groups.push(burst(&other, Confidence::new(0.5), told_by));
     }
 }
+
+/// Younger requests hardly have a timeout of their own length.
+const LONG: Duration = Duration::from_secs(1);
 
 /// gRPC writes its deadline into the request: without one, a reset is somebody's decision, unless
 /// a proxy that has a timer of its own took the deadline away.
@@ -247,18 +220,25 @@ fn whole_time(history: &History, items: Vec<Waited>, groups: &mut Vec<CancelGrou
     for cluster in clusters(&aged) {
         let silences = silent.get(from..from + cluster.len()).unwrap_or_default();
         from += cluster.len();
-        // Silences of one length are the nearer reason.
-        let at_one_silence = median(silences) >= AT_ONCE * 5 && are_alike(silences, 0.02);
-        let timer = cluster.len() >= 3
-            && are_alike(cluster, 0.005)
-            && opened_apart(history, cluster)
-            && !at_one_silence
-            && !rivals::is_chance(cluster, &aged);
-        if timer {
-            let told_by = "their answers were still coming when all had reached one age";
-            groups.push(timed(cluster, Confidence::new(0.9), told_by));
-        } else {
-            rest.extend_from_slice(silences);
+        // Silences of one length are the nearer reason, where they are as much alike.
+        let at_one_silence = median(silences) >= AT_ONCE * 5
+            && are_alike(silences, 0.02)
+            && varies(silences) <= varies(cluster) * 1.5;
+        let timer =
+            opened_apart(history, cluster) && !at_one_silence && !rivals::is_chance(cluster, &aged);
+        let sure = match cluster.len() {
+            _ if !timer => None,
+            2 => (are_alike(cluster, 0.005) && cluster.iter().any(is_round)).then_some(0.6),
+            // A busy client is late with one of them.
+            3.. if are_alike(cluster, 0.02) && are_most_alike(cluster, 0.005) => Some(0.9),
+            _ => None,
+        };
+        match sure {
+            Some(sure) => {
+                let told_by = "their answers were still coming when all had reached one age";
+                groups.push(timed(cluster, Confidence::new(sure), told_by));
+            }
+            None => rest.extend_from_slice(silences),
         }
     }
     rest
@@ -266,9 +246,33 @@ fn whole_time(history: &History, items: Vec<Waited>, groups: &mut Vec<CancelGrou
 
 /// Whether all have one length, within this share of it and a few milliseconds.
 fn are_alike(items: &[Waited], share: f64) -> bool {
+    alike(items, share) == items.len()
+}
+
+/// Whether four in five have.
+fn are_most_alike(items: &[Waited], share: f64) -> bool {
+    alike(items, share) * 5 >= items.len() * 4
+}
+
+fn alike(items: &[Waited], share: f64) -> usize {
     let middle = median(items);
     let width = middle.mul_f64(share) + MILLI * 5;
-    items.iter().all(|item| item.span.abs_diff(middle) <= width)
+    items.iter().filter(|item| item.span.abs_diff(middle) <= width).count()
+}
+
+/// Whether its length is one that people set.
+fn is_round(item: &Waited) -> bool {
+    round_value(item.span).is_some()
+}
+
+/// The share of it by which their length varies.
+fn varies(items: &[Waited]) -> f64 {
+    spread(items).as_secs_f64() / median(items).as_secs_f64().max(1e-9)
+}
+
+fn spread(items: &[Waited]) -> Duration {
+    let spans = || items.iter().map(|item| item.span);
+    spans().max().unwrap_or_default() - spans().min().unwrap_or_default()
 }
 
 /// Whether they were opened at different times, as seen from how long they waited.
@@ -307,14 +311,29 @@ fn at_one_moment(
 ) -> Vec<Waited> {
     let moment = |item: &Waited| history.resets.get(item.place).map_or(0, |r| r.stamp.at.0);
     items.sort_by_key(|item| (moment(item), item.place));
-    let mut rest = Vec::new();
-    for run in items.chunk_by(|a, b| moment(b) - moment(a) <= APART) {
-        let spans = || run.iter().map(|item| item.span);
-        let (least, most) = (spans().min().unwrap_or_default(), spans().max().unwrap_or_default());
+    let is_one = |run: &[Waited]| {
+        let least = run.iter().map(|item| item.span).min().unwrap_or_default();
         let opened_over = extent(run.iter().filter_map(|item| opened(history, item)));
         let at_once = opened_over > reset_over(history, run).mul_f64(3.0) + MILLI * 20;
         // Alike, they may be one batch that a coarse timer ended.
-        if run.len() >= 3 && at_once && most > least.mul_f64(1.25) {
+        run.len() >= 3 && at_once && spread(run) > least.mul_f64(0.25)
+    };
+    let runs = || items.chunk_by(|a, b| moment(b) - moment(a) <= APART);
+    let mut alone: Vec<Duration> =
+        runs().filter(|run| !is_one(run)).flatten().map(|item| item.span).collect();
+    alone.sort_unstable();
+    // Who agrees with many that were reset by themselves has their timer.
+    let has_timer = |item: &&Waited| {
+        let below = |share: f64| alone.partition_point(|span| *span < item.span.mul_f64(share));
+        below(1.01) - below(0.99) >= 5
+    };
+    let mut rest = Vec::new();
+    for run in runs() {
+        let odd = |run: &[Waited]| {
+            let odd: Vec<Waited> = run.iter().filter(|item| !has_timer(item)).copied().collect();
+            odd.len() * 2 > run.len() && is_one(&odd)
+        };
+        if is_one(run) && odd(run) {
             let told_by = "requests of different ages were reset in one moment";
             groups.push(burst(run, Confidence::new(0.75), told_by));
         } else {
@@ -334,9 +353,7 @@ fn clusters(items: &[Waited]) -> impl Iterator<Item = &[Waited]> {
 
 fn judge_cluster(history: &History, cluster: &[Waited]) -> CancelGroup {
     let middle = median(cluster);
-    let width = middle.mul_f64(0.02) + MILLI * 5;
-    let near = cluster.iter().filter(|item| item.span.abs_diff(middle) <= width).count();
-    if near * 5 < cluster.len() * 4 {
+    if !are_most_alike(cluster, 0.02) {
         return coarse(history, cluster).unwrap_or_else(|| judge_wide(history, cluster));
     }
     if opened_apart(history, cluster) {
@@ -364,7 +381,7 @@ fn judge_cluster(history: &History, cluster: &[Waited]) -> CancelGroup {
         Turns::Unclear => reset_over(history, cluster) + MILLI >= opened_over,
     };
     let ends = [cluster.first(), cluster.get(cluster.len() * 4 / 5)];
-    let round = ends.into_iter().flatten().any(|item| round_value(item.span).is_some());
+    let round = ends.into_iter().flatten().any(is_round);
     match (one_by_one, round) {
         (true, true) => timed(cluster, Confidence::new(0.75), "one batch, reset at a round age"),
         (false, true) => timed(cluster, Confidence::new(0.55), "one batch, reset at a round age"),

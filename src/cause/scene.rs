@@ -448,7 +448,10 @@ impl<'a> Scene<'a> {
         let history = self.history;
         let (closed, ..) =
             history.tcp_end().filter(|(at, by, _)| *by == self.by && !at.before(self.at))?;
-        let promised = |id: u32, by: Side| by != self.by && id <= goaway.last_stream_id;
+        // The last GOAWAY says what will be finished (RFC 9113 section 6.8).
+        let own = history.goaways.iter().filter(|other| other.by == self.by);
+        let last = own.map(|own| own.last_stream_id).min().unwrap_or(goaway.last_stream_id);
+        let promised = |id: u32, by: Side| by != self.by && id <= last;
         let open = history.open.iter().filter(|stream| {
             promised(stream.id, stream.by) && stream.described && !stream.answer_ended
         });

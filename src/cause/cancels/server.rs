@@ -34,6 +34,12 @@ pub(super) fn groups(history: &History, groups: &mut Vec<CancelGroup>) {
     let code = |item: &Waited| history.resets.get(item.place).and_then(|reset| reset.code);
     aged.sort_by_key(|item| (code(item), item.span, item.place));
     for cluster in aged.chunk_by(|a, b| code(a) == code(b)).flat_map(clusters) {
+        // What is cleared away in the moment of the end was nobody's timer.
+        if reset_over(history, cluster) < MILLI * 10
+            && cluster.iter().all(|item| is_farewell(history, item))
+        {
+            continue;
+        }
         match server_timer(history, cluster) {
             Some((seconds, sure)) => {
                 let told_by = "the server reset at one age";

@@ -161,3 +161,81 @@ fn a_malformed_deadline_is_no_deadline_and_not_none() {
     let found = asked("713000000n");
     assert!(found[0].confidence.value() <= 0.6 && found[0].timeout.is_none(), "{found:?}");
 }
+
+#[test]
+fn calls_that_waited_for_a_free_stream_have_one_deadline() {
+    let fields = ":method=POST :scheme=http :authority=a :path=/a.B/C \
+                  content-type=application/grpc te=trailers";
+    // All were called at 3 ms with 2.5 s; the server lets few run at once.
+    let sent = [10.0, 960.0, 1010.0, 1939.0, 1960.0, 2502.0];
+    let talk = sent.iter().zip(0u32..).fold(Talk::opened(), |talk, (at, n)| {
+        let (left, stream) = (2503.0 - at, 2 * n + 1);
+        let headers = format!("HEADERS {stream} END_STREAM {fields} grpc-timeout={left:.0}m");
+        talk.c(*at, &headers).cancel(2504.0 + f64::from(n) * 0.1, stream)
+    });
+    let found = sets(&talk);
+    assert_eq!(found.len(), 1, "{found:?}");
+    let timeout = found[0].timeout.as_ref().unwrap();
+    assert!((timeout.seconds - 2.5).abs() < 1e-9 && timeout.samples == 6, "{timeout:?}");
+}
+
+#[test]
+fn what_is_left_of_the_first_calls_is_no_setting() {
+    let fields = ":method=POST :scheme=http :authority=a :path=/a.B/C \
+                  content-type=application/grpc te=trailers";
+    let calls = [(10.0, 37.0), (10.4, 1309.0), (400.0, 1700.0), (800.0, 1700.0), (900.0, 4000.0)];
+    let talk = calls.iter().zip(0u32..).fold(Talk::opened(), |talk, ((at, left), n)| {
+        let stream = 2 * n + 1;
+        let headers = format!("HEADERS {stream} END_STREAM {fields} grpc-timeout={left:.0}m");
+        talk.c(*at, &headers).cancel(at + left + 1.0, stream)
+    });
+    let timers = sets(&talk).into_iter().filter_map(|set| set.timeout);
+    let mut timers: Vec<f64> = timers.map(|timer| timer.seconds).collect();
+    timers.sort_by(f64::total_cmp);
+    assert_eq!(timers, [1.7, 4.0]);
+}
+
+#[test]
+fn answers_that_drip_to_the_end_of_their_time() {
+    let drip = |talk: Talk, at: f64, age: f64, stream: u32| {
+        let talk = talk.get(at, stream).s(at + 9.0, &format!("HEADERS {stream} :status=200"));
+        let many = (1..).map(|n| f64::from(n) * 711.0).take_while(|of| *of < age);
+        let talk = many.fold(talk, |talk, of| talk.s(at + of, &format!("DATA {stream} 100")));
+        talk.cancel(at + age, stream)
+    };
+    let five = [3300.5, 3301.3, 3342.5, 3301.1, 3301.1].iter().zip(0u32..);
+    let talk = five.fold(Talk::opened(), |talk, (age, n)| {
+        drip(talk, 10.0 + f64::from(n) * 702.0, *age, 2 * n + 1)
+    });
+    let found = sets(&talk);
+    assert_eq!(found[0].cause, Cause::ClientRequestTimeout, "{found:?}");
+    assert!((found[0].timeout.as_ref().unwrap().seconds - 3.3).abs() < 0.01);
+    let two = drip(drip(Talk::opened(), 10.0, 6998.0, 1), 1302.0, 7000.9, 3);
+    let found = sets(&two);
+    assert_eq!(found[0].cause, Cause::ClientRequestTimeout, "{found:?}");
+    assert!(found[0].confidence <= Confidence::new(0.6));
+}
+
+#[test]
+fn what_is_cleared_away_with_the_connection_was_no_timer() {
+    let talk =
+        (0..5).fold(Talk::opened(), |talk, n| talk.get(10.0 + f64::from(n) / 10.0, 2 * n + 1));
+    let talk = (0..5).fold(talk, |talk, n| {
+        talk.s(1010.0 + f64::from(n) * 0.1, &format!("RST_STREAM {} NO_ERROR", 2 * n + 1))
+    });
+    assert!(sets(&talk.clone().s(1011.0, "GOAWAY 9 NO_ERROR").s(1011.2, "FIN")).is_empty());
+    assert!(!sets(&talk.served(4000.0, 21)).is_empty());
+}
+
+#[test]
+fn who_agrees_with_a_timer_is_no_part_of_a_decision() {
+    // A timer of 1.7 s, and one of 4 s of which two were sent when the connection was new.
+    let talk = (0..8).fold(Talk::opened(), |talk, n| {
+        let (at, stream) = (300.0 + f64::from(n) * 285.0, 2 * n + 11);
+        talk.get(at, stream).cancel(at + 1701.0, stream)
+    });
+    let talk = talk.get(10.0, 1).get(10.1, 3).cancel(3996.5, 1).cancel(3997.0, 3);
+    let found = sets(&talk);
+    let burst = found.iter().find(|set| set.cause == Cause::ClientCancelBurst);
+    assert!(burst.is_none_or(|set| set.streams.len() == 2), "{found:?}");
+}
