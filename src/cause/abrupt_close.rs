@@ -58,7 +58,18 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     );
     let blame = if scene.by == Side::Client { Blame::Client } else { Blame::Server };
     let confidence = scene.despite_holes(Confidence::new(confidence));
+    let (confidence, blame) = match is_stranger(scene) {
+        true => (confidence.and(Confidence::new(0.55)), Blame::Unknown),
+        false => (confidence, blame),
+    };
     let mut step = Step::new(Cause::AbruptClose, confidence, blame, summary);
+    if is_stranger(scene) {
+        step.summary.truncate(step.summary.trim_end_matches('.').len());
+        step.summary.push_str(
+            "; it answers like a host that does not know the connection (any more): one that was \
+             restarted, or a device in between that had forgotten it.",
+        );
+    }
     let oldest = scene.waiting().find_map(|stream| Some((stream.opened?, stream.id)));
     if let Some((opened, id)) = oldest {
         step.evidence.push(evidence::request(opened, Side::Client, id, None));
@@ -78,6 +89,20 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     }
     Some(step)
 }
+
+/// Whether the RST answers, at once, the first octets after a long silence: so do hosts that do
+/// not know the connection (RFC 9293 section 3.5.2).
+fn is_stranger(scene: &Scene<'_>) -> bool {
+    let last = *scene.last_octets.side(scene.peer());
+    let own = *scene.last_octets.side(scene.by);
+    let woken = last.zip(own).is_some_and(|(last, own)| {
+        own.before(last) && last.since(own) >= LONG && scene.at.since(last) <= AT_ONCE
+    });
+    scene.aborted && woken
+}
+
+/// Sooner than any program answers.
+const AT_ONCE: Duration = Duration::from_millis(2);
 
 /// How sure it is, with so many requests waiting or in the middle of a frame.
 fn confidence(scene: &Scene<'_>, waiting: usize, torn: bool) -> f32 {

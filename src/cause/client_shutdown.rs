@@ -64,6 +64,10 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         (Some(code), _) if code != ErrorCode::NO_ERROR && code != ErrorCode::CANCEL => return None,
         _ if lost || offended => 0.5,
         _ if scene.answered_offence().is_some() => 0.6,
+        // It says itself that a timer did it.
+        _ if scene.debug().contains("idle") => 0.5,
+        // So may the timer of a pool.
+        (Some(ErrorCode::NO_ERROR), false) if is_timer(scene.quiet()) => 0.85,
         (Some(ErrorCode::NO_ERROR), false) => 0.95,
         // A timer of its own that waits for octets (Node's session.setTimeout).
         (Some(ErrorCode::NO_ERROR), true) if is_timer(scene.quiet()) => 0.5,
@@ -74,6 +78,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         (None, false) if scene.aborted && scene.in_tls() => 0.4,
         (None, false) if scene.aborted => 0.75,
         (None, false) if scene.open_count > 0 => 0.75,
+        (None, false) if is_timer(scene.quiet()) => 0.85,
         (None, false) => 0.93,
         // Requests of many ages cut off in good order: the program ended, its pool was closed, or
         // the last of them had timed out.

@@ -51,8 +51,10 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         Some(ErrorCode::INTERNAL_ERROR) => idle_word || is_alone(scene),
         Some(_) => idle_word,
     };
-    // A client that closes when it has nothing more to ask is done: see client_shutdown.
-    if !benign || scene.aborted || (scene.by == Side::Client && !(idle_word || timeout_word)) {
+    // A client that closes when it has nothing more to ask is done (see client_shutdown), unless
+    // the pool that it lies in counts the time.
+    let pooled = scene.by == Side::Client && !(idle_word || timeout_word);
+    if !benign || scene.aborted || (pooled && !may_be_pooled(scene)) {
         return None;
     }
     if scene.goaway.is_some_and(|goaway| goaway.after_peer_close)
@@ -74,6 +76,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     }
     let confidence = match (idle_word, timeout_word, scene.open_count == 0) {
         (true, ..) => 0.93,
+        _ if pooled => 0.45,
         (_, true, _) if is_setting(span) => 0.85,
         (_, true, _) if round => 0.72,
         // Some write it whatever made them go (Apache at a graceful restart).
@@ -98,6 +101,13 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let least = Confidence::new(if doubtful { 0.45 } else { 1.0 });
     let confidence = scene.despite_holes(Confidence::new(confidence).and(least));
     Some(told(scene, span, since, confidence))
+}
+
+/// Whether a client's end may be that of an idle timer of its pool: it had been served, and was
+/// silent for a length that people set.
+fn may_be_pooled(scene: &Scene<'_>) -> bool {
+    let used = scene.opened.first > 0 && scene.open_count == 0 && !scene.gave_up_just_before();
+    used && measure(scene).is_some_and(|(span, _)| is_timer(span))
 }
 
 /// Whether the GOAWAY is the first of two, the second of which names the last stream.
@@ -149,13 +159,15 @@ fn is_alone(scene: &Scene<'_>) -> bool {
 
 fn told(scene: &Scene<'_>, span: Duration, since: Stamp, confidence: Confidence) -> Step {
     let by = scene.by.name();
-    let waiting = match scene.open_count {
+    // What it resets in the same go had waited, too.
+    let count = scene.open_count + scene.given_up();
+    let waiting = match count {
         0 => "in which nothing was asked for".to_string(),
         1 => "without an octet, with 1 request waiting".to_string(),
         count => format!("without an octet, with {count} requests waiting"),
     };
     let summary = format!("The {by} {} after {} {waiting}.", scene.ending_name(), spoken(span));
-    let blame = if scene.open_count == 0 { Blame::None } else { Blame::Server };
+    let blame = if count == 0 { Blame::None } else { scene.by.into() };
     let mut step = Step::new(Cause::IdleTimeout, confidence, blame, summary);
     let by_client = [scene.last_message.first, scene.last_octets.first].contains(&Some(since));
     let by = if by_client { Side::Client } else { Side::Server };

@@ -480,9 +480,14 @@ impl<'a> Scene<'a> {
 
     /// Whether the end's sender had reset streams in the same go.
     pub fn gave_up_just_before(&self) -> bool {
+        self.given_up() > 0
+    }
+
+    /// How many streams the end's sender had reset in the same go.
+    pub fn given_up(&self) -> u64 {
         let latest = self.resets.iter().rev();
-        let mut latest = latest.take_while(|reset| self.at.since(reset.stamp) <= SOON);
-        latest.any(|reset| reset.by == self.by)
+        let latest = latest.take_while(|reset| self.at.since(reset.stamp) <= SOON);
+        latest.filter(|reset| reset.by == self.by).count() as u64
     }
 
     /// The other side's breach of a rule that an end without an error answers: it came at once,

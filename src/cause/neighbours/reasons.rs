@@ -64,6 +64,9 @@ fn revision(
 pub(super) fn drain(ending: &Ending, others: &[&Ending], gone: Option<Stamp>) -> Revision {
     let confidence = match (others.len(), ending.orderly) {
         (0, _) => 0.8,
+        // Who is killed ends like that, too.
+        (1, true) if !ending.announced => 0.66,
+        (_, true) if !ending.announced => 0.79,
         (1, true) => 0.85,
         (1, false) => 0.48,
         (_, true) => 0.95,
@@ -79,6 +82,9 @@ pub(super) fn drain(ending: &Ending, others: &[&Ending], gone: Option<Stamp>) ->
     };
     let summary = format!("The server drained or stopped: {why}.");
     let mut drained = revision(ending, Cause::GracefulShutdown, confidence, summary, others);
+    if !ending.announced && !others.is_empty() {
+        drained.rival = Some((Cause::AbruptClose, Confidence::new(0.45)));
+    }
     if ending.age.is_none() && ending.is_at_limit() {
         // It answers a request whose number is not known: several reach a limit together.
         drained.confidence = drained.confidence.and(UNSEEN);

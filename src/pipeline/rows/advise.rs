@@ -65,7 +65,10 @@ pub(super) fn advise(row: &mut Arc<ConnectionRow>, slowest: Slowest, kinds: &[&I
         let said = Some((goaway.code, goaway.last_stream_id));
         let of = beyond(&goaway.verdict, of);
         // A GOAWAY that only answers a close: who closed has to be looked at.
-        let by = of.by.filter(|_| goaway.verdict.trigger == Cause::AbruptClose).or(Some(goaway.by));
+        let by = of.by.filter(|_| goaway.verdict.trigger == Cause::AbruptClose);
+        // One that only follows has the reason of the first.
+        let first = goaway.follows.and_then(|first| row.goaways.get(first)).unwrap_or(goaway);
+        let by = by.or(Some(first.by));
         advice::advice(&goaway.verdict, &Circumstances { by, goaway: said, ..of })
     });
     let goaways: Vec<Vec<String>> = goaways.collect();
