@@ -8,7 +8,7 @@ use crate::vocab::verdict::Step;
 
 use super::chance::is_timer;
 use super::explain::Explain;
-use super::scene::{Scene, spoken};
+use super::scene::{PROMPT, Scene, spoken};
 use super::{
     Detector, client_request_timeout, dead_path, evidence, keepalive_ping_timeout,
     server_request_timeout,
@@ -58,9 +58,12 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     );
     let blame = if scene.by == Side::Client { Blame::Client } else { Blame::Server };
     let confidence = scene.despite_holes(Confidence::new(confidence));
-    let (confidence, blame) = match is_stranger(scene) {
-        true => (confidence.and(Confidence::new(0.55)), Blame::Unknown),
-        false => (confidence, blame),
+    let never_spoke = scene.by == Side::Server && scene.last_octets.second.is_none();
+    let (confidence, blame) = match (is_stranger(scene), never_spoke && quick(scene)) {
+        (true, _) => (confidence.and(Confidence::new(0.55)), Blame::Unknown),
+        // It may speak another protocol.
+        (_, true) => (confidence.and(Confidence::new(0.45)), Blame::Unknown),
+        _ => (confidence, blame),
     };
     let mut step = Step::new(Cause::AbruptClose, confidence, blame, summary);
     if is_stranger(scene) {
@@ -92,13 +95,19 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
 
 /// Whether the RST answers, at once, the first octets after a long silence: so do hosts that do
 /// not know the connection (RFC 9293 section 3.5.2).
-fn is_stranger(scene: &Scene<'_>) -> bool {
+pub(super) fn is_stranger(scene: &Scene<'_>) -> bool {
     let last = *scene.last_octets.side(scene.peer());
     let own = *scene.last_octets.side(scene.by);
     let woken = last.zip(own).is_some_and(|(last, own)| {
         own.before(last) && last.since(own) >= LONG && scene.at.since(last) <= AT_ONCE
     });
     scene.aborted && woken
+}
+
+/// Whether the end comes right behind the other side's last octets.
+fn quick(scene: &Scene<'_>) -> bool {
+    let last = *scene.last_octets.side(scene.peer());
+    last.is_some_and(|last| scene.at.since(last) <= PROMPT)
 }
 
 /// Sooner than any program answers.

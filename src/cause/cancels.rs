@@ -4,20 +4,23 @@
 //! clients cancel with NO_ERROR, most with CANCEL.
 
 mod deadline;
+mod reading;
 mod rivals;
 mod server;
 
 use std::time::Duration;
 
-use crate::track::history::{History, Reset};
+use crate::track::history::{Goaway, History, Reset};
 use crate::vocab::address::Side;
 use crate::vocab::cause::{Cause, Confidence};
+use crate::vocab::error_code::ErrorCode;
 use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{Cancellation, Timeout};
 
 use super::chance::round_value;
 use super::dead_path;
 use deadline::{by_deadline, is_at};
+use reading::{by_silence, whole_time};
 
 /// Younger than this, nothing waited: no timeout is that short.
 const AT_ONCE: Duration = Duration::from_millis(20);
@@ -84,12 +87,17 @@ pub fn groups(history: &History) -> Vec<CancelGroup> {
     let mut blurred = Vec::new();
     let mut reacting = Vec::new();
     let blows = blows(history);
+    let begun = history.sides.first.preface;
     for (place, reset) in history.resets.iter().enumerate().filter(|(_, reset)| reset.is_cancel) {
         let Some(span) = reset.age() else { continue };
         let item = Waited { place, span };
-        if is_reaction(&blows, reset) && reset.deadline.is_none_or(|limit| !is_at(span, limit)) {
+        let reacts = is_reaction(&blows, reset) || echoes(history, reset);
+        if reacts && reset.deadline.is_none_or(|limit| !is_at(span, limit)) {
             reacting.push(item);
-        } else if reset.deadline.is_some_and(|deadline| is_at(span, deadline)) {
+        } else if reset.deadline.is_some_and(|deadline| {
+            // A call that waited for a free stream may carry the whole of it.
+            is_at(span, deadline) || begun.is_some_and(|of| is_at(reset.stamp.since(of), deadline))
+        }) {
             with_deadline.push(item);
         } else if dead_path::blurs(history, reset) {
             blurred.push(item);
@@ -104,17 +112,25 @@ pub fn groups(history: &History) -> Vec<CancelGroup> {
         }
     }
     by_deadline(history, with_deadline, &mut groups);
-    if !changed_mind.is_empty() {
-        groups.push(burst(&changed_mind, Confidence::CERTAIN, "they were reset at once"));
-    }
     without_deadline(history, of_grpc, &mut groups);
     if !blurred.is_empty() {
         let told_by = "nothing of the client arrived when they were sent or reset";
         let group = burst(&blurred, Confidence::POSSIBLE, told_by);
         groups.push(CancelGroup { cause: Cause::ClientRequestTimeout, ..group });
     }
+    let superseded = rivals::superseded(history, &mut waited);
+    if !superseded.is_empty() {
+        // A timeout of the length at which the next one is due looks like that, too.
+        let sure = if are_alike(&superseded, 0.02) { 0.55 } else { 0.8 };
+        let told_by = "each was reset right behind the next request";
+        groups.push(burst(&superseded, Confidence::new(sure), told_by));
+    }
     by_age(history, waited, &mut groups);
-    join_timers(&mut groups, reacting);
+    join_timers(&mut groups, reacting, FEW);
+    let changed_mind = join_moments(history, &mut groups, changed_mind);
+    if !changed_mind.is_empty() {
+        groups.push(burst(&changed_mind, Confidence::CERTAIN, "they were reset at once"));
+    }
     let reading = whole_time(history, reading, &mut groups);
     by_silence(reading, &mut groups);
     server::groups(history, &mut groups);
@@ -156,6 +172,17 @@ fn is_reaction(blows: &[Stamp], reset: &Reset) -> bool {
     last.is_some_and(|blow| reset.stamp.since(*blow) <= REACTION)
 }
 
+/// Whether it only repeats the error of a GOAWAY that the client has just read.
+fn echoes(history: &History, reset: &Reset) -> bool {
+    let own = [ErrorCode::NO_ERROR, ErrorCode::CANCEL];
+    let code = reset.code.filter(|code| !own.contains(code));
+    let same = |goaway: &&Goaway| {
+        let before = goaway.stamp.before(reset.stamp) && goaway.by != reset.by;
+        before && Some(goaway.code) == code && reset.stamp.since(goaway.stamp) <= REACTION
+    };
+    code.is_some() && history.goaways.iter().any(|goaway| same(&goaway))
+}
+
 /// A peer answers an ending that it has just read within this time, also on a busy machine.
 const REACTION: Duration = Duration::from_millis(50);
 
@@ -177,11 +204,14 @@ fn by_age(history: &History, items: Vec<Waited>, groups: &mut Vec<CancelGroup>) 
         }
         groups.push(judge_cluster(history, cluster));
     }
-    let lone = join_timers(groups, lone);
+    let lone = join_timers(groups, lone, 1);
     let (round, other): (Vec<_>, Vec<_>) = lone.into_iter().partition(is_round);
+    // Round ages of many lengths are chance.
+    let mut lengths: Vec<Duration> = round.iter().filter_map(|of| round_value(of.span)).collect();
+    lengths.dedup();
     for item in round {
         // What waited for its connection is younger than the client's clock says.
-        let sure = if item.span < LONG { 0.45 } else { 0.6 };
+        let sure = if item.span < LONG || lengths.len() >= FEW { 0.45 } else { 0.6 };
         let told_by = "the age is a round number, as timeouts are";
         groups.push(timed(&[item], Confidence::new(sure), told_by));
     }
@@ -206,44 +236,6 @@ fn without_deadline(history: &History, items: Vec<Waited>, groups: &mut Vec<Canc
     groups.push(burst(&items, confidence, told_by));
 }
 
-/// A time for the whole answer: requests opened at different times end at one age though their
-/// answers were still coming (Go http.Client.Timeout, OkHttp callTimeout). Takes resets with the
-/// silence before each, and returns the others.
-fn whole_time(history: &History, items: Vec<Waited>, groups: &mut Vec<CancelGroup>) -> Vec<Waited> {
-    let age = |item: &Waited| history.resets.get(item.place).and_then(Reset::age);
-    let aged = |item: &Waited| Some((Waited { span: age(item)?, ..*item }, *item));
-    let mut both: Vec<(Waited, Waited)> = items.iter().filter_map(aged).collect();
-    both.sort_by_key(|(aged, _)| (aged.span, aged.place));
-    let (aged, silent): (Vec<Waited>, Vec<Waited>) = both.into_iter().unzip();
-    let mut rest = Vec::new();
-    let mut from = 0;
-    for cluster in clusters(&aged) {
-        let silences = silent.get(from..from + cluster.len()).unwrap_or_default();
-        from += cluster.len();
-        // Silences of one length are the nearer reason, where they are as much alike.
-        let at_one_silence = median(silences) >= AT_ONCE * 5
-            && are_alike(silences, 0.02)
-            && varies(silences) <= varies(cluster) * 1.5;
-        let timer =
-            opened_apart(history, cluster) && !at_one_silence && !rivals::is_chance(cluster, &aged);
-        let sure = match cluster.len() {
-            _ if !timer => None,
-            2 => (are_alike(cluster, 0.005) && cluster.iter().any(is_round)).then_some(0.6),
-            // A busy client is late with one of them.
-            3.. if are_alike(cluster, 0.02) && are_most_alike(cluster, 0.005) => Some(0.9),
-            _ => None,
-        };
-        match sure {
-            Some(sure) => {
-                let told_by = "their answers were still coming when all had reached one age";
-                groups.push(timed(cluster, Confidence::new(sure), told_by));
-            }
-            None => rest.extend_from_slice(silences),
-        }
-    }
-    rest
-}
-
 /// Whether all have one length, within this share of it and a few milliseconds.
 fn are_alike(items: &[Waited], share: f64) -> bool {
     alike(items, share) == items.len()
@@ -265,11 +257,6 @@ fn is_round(item: &Waited) -> bool {
     round_value(item.span).is_some()
 }
 
-/// The share of it by which their length varies.
-fn varies(items: &[Waited]) -> f64 {
-    spread(items).as_secs_f64() / median(items).as_secs_f64().max(1e-9)
-}
-
 fn spread(items: &[Waited]) -> Duration {
     let spans = || items.iter().map(|item| item.span);
     spans().max().unwrap_or_default() - spans().min().unwrap_or_default()
@@ -281,11 +268,46 @@ fn opened_apart(history: &History, items: &[Waited]) -> bool {
     opened_over > median(items).mul_f64(0.1) + MILLI * 10
 }
 
-/// A few that fit a timer that was found are the same timer. Returns the others.
-fn join_timers(groups: &mut [CancelGroup], items: Vec<Waited>) -> Vec<Waited> {
+/// Streams that were opened and reset in the moment when a time ran out had waited inside the
+/// client for a free one: they share that time. Returns the others.
+fn join_moments(history: &History, groups: &mut [CancelGroup], items: Vec<Waited>) -> Vec<Waited> {
+    let timed = |group: &&mut CancelGroup| group.timeout.is_some() && group.by == Side::Client;
+    let mut timed: Vec<(Vec<i64>, &mut CancelGroup)> = groups
+        .iter_mut()
+        .filter(timed)
+        .map(|group| {
+            let mut moments: Vec<i64> = group.resets(history).map(|of| of.stamp.at.0).collect();
+            moments.sort_unstable();
+            (moments, group)
+        })
+        .collect();
+    let stays = |item: &Waited| {
+        let Some(at) = history.resets.get(item.place).map(|reset| reset.stamp.at.0) else {
+            return true;
+        };
+        let near = |moments: &[i64]| {
+            let from = moments.partition_point(|of| *of < at - AT_ONCE_NS);
+            moments.get(from).is_some_and(|of| *of <= at + AT_ONCE_NS)
+        };
+        let same = timed.iter_mut().find(|(moments, _)| near(moments));
+        same.map(|(_, group)| group.places.push(item.place)).is_none()
+    };
+    items.into_iter().filter(stays).collect()
+}
+
+/// Nanoseconds between what one timer ends at most.
+const AT_ONCE_NS: i64 = 5_000_000;
+
+/// Fewer samples are no timer that others are measured by.
+const FEW: usize = 3;
+
+/// A few that fit a timer that was found, on as many samples at least, are the same timer. Returns
+/// the others.
+fn join_timers(groups: &mut [CancelGroup], items: Vec<Waited>, least: usize) -> Vec<Waited> {
     let stays = |item: &Waited| {
         let same = groups.iter_mut().find(|group| {
-            let timer = group.timeout.as_ref().filter(|_| group.by == Side::Client);
+            let own = group.by == Side::Client && group.places.len() >= least;
+            let timer = group.timeout.as_ref().filter(|_| own);
             timer.is_some_and(|timer| {
                 let distance = (item.span.as_secs_f64() - timer.seconds).abs();
                 distance <= 0.05 * timer.seconds + 0.02
@@ -330,7 +352,9 @@ fn at_one_moment(
     let mut rest = Vec::new();
     for run in runs() {
         let odd = |run: &[Waited]| {
-            let odd: Vec<Waited> = run.iter().filter(|item| !has_timer(item)).copied().collect();
+            let of_timer = own_timers(history, run);
+            let odd = run.iter().filter(|item| !has_timer(item) && !of_timer.contains(&item.place));
+            let odd: Vec<Waited> = odd.copied().collect();
             odd.len() * 2 > run.len() && is_one(&odd)
         };
         if is_one(run) && odd(run) {
@@ -341,6 +365,17 @@ fn at_one_moment(
         }
     }
     rest
+}
+
+/// Places of those that were opened far apart and are of one age all the same: one decision makes
+/// them of as many ages as there were moments in which they were opened.
+fn own_timers(history: &History, run: &[Waited]) -> Vec<usize> {
+    let mut aged = run.to_vec();
+    aged.sort_by_key(|item| (item.span, item.place));
+    let timer = |cluster: &&[Waited]| {
+        cluster.len() >= 5 && are_alike(cluster, 0.005) && opened_apart(history, cluster)
+    };
+    clusters(&aged).filter(timer).flatten().map(|item| item.place).collect()
 }
 
 /// Nanoseconds between two resets of one decision at most, on a busy client.
@@ -510,33 +545,6 @@ fn judge_wide(history: &History, cluster: &[Waited]) -> CancelGroup {
         timeout.seconds = limit.as_secs_f64();
     }
     group
-}
-
-/// An answer began and then stopped: what counts is the silence before the client gave up.
-fn by_silence(mut items: Vec<Waited>, groups: &mut Vec<CancelGroup>) {
-    items.sort_by_key(|item| (item.span, item.place));
-    let mut rest = Vec::new();
-    for cluster in clusters(&items) {
-        let silent = cluster.first().is_some_and(|item| item.span >= AT_ONCE * 5);
-        let middle = median(cluster);
-        let round = round_value(middle).is_some();
-        if silent && are_alike(cluster, 0.02) && (cluster.len() >= 3 || round) {
-            let confidence = if cluster.len() >= 3 { 0.85 } else { 0.6 };
-            let mut group =
-                timed(cluster, Confidence::new(confidence), "one silence before each reset");
-            group.cause = Cause::StreamIdleTimeout;
-            if let Some(timeout) = &mut group.timeout {
-                timeout.kind = Cause::StreamIdleTimeout;
-            }
-            groups.push(group);
-        } else {
-            rest.extend_from_slice(cluster);
-        }
-    }
-    if !rest.is_empty() {
-        let told_by = "the answer was on its way when the client had enough";
-        groups.push(burst(&rest, Confidence::LIKELY, told_by));
-    }
 }
 
 fn timed(items: &[Waited], confidence: Confidence, told_by: &'static str) -> CancelGroup {

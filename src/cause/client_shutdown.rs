@@ -71,6 +71,8 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         (Some(ErrorCode::NO_ERROR), false) => 0.95,
         // A timer of its own that waits for octets (Node's session.setTimeout).
         (Some(ErrorCode::NO_ERROR), true) if is_timer(scene.quiet()) => 0.5,
+        // It gave up on one of them, and went with the rest.
+        (Some(ErrorCode::NO_ERROR), true) if scene.gave_up_just_before() => 0.5,
         (Some(ErrorCode::NO_ERROR), true) => 0.85,
         (Some(_), _) => 0.7,
         (None, false) if torn => 0.3,

@@ -164,14 +164,24 @@ fn timeout_below_answers(pair: &Pair<'_>) -> Option<Conflict> {
     let proxy = timers.iter().all(|timer| timer.configured_in == ConfiguredIn::Proxy);
     let (who, title) = if proxy { ("proxy", "Proxy") } else { ("client", "Client") };
     let seems = if sure < Confidence::LIKELY { "seems to have ended" } else { "ended" };
-    let text = format!(
-        "The {who}'s request timeout{s} of {values} {seems} {killed} of {} ({}) before the server \
-         answered.{text}",
+    let setting = pair.client_name().and_then(implementation::request_timeout_setting);
+    let setting = by_setting(setting, pair.client_name());
+    let of = format!(
+        "The {who}'s request timeout{s} of {values} {seems} {killed} of {} ({})",
         plural(requests, "request"),
         percent(killed, requests)
     );
-    let setting = pair.client_name().and_then(implementation::request_timeout_setting);
-    let setting = by_setting(setting, pair.client_name());
+    let rule = "client_timeout_below_answer_time";
+    let cut = pair.sum(|facts| facts.cut);
+    if cut * 2 > killed && pair.answered.late.total().count() == 0 {
+        let text = format!("{of} while {cut} of the answers were still coming.");
+        let advice = format!(
+            "{title}: give answers that take long, or never end, a longer request timeout than \
+             {values}, or none{setting}."
+        );
+        return Some(pair.conflict(rule, sure, text, vec![advice]));
+    }
+    let text = format!("{of} before the server answered.{text}");
     let mut advice = Vec::new();
     if classes {
         for timer in &timers {
@@ -189,7 +199,7 @@ fn timeout_below_answers(pair: &Pair<'_>) -> Option<Conflict> {
     advice.push(
         "Server: make these requests faster, and stop the work when the client is gone.".into(),
     );
-    Some(pair.conflict("client_timeout_below_answer_time", sure, text, advice))
+    Some(pair.conflict(rule, sure, text, advice))
 }
 
 /// Whether each timer ended requests of kinds of its own: several settings, one for each.
@@ -411,14 +421,15 @@ fn pings_too_fast(pair: &Pair<'_>) -> Option<Conflict> {
     let pings = pair.facts.iter().filter_map(|facts| facts.notes.pings);
     let (strikes, distance) = pings.max_by_key(|(strikes, _)| *strikes)?;
     let punished = pair.facts.iter().any(|facts| facts.notes.too_many_pings);
-    let soon = grpc && distance < GRPC_MINIMUM && strikes >= 2;
+    // A server that has let more of them pass takes them.
+    let soon = grpc && distance < GRPC_MINIMUM && strikes == STRIKES;
     if !(punished || soon) {
         return None;
     }
     // A little below what comes, in whole tenths of a second.
     let tenths = (distance.as_secs_f64() * 8.0).floor().max(1.0);
     let allowed = seconds(tenths / 10.0);
-    let most = if punished { "more than the server takes" } else { "of two that gRPC takes" };
+    let most = if punished { "more than the server takes" } else { "as many as gRPC takes" };
     let text = format!(
         "The client sends a keepalive PING every {}; {strikes} came while the server had sent \
          nothing, {most}. gRPC servers allow one in 5 minutes by default.",
@@ -437,6 +448,9 @@ fn pings_too_fast(pair: &Pair<'_>) -> Option<Conflict> {
     let sure = Confidence::new(if punished { 0.95 } else { 0.8 });
     Some(pair.conflict("keepalive_below_server_minimum", sure, text, advice))
 }
+
+/// PINGs that come too soon which gRPC servers let pass before they end the connection.
+const STRIKES: u32 = 2;
 
 /// The server's age limit cuts requests.
 fn grace_too_short(pair: &Pair<'_>) -> Option<Conflict> {

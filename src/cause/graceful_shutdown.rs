@@ -68,8 +68,9 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let unseen = scene.is_blind();
     let in_answer = scene.last_taken().is_some_and(|(_, taken)| scene.at.since(taken) <= IN_ANSWER);
     // With the last answer it was done: it served as many as it may, or was told to close.
-    let with_answer = scene.open_count == 0
+    let answered = scene.open_count == 0
         && scene.last_message.second.is_some_and(|last| scene.at.since(last) <= IN_ANSWER);
+    let with_answer = answered || is_done_at_once(scene);
     let offended = scene.offence_before().is_some();
     let cut_off = scene.cut_off();
     let at_once = cut_off.is_some_and(|(_, after)| after <= PROMPT);
@@ -103,6 +104,14 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         step.evidence.push(evidence::on_connection(last.stamp, Side::Server, "GOAWAY", text));
     }
     Some(step)
+}
+
+/// Whether what was open was answered, and the connection closed, in the moment of the GOAWAY: it
+/// went with the answer.
+fn is_done_at_once(scene: &Scene<'_>) -> bool {
+    let closed = scene.history.tcp_end().filter(|(_, by, _)| *by == Side::Server);
+    let at_once = closed.is_some_and(|(end, ..)| end.since(scene.at) <= IN_ANSWER);
+    at_once && scene.code() == Some(ErrorCode::NO_ERROR) && scene.cut_off().is_none()
 }
 
 /// Whether requests are open, or were a moment ago: a PING makes no connection busy.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::track::history::OpenStream;
 use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
@@ -11,7 +12,7 @@ use crate::vocab::verdict::{Step, Timeout};
 
 use super::chance::{is_setting, is_timer, round_value};
 use super::explain::Explain;
-use super::scene::{Scene, spoken};
+use super::scene::{PROMPT, Scene, spoken};
 use super::{Detector, evidence};
 
 /// The detector.
@@ -160,14 +161,24 @@ fn is_alone(scene: &Scene<'_>) -> bool {
 fn told(scene: &Scene<'_>, span: Duration, since: Stamp, confidence: Confidence) -> Step {
     let by = scene.by.name();
     // What it resets in the same go had waited, too.
-    let count = scene.open_count + scene.given_up();
+    let count = scene.open_count + scene.given_up(PROMPT);
     let waiting = match count {
         0 => "in which nothing was asked for".to_string(),
         1 => "without an octet, with 1 request waiting".to_string(),
         count => format!("without an octet, with {count} requests waiting"),
     };
+    let unsent = |stream: &OpenStream| stream.by == Side::Client && !stream.request_ended;
+    let (waiting, blame) = match count {
+        0 => (waiting, Blame::None),
+        _ if scene.by == Side::Server
+            && !scene.open.is_empty()
+            && scene.open.iter().all(unsent) =>
+        {
+            ("in which the client did not go on with what it was sending".into(), Blame::None)
+        }
+        _ => (waiting, scene.by.into()),
+    };
     let summary = format!("The {by} {} after {} {waiting}.", scene.ending_name(), spoken(span));
-    let blame = if count == 0 { Blame::None } else { scene.by.into() };
     let mut step = Step::new(Cause::IdleTimeout, confidence, blame, summary);
     let by_client = [scene.last_message.first, scene.last_octets.first].contains(&Some(since));
     let by = if by_client { Side::Client } else { Side::Server };

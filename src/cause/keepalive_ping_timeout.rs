@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::verdict::{Step, Timeout};
 
+use super::chance::is_timer;
 use super::explain::Explain;
 use super::scene::{REAL_WAIT, Scene, UNSEEN, spoken};
 use super::{Detector, dead_path, evidence};
@@ -42,6 +43,17 @@ pub fn is_a_closed_socket(scene: &Scene<'_>) -> bool {
 /// More that wait for an answer at once are a flood: keepalive has one or two on their way.
 const MANY: usize = 16;
 
+/// Whether the end comes a time after the first PING without an answer that people set, though the
+/// other side had gone on for long since: it does not answer PINGs.
+fn is_timed(scene: &Scene<'_>) -> bool {
+    let Some(ping) = scene.unanswered_pings().next() else { return false };
+    let heard = *scene.last_octets.side(scene.peer());
+    let went_on = heard.is_some_and(|heard| {
+        ping.sent.before(heard) && heard.since(ping.sent) >= REAL_WAIT.max(scene.round_trip() * 4)
+    });
+    went_on && is_timer(scene.at.since(ping.sent))
+}
+
 fn step(scene: &Scene<'_>) -> Option<Step> {
     let debug = scene.debug();
     let by_text = ["ping_timeout", "ping timeout", "ping ack timeout", "keepalive"]
@@ -54,7 +66,7 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let never_left =
         dead.and_then(|stall| scene.unanswered_pings().find(|ping| !ping.sent.before(stall.from)));
     // Other frames came, but not the answer: with an error that is a lost PING as well.
-    let beside = scene.is_error() || is_a_closed_socket(scene);
+    let beside = scene.is_error() || is_a_closed_socket(scene) || is_timed(scene);
     let in_vain = || scene.unanswered_pings().next().filter(|_| beside);
     let asked = silent.or(never_left).or_else(in_vain)?;
     let wait = scene.at.since(asked.sent);

@@ -61,6 +61,8 @@ pub struct Ending {
     pub incomplete: bool,
     /// Whether a rule was broken right before: that is what it answers.
     pub offended: bool,
+    /// Whether it ended like a connection that its host does not know.
+    pub stranger: bool,
     /// Whether the end is orderly: NO_ERROR, or a FIN that nobody's request is lost by.
     pub orderly: bool,
     /// What the first pass said.
@@ -92,7 +94,7 @@ impl Ending {
 
     /// Whether it was cut with requests open. Where something is missing, answers may be.
     fn is_cut(&self) -> bool {
-        !self.announced && self.unanswered > 0 && !self.incomplete
+        !self.announced && self.unanswered > 0 && !self.incomplete && !self.stranger
     }
 
     fn is_silent(&self) -> bool {
@@ -199,12 +201,16 @@ pub fn doubt_lone_silence(verdict: &mut Verdict) {
 const CONFIRMED: f64 = 0.7;
 
 fn judge(ending: &Ending, group: &[&Ending], refusals: &[Stamp]) -> Option<Revision> {
+    if ending.stranger {
+        return None;
+    }
     let others = || group.iter().copied().filter(|other| other.place.0 != ending.place.0);
     let elsewhere: Vec<&Ending> =
         others().filter(|other| other.at.apart(ending.at) > MOMENT * 4).collect();
     let together: Vec<&Ending> =
         others().filter(|other| other.at.apart(ending.at) <= MOMENT).collect();
     limit(ending, &elsewhere)
+        .or_else(|| cut_at_age(ending, &elsewhere))
         .or_else(|| waited(ending, &elsewhere))
         .or_else(|| timer(ending, &elsewhere, together.is_empty()))
         .or_else(|| moment(ending, &together, refusals))
@@ -248,6 +254,24 @@ fn limit(ending: &Ending, elsewhere: &[&Ending]) -> Option<Revision> {
         let why = "the server's other connections ended after other numbers of requests";
         reasons::doubt(ending, Cause::GracefulShutdown, 0.4, why)
     })
+}
+
+/// Connections that the server cut with requests open, all at one age: it ends them when that is
+/// reached, whatever runs.
+fn cut_at_age(ending: &Ending, elsewhere: &[&Ending]) -> Option<Revision> {
+    ending.age.filter(|age| ending.is_cut() && *age >= OLD)?;
+    let all: Vec<&Ending> = elsewhere.iter().copied().filter(|other| other.is_cut()).collect();
+    let ages = Common::of(ending, &all, |e| e.age)?;
+    let nearer = |of: Option<Common<'_>>| of.is_some_and(|of| !ages.is_closer_than(&of));
+    let by_wait = Common::of(ending, &all, |e| e.waited.map(|(waited, _)| waited));
+    let rivals = [by_wait, Common::of(ending, elsewhere, |e| e.idle)];
+    let few = ages.alike.len() < 2 || ages.by_chance > RARE;
+    if few || rivals.into_iter().any(nearer) {
+        return None;
+    }
+    let mut aged = reasons::age(ending, &ages.alike, 0.85);
+    aged.blame = Blame::Server;
+    Some(aged)
 }
 
 /// Connections that the server cut with requests open, when what waited was of one age.

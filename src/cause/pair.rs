@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
-use crate::track::history::{Answers, ByClass, History, Reset};
+use crate::track::history::{Answers, ByClass, History, OpenStream, Reset};
 use crate::vocab::address::{Both, Endpoint, Side};
 use crate::vocab::cause::{Cause, Confidence};
 use crate::vocab::frame::FrameType;
@@ -32,6 +32,8 @@ pub struct PairFacts {
     pub requests: u64,
     /// Requests that timers of the client ended: the timer's seconds, how many.
     pub killed: Vec<(f64, u64)>,
+    /// How many of them were ended while their answer came.
+    pub cut: u64,
     /// Timers that it shows.
     pub samples: Vec<Sample>,
     /// Endings and cancels that other connections may explain.
@@ -115,6 +117,7 @@ impl PairFacts {
             server: history.ends.second,
             requests: history.sides.first.opened,
             killed,
+            cut: cut(history, judged),
             samples,
             doubts: doubts::of(history, judged),
             notes: notes(history, judged, speak),
@@ -229,7 +232,7 @@ impl Answered {
             let told = verdict
                 .late_answer
                 .as_ref()
-                .filter(|_| verdict.confidence.value() >= SURE)
+                .filter(|_| verdict.confidence >= Confidence::LIKELY)
                 .filter(|late| !history.late.iter().any(|frame| frame.stream == late.stream));
             let Some((stream, after)) = told.and_then(|t| t.answered_after.map(|a| (t.stream, a)))
             else {
@@ -266,7 +269,7 @@ fn is_of(sample: &Sample, timeout: &Timeout) -> bool {
     sample.timer == Timer::Of(timeout.kind)
         && sample.by == timeout.configured_in
         && sample.seconds == timeout.seconds
-        && sample.samples == timeout.samples.max(1)
+        && sample.samples == own_samples(timeout)
 }
 
 fn verdicts(judged: &Judged) -> impl Iterator<Item = &Verdict> {
@@ -288,17 +291,32 @@ fn killed(judged: &Judged) -> Vec<(f64, u64)> {
     cancelled.chain(direct).collect()
 }
 
+/// Requests that timers of the client ended while their answers came.
+fn cut(history: &History, judged: &Judged) -> u64 {
+    let timed = |set: &&Cancellation| set.cause == Cause::ClientRequestTimeout;
+    let resets = judged.cancellations.iter().filter(timed).flat_map(|set| resets_of(history, set));
+    resets.filter(|reset| reset.responded.is_some()).count() as u64
+}
+
 fn sample(timeout: &Timeout, confidence: Confidence) -> Sample {
     Sample {
         timer: Timer::Of(timeout.kind),
         by: timeout.configured_in,
         seconds: timeout.seconds,
         spread: timeout.spread_seconds,
-        samples: timeout.samples.max(1),
+        samples: own_samples(timeout),
         at_least: timeout.at_least,
         confidence,
         request: None,
         direct: true,
+    }
+}
+
+/// A connection ends once: what its verdict says of the others, they say themselves.
+fn own_samples(timeout: &Timeout) -> u32 {
+    match timeout.kind {
+        Cause::IdleTimeout | Cause::MaxConnectionAge => 1,
+        _ => timeout.samples.max(1),
     }
 }
 
@@ -457,7 +475,10 @@ fn notes(history: &History, judged: &Judged, speak: &Both<Option<Implementation>
     if let Some(verdict) = judged.end.as_ref().filter(|end| end.cause == Cause::IdleTimeout)
         && end.is_some_and(|(_, by, _)| by == Side::Server)
     {
-        let waiting = history.closing.as_ref().map_or(0, |at| at.open_count);
+        // Who has not sent all of a request does not wait for its answer.
+        let waits = |stream: &&OpenStream| stream.by == Side::Client && stream.request_ended;
+        let open = history.closing.as_ref().map_or(&[][..], |at| &at.open);
+        let waiting = open.iter().filter(waits).count() as u64;
         notes.idle = idle_end(verdict, waiting);
         let fresh = history.open.iter().filter(|stream| {
             let age = end.zip(stream.opened).map(|((end, ..), opened)| end.since(opened));
@@ -491,6 +512,18 @@ fn within(history: &History, window: Duration) -> u32 {
 
 /// Requests of one kind that begin right after a cancel of that kind, far more often than right
 /// before one. Where the client was held back by the limit on streams, the queue looks the same.
+/// Whether requests come at one pace, whatever becomes of them.
+fn are_paced(opened: &[(u32, i64)]) -> bool {
+    let mut times: Vec<i64> = opened.iter().map(|(_, at)| *at).collect();
+    times.sort_unstable();
+    let gaps = times.iter().zip(times.iter().skip(1)).map(|(a, b)| b - a);
+    let mut gaps: Vec<i64> = gaps.collect();
+    gaps.sort_unstable();
+    let Some(middle) = gaps.get(gaps.len() / 2).copied() else { return false };
+    let near = gaps.iter().filter(|gap| (*gap - middle).abs() * 20 <= middle).count();
+    middle > 0 && gaps.len() >= 5 && near * 5 >= gaps.len() * 4
+}
+
 fn repeats(history: &History, judged: &Judged) -> Option<Repeats> {
     // Who changed its mind asks for something else; who lost patience asks again.
     let mut timed_out: Vec<u32> = Vec::new();
@@ -513,6 +546,9 @@ fn repeats(history: &History, judged: &Judged) -> Option<Repeats> {
         cancels.iter().filter_map(|r| Some((r.class, r.opened?.at.0))).collect();
     opened.sort_unstable();
     opened.dedup();
+    if are_paced(&opened) {
+        return None;
+    }
     let window = AT_ONCE.as_nanos() as i64;
     let (mut after, mut before) = (Vec::new(), 0u32);
     for reset in &cancels {

@@ -446,8 +446,7 @@ impl<'a> Scene<'a> {
     pub fn cut_off(&self) -> Option<(usize, Duration)> {
         let goaway = self.goaway?;
         let history = self.history;
-        let (closed, ..) =
-            history.tcp_end().filter(|(at, by, _)| *by == self.by && !at.before(self.at))?;
+        let closed = history.tcp_end().filter(|(at, by, _)| *by == self.by && !at.before(self.at));
         // The last GOAWAY says what will be finished (RFC 9113 section 6.8).
         let own = history.goaways.iter().filter(|other| other.by == self.by);
         let last = own.map(|own| own.last_stream_id).min().unwrap_or(goaway.last_stream_id);
@@ -459,8 +458,16 @@ impl<'a> Scene<'a> {
             let later = reset.by == self.by && !reset.stamp.before(self.at);
             later && promised(reset.stream, reset.opener) && !reset.answer_ended
         });
-        let count = open.count() + reset.count();
-        (count > 0).then(|| (count, closed.since(self.at)))
+        // A single one may have had a fault of its own; several at once were cleared away.
+        let at_once = |reset: &&Reset| reset.stamp.since(self.at) <= SOON;
+        let cleared = reset.clone().filter(at_once).count();
+        match closed {
+            Some((closed, ..)) => {
+                let count = open.count() + reset.count();
+                (count > 0).then(|| (count, closed.since(self.at)))
+            }
+            None => (cleared >= 2).then_some((cleared, Duration::ZERO)),
+        }
     }
 
     /// PINGs of the other side before the end.
@@ -480,13 +487,13 @@ impl<'a> Scene<'a> {
 
     /// Whether the end's sender had reset streams in the same go.
     pub fn gave_up_just_before(&self) -> bool {
-        self.given_up() > 0
+        self.given_up(SOON) > 0
     }
 
-    /// How many streams the end's sender had reset in the same go.
-    pub fn given_up(&self) -> u64 {
+    /// How many streams the end's sender had reset so shortly before.
+    pub fn given_up(&self, within: Duration) -> u64 {
         let latest = self.resets.iter().rev();
-        let latest = latest.take_while(|reset| self.at.since(reset.stamp) <= SOON);
+        let latest = latest.take_while(|reset| self.at.since(reset.stamp) <= within);
         latest.filter(|reset| reset.by == self.by).count() as u64
     }
 

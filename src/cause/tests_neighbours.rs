@@ -221,3 +221,52 @@ fn kinds_of_request_with_timeouts_of_their_own() {
     let board = judged(&talk.c(9_000.0, "FIN").script());
     assert!(!board.conflicts[0].advice[0].contains("GET"), "{:?}", board.conflicts);
 }
+
+#[test]
+fn connections_cut_at_one_age_have_a_limit_of_age() {
+    // Requests all the time, some open at the end, which comes at another silence each time.
+    let one = |last: f64| {
+        Talk::opened().served(100.0, 1).get(last - 1310.0, 3).get(last, 5).s(4301.0, "FIN")
+    };
+    let talk = one(4116.0).again(2, 1711.0, &one(3840.0)).again(3, 4789.0, &one(4222.0));
+    let verdict = talk.is(Cause::MaxConnectionAge, 0.8);
+    verdict.after(Cause::MaxConnectionAge, 4.3).blames(Blame::Server);
+}
+
+#[test]
+fn who_does_not_know_a_connection_answers_with_a_rst() {
+    let one = || Talk::opened().served(10.0, 1).get(4670.0, 3).s(4670.1, "RST");
+    let verdict = one().told();
+    assert_eq!((verdict.cause, verdict.blame), (Cause::AbruptClose, Blame::Unknown));
+    assert!(verdict.confidence.word() != "likely" && verdict.summary.contains("does not know"));
+    // Several at once were forgotten at once.
+    let several = one().again(2, 3.0, &one()).again(3, 7.0, &one());
+    for verdict in several.all_told() {
+        assert_eq!(verdict.blame, Blame::Unknown, "{}", verdict.summary);
+    }
+    // Who works on a request, and dies, knows it.
+    let crash = Talk::opened().served(10.0, 1).get(4670.0, 3).s(4890.1, "RST").told();
+    assert_eq!(crash.blame, Blame::Server);
+}
+
+#[test]
+fn a_pool_may_have_counted_the_silence() {
+    let verdict = Talk::opened().served(10.0, 1).c(7012.0, "FIN").is(Cause::ClientShutdown, 0.8);
+    let others: Vec<_> = verdict.alternatives.iter().map(|other| other.cause).collect();
+    assert_eq!(others, [Cause::IdleTimeout]);
+    let said = Talk::opened().get(10.0, 1).get(12.0, 3).cancel(2512.0, 1).cancel(2513.0, 3);
+    let said = said.c(2514.0, "GOAWAY 0 NO_ERROR \"idle_timeout\"");
+    said.is(Cause::IdleTimeout, 0.9).blames(Blame::Client);
+}
+
+#[test]
+fn what_comes_after_the_promise_is_not_cut_off() {
+    let talk = Talk::opened().get(10.0, 1).get(1200.0, 11).s(1300.0, "GOAWAY 2147483647 NO_ERROR");
+    let talk = talk.s(1900.0, "GOAWAY 11 NO_ERROR").get(1900.2, 13).ok(2100.0, 1).ok(2200.0, 11);
+    talk.s(4300.0, "FIN").is(Cause::GracefulShutdown, 0.7).blames(Blame::None);
+    // Cleared away right behind the GOAWAY, whoever closes.
+    let killed = Talk::opened().get(10.0, 1).get(12.0, 3).s(900.0, "GOAWAY 3 NO_ERROR");
+    let killed = killed.s(903.5, "RST_STREAM 1 CANCEL").s(903.6, "RST_STREAM 3 CANCEL");
+    let verdict = killed.c(910.0, "FIN").told();
+    assert_eq!(verdict.blame, Blame::Server, "{}", verdict.summary);
+}

@@ -34,12 +34,15 @@ pub(super) fn by_deadline(history: &History, items: Vec<Waited>, groups: &mut Ve
     };
     let mut items: Vec<Left> = items.into_iter().filter_map(left).collect();
     items.sort_by_key(|of| (std::cmp::Reverse(of.deadline), of.item.place));
+    let first: Vec<Duration> =
+        items.iter().filter(|of| is_of_first_flight(history, of)).map(|of| of.deadline).collect();
+    let steps = first.chunk_by(|a, b| *b >= a.mul_f64(0.98)).count();
     let mut found: Vec<(Duration, Vec<Waited>, Vec<Waited>)> = Vec::new();
     while let Some(longest) = items.first().copied() {
         let (same, rest): (Vec<_>, Vec<_>) =
             items.into_iter().partition(|of| is_of(history, &longest, of));
         items = rest;
-        let odd = round_value(longest.deadline).is_none();
+        let odd = steps >= LADDER || round_value(longest.deadline).is_none();
         let fresh = odd && same.iter().all(|of| is_of_first_flight(history, of));
         let waited = same.iter().map(|of| of.item);
         match found.last_mut().filter(|_| fresh) {
@@ -85,8 +88,11 @@ fn is_of_first_flight(history: &History, of: &Left) -> bool {
     begun.zip(of.opened).is_some_and(|(begun, at)| at - begun <= FLIGHT)
 }
 
+/// So many lengths in the first flight are rests, whatever their values.
+const LADDER: usize = 4;
+
 /// Nanoseconds between the ends of two calls of one moment.
-const MOMENT: u128 = 20_000_000;
+const MOMENT: u128 = 50_000_000;
 
 /// Nanoseconds that the first requests may take to be written.
 const FLIGHT: i64 = 100_000_000;

@@ -1,9 +1,13 @@
 //! What looks like a timer and is none: ages that agree by chance, races that were lost, searches
 //! that were typed over.
 
+use std::time::Duration;
+
 use super::super::chance;
 use super::{MILLI, Waited, median, opened};
 use crate::track::history::{History, Reset};
+use crate::vocab::address::Side;
+use crate::vocab::time::Stamp;
 
 /// Whether as many as agree here may do so by chance, among cancels of all ages around.
 /// `all` are in order.
@@ -29,6 +33,39 @@ pub(super) fn is_outrun(history: &History, cluster: &[Waited]) -> bool {
     // Where answers come all the time, one comes right before anything.
     let rate = history.answers.total().count() as f64 / lifetime.max(1e-3);
     count * 5 >= cluster.len() * 4 && rate * 0.005 < 0.3
+}
+
+/// Requests of one look are sent this close together.
+const BATCH: Duration = Duration::from_millis(50);
+
+/// Takes out resets that each came right behind a new request of the client, where nearly all did:
+/// the next search, or the next look, takes the place of the last one. Who tries again when a time
+/// is over resets first.
+pub(super) fn superseded(history: &History, items: &mut Vec<Waited>) -> Vec<Waited> {
+    let resets = history.resets.iter().filter(|reset| reset.opener == Side::Client);
+    let mut sent: Vec<Stamp> = resets.filter_map(|reset| reset.opened).collect();
+    sent.extend(history.open.iter().filter_map(|stream| stream.opened));
+    sent.extend(history.newest.map(|(_, newest)| newest));
+    sent.sort_by_key(|stamp| stamp.order());
+    let behind = |item: &Waited| {
+        let Some(reset) = history.resets.get(item.place) else { return false };
+        let Some(own) = reset.opened else { return false };
+        let before = sent.partition_point(|stamp| stamp.before(reset.stamp));
+        let since = sent.partition_point(|stamp| stamp.at <= own.at.plus(BATCH));
+        // The next one, and no other: where many are on their way, one of them is near by chance.
+        let next = sent.get(since..before).unwrap_or_default();
+        matches!(next, [next] if reset.stamp.since(*next) <= MILLI * 3)
+    };
+    let count = items.iter().filter(|item| behind(item)).count();
+    let lifetime = history.last.since(history.first).as_secs_f64();
+    // Where requests are sent all the time, one is sent right before anything.
+    let rate = history.counts.opened as f64 / lifetime.max(1e-3);
+    if count < 3 || count * 5 < items.len() * 4 || rate * 0.003 > 0.1 {
+        return Vec::new();
+    }
+    let (taken, rest) = items.iter().partition(|item| behind(item));
+    *items = rest;
+    taken
 }
 
 /// Whether most were reset in the moment when the next request was sent.

@@ -16,7 +16,10 @@ pub(super) fn groups(history: &History, groups: &mut Vec<CancelGroup>) {
     let mut broken: Vec<u32> = history.findings.iter().map(|finding| finding.stream).collect();
     broken.sort_unstable();
     let by_server = history.resets.iter().enumerate().filter(|(_, reset)| {
-        let open = reset.opener == Side::Client && !reset.answer_ended;
+        // A deadline that the request carried is the client's, whoever ends it.
+        let limit = reset.deadline.zip(reset.age());
+        let own = limit.is_none_or(|(limit, age)| !super::is_at(age, limit));
+        let open = reset.opener == Side::Client && !reset.answer_ended && own;
         reset.by == Side::Server && open && broken.binary_search(&reset.stream).is_err()
     });
     let (mut aged, mut silent) = (Vec::new(), Vec::new());
@@ -92,8 +95,7 @@ fn stalled(history: &History, cluster: &[Waited]) -> Option<CancelGroup> {
 /// any age, and as a rule with another code.
 fn lone(history: &History, item: &Waited) -> Option<CancelGroup> {
     let reset = history.resets.get(item.place)?;
-    let told = reset.deadline.is_some_and(|deadline| super::is_at(item.span, deadline));
-    if item.span < SHORTEST * 2 || !is_setting(item.span) || told || is_farewell(history, item) {
+    if item.span < SHORTEST * 2 || !is_setting(item.span) || is_farewell(history, item) {
         return None;
     }
     let sure = match reset.code {

@@ -239,3 +239,68 @@ fn who_agrees_with_a_timer_is_no_part_of_a_decision() {
     let burst = found.iter().find(|set| set.cause == Cause::ClientCancelBurst);
     assert!(burst.is_none_or(|set| set.streams.len() == 2), "{found:?}");
 }
+
+#[test]
+fn the_next_search_takes_the_place_of_the_last_one() {
+    let pauses = [301.0, 751.0, 900.0, 451.0, 601.0, 301.0];
+    let mut at = 10.0;
+    let talk = pauses.iter().zip(0u32..).fold(Talk::opened().get(at, 1), |talk, (pause, n)| {
+        at += pause;
+        talk.get(at, 2 * n + 3).cancel(at + 0.4, 2 * n + 1)
+    });
+    let found = sets(&talk.ok(at + 90.0, 13));
+    assert!(found.iter().all(|set| set.cause == Cause::ClientCancelBurst), "{found:?}");
+    // Who tries again when a time is over resets first.
+    let talk = (0..6).fold(Talk::opened().get(10.0, 1), |talk, n| {
+        let at = 10.0 + f64::from(n + 1) * 702.0;
+        talk.cancel(at, 2 * n + 1).get(at + 0.4, 2 * n + 3)
+    });
+    let found = sets(&talk);
+    assert_eq!(found[0].cause, Cause::ClientRequestTimeout, "{found:?}");
+}
+
+#[test]
+fn streams_that_came_free_when_time_was_over_share_the_time() {
+    // Six run from the beginning, four waited inside the client for a free stream.
+    let talk = (0..6).fold(Talk::opened(), |talk, n| {
+        let at = 10.0 + f64::from(n) * 120.0;
+        talk.get(at, 2 * n + 1).cancel(at + 1501.0, 2 * n + 1)
+    });
+    let talk = (6..10).fold(talk, |talk, n| {
+        let at = 2111.2 + f64::from(n - 6) * 0.1;
+        talk.get(at, 2 * n + 1).cancel(at + 0.3, 2 * n + 1)
+    });
+    let found = sets(&talk);
+    assert_eq!((found.len(), found[0].streams.len()), (1, 10), "{found:?}");
+    assert_eq!(found[0].cause, Cause::ClientRequestTimeout);
+}
+
+#[test]
+fn resets_that_repeat_the_error_of_a_goaway_are_its_echo() {
+    let talk = (0..5).fold(Talk::opened(), |talk, n| talk.get(10.0 + f64::from(n), 2 * n + 1));
+    // One was given up right before: that is what the GOAWAY is about.
+    let talk = talk.cancel(700.0, 1).s(702.0, "GOAWAY 2147483647 PROTOCOL_ERROR");
+    let talk = (1..5).fold(talk, |talk, n| {
+        talk.c(703.0 + f64::from(n), &format!("RST_STREAM {} PROTOCOL_ERROR", 2 * n + 1))
+    });
+    let found = sets(&talk);
+    assert_eq!(found.iter().map(|set| set.streams.len()).sum::<usize>(), 1, "{found:?}");
+}
+
+#[test]
+fn a_timer_that_ends_many_in_turn_is_no_decision_of_one_moment() {
+    // Requests 20 ms apart, the first of which had waited for their connection.
+    let early = [1016.0, 1103.0, 1203.0, 1296.0].iter().zip(0u32..);
+    let talk = early.fold(Talk::opened(), |talk, (age, n)| {
+        talk.get(10.0 + f64::from(n), 2 * n + 1).cancel(10.0 + f64::from(n) + age, 2 * n + 1)
+    });
+    let talk = (4..16).fold(talk, |talk, n| {
+        let at = 20.0 + f64::from(n) * 20.0;
+        talk.get(at, 2 * n + 1).cancel(at + 1499.0, 2 * n + 1)
+    });
+    let found = sets(&talk);
+    let timer = found.iter().find(|set| set.streams.len() >= 12).unwrap();
+    assert_eq!(timer.cause, Cause::ClientRequestTimeout, "{found:?}");
+    let others = found.iter().filter(|set| set.streams.len() < 12);
+    assert!(others.clone().all(|set| set.confidence < Confidence::new(0.6)), "{found:?}");
+}

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::cause::Judged;
 use crate::cause::scene::Scene;
+use crate::cause::{Judged, abrupt_close};
 use crate::track::history::History;
 use crate::vocab::address::Side;
 use crate::vocab::time::Stamp;
@@ -45,6 +45,7 @@ fn ending(scene: &Scene<'_>, verdict: &Verdict, index: Option<usize>) -> Option<
         unanswered: scene.unanswered(),
         incomplete: scene.is_incomplete(),
         offended: scene.offence_before().is_some() || scene.silenced_by().is_some(),
+        stranger: abrupt_close::is_stranger(scene),
         orderly: !scene.is_error()
             && !scene.aborted
             && (scene.goaway.is_some() || scene.unanswered() == 0),
