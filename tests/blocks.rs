@@ -74,12 +74,14 @@ fn a_frame_that_is_too_large_is_refused_by_its_head() {
     let settings = frame(4, 0, 0, b"");
     let mut flow = Flow::new(40_000);
     let mut packets: Vec<Owned> = flow.open(1_000_000_000);
+    // The request declares one octet: what is told by the head is all that is told.
+    let request = [REQUEST, b"\x0f\x0d\x011"].concat();
     let large = frame(0, END_STREAM, 1, &[7; 20_000]);
     let goaway = frame(7, 0, 0, &[0, 0, 0, 1, 0, 0, 0, 6]);
     let says = [
         (false, [&PREFACE[..], &settings].concat()),
         (true, settings),
-        (false, block(1, 0, REQUEST, 100)),
+        (false, block(1, 0, &request, 100)),
         (false, large[..1000].to_vec()),
         (true, goaway),
         (false, large[1000..].to_vec()),

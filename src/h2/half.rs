@@ -12,7 +12,7 @@ use crate::vocab::frame::{
     Flags, Frame, FrameFault, FrameHead, FrameType, PREFACE, Payload, Signal,
 };
 use crate::vocab::limits::Limits;
-use crate::vocab::setting::SettingId;
+use crate::vocab::setting::{FRAME_SIZE_LEAST, SettingId};
 use crate::vocab::time::Stamp;
 
 use super::header_block::Scratch;
@@ -42,9 +42,6 @@ pub(super) struct Desk<'a, O: FnMut(Signal<'_>)> {
     pub notes: &'a mut Notes,
     pub out: &'a mut O,
 }
-
-/// What everybody accepts (RFC 9113 section 4.2).
-const FRAME_SIZE: u32 = 16_384;
 
 /// What one half learns that its connection must know: settings and streams.
 #[derive(Debug, Default)]
@@ -293,7 +290,7 @@ impl HalfReader {
         chunk: &Chunk<'_>,
         desk: &mut Desk<'_, O>,
     ) {
-        if head.length > FRAME_SIZE {
+        if head.length > FRAME_SIZE_LEAST {
             let (by, stamp, seen, offset) = (self.by, chunk.stamp, chunk.seen, self.head_offset);
             let payload = Payload::Unseen;
             let frame = Frame { by, stamp, head, offset, seen, payload, headers: None };

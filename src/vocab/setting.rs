@@ -6,6 +6,10 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SettingId(pub u16);
 
+/// Frame payloads of so many octets every endpoint takes, also without MAX_FRAME_SIZE (RFC 9113
+/// section 4.2).
+pub const FRAME_SIZE_LEAST: u32 = 16_384;
+
 macro_rules! settings {
     ($($constant:ident = $number:literal: $meaning:literal;)*) => {
         impl SettingId {

@@ -5,11 +5,9 @@ use crate::vocab::address::Side;
 use crate::vocab::frame::{Flags, Frame, FrameFault, FrameType, Payload};
 use crate::vocab::limits::Limits;
 use crate::vocab::rule::{self, Rule};
+use crate::vocab::setting::FRAME_SIZE_LEAST;
 
 use super::{Block, Breach, Desk, Rules, grouped, tell};
-
-/// Octets that every endpoint accepts in a frame (RFC 9113 section 4.2).
-pub(super) const SIZE_DEFAULT: u32 = 16_384;
 
 impl Rules {
     /// What is wrong with this frame as a frame, here.
@@ -18,13 +16,12 @@ impl Rules {
         if self.is_usual(frame) {
             return None;
         }
-        let known = std::mem::take(&mut self.sides.side_mut(frame.by).oversize);
         let unordered = self.order(desk);
         let first = self.first_frame(desk);
         unordered
             .or_else(|| misplaced(frame))
             .or_else(|| self.priority_update(desk))
-            .or_else(|| self.oversize(desk.history, frame).filter(|_| !known))
+            .or_else(|| self.oversize(desk.history, frame))
             .or_else(|| broken(frame))
             .or_else(|| depends_on_itself(frame))
             .or(first)
@@ -42,7 +39,7 @@ impl Rules {
             _ => false,
         };
         let is_in_order = side.spoke && matches!(side.block, Block::None);
-        is_sound && is_in_order && frame.head.length <= SIZE_DEFAULT
+        is_sound && is_in_order && frame.head.length <= FRAME_SIZE_LEAST
     }
 
     /// RFC 9113 section 3.4: each side begins with SETTINGS.
@@ -126,14 +123,14 @@ impl Rules {
     /// A frame whose head alone has come.
     pub fn begun(&mut self, history: &mut History, frame: &Frame<'_>, limits: &Limits) {
         if let Some(breach) = self.oversize(history, frame) {
-            self.sides.side_mut(frame.by).oversize = true;
+            self.sides.side_mut(frame.by).told_by_head = true;
             tell(history, limits, frame.stamp, frame.by, frame.head.stream, breach);
         }
     }
 
     /// RFC 9113 section 4.2.
     fn oversize(&self, history: &History, frame: &Frame<'_>) -> Option<Breach> {
-        if frame.head.length <= SIZE_DEFAULT {
+        if frame.head.length <= FRAME_SIZE_LEAST {
             return None;
         }
         let most = self.sides.side(frame.by.other()).announced.frame_size();

@@ -87,8 +87,8 @@ struct SideRules {
     answered: u32,
     /// Whether it has sent a frame.
     spoke: bool,
-    /// Whether the head of a frame that is too large has come and was told.
-    oversize: bool,
+    /// Whether the head of its next frame broke a rule, and was told.
+    told_by_head: bool,
     /// Whether frames of it that change state may be missing.
     torn: bool,
     /// Whether SETTINGS that it left unacknowledged were told.
@@ -122,7 +122,7 @@ impl Default for SideRules {
             goaway_at: None,
             answered: 0,
             spoke: false,
-            oversize: false,
+            told_by_head: false,
             torn: false,
             ack_told: false,
             asked: None,
@@ -211,7 +211,10 @@ impl Rules {
     ) {
         let streams_max = limits.open_streams;
         let mut desk = Desk { history, open, resets, frame, streams_max, client_streams };
-        let breaches = self.judge(&mut desk);
+        let mut breaches = self.judge(&mut desk);
+        if std::mem::take(&mut self.sides.side_mut(frame.by).told_by_head) {
+            breaches = Breaches::default();
+        }
         let overdue = [self.overdue_pong(&desk), self.does_not_close(&desk)];
         let timed_out = self.settings_timeout(&desk);
         let (by, stream) = (frame.by, frame.head.stream);
@@ -366,10 +369,8 @@ impl Breaches {
     /// Adds one of a rule that is not yet among them.
     #[inline]
     fn add(&mut self, breach: Option<Breach>) {
-        if let Some(breach) = breach
-            && !self.0.iter().any(|known| known.rule == breach.rule)
-        {
-            self.0.push(breach);
+        if let Some(Breach { rule, text }) = breach {
+            self.tell(rule, || text);
         }
     }
 

@@ -5,11 +5,10 @@ use std::time::Duration;
 use crate::vocab::error_code::ErrorCode;
 use crate::vocab::frame::{Frame, Payload};
 use crate::vocab::rule;
-use crate::vocab::setting::SettingId;
+use crate::vocab::setting::{FRAME_SIZE_LEAST, SettingId};
 use crate::vocab::time::Stamp;
 
 use super::super::history::History;
-use super::frame::SIZE_DEFAULT;
 use super::{Breach, Desk, Rules, grouped, window};
 
 /// SETTINGS remembered until they are acknowledged; more are outstanding nowhere.
@@ -58,7 +57,7 @@ impl Default for Announced {
     /// RFC 9113 section 6.5.2; MAX_CONCURRENT_STREAMS is unlimited.
     fn default() -> Self {
         let acknowledged = Values {
-            frame_size: Some(SIZE_DEFAULT),
+            frame_size: Some(FRAME_SIZE_LEAST),
             window: Some(window::DEFAULT as u32),
             streams: Some(u32::MAX),
             push: Some(1),
@@ -270,7 +269,7 @@ fn wrong_value(
             SettingId::INITIAL_WINDOW_SIZE if i64::from(value) > window::MOST => {
                 &rule::SETTINGS_INITIAL_WINDOW_MAX
             }
-            SettingId::MAX_FRAME_SIZE if !(SIZE_DEFAULT..=FRAME_SIZE_MAX).contains(&value) => {
+            SettingId::MAX_FRAME_SIZE if !(FRAME_SIZE_LEAST..=FRAME_SIZE_MAX).contains(&value) => {
                 &rule::SETTINGS_MAX_FRAME_RANGE
             }
             SettingId::NO_RFC7540_PRIORITIES if value > 1 => &rule::NO_RFC7540_PRIORITIES_VALUE,
