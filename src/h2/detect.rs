@@ -2,8 +2,9 @@
 //! Upgrade (RFC 7540 section 3.2), behind a PROXY header or an HTTP/1.1 CONNECT.
 
 use crate::vocab::frame::PREFACE;
-use crate::vocab::http1::{field, head_length};
+use crate::vocab::http1::{field, head_length_further};
 use crate::vocab::proxy::{self, Proxy};
+use crate::vocab::time::Stamp;
 
 use super::messages::{Body, Messages};
 use super::payload::{HEAD, head};
@@ -35,14 +36,20 @@ pub(super) struct Prelude {
     request: Option<Request>,
     /// Whether a request was answered with something else than HTTP/2.
     answered: bool,
+    /// Whether answers were passed over whose requests were not captured.
+    unasked: bool,
+    /// Whether something else than a request stands where one should begin.
+    foreign: bool,
 }
 
 /// A request head.
 #[derive(Debug)]
 struct Request {
     octets: Vec<u8>,
-    /// Where it ended on the client's tape when it was read.
+    /// Where it ends on the client's tape.
     to: usize,
+    /// The packet in which it ended, once that was asked for.
+    stamp: Option<Stamp>,
     upgrade: bool,
     connect: bool,
     /// HEAD: the answer has no body, whatever its head says.
@@ -67,17 +74,18 @@ impl Prelude {
     pub fn joined(&mut self, client: &[u8], server: &[u8], ended: bool) -> Opening {
         let undecided = if ended { Opening::Other } else { Opening::Undecided };
         match self.opening(client, server, ended) {
-            Opening::PriorKnowledge { client_from, server_from: 0 } => {
-                // The answer to a CONNECT or an Upgrade that came before.
-                let from = match head_length(server) {
-                    Some(length) if server.starts_with(b"HTTP/1.") => length,
-                    _ if is_begun(server, b"HTTP/1.") => return undecided,
-                    _ => 0,
-                };
-                match begins_with_frame(server.get(from..).unwrap_or_default()) {
+            Opening::PriorKnowledge { client_from, .. } => {
+                // Answers to a CONNECT or an Upgrade that came before.
+                while is_begun(self.server.rest(server), b"HTTP/1.") {
+                    let Some(length) = self.server.head_length(server) else { return undecided };
+                    self.server.read(length);
+                    self.unasked = true;
+                }
+                let server_from = self.server.place;
+                match begins_with_frame(self.server.rest(server)) {
                     Some(false) => Opening::Other,
-                    None if from > 0 => undecided,
-                    _ => Opening::PriorKnowledge { client_from, server_from: from },
+                    None if self.unasked => undecided,
+                    _ => Opening::PriorKnowledge { client_from, server_from },
                 }
             }
             Opening::ServerOnly { .. } => Opening::Other,
@@ -104,9 +112,15 @@ impl Prelude {
         self.answered
     }
 
-    /// The head of the request that upgrades, and where it ends on the client's tape.
-    pub fn request(&self) -> Option<(&[u8], usize)> {
-        self.request.as_ref().map(|request| (&*request.octets, request.to))
+    /// The head of the request that upgrades, and its packet: `stamp_at` tells that of a place on
+    /// the client's tape.
+    pub fn request(
+        &mut self,
+        stamp_at: impl Fn(usize) -> Option<Stamp>,
+    ) -> Option<(&[u8], Option<Stamp>)> {
+        let request = self.request.as_mut()?;
+        request.stamp = request.stamp.or_else(|| stamp_at(request.to));
+        Some((&request.octets, request.stamp))
     }
 
     /// `None`: too early to tell.
@@ -130,40 +144,66 @@ impl Prelude {
         server: &[u8],
         ended: bool,
     ) -> Option<Option<Opening>> {
-        if !(self.client.pass(client)? && self.server.pass(server)?) {
+        if !self.client.pass(client)? {
             return Some(Some(Opening::Other));
         }
-        let rest = |place: usize| client.get(place..).unwrap_or_default();
-        let answer = server.get(self.server.place..).unwrap_or_default();
-        let server_from = self.server.place;
-        if !self.answered {
-            if !self.begun {
-                match proxy::header(rest(self.client.place)) {
-                    Proxy::Partial => return None,
-                    Proxy::None => {}
-                    Proxy::Length(length) => self.client.place += length,
-                }
-                self.begun = self.client.place < client.len();
+        if !self.begun {
+            match proxy::header(self.client.rest(client)) {
+                Proxy::Partial => return None,
+                Proxy::None => {}
+                Proxy::Length(length) => self.client.read(length),
             }
-            let client_from = self.client.place;
-            if starts_with_preface(rest(client_from))? {
-                return Some(Some(Opening::PriorKnowledge { client_from, server_from }));
-            }
-            if begins_with_frame(answer) == Some(true) {
-                return Some(Some(Opening::ServerOnly { server_from }));
-            }
+            self.begun = self.client.place < client.len();
         }
-        match http1_head(rest(self.client.place)) {
+        let client_from = self.client.place;
+        if starts_with_preface(self.client.rest(client))? {
+            return self.greeted(client_from, server).map(Some);
+        }
+        if !self.server.pass(server)? {
+            return Some(Some(Opening::Other));
+        }
+        let answer = self.server.rest(server);
+        if !self.answered && begins_with_frame(answer) == Some(true) {
+            return Some(Some(Opening::ServerOnly { server_from: self.server.place }));
+        }
+        if self.foreign {
+            return Some(Some(self.otherwise(answer, ended)));
+        }
+        let head = self.client.head_length(client);
+        match http1_head(self.client.rest(client), head) {
             Http1::Partial => None,
-            Http1::None => Some(Some(self.otherwise(answer, ended))),
+            Http1::None => {
+                self.foreign = true;
+                Some(Some(self.otherwise(answer, ended)))
+            }
             Http1::Request { length, body, upgrade, connect, head_only } => {
-                let octets = rest(self.client.place).get(..length).unwrap_or_default().to_vec();
+                let octets = self.client.rest(client).get(..length).unwrap_or_default().to_vec();
                 self.client.begin(length, body);
                 let to = self.client.place;
-                self.request = Some(Request { octets, to, upgrade, connect, head_only });
+                self.request =
+                    Some(Request { octets, to, stamp: None, upgrade, connect, head_only });
                 Some(None)
             }
         }
+    }
+
+    /// The client's preface stands at `client_from`; behind other answers the server's frames must
+    /// follow, too.
+    fn greeted(&mut self, client_from: usize, server: &[u8]) -> Option<Opening> {
+        if self.server.is_endless() {
+            while !begins_with_frame(self.server.rest(server))? {
+                self.server.read(1);
+            }
+        } else if !self.server.pass(server)? {
+            return Some(Opening::Other);
+        }
+        let server_from = self.server.place;
+        let known = Opening::PriorKnowledge { client_from, server_from };
+        if !self.answered {
+            return Some(known);
+        }
+        let follows = begins_with_frame(self.server.rest(server))?;
+        Some(if follows { known } else { Opening::Other })
     }
 
     /// Reads the answer to the request. `Some(None)`: it leads to no HTTP/2.
@@ -174,28 +214,26 @@ impl Prelude {
         ended: bool,
     ) -> Option<Option<Opening>> {
         let Some(request) = &self.request else { return Some(None) };
-        if self.client.pass(client) == Some(false) {
+        let whole = self.client.pass(client);
+        if whole == Some(false) {
             return Some(Some(Opening::Other));
         }
-        let rest = server.get(self.server.place..).unwrap_or_default();
+        let rest = self.server.rest(server);
         if !rest.is_empty() && !is_begun(rest, b"HTTP/1.") {
             return Some(Some(self.otherwise(rest, ended)));
         }
-        let Some(length) = head_length(rest) else {
+        let Some(length) = self.server.head_length(server) else {
             return (rest.len() >= HTTP1_LONGEST).then_some(Some(Opening::Other));
         };
         let head = rest.get(..length).unwrap_or_default();
         let status = head.get(9..12).unwrap_or_default();
         match status {
             b"101" => {
-                let Some(answer) = switched(rest)?.filter(|_| request.upgrade) else {
-                    return Some(Some(Opening::Other));
-                };
-                // The request counts once it is whole.
-                let whole = self.client.pass(client)?;
-                let (client_from, server_from) = (self.client.place, self.server.place + answer);
+                whole?; // the request counts once it is whole
+                let switches = switched(head, rest)? && request.upgrade;
+                let (client_from, server_from) = (self.client.place, self.server.place + length);
                 let found = Opening::Upgrade { client_from, server_from };
-                return Some(Some(if whole { found } else { Opening::Other }));
+                return Some(Some(if switches { found } else { Opening::Other }));
             }
             [b'1', ..] => {
                 self.server.begin(length, Body::NONE); // an interim one (RFC 9110 section 15.2)
@@ -211,10 +249,7 @@ impl Prelude {
             _ => {}
         }
         let empty = request.head_only || matches!(status, b"204" | b"304");
-        let body = if empty { Some(Body::NONE) } else { Body::of(head) };
-        let Some(body) = body.filter(|_| head.starts_with(b"HTTP/1.1 ")) else {
-            return Some(Some(Opening::Other)); // it ends with the connection
-        };
+        let body = if empty { Body::NONE } else { Body::of(head).unwrap_or(Body::Rest) };
         self.server.begin(length, body);
         self.request = None;
         self.answered = true;
@@ -240,25 +275,45 @@ pub(super) fn asks(octets: &[u8]) -> bool {
         Proxy::None => octets,
         Proxy::Length(length) => octets.get(length..).unwrap_or_default(),
     };
-    starts_with_preface(behind) == Some(true)
-        || (behind.len() >= 4 && !matches!(http1_head(behind), Http1::None))
+    behind.len() >= 4 && is_request(behind)
 }
 
-/// Whether a server's first octets may be the answer that HTTP/2 begins behind: a 101 to an
-/// Upgrade, or what grants a CONNECT.
-pub(super) fn grants(server: &[u8]) -> bool {
-    if !is_begun(server, b"HTTP/1.") {
-        return false;
+/// Whether a head is the answer that HTTP/2 begins behind: a 101 to an Upgrade, or what grants a
+/// CONNECT.
+pub(super) fn grants(head: &[u8]) -> bool {
+    let bodiless = || field(head, "content-length").or(field(head, "transfer-encoding")).is_none();
+    head.starts_with(b"HTTP/1.")
+        && match head.get(9) {
+            Some(b'1') => switched(head, head) != Some(false),
+            Some(b'2') => bodiless(),
+            _ => false,
+        }
+}
+
+/// The HTTP/1 head at the front of a server's octets, as far as they have come.
+#[derive(Debug, Default)]
+pub(super) struct Front {
+    searched: usize,
+    /// Whether it [grants](grants) HTTP/2, once it is whole.
+    grants: Option<bool>,
+}
+
+impl Front {
+    /// Its length, once it is whole; none where something else stands there.
+    pub fn length(&mut self, server: &[u8]) -> Option<usize> {
+        let searched = &mut self.searched;
+        is_begun(server, b"HTTP/1.").then(|| head_length_further(server, searched)).flatten()
     }
-    let Some(length) = head_length(server) else { return server.len() < HTTP1_LONGEST };
-    let (head, rest) = server.split_at(length);
-    let bodiless = field(head, "content-length").or(field(head, "transfer-encoding")).is_none();
-    let granted = match head.get(9) {
-        Some(b'1') => switched(server) != Some(None),
-        Some(b'2') => bodiless,
-        _ => false,
-    };
-    granted && begins_with_frame(rest) != Some(false)
+
+    /// Whether HTTP/2 may begin behind it: it grants that, or is not whole yet.
+    pub fn leads(&mut self, server: &[u8]) -> bool {
+        if !is_begun(server, b"HTTP/1.") {
+            return false;
+        }
+        let Some(length) = self.length(server) else { return server.len() < HTTP1_LONGEST };
+        let (head, rest) = server.split_at(length);
+        *self.grants.get_or_insert_with(|| grants(head)) && begins_with_frame(rest) != Some(false)
+    }
 }
 
 /// Whether the octets, as many as there are, begin like this; some must be there.
@@ -298,18 +353,27 @@ enum Http1 {
 /// Longest HTTP/1.1 head that is waited for.
 pub(super) const HTTP1_LONGEST: usize = 64 * 1024;
 
-/// An HTTP/1.1 request head at the front of the octets (RFC 9112 section 2.1).
-fn http1_head(octets: &[u8]) -> Http1 {
-    let method = octets.iter().take_while(|octet| octet.is_ascii_uppercase()).count();
-    let looks_like = match octets.get(method) {
+/// Longest method of a request.
+const METHOD_LONGEST: usize = 16;
+
+/// Whether the octets begin like a request (RFC 9112 section 3), as far as they go.
+fn is_request(octets: &[u8]) -> bool {
+    let letters = octets.iter().take(METHOD_LONGEST + 1);
+    let method = letters.take_while(|octet| octet.is_ascii_uppercase()).count();
+    match octets.get(method) {
         Some(b' ') => method >= 3,
         Some(_) => false,
-        None => method <= 16,
-    };
-    if !looks_like {
+        None => method <= METHOD_LONGEST,
+    }
+}
+
+/// An HTTP/1.1 request head at the front of the octets, of this length if it is whole (RFC 9112
+/// section 2.1).
+fn http1_head(octets: &[u8], length: Option<usize>) -> Http1 {
+    if !is_request(octets) {
         return Http1::None;
     }
-    let Some(length) = head_length(octets) else {
+    let Some(length) = length else {
         return if octets.len() < HTTP1_LONGEST { Http1::Partial } else { Http1::None };
     };
     let head = octets.get(..length).unwrap_or_default();
@@ -327,25 +391,16 @@ fn http1_head(octets: &[u8]) -> Http1 {
     Http1::Request { length, body, upgrade, connect, head_only: line.starts_with(b"HEAD ") }
 }
 
-/// Whether the server switched to HTTP/2: `None` too early, `Some(None)` no, else the length of
-/// the 101 response.
-fn switched(server: &[u8]) -> Option<Option<usize>> {
-    let want = b"HTTP/1.1 101";
-    let have = server.len().min(want.len());
-    if server.get(..have) != want.get(..have) {
-        return Some(None);
+/// Whether a server whose octets begin with this head switched to HTTP/2. `None`: too early.
+fn switched(head: &[u8], server: &[u8]) -> Option<bool> {
+    if !head.starts_with(b"HTTP/1.1 101") {
+        return Some(false);
     }
-    let length = match head_length(server) {
-        Some(length) => length,
-        None if server.len() < HTTP1_LONGEST => return None,
-        None => return Some(None),
-    };
-    let upgraded = match field(server.get(..length).unwrap_or_default(), "upgrade") {
-        Some(value) => value.eq_ignore_ascii_case(b"h2c"),
+    match field(head, "upgrade") {
+        Some(value) => Some(value.eq_ignore_ascii_case(b"h2c")),
         // Jetty 9 leaves the field out: the server's SETTINGS must follow (RFC 7540 section 3.2).
-        None => begins_with_settings(server.get(length..).unwrap_or_default())?,
-    };
-    Some(upgraded.then_some(length))
+        None => begins_with_settings(server.get(head.len()..).unwrap_or_default()),
+    }
 }
 
 /// Whether a SETTINGS frame stands first. `None`: too early.
@@ -356,169 +411,4 @@ fn begins_with_settings(octets: &[u8]) -> Option<bool> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn opening(client: &[u8], server: &[u8], ended: bool) -> Opening {
-        let whole = Prelude::default().opening(client, server, ended);
-        // The same in pieces, with what was read gone.
-        let mut prelude = Prelude::default();
-        let (mut gone, mut last) = ((0, 0), Opening::Undecided);
-        let longest = client.len().max(server.len());
-        for end in (0..longest).step_by(5).chain([longest]) {
-            let piece = |octets: &[u8], from: usize| octets[from..end.min(octets.len())].to_vec();
-            let (one, other) = (piece(client, gone.0), piece(server, gone.1));
-            last = prelude.opening(&one, &other, ended && end == longest);
-            if last != Opening::Undecided {
-                break;
-            }
-            let (of_client, of_server) = prelude.read_octets();
-            prelude.forget(of_client, of_server);
-            gone = (gone.0 + of_client, gone.1 + of_server);
-        }
-        let last = match last {
-            Opening::PriorKnowledge { client_from, server_from } => Opening::PriorKnowledge {
-                client_from: client_from + gone.0,
-                server_from: server_from + gone.1,
-            },
-            Opening::Upgrade { client_from, server_from } => Opening::Upgrade {
-                client_from: client_from + gone.0,
-                server_from: server_from + gone.1,
-            },
-            Opening::ServerOnly { server_from } => {
-                Opening::ServerOnly { server_from: server_from + gone.1 }
-            }
-            other => other,
-        };
-        assert_eq!(whole, last, "{}", String::from_utf8_lossy(client));
-        whole
-    }
-
-    fn joined(client: &[u8], server: &[u8], ended: bool) -> Opening {
-        Prelude::default().joined(client, server, ended)
-    }
-
-    const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
-
-    #[test]
-    fn prior_knowledge_also_in_pieces_and_behind_a_proxy_header() {
-        assert_eq!(opening(&PREFACE[..9], b"", false), Opening::Undecided);
-        let found = Opening::PriorKnowledge { client_from: 0, server_from: 0 };
-        assert_eq!(opening(PREFACE, b"", false), found);
-        let mut proxied = b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n".to_vec();
-        let length = proxied.len();
-        proxied.extend(PREFACE);
-        let found = Opening::PriorKnowledge { client_from: length, server_from: 0 };
-        assert_eq!(opening(&proxied, b"", false), found);
-        let mut proxied = b"\r\n\r\n\0\r\nQUIT\n".to_vec();
-        proxied.extend([0x21, 0x11, 0, 4, 1, 2, 3, 4]);
-        proxied.extend(PREFACE);
-        let found = Opening::PriorKnowledge { client_from: 20, server_from: 0 };
-        assert_eq!(opening(&proxied, b"", false), found);
-    }
-
-    #[test]
-    fn an_upgrade_counts_once_it_is_accepted() {
-        let request = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\n\r\n";
-        assert_eq!(opening(request, b"", false), Opening::Undecided);
-        let accepted = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n";
-        let (client_from, server_from) = (request.len(), accepted.len());
-        let found = Opening::Upgrade { client_from, server_from };
-        assert_eq!(opening(request, accepted, false), found);
-        assert_eq!(opening(request, b"HTTP/1.1 200 OK\r\n\r\n", false), Opening::Other);
-        // A 101 without fields counts once the server's SETTINGS stand behind it.
-        let bare = b"HTTP/1.1 101 Switching Protocols\r\n\r\n";
-        assert_eq!(opening(request, bare, false), Opening::Undecided);
-        let found = Opening::Upgrade { client_from, server_from: bare.len() };
-        assert_eq!(opening(request, &[&bare[..], SETTINGS].concat(), false), found);
-        let other = [&bare[..], b"something else"].concat();
-        assert_eq!(opening(request, &other, false), Opening::Other);
-        let socket = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";
-        assert_eq!(opening(request, socket, false), Opening::Other);
-        let refused = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-        assert_eq!(opening(request, refused, false), Opening::Undecided);
-        let (twice, both) = ([&request[..]; 2].concat(), [&refused[..], accepted].concat());
-        let found = Opening::Upgrade { client_from: 2 * client_from, server_from: both.len() };
-        assert_eq!(opening(&twice, &both, false), found);
-    }
-
-    #[test]
-    fn bodies_and_interim_answers_stand_before_an_upgrade() {
-        let accepted = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n";
-        let ask = |fields: &str, body: &str| {
-            format!("POST / HTTP/1.1\r\nUpgrade: h2c\r\n{fields}\r\n\r\n{body}")
-        };
-        let get = "GET / HTTP/1.1\r\n\r\n";
-        let head = "HEAD / HTTP/1.1\r\n\r\n";
-        let long = "x".repeat(100_000);
-        let answer =
-            |fields: &str, body: &str| format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n{body}");
-        let (chunked, sized) = ("Transfer-Encoding: chunked", "Content-Length: 100000");
-        let one = "5\r\nhello\r\n0\r\n\r\n";
-        let cases = [
-            (ask(chunked, one), String::new()),
-            (ask(sized, &long), String::new()),
-            (
-                ask("Expect: 100-continue\r\nContent-Length: 5", "hello"),
-                "HTTP/1.1 100 Continue\r\n\r\n".into(),
-            ),
-            (ask("A: b", ""), "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".into()),
-            (get.to_owned() + &ask("A: b", ""), answer(chunked, one)),
-            (get.to_owned() + &ask("A: b", ""), answer(sized, &long)),
-            (head.to_owned() + &ask("A: b", ""), answer(sized, "")),
-        ];
-        for (client, server) in cases {
-            let server = server + accepted;
-            let found = Opening::Upgrade { client_from: client.len(), server_from: server.len() };
-            assert_eq!(opening(client.as_bytes(), server.as_bytes(), false), found);
-        }
-    }
-
-    #[test]
-    fn a_tunnel_and_a_plain_download() {
-        let mut client = b"CONNECT a:80 HTTP/1.1\r\n\r\n".to_vec();
-        let request = client.len();
-        client.extend(PREFACE);
-        let answer = b"HTTP/1.1 200 Connection established\r\n\r\n";
-        let found = Opening::PriorKnowledge { client_from: request, server_from: answer.len() };
-        assert_eq!(opening(&client, answer, false), found);
-        let ask = b"CONNECT a:80 HTTP/1.1\r\n\r\n";
-        let refused = b"HTTP/1.1 407 Authenticate\r\nContent-Length: 2\r\n\r\nno";
-        let (client, server) = ([&ask[..], &client].concat(), [&refused[..], answer].concat());
-        let (client_from, server_from) = (2 * request, server.len());
-        let found = Opening::PriorKnowledge { client_from, server_from };
-        assert_eq!(opening(&client, &server, false), found);
-        let get = b"GET /a.pcap HTTP/1.1\r\n\r\n";
-        assert_eq!(opening(get, b"HTTP/1.1 200 OK\r\n\r\n", false), Opening::Other);
-    }
-
-    #[test]
-    fn a_server_that_speaks_http2_to_a_client_that_does_not() {
-        let get = b"GET / HTTP/1.1\r\n\r\n";
-        assert_eq!(opening(get, SETTINGS, false), Opening::ServerOnly { server_from: 0 });
-        assert_eq!(opening(b"", SETTINGS, true), Opening::ServerOnly { server_from: 0 });
-        assert_eq!(opening(b"\x16\x03\x01", b"", true), Opening::Other);
-    }
-
-    #[test]
-    fn a_beginning_without_syn() {
-        let both = [PREFACE, SETTINGS].concat();
-        let from = |server_from| Opening::PriorKnowledge { client_from: 0, server_from };
-        assert_eq!(joined(&both, SETTINGS, false), from(0));
-        assert_eq!(joined(&both, b"", false), from(0));
-        assert_eq!(joined(&both, b"something else", false), Opening::Other);
-        // Behind the answer to a request that was not captured, if its frames stand there.
-        let answer = b"HTTP/1.1 200 Connection established\r\n\r\n";
-        assert_eq!(joined(&both, &answer[..9], false), Opening::Undecided);
-        assert_eq!(joined(&both, answer, false), Opening::Undecided);
-        assert_eq!(joined(&both, answer, true), Opening::Other);
-        let tunnel = [&answer[..], SETTINGS].concat();
-        assert_eq!(joined(&both, &tunnel, false), from(answer.len()));
-        assert_eq!(joined(&both, &[&answer[..], b"stored"].concat(), false), Opening::Other);
-        assert!(asks(&both) && asks(b"GET / HTTP/1.1\r\n") && asks(b"PATCH /"));
-        assert!(!asks(&PREFACE[1..]) && !asks(SETTINGS) && !asks(b"") && !asks(b"PRI"));
-        assert!(grants(answer) && grants(&tunnel) && grants(b"HTTP/1.1 101 Swi"));
-        assert!(!grants(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n") && !grants(b""));
-        assert!(!grants(b"HTTP/1.1 101 A\r\nUpgrade: websocket\r\n\r\n"));
-    }
-}
+mod tests;

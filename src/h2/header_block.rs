@@ -4,6 +4,7 @@
 use crate::vocab::header::{Field, FieldSpan, HeaderFault, HeaderList, Outline};
 use crate::vocab::setting::SettingId;
 
+use super::Reader;
 use super::hpack::{Decoder, Take};
 
 /// Octets that a field costs beyond its name and value (RFC 9113 section 6.5.2).
@@ -27,11 +28,17 @@ pub struct Scratch {
     /// Whether plain fields are left out.
     pub leaves_plain: bool,
     pub(super) settings: Vec<(SettingId, u32)>,
-    /// Octets of flows of which it is not known whether they are HTTP/2.
+    /// Octets of memory that flows take of which it is not known whether they are HTTP/2.
     pub(super) waiting: usize,
 }
 
 impl Scratch {
+    /// Begins anew, for a reader that was lost; others hold what they held.
+    pub fn renew(&mut self, lost: Option<&Reader>) {
+        let waiting = self.waiting.saturating_sub(lost.map_or(0, |reader| reader.held));
+        *self = Self { leaves_plain: self.leaves_plain, waiting, ..Self::default() };
+    }
+
     /// Decodes a block; `whole` is false where its end was not captured.
     pub(super) fn decode(
         &mut self,

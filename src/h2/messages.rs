@@ -1,7 +1,7 @@
 //! HTTP/1.1 messages of one half that stand before HTTP/2: where the next one begins, with bodies
 //! passed over as they come (RFC 9112 sections 6 and 7).
 
-use crate::vocab::http1::{content_length, field};
+use crate::vocab::http1::{content_length, field, head_length_further};
 
 /// How far one half was read.
 #[derive(Debug, Default)]
@@ -9,6 +9,8 @@ pub(super) struct Messages {
     /// The first octet that was not read.
     pub place: usize,
     body: Body,
+    /// Octets behind it in which the end of a head or line was not found.
+    searched: usize,
 }
 
 /// What is still to come of a body.
@@ -22,6 +24,8 @@ pub(super) enum Body {
     Size,
     /// Lines behind the last chunk.
     Trailer,
+    /// All that comes until the connection ends (RFC 9112 section 6.3).
+    Rest,
 }
 
 impl Default for Body {
@@ -49,17 +53,38 @@ impl Body {
 }
 
 impl Messages {
+    /// What was not read.
+    pub fn rest<'a>(&self, octets: &'a [u8]) -> &'a [u8] {
+        octets.get(self.place..).unwrap_or_default()
+    }
+
+    /// Length of the head that stands next, once it is whole.
+    pub fn head_length(&mut self, octets: &[u8]) -> Option<usize> {
+        head_length_further(self.rest(octets), &mut self.searched)
+    }
+
     /// A head of so many octets was read, this body follows.
     pub fn begin(&mut self, head: usize, body: Body) {
-        self.place += head;
+        self.read(head);
         self.body = body;
+    }
+
+    /// So many octets were read.
+    pub fn read(&mut self, octets: usize) {
+        self.place += octets;
+        self.searched = 0;
+    }
+
+    /// Whether no message can follow this one.
+    pub fn is_endless(&self) -> bool {
+        self.body == Body::Rest
     }
 
     /// Passes over the body as far as it is there. `None`: there is more to come; false: this is
     /// no such body.
     pub fn pass(&mut self, octets: &[u8]) -> Option<bool> {
         loop {
-            let rest = octets.get(self.place..).unwrap_or_default();
+            let rest = self.rest(octets);
             match &mut self.body {
                 Body::Octets(left) | Body::Chunk(left) => {
                     let here = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
@@ -71,13 +96,17 @@ impl Messages {
                         _ => return None,
                     }
                 }
+                Body::Rest => return Some(false),
                 Body::Size | Body::Trailer => {
                     let line = rest.get(..rest.len().min(LINE)).unwrap_or_default();
-                    let Some(end) = line.iter().position(|octet| *octet == b'\n') else {
+                    let fresh = line.get(self.searched..).unwrap_or_default();
+                    let Some(end) = fresh.iter().position(|octet| *octet == b'\n') else {
+                        self.searched = line.len();
                         return if line.len() < LINE { None } else { Some(false) };
                     };
+                    let end = self.searched + end;
                     let line = line.get(..end).unwrap_or_default().trim_ascii();
-                    self.place += end + 1;
+                    self.read(end + 1);
                     self.body = match (self.body, line) {
                         (Body::Trailer, b"") => Body::NONE,
                         (Body::Trailer, _) => Body::Trailer,
@@ -106,13 +135,13 @@ mod tests {
     fn bodies_are_passed_over_in_any_pieces() {
         let chunked = b"4;x=y\r\nbody\r\n1\r\n!\r\n0\r\nX: y\r\n\r\nnext";
         for cut in 0..chunked.len() {
-            let mut messages = Messages { place: 0, body: Body::Size };
+            let mut messages = Messages { body: Body::Size, ..Messages::default() };
             let early = messages.pass(&chunked[..cut]);
             assert_eq!(early.is_some(), cut >= chunked.len() - 4, "{cut}");
             assert_eq!(messages.pass(chunked), Some(true));
             assert_eq!(messages.place, chunked.len() - 4);
         }
-        let mut messages = Messages { place: 0, body: Body::Size };
+        let mut messages = Messages { body: Body::Size, ..Messages::default() };
         assert_eq!(messages.pass(b"no size\r\n"), Some(false));
         let head = |fields: &str| Body::of(format!("HTTP/1.1 200 OK\r\n{fields}\r\n").as_bytes());
         assert_eq!(head("Transfer-Encoding: gzip, chunked\r\n"), Some(Body::Size));

@@ -47,10 +47,8 @@ pub struct Reader {
     /// Halves of which whole frames may be missing: streams may have been opened in them.
     torn: Both<bool>,
     pushes: bool,
-    /// Whether the beginning is missing.
-    late: bool,
     highest_stream: u32,
-    /// Octets that wait here, counted in [`Scratch::waiting`].
+    /// Octets of memory that what waits here takes, counted in [`Scratch::waiting`].
     held: usize,
 }
 
@@ -71,7 +69,6 @@ impl Reader {
             notes: Notes::default(),
             torn: Both::default(),
             pushes: false,
-            late: false,
             highest_stream: 0,
             held: 0,
         }
@@ -115,7 +112,7 @@ impl Reader {
                     self.read(item, limits, scratch, out);
                 }
                 let held = match &self.state {
-                    State::Detecting(waiting) => waiting.octets(),
+                    State::Detecting(waiting) => waiting.cost(),
                     _ => 0,
                 };
                 scratch.waiting = (scratch.waiting + held).saturating_sub(self.held);
@@ -140,23 +137,21 @@ impl Reader {
             limits.detect_bytes
         };
         let full = waiting.longest() > most;
-        let octets = |half: Half| waiting.tapes.half(half).octets();
-        let asker = || [Half::A, Half::B].into_iter().find(|half| detect::asks(octets(*half)));
-        let client = if waiting.torn { None } else { self.initiator.or_else(asker) };
+        let client = match waiting.torn {
+            true => None,
+            false => self.initiator.or_else(|| waiting.asker()),
+        };
         let Some(client) = client else {
-            let grants =
-                |half: Half| detect::grants(octets(half)) && octets(half.other()).is_empty();
-            let waits = !waiting.torn && [Half::A, Half::B].into_iter().any(grants);
-            if waits && !(ended || full) {
-                return;
+            if waiting.torn || ended || full || !waiting.is_answer() {
+                self.join_midway(ended, full, stamp, limits, scratch, out);
             }
-            self.join_midway(ended, full, stamp, limits, scratch, out);
             return;
         };
         let midway = self.initiator.is_none();
         match waiting.opening(client, midway, ended, most, limits) {
             Opening::Undecided => {}
             Opening::Other if midway && !waiting.prelude.is_http1() => {
+                waiting.torn = true; // it was no beginning
                 self.join_midway(ended, full, stamp, limits, scratch, out);
             }
             Opening::Other => self.state = State::NotHttp2,
@@ -197,7 +192,7 @@ impl Reader {
         };
         let halves = by_half(client, reader(Side::Client), reader(Side::Server));
         let from = by_half(client, client_from, server_from);
-        let waiting = std::mem::take(&mut **waiting);
+        let mut waiting = std::mem::take(&mut **waiting);
         self.state = State::Open { client, halves: Box::new(halves) };
         if let Opening::Upgrade { .. } = known {
             waiting.tell_upgrade(client, server_from, limits, scratch, out);
@@ -249,7 +244,6 @@ impl Reader {
         let halves = Both { first: midway(Half::A), second: midway(Half::B) };
         self.state = State::Open { client, halves: Box::new(halves) };
         self.torn = Both { first: true, second: true };
-        self.late = true;
         self.replay(waiting, belief.from, limits, scratch, out);
     }
 
@@ -315,7 +309,7 @@ impl Reader {
             highest_stream: self.highest_stream,
             uncertain: half == *client || *self.torn.half(*client),
             pushes: self.pushes,
-            unseen_pushes: self.late || *self.torn.half(client.other()),
+            unseen_pushes: *self.torn.half(client.other()),
             ..Context::default()
         };
         let mut desk = Desk { limits, scratch, context, notes: &mut self.notes, out };
@@ -361,17 +355,4 @@ fn by_half<T>(client: Half, of_client: T, of_server: T) -> Both<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::vocab::address::Endpoint;
-
-    #[test]
-    fn servers_listen_on_the_lower_port_or_on_a_known_one() {
-        let client = |low: u16, high: u16| {
-            let end = |port| Endpoint { ip: std::net::Ipv4Addr::LOCALHOST.into(), port };
-            Reader::new(FlowKey { low: end(low), high: end(high) }, None).by_ports()
-        };
-        assert_eq!((client(8080, 40_000), client(40_000, 8080)), (Half::B, Half::A));
-        assert_eq!((client(40_000, 50_051), client(50_051, 61_000)), (Half::A, Half::B));
-    }
-}
+mod tests;

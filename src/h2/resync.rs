@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 
 use crate::vocab::address::Side;
-use crate::vocab::frame::{Flags, FrameHead, FrameType, PREFACE};
+use crate::vocab::frame::{Flags, FrameHead, FrameType, LAST_STREAM_MAX, PREFACE};
+use crate::vocab::setting::FRAME_SIZE_LEAST;
 
 use super::payload::{HEAD, head};
 use super::tape::Tape;
@@ -36,9 +37,6 @@ const FIRST: u32 = 24;
 /// Payload octets that add evidence to a head.
 const PEEKED: usize = 4;
 
-/// Frame payloads of this length every endpoint takes (RFC 9113 section 4.2).
-const ALWAYS_TAKEN: u32 = 16_384;
-
 /// Candidates that are kept: as many as there are frames of nine octets in four times the largest
 /// that is always taken.
 const CANDIDATES: usize = 8192;
@@ -61,8 +59,20 @@ pub(super) struct Context {
     /// Whether even streams may have been promised in octets that were not seen.
     pub unseen_pushes: bool,
     /// Longest payload that the sender may send, where it is known to be more than
-    /// [`ALWAYS_TAKEN`].
+    /// [`FRAME_SIZE_LEAST`].
     pub longest: u32,
+}
+
+impl Context {
+    /// Nothing is known, and anything may have come before.
+    pub const LATE: Self = Self {
+        highest_stream: 0,
+        uncertain: true,
+        sender: None,
+        pushes: false,
+        unseen_pushes: true,
+        longest: 0,
+    };
 }
 
 /// A possible boundary and how far the frames behind it chain.
@@ -81,10 +91,8 @@ struct Candidate {
 #[derive(Debug, Default)]
 pub(super) struct Search {
     scanned: usize,
-    /// Chains that are not evidence enough, by the place they reach.
-    open: BTreeMap<usize, Vec<Candidate>>,
-    /// How many they are.
-    count: usize,
+    /// Chains that are not evidence enough, by the place they reach and that of their beginning.
+    open: BTreeMap<(usize, usize), Candidate>,
     /// Chains that are evidence enough.
     believed: Vec<Candidate>,
 }
@@ -107,11 +115,9 @@ impl Search {
             return Some(Found { place: 0, confirmed: true, is_last: false });
         }
         self.believed.retain_mut(|candidate| follow(candidate, tape, context));
-        if self.open.first_key_value().is_some_and(|(reach, _)| *reach <= tape.len()) {
-            let further = self.open.split_off(&(tape.len() + 1));
-            for mut candidate in std::mem::replace(&mut self.open, further).into_values().flatten()
-            {
-                self.count -= 1;
+        if self.open.first_key_value().is_some_and(|((reach, _), _)| *reach <= tape.len()) {
+            let further = self.open.split_off(&(tape.len() + 1, 0));
+            for mut candidate in std::mem::replace(&mut self.open, further).into_values() {
                 if follow(&mut candidate, tape, context) {
                     self.keep(candidate);
                 }
@@ -120,7 +126,7 @@ impl Search {
         while tape.len() >= self.scanned + HEAD {
             let place = self.scanned;
             self.scanned += 1;
-            let known = self.open.contains_key(&place)
+            let known = self.reaching(place).next().is_some()
                 || self.believed.iter().any(|candidate| candidate.reach == place);
             if known || tape.visible(place, HEAD) < HEAD {
                 continue;
@@ -151,13 +157,21 @@ impl Search {
             if self.believed.len() < ALIKE {
                 self.believed.push(candidate);
             }
-        } else if self.count < CANDIDATES {
-            let alike = self.open.entry(candidate.reach).or_default();
-            if alike.len() < ALIKE {
-                alike.push(candidate);
-                self.count += 1;
-            }
+        } else if self.open.len() < CANDIDATES
+            && self.reaching(candidate.reach).take(ALIKE).count() < ALIKE
+        {
+            self.open.entry((candidate.reach, candidate.start)).or_insert(candidate);
         }
+    }
+
+    /// Chains that are not evidence enough and reach this place.
+    fn reaching(&self, place: usize) -> impl Iterator<Item = &Candidate> {
+        self.open.range((place, 0)..=(place, usize::MAX)).map(|(_, candidate)| candidate)
+    }
+
+    /// Octets of memory that it takes.
+    pub fn cost(&self) -> usize {
+        (self.open.len() + self.believed.len()) * size_of::<Candidate>()
     }
 
     /// The next certain place behind `place`, of those that were looked at.
@@ -166,12 +180,26 @@ impl Search {
         self.believed.iter().filter(certain).map(|c| c.start).min()
     }
 
+    /// Whether this place lies inside one of the frames that begin with the first certain one.
+    pub fn covers(&mut self, place: usize, tape: &Tape) -> bool {
+        let Some(first) = self.find(tape, Context::LATE) else { return false };
+        let mut next = first.place;
+        while next < place {
+            let Some(octets) = tape.run(next, HEAD).first_chunk() else { return false };
+            let head = head(octets);
+            if evidence(&head, &[], Context::LATE).is_none() {
+                return false;
+            }
+            next += HEAD + head.length as usize;
+        }
+        next > place
+    }
+
     /// The first `octets` of the tape are gone. A chain that began in them goes on with the head
     /// it reaches.
     pub fn forget_front(&mut self, octets: usize) {
         self.scanned = self.scanned.saturating_sub(octets);
-        self.count = 0;
-        let open = std::mem::take(&mut self.open).into_values().flatten();
+        let open = std::mem::take(&mut self.open).into_values();
         let believed = std::mem::take(&mut self.believed).into_iter();
         for mut candidate in open.chain(believed).filter(|candidate| candidate.reach >= octets) {
             if candidate.start < octets {
@@ -257,7 +285,7 @@ fn evidence(head: &FrameHead, payload: &[u8], context: Context) -> Option<u32> {
     // 24 bits of length, 8 of type; then what flags and stream add.
     const EXACT_LENGTH: u32 = 24 + 8;
     let stream = stream_evidence(head.stream, context);
-    let longest = context.longest.max(ALWAYS_TAKEN);
+    let longest = context.longest.max(FRAME_SIZE_LEAST);
     let flags_within = |allowed: u8| (head.flags.0 & !allowed == 0).then_some(());
     let word = |at: usize| {
         payload.get(at..at + 4).and_then(|w| w.first_chunk()).map(|w| u32::from_be_bytes(*w))
@@ -316,7 +344,7 @@ fn evidence(head: &FrameHead, payload: &[u8], context: Context) -> Option<u32> {
         FrameType::GOAWAY => {
             (head.stream == 0 && head.flags.0 == 0 && (8..=4096).contains(&head.length))
                 .then_some(())?;
-            word(0).is_none_or(|last| last <= 0x7fff_ffff).then_some(12 + 8 + 8 + 32)
+            word(0).is_none_or(|last| last <= LAST_STREAM_MAX).then_some(12 + 8 + 8 + 32)
         }
         _ => None,
     }
@@ -545,8 +573,8 @@ mod tests {
                 search.forget_front(dropped);
             }
             // Each waits for the place it reaches: none is looked at before.
-            let late = |reach: &usize| *reach + HEAD > tape.len();
-            assert!(search.count <= CANDIDATES && search.open.keys().all(late));
+            let late = |(reach, _): &(usize, usize)| reach + HEAD > tape.len();
+            assert!(search.open.len() <= CANDIDATES && search.open.keys().all(late));
         }
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Piece {
 pub(super) struct Tape {
     octets: Vec<u8>,
     pieces: Vec<Piece>,
+    /// Where the holes begin and end: pieces of one octet each are many.
+    holes: Vec<(usize, usize)>,
 }
 
 impl Tape {
@@ -37,6 +39,11 @@ impl Tape {
 
     pub fn len(&self) -> usize {
         self.octets.len()
+    }
+
+    /// Octets of memory that it takes.
+    pub fn cost(&self) -> usize {
+        self.octets.len() + self.pieces.len() * size_of::<Piece>()
     }
 
     /// Appends octets; tells where they lie.
@@ -58,6 +65,7 @@ impl Tape {
         let to = from + bytes as usize;
         self.octets.resize(to, 0);
         self.pieces.push(Piece { from, to, stamp, offset, seen: 0, hole: true });
+        self.holes.push((from, to));
         true
     }
 
@@ -65,15 +73,9 @@ impl Tape {
     /// octets went.
     pub fn drop_front(&mut self, keep: usize) -> usize {
         let length = self.octets.len();
-        let kept = self.pieces.iter().position(|piece| length - piece.from <= keep);
-        let first = kept.unwrap_or(self.pieces.len());
-        let dropped = self.pieces.get(first).map_or(length, |piece| piece.from);
-        self.octets.drain(..dropped);
-        self.pieces.drain(..first);
-        for piece in &mut self.pieces {
-            piece.from -= dropped;
-            piece.to -= dropped;
-        }
+        let kept = self.pieces.partition_point(|piece| length - piece.from > keep);
+        let dropped = self.pieces.get(kept).map_or(length, |piece| piece.from);
+        self.cut_front(dropped);
         dropped
     }
 
@@ -81,12 +83,17 @@ impl Tape {
     pub fn cut_front(&mut self, octets: usize) {
         let octets = octets.min(self.octets.len());
         self.octets.drain(..octets);
-        self.pieces.retain(|piece| piece.to > octets);
+        self.pieces.drain(..self.pieces.partition_point(|piece| piece.to <= octets));
         for piece in &mut self.pieces {
             let cut = octets.saturating_sub(piece.from);
             piece.offset += cut as u64;
             piece.from = piece.from.max(octets) - octets;
             piece.to -= octets;
+        }
+        self.holes.drain(..self.holes.partition_point(|(_, to)| *to <= octets));
+        for (from, to) in &mut self.holes {
+            *from = (*from).max(octets) - octets;
+            *to -= octets;
         }
     }
 
@@ -98,9 +105,8 @@ impl Tape {
     /// How many of the octets from `place` on, at most `wanted`, lie before the next hole.
     pub fn visible(&self, place: usize, wanted: usize) -> usize {
         let end = place.saturating_add(wanted).min(self.octets.len());
-        let first = self.pieces.partition_point(|piece| piece.to <= place);
-        let hole = self.pieces.iter().skip(first).take_while(|piece| piece.from < end);
-        let until = hole.filter(|piece| piece.hole).map(|piece| piece.from).next().unwrap_or(end);
+        let next = self.holes.partition_point(|(_, to)| *to <= place);
+        let until = self.holes.get(next).map_or(end, |(from, _)| *from);
         until.max(place).min(end) - place.min(end)
     }
 

@@ -3,12 +3,12 @@
 
 use crate::vocab::address::{Both, Half, Side};
 use crate::vocab::flow::FlowItem;
-use crate::vocab::frame::{FrameType, PREFACE, Payload, Signal};
-use crate::vocab::http1::head_length;
+use crate::vocab::frame::{FrameType, LAST_STREAM_MAX, PREFACE, Payload, Signal};
+use crate::vocab::http1::head_length_further;
 use crate::vocab::limits::Limits;
 use crate::vocab::time::Stamp;
 
-use super::detect::{self, HTTP1_LONGEST, Opening, Prelude};
+use super::detect::{self, Front, HTTP1_LONGEST, Opening, Prelude};
 use super::half::{Chunk, SEARCHED};
 use super::header_block::Scratch;
 use super::payload;
@@ -24,11 +24,16 @@ pub(super) struct Waiting {
     /// Whether octets are missing: then its beginning proves nothing.
     pub torn: bool,
     pub prelude: Prelude,
+    /// The half that begins as a client's does.
+    asker: Option<Half>,
     /// Octets given up in front of the tapes.
     pub unread: Both<u64>,
     /// Whether it was HTTP/1 without an upgrade: what looks like frames are octets of bodies.
     http1: bool,
     sights: Both<Sight>,
+    fronts: Both<Front>,
+    /// Frames before these places do not tell who sends them.
+    walked: Both<usize>,
     searches: Both<Search>,
 }
 
@@ -43,6 +48,10 @@ pub(super) enum Held {
 struct Sight {
     /// Where to look next.
     next: usize,
+    /// Octets from there on in which no head ends.
+    searched: usize,
+    /// Where the last head ends: segments before that begin no other.
+    head_to: usize,
     /// The client's preface.
     preface: Option<usize>,
     /// An HTTP/1 head of which the end is missing, and with it perhaps the token `h2c`.
@@ -110,9 +119,30 @@ impl Waiting {
     fn forget_front(&mut self, half: Half, octets: usize) {
         self.items.retain_mut(|held| held.forget_front(half, octets));
         let sight = self.sights.half_mut(half);
+        sight.searched -= sight.searched.min(octets.saturating_sub(sight.next));
         sight.next = sight.next.saturating_sub(octets);
+        sight.head_to = sight.head_to.saturating_sub(octets);
         sight.preface = sight.preface.and_then(|place| place.checked_sub(octets));
         sight.torn_head |= std::mem::take(&mut sight.early_head);
+        *self.fronts.half_mut(half) = Front::default();
+        let walked = self.walked.half_mut(half);
+        *walked = walked.saturating_sub(octets);
+    }
+
+    /// The half that begins as a client's does, once there is one: what was read of it goes.
+    pub fn asker(&mut self) -> Option<Half> {
+        let asks = |half: &Half| detect::asks(self.tapes.half(*half).octets());
+        self.asker = self.asker.or_else(|| [Half::A, Half::B].into_iter().find(asks));
+        self.asker
+    }
+
+    /// Whether all there is yet is an answer that HTTP/2 may begin behind.
+    pub fn is_answer(&mut self) -> bool {
+        [Half::A, Half::B].into_iter().any(|half| {
+            let octets = self.tapes.half(half).octets();
+            let alone = self.tapes.half(half.other()).len() == 0;
+            alone && self.fronts.half_mut(half).leads(octets)
+        })
     }
 
     /// What the beginnings of both halves say, of which `most` octets each are waited for.
@@ -145,6 +175,9 @@ impl Waiting {
 
     /// Lets go of what the prelude needs no more, some at a time.
     fn forget_read(&mut self, client: Half, least: usize) {
+        // Of what goes only this is asked for later.
+        let items = &self.items;
+        let _ = self.prelude.request(|place| stamp_at(items, client, place));
         let (asked, answered) = self.prelude.read_octets();
         let [asked, answered] = [asked, answered].map(|read| if read < least { 0 } else { read });
         for (half, octets) in [(client, asked), (client.other(), answered)] {
@@ -163,9 +196,11 @@ impl Waiting {
         self.tapes.first.len().max(self.tapes.second.len())
     }
 
-    /// Octets on both tapes.
-    pub fn octets(&self) -> usize {
-        self.tapes.first.len() + self.tapes.second.len()
+    /// Octets of memory that it takes.
+    pub fn cost(&self) -> usize {
+        let tapes = self.tapes.first.cost() + self.tapes.second.cost();
+        let searches = self.searches.first.cost() + self.searches.second.cost();
+        tapes + searches + self.items.len() * size_of::<Held>()
     }
 
     /// Lets go of the older half of tapes that have grown too long; false where what went by says
@@ -212,7 +247,10 @@ impl Waiting {
 
     fn look(&mut self) {
         for half in [Half::A, Half::B] {
-            self.http1 |= self.sights.half_mut(half).look(self.tapes.half(half));
+            let tape = self.tapes.half(half);
+            let search = self.searches.half_mut(half);
+            let in_frame = |place| search.covers(place, tape);
+            self.http1 |= self.sights.half_mut(half).look(tape, in_frame);
         }
     }
 
@@ -222,13 +260,10 @@ impl Waiting {
             let sight = self.sights.half(client);
             let Some(place) = sight.preface.filter(|place| *place > 0) else { continue };
             let server = self.tapes.half(client.other());
-            let answer = match head_length(server.run(0, HTTP1_LONGEST)) {
-                Some(length) if server.octets().starts_with(b"HTTP/1.") => length,
-                _ => 0,
-            };
-            let context = Context { uncertain: true, unseen_pushes: true, ..Context::default() };
+            let front = server.run(0, HTTP1_LONGEST);
+            let answer = self.fronts.half_mut(client.other()).length(front).unwrap_or(0);
             let fits = self.sights.half(client.other()).leads
-                || self.searches.half_mut(client.other()).find(server, context).is_some()
+                || self.searches.half_mut(client.other()).find(server, Context::LATE).is_some()
                 || (ended && server.len() == 0 && sight.leads);
             if fits {
                 let mut from = Both::default();
@@ -246,17 +281,22 @@ impl Waiting {
         let mut found = Vec::new();
         let mut client = None;
         for half in [Half::A, Half::B] {
-            let tape = self.tapes.half(half);
-            let context = Context { uncertain: true, unseen_pushes: true, ..Context::default() };
-            let Some(first) = self.searches.half_mut(half).find(tape, context) else { continue };
+            let (tape, search) = (self.tapes.half(half), self.searches.half_mut(half));
+            let Some(first) = search.find(tape, Context::LATE) else { continue };
             found.push(first.confirmed || (ended && first.is_last));
-            let mut place = Some(first.place);
+            let mut place = Some(first.place.max(*self.walked.half(half)));
             while let (None, Some(from)) = (client, place) {
-                match sent_by(tape, from) {
-                    Ok(Side::Client) => client = Some(half),
-                    Ok(Side::Server) => client = Some(half.other()),
-                    Err(end) => place = self.searches.half(half).behind(end, tape),
-                }
+                place = match sent_by(tape, from) {
+                    Walk::Sender(side) => {
+                        client = Some(if side == Side::Client { half } else { half.other() });
+                        None
+                    }
+                    Walk::Hidden(at) => search.behind(at, tape),
+                    Walk::Open(at) => {
+                        *self.walked.half_mut(half) = at;
+                        None
+                    }
+                };
             }
         }
         // Octets of a body may look like a frame or two; the next head tells.
@@ -277,34 +317,35 @@ impl Waiting {
     }
 
     pub fn tell_upgrade(
-        &self,
+        &mut self,
         client: Half,
         response: usize,
         limits: &Limits,
         scratch: &mut Scratch,
         out: &mut impl FnMut(Signal<'_>),
     ) {
-        let stamp_at = |half: Half, place: usize| {
-            self.items.iter().find_map(|held| match held {
-                Held::Bytes { half: of, to, stamp, .. } if *of == half && *to >= place => {
-                    Some(*stamp)
-                }
-                _ => None,
-            })
-        };
-        let Some((head, to)) = self.prelude.request() else { return };
-        let request = stamp_at(client, to);
-        let response = stamp_at(client.other(), response);
+        let items = &self.items;
+        let request = self.prelude.request(|place| stamp_at(items, client, place));
+        let Some((head, request)) = request else { return };
+        let response = stamp_at(items, client.other(), response);
         if let Some((request, response)) = request.zip(response) {
             upgrade::tell(head, request, response, limits, scratch, out);
         }
     }
 }
 
+/// The packet with the octet before `place` on a half's tape.
+fn stamp_at(items: &[Held], half: Half, place: usize) -> Option<Stamp> {
+    items.iter().find_map(|held| match held {
+        Held::Bytes { half: of, to, stamp, .. } if *of == half && *to >= place => Some(*stamp),
+        _ => None,
+    })
+}
+
 impl Sight {
-    /// Looks at segments that have come since. True where one begins with a whole HTTP/1 head that
-    /// leads to no HTTP/2.
-    fn look(&mut self, tape: &Tape) -> bool {
+    /// Looks at segments that have come since; what begins `in_frame` is a payload. True where one
+    /// begins with a whole HTTP/1 head that leads to no HTTP/2.
+    fn look(&mut self, tape: &Tape, mut in_frame: impl FnMut(usize) -> bool) -> bool {
         self.early_head = false;
         if self.preface.is_some() {
             return false; // all behind it is HTTP/2
@@ -320,59 +361,96 @@ impl Sight {
                 self.early_head = is_text(begins);
                 return false;
             }
-            if is_text(begins) {
-                let run = tape.run(piece.from, HTTP1_LONGEST);
-                match head_length(run).and_then(|length| run.get(..length)) {
-                    Some(head) if leads_on(head) => self.leads = true,
-                    Some(_) => return true,
-                    None if mentions(run) => self.leads = true,
-                    None if piece.from + run.len() == tape.len() && run.len() < HTTP1_LONGEST => {
+            if piece.from >= self.head_to && is_text(begins) && !in_frame(piece.from) {
+                match self.head(tape.run(piece.from, HTTP1_LONGEST)) {
+                    Head::Leads(length) => {
+                        self.leads = true;
+                        self.head_to = piece.from + length;
+                    }
+                    Head::Other => return true,
+                    Head::Open(length)
+                        if piece.from + length == tape.len() && length < HTTP1_LONGEST =>
+                    {
                         self.early_head = true;
                         return false;
                     }
-                    None => self.torn_head = true,
+                    Head::Open(length) => {
+                        self.torn_head = true;
+                        self.head_to = piece.from + length;
+                    }
                 }
             }
             self.next = piece.from + 1;
+            self.searched = 0;
         }
         false
     }
+
+    /// The HTTP/1 head at the front of these octets.
+    fn head(&mut self, run: &[u8]) -> Head {
+        let fresh = self.searched;
+        match head_length_further(run, &mut self.searched).and_then(|length| run.get(..length)) {
+            Some(head) if leads_on(head) => Head::Leads(head.len()),
+            Some(_) => Head::Other,
+            None if mentions(run, fresh) => Head::Leads(run.len()),
+            None => Head::Open(run.len()),
+        }
+    }
+}
+
+/// What an HTTP/1 head, of so many octets, says of HTTP/2.
+enum Head {
+    /// It leads to it.
+    Leads(usize),
+    /// It does not.
+    Other,
+    /// Nothing yet: its end is missing.
+    Open(usize),
 }
 
 /// Whether HTTP/2 may begin behind an HTTP/1 head: a request for it or for a tunnel, or what
 /// grants that.
 fn leads_on(head: &[u8]) -> bool {
-    mentions(head) || detect::grants(head)
+    mentions(head, 0) || detect::grants(head)
 }
 
-/// Whether an HTTP/1 head, or what there is of it, names h2c or asks for a tunnel.
-fn mentions(head: &[u8]) -> bool {
-    head.starts_with(b"CONNECT ") || head.windows(3).any(|token| token == b"h2c")
+/// Whether an HTTP/1 head, or what there is of it, names h2c behind `place` or asks for a tunnel.
+fn mentions(head: &[u8], place: usize) -> bool {
+    let fresh = head.get(place.saturating_sub(2)..).unwrap_or_default();
+    head.starts_with(b"CONNECT ") || fresh.windows(3).any(|token| token == b"h2c")
 }
 
-/// Who sends the frames from `place` on, as far as they themselves tell; else where they end: at
-/// the end of the tape, or at a head that lies in a hole.
-fn sent_by(tape: &Tape, place: usize) -> Result<Side, usize> {
+/// What a row of frames says of who sends it.
+#[derive(Debug, PartialEq, Eq)]
+enum Walk {
+    /// This side does.
+    Sender(Side),
+    /// Nothing, up to this head that lies in a hole.
+    Hidden(usize),
+    /// Nothing, up to this frame that is not whole.
+    Open(usize),
+}
+
+/// Who sends the frames from `place` on, as far as they themselves tell.
+fn sent_by(tape: &Tape, mut place: usize) -> Walk {
     let octets = tape.octets();
-    let mut rest = octets.get(place..).unwrap_or_default();
-    if rest.starts_with(PREFACE) {
-        return Ok(Side::Client);
+    if octets.get(place..).is_some_and(|rest| rest.starts_with(PREFACE)) {
+        return Walk::Sender(Side::Client);
     }
-    while let Some((first, payload)) = rest.split_first_chunk::<{ payload::HEAD }>() {
-        let place = octets.len() - rest.len();
+    let mut settings = Vec::new();
+    while let Some(first) = octets.get(place..).and_then(|rest| rest.first_chunk()) {
         if tape.visible(place, payload::HEAD) < payload::HEAD {
-            return Err(place);
+            return Walk::Hidden(place);
         }
         let head = payload::head(first);
         let length = head.length as usize;
-        let seen = tape.visible(place + payload::HEAD, length).min(payload.len());
-        let mut settings = Vec::new();
-        let parsed = payload::parse(&head, payload.get(..seen).unwrap_or_default(), &mut settings);
+        let parsed = payload::parse(&head, tape.run(place + payload::HEAD, length), &mut settings);
         if let Payload::GoAway { last_stream_id: last, .. } = parsed.payload
-            && !matches!(last, 0 | 0x7fff_ffff)
+            && !matches!(last, 0 | LAST_STREAM_MAX)
         {
             // The last stream that its receiver opened: clients open the odd ones.
-            return Ok(if last % 2 == 1 { Side::Server } else { Side::Client });
+            let of_client = last % 2 == 1;
+            return Walk::Sender(if of_client { Side::Server } else { Side::Client });
         }
         match (head.kind, parsed.block.and_then(|block| block.first())) {
             (FrameType::HEADERS, Some(first)) => {
@@ -384,18 +462,22 @@ fn sent_by(tape: &Tape, place: usize) -> Result<Side, usize> {
                     _ => first & 0x0f,
                 };
                 match index {
-                    1..=7 => return Ok(Side::Client),
-                    8..=14 => return Ok(Side::Server),
+                    1..=7 => return Walk::Sender(Side::Client),
+                    8..=14 => return Walk::Sender(Side::Server),
                     _ => {}
                 }
             }
-            (FrameType::PUSH_PROMISE, _) => return Ok(Side::Server),
-            (FrameType::PRIORITY, _) => return Ok(Side::Client),
+            (FrameType::PUSH_PROMISE, _) => return Walk::Sender(Side::Server),
+            (FrameType::PRIORITY, _) => return Walk::Sender(Side::Client),
             _ => {}
         }
-        rest = payload.get(length..).unwrap_or_default();
+        let next = place + payload::HEAD + length;
+        if next > octets.len() {
+            break;
+        }
+        place = next;
     }
-    Err(octets.len())
+    Walk::Open(place)
 }
 
 /// Whether octets begin like HTTP/1.
@@ -431,16 +513,16 @@ mod tests {
         let mut tape = Tape::default();
         tape.push(chunk(&settings_ack, 0));
         tape.push(chunk(&answer, 9));
-        assert_eq!(sent_by(&tape, 0), Ok(Side::Server));
+        assert_eq!(sent_by(&tape, 0), Walk::Sender(Side::Server));
         // Read as octets, these zeros and the PING behind them hold HEADERS.
         let mut tape = Tape::default();
         tape.push(chunk(&settings_ack, 0));
         assert!(tape.gap(Stamp::default(), 9, 251));
         tape.push(chunk(&ping, 260));
-        assert_eq!(sent_by(&tape, 0), Err(9));
+        assert_eq!(sent_by(&tape, 0), Walk::Hidden(9));
         let length = tape.len();
         tape.push(chunk(&answer, 277));
-        assert_eq!(sent_by(&tape, length), Ok(Side::Server));
+        assert_eq!(sent_by(&tape, length), Walk::Sender(Side::Server));
     }
 
     #[test]
@@ -453,8 +535,9 @@ mod tests {
             tape.push(chunk(&octets, 0));
             sent_by(&tape, 0)
         };
-        assert_eq!((sender(7), sender(4)), (Ok(Side::Server), Ok(Side::Client)));
-        assert_eq!((sender(0), sender(0x7fff_ffff)), (Err(17), Err(17)));
+        assert_eq!(sender(7), Walk::Sender(Side::Server));
+        assert_eq!(sender(4), Walk::Sender(Side::Client));
+        assert_eq!((sender(0), sender(LAST_STREAM_MAX)), (Walk::Open(17), Walk::Open(17)));
     }
 
     #[test]
@@ -463,7 +546,7 @@ mod tests {
             let (mut tape, mut sight) = (Tape::default(), Sight::default());
             tape.push(chunk(octets, 0));
             tape.gap(Stamp::default(), octets.len() as u64, hole);
-            let closed = sight.look(&tape);
+            let closed = sight.look(&tape, |_| false);
             (closed, sight.torn_head, sight.early_head, sight.leads)
         };
         let get = b"GET /a HTTP/1.1\r\nHost: some.where\r\n\r\n";

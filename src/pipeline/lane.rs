@@ -229,12 +229,10 @@ impl Lanes {
         sink: &mut impl Sink,
     ) -> Option<FlowKey> {
         let lane = self.by_flow.remove(&id);
-        let key = known.or(lane.map(|lane| lane.key));
         self.waiting.remove(&id);
         // Whatever it shares with other flows begins anew.
-        let leaves_plain = self.scratch.leaves_plain;
-        self.scratch = Scratch::default();
-        self.scratch.leaves_plain = leaves_plain;
+        self.scratch.renew(lane.as_ref().map(|lane| &lane.reader));
+        let key = known.or(lane.map(|lane| lane.key));
         self.left_out(key.map(|key| (id, key)), Some(stamp), place, sink);
         key
     }
