@@ -33,7 +33,6 @@ const CHANGES: &[(&str, &str, &str)] = &[
 
 /// Where a loss leads to something that is not so, or hides what it left: capture, loss, reason.
 const INVENTS: &[(&str, &str, &str)] = &[
-    ("servers/flood-nginx", "Joined(194)", NO_BOUNDARY),
     ("servers/violations-apache", "Dropped(5)", MAY_BE_ALLOWED),
     ("servers/violations-apache", "Dropped(9)", MAY_BE_ALLOWED),
     ("servers/violations-nghttpd", "Dropped(9)", MAY_BE_ALLOWED),
@@ -42,9 +41,6 @@ const INVENTS: &[(&str, &str, &str)] = &[
     ("servers/violations-nginx", "Snapped(96)", MAY_BE_ALLOWED),
     ("servers/violations-node", "Dropped(5)", MAY_BE_ALLOWED),
 ];
-
-/// Of a flood that a capture joins: too little is found.
-const NO_BOUNDARY: &str = "the same empty frame again and again reads as frames at more places";
 
 /// Of header blocks that are wrong in the whole capture.
 const MAY_BE_ALLOWED: &str = "what is missing may have allowed what the header block does";
