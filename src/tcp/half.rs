@@ -3,6 +3,7 @@
 //! Octets wait for earlier ones, and for octets of the other half that their packet acknowledges:
 //! an answer that stands before its question in the file came after it all the same.
 
+mod begin;
 mod recent;
 
 use std::collections::BTreeMap;
@@ -50,6 +51,8 @@ struct Fin {
 pub(super) struct HalfFlow {
     /// Sequence number of `next`, once anything of this half is known.
     next_seq: Option<Seq>,
+    /// Whether it begins where the first acknowledgement says, as far as is known.
+    supposed: bool,
     /// Whether a packet of this half was captured.
     spoke: bool,
     /// Offset of the next octet to hand up.
@@ -211,6 +214,11 @@ impl HalfFlow {
         self.spoke = true;
     }
 
+    /// Whether any was.
+    pub fn is_heard(&self) -> bool {
+        self.spoke
+    }
+
     /// How many octets of this half, its FIN among them, were handed up or given up. Of a half
     /// that was not captured nobody waits for any.
     pub fn known(&self) -> u64 {
@@ -229,6 +237,7 @@ impl HalfFlow {
         out: &mut Outlet<'_, D>,
     ) {
         let end = piece.offset + piece.data.len() as u64 + u64::from(piece.cut);
+        self.supposed = false;
         self.is_sent(piece.offset, end, piece.stamp);
         if piece.offset < self.next {
             self.compare(piece, out);
@@ -491,6 +500,7 @@ impl HalfFlow {
     }
 
     fn advance(&mut self, octets: u64) {
+        self.supposed = false;
         self.next += octets;
         self.next_seq = self.next_seq.map(|seq| seq.plus(octets as u32));
     }

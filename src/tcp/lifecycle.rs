@@ -11,7 +11,7 @@ use crate::vocab::time::Stamp;
 
 use super::half::{HalfFlow, Outlet, Placed};
 use opening::Waiting;
-use reuse::{Far, NewSyn};
+use reuse::NewSyn;
 
 /// Packets that may pass in a one-sided capture, where nobody acknowledges, before missing octets
 /// count as lost.
@@ -28,8 +28,8 @@ pub(super) struct Flow {
     syn: Both<Option<Seq>>,
     /// A SYN with another sequence number came while the flow was open.
     pending_syn: Option<NewSyn>,
-    /// The latest segment that is far from this flow's octets.
-    far: Option<Far>,
+    /// The latest segments that are far from this flow's octets, of one half.
+    far: Vec<Waiting>,
     /// First segments of a half of which it is not known where it begins.
     opening: Vec<Waiting>,
     /// A RST that its receiver might not accept: it counts if nothing comes after it.
@@ -99,7 +99,7 @@ impl Flow {
             halves: Both::default(),
             syn: Both::default(),
             pending_syn: None,
-            far: None,
+            far: Vec::new(),
             opening: Vec::new(),
             pending_rst: None,
             acks_seen: Both::default(),
@@ -212,8 +212,14 @@ impl Flow {
         if segment.flags.has(TcpFlags::SYN) {
             self.opens(half, segment, deliver);
         }
+        let is_rst = segment.flags.has(TcpFlags::RST);
+        let distance = self.halves.half(half).distance(segment.seq);
+        if !is_rst && !segment.flags.has(TcpFlags::SYN) && distance.is_some_and(is_far) {
+            self.note_far(half, segment);
+            return false; // what it acknowledges is not of this connection either
+        }
         let seen = self.acknowledge(half, segment);
-        if segment.flags.has(TcpFlags::RST) {
+        if is_rst {
             self.reset(half, segment, deliver);
             return false;
         }
@@ -315,7 +321,11 @@ impl Flow {
         let other = self.halves.half_mut(half.other());
         if segment.flags.has(TcpFlags::ACK) {
             if !other.is_started() && !segment.flags.has(TcpFlags::RST) {
-                other.start(segment.ack);
+                // A SYN acknowledges a SYN; anything else perhaps octets that come later.
+                match segment.flags.has(TcpFlags::SYN) {
+                    true => other.start(segment.ack),
+                    false => other.suppose(segment.ack),
+                }
             }
             *self.acks_seen.half_mut(half) = true;
             if let Some(offset) = other.offset_of(segment.ack) {
@@ -372,12 +382,11 @@ impl Flow {
         let first = if syn { segment.seq.plus(1) } else { segment.seq };
         let length = segment.payload.len() as u64 + u64::from(segment.cut);
         let known = self.halves.half(half.other()).known();
-        let this = self.halves.half_mut(half);
-        let Some(distance) = this.distance(first) else { return };
+        let Some(distance) = self.halves.half(half).distance(first) else { return };
         if is_jump(distance) {
-            let Segment { seq, ack, .. } = *segment;
-            self.far = segment.flags.has(TcpFlags::ACK).then_some(Far { by: half, seq, ack });
+            self.note_far(half, segment);
         }
+        let this = self.halves.half_mut(half);
         if is_far(distance) {
             return;
         }

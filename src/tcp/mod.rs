@@ -90,20 +90,35 @@ impl FlowTable {
         let Some(flow) = self.flows.get_mut(slot).and_then(Option::as_mut) else { return };
         let early_bytes = flow.early_bytes();
         if flow.is_reused_by(half, segment) {
-            let syn = flow.take_pending_syn();
+            let (syn, far) = (flow.take_pending_syn(), flow.take_far(half, segment));
             self.early_bytes = self.early_bytes.saturating_sub(early_bytes);
             flow.close(FlowEnd::Reused, deliver);
             self.remembering -= usize::from(flow.has_forgotten());
             let id = self.fresh_id();
             let Some(flow) = self.flows.get_mut(slot).and_then(Option::as_mut) else { return };
             self.strange += usize::from(flow.is_welcome());
-            *flow = match syn {
-                Some(syn) => Flow::from_syn(id, key, syn, deliver),
-                None => Flow::open(id, key, half, segment, deliver),
+            *flow = match (syn, far.first()) {
+                (Some(syn), _) => Flow::from_syn(id, key, syn, deliver),
+                (None, Some(far)) => Flow::open(id, key, far.by, &far.segment(key), deliver),
+                (None, None) => Flow::open(id, key, half, segment, deliver),
             };
             remember(flow, &mut self.remembering, &self.limits);
             self.strangers.push_back((slot, id));
+            for far in far.iter().filter(|_| syn.is_none()) {
+                self.take(slot, far.by, &far.segment(key), deliver);
+            }
         }
+        self.take(slot, half, segment, deliver);
+    }
+
+    /// The flow of a slot takes a segment.
+    fn take(
+        &mut self,
+        slot: usize,
+        half: Half,
+        segment: &Segment<'_>,
+        deliver: &mut impl FnMut(FlowId, FlowItem<'_>),
+    ) {
         let Some(flow) = self.flows.get_mut(slot).and_then(Option::as_mut) else { return };
         let before = flow.early_bytes();
         let room = self.limits.early_bytes.saturating_sub(self.early_bytes);

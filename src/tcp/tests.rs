@@ -3,6 +3,8 @@ use crate::vocab::address::Endpoint;
 use crate::vocab::segment::{Seq, TcpFlags};
 use crate::vocab::time::{Stamp, Timestamp};
 
+mod begins;
+
 const ACK: u8 = 0x10;
 
 struct Wire {
@@ -482,40 +484,6 @@ fn a_syn_behind_its_octets_opens_nothing_new() {
     wire.send('c', ACK, 100, 500, "abc").send('c', ACK, 103, 500, "d");
     wire.send('c', 2, 99, 0, "").send('s', 0x12, 499, 100, "").send('s', ACK, 500, 104, "x");
     assert_eq!(wire.finish(), "open:? c0:abc c3:d syn:c accept s0:x CaptureEnd");
-}
-
-#[test]
-fn ports_used_again_a_little_further_on_without_a_syn() {
-    let (c, s) = (100 + (1 << 25), 500 + (1 << 25));
-    let mut wire = greeted();
-    wire.send('c', ACK, 100, 500, "a").send('c', ACK, c, s, "new");
-    wire.send('s', ACK, s, c + 3, "yes").send('c', ACK, c + 3, s + 3, "more");
-    let new = "1/open:? 1/s0:yes 1/c0:more 1/CaptureEnd";
-    assert_eq!(wire.finish(), format!("open:c accept c0:a Reused {new}"));
-    // Where one side alone went on, its octets are missing.
-    let mut wire = greeted();
-    wire.send('c', ACK, 100, 500, "a").send('s', ACK, s, 101, "x");
-    wire.send('c', ACK, 101, s + 1, "b").send('s', ACK, s + 1, 102, "y");
-    let gap = format!("gap:s0+{}", 1 << 25);
-    let rest = "s33554432:x c1:b s33554433:y CaptureEnd";
-    assert_eq!(wire.finish(), format!("open:c accept c0:a {gap} {rest}"));
-}
-
-#[test]
-fn ports_used_again_with_one_syn_or_none_captured() {
-    let mut wire = greeted();
-    wire.send('c', ACK, 100, 500, "a").send('s', 0x12, 7_000_000, 9_000_000, "");
-    wire.send('c', ACK, 9_000_000, 7_000_001, "new");
-    assert_eq!(wire.finish(), "open:c accept c0:a Reused 1/open:c 1/accept 1/c0:new 1/CaptureEnd");
-    let mut wire = greeted();
-    wire.send('c', ACK, 100, 500, "a").send('c', ACK, 2_000_000_000, 2_500_000_000, "new");
-    wire.send('s', ACK, 2_500_000_000, 2_000_000_003, "x");
-    assert_eq!(wire.finish(), "open:c accept c0:a Reused 1/open:? 1/s0:x 1/CaptureEnd");
-    // A stray that nobody answers changes nothing.
-    let mut wire = greeted();
-    wire.send('c', ACK, 2_000_000_000, 2_500_000_000, "evil").send('c', ACK, 100, 500, "a");
-    wire.send('s', 0x12, 9_000, 8_000, "").send('s', ACK, 500, 101, "b");
-    assert_eq!(wire.finish(), "open:c accept c0:a s0:b CaptureEnd");
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! The same pair of ports used again.
 
+use crate::tcp::TOMBSTONE;
 use crate::vocab::address::Half;
 use crate::vocab::segment::{Segment, Seq, TcpFlags};
 use crate::vocab::time::Stamp;
 
-use super::{Flow, NEAR, is_jump};
+use super::opening::{OPENING, Waiting};
+use super::{Flow, is_far, is_jump};
 
 /// A SYN that may begin a new connection.
 #[derive(Clone, Copy)]
@@ -14,14 +16,6 @@ pub(in crate::tcp) struct NewSyn {
     pub(super) seq: Seq,
     /// What it acknowledges, if it is a SYN,ACK.
     pub(super) ack: Option<Seq>,
-}
-
-/// A segment that may be of a connection whose SYNs were not captured.
-#[derive(Clone, Copy)]
-pub(super) struct Far {
-    pub(super) by: Half,
-    pub(super) seq: Seq,
-    pub(super) ack: Seq,
 }
 
 impl Flow {
@@ -41,7 +35,7 @@ impl Flow {
                 return true;
             }
         }
-        if !syn && self.far.is_some_and(|far| self.answers(far, half, segment)) {
+        if !syn && self.is_of_another(half, segment) {
             self.halves.first.forget_far();
             self.halves.second.forget_far();
             return true;
@@ -73,13 +67,40 @@ impl Flow {
         false
     }
 
-    /// Whether the segment and a far one agree with each other, and neither with this flow.
-    fn answers(&self, far: Far, half: Half, segment: &Segment<'_>) -> bool {
-        let distance = self.halves.half(half).distance(segment.seq);
-        half != far.by
-            && segment.flags.has(TcpFlags::ACK)
-            && segment.seq == far.ack
-            && (0..NEAR).contains(&segment.ack.ahead_of(far.seq))
-            && distance.is_some_and(is_jump)
+    /// Whether a segment without SYN is of another connection.
+    fn is_of_another(&self, half: Half, segment: &Segment<'_>) -> bool {
+        let Some(distance) = self.halves.half(half).distance(segment.seq) else { return false };
+        let speaks = !segment.payload.is_empty() && !segment.flags.has(TcpFlags::RST);
+        if self.closed {
+            // Of one that is closed nothing is due but copies of what it said.
+            return speaks && (is_jump(distance) || segment.stamp.since(self.last) >= TOMBSTONE);
+        }
+        // Nobody is there to answer what strays into a flow of which one half was captured.
+        let is_alone = speaks && is_far(distance) && !self.halves.half(half.other()).is_heard();
+        is_jump(distance)
+            && self.far.iter().any(|far| {
+                far.is_answered_by(half, segment) || is_alone && far.continues_with(half, segment)
+            })
+    }
+
+    /// Keeps a segment that is far from this flow's octets: it may be the first of another
+    /// connection.
+    pub(super) fn note_far(&mut self, half: Half, segment: &Segment<'_>) {
+        if !segment.flags.has(TcpFlags::ACK) {
+            return;
+        }
+        if !self.far.first().is_some_and(|far| far.is_near(half, segment)) {
+            self.far.clear();
+        }
+        if self.far.len() < OPENING {
+            self.far.push(Waiting::of(half, segment));
+        }
+    }
+
+    /// The segments of the connection to which `segment` belongs that came before it.
+    pub fn take_far(&mut self, half: Half, segment: &Segment<'_>) -> Vec<Waiting> {
+        let mut far = std::mem::take(&mut self.far);
+        far.retain(|far| far.is_near(half, segment) || far.is_answered_by(half, segment));
+        far
     }
 }
