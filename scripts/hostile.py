@@ -182,6 +182,29 @@ def tiny(capture):
         capture.segment(40000, False, 0x18, 1000 + at, 5000, stream[at:at + rng.randrange(1, 5)])
 
 
+def dribble(capture):
+    """Octet by octet, what is read again and again until it is known whether it is HTTP/2: heads of
+    HTTP/1 without end, text behind them, and frames that do not tell whose they are."""
+    pad = b"X: " + b"y" * 60_000
+    sides = [
+        (False, False, b"GET / HTTP/1.1\r\n" + pad),
+        (False, False, b"GET /" + b"y" * 60_000 + b" HTTP/9\r\n\r\n" + b"\0y" * 2000),
+        (False, False, b"A" * 60_000),
+        (True, False, b"HTTP/1.1 200 OK\r\n" + pad),
+        (True, False, b"HTTP/1.1 200 OK\r\n" + pad + b"\r\n\r\n" + frame(4, 0, 0) + frame(6, 0, 0, bytes(8)) * 200),
+        (False, True, b"junk"), (False, True, b"GET GET " * 8000), (False, True, b"GET /h2c " * 7000),
+        (True, True, b"junk"), (True, True, frame(6, 0, 0, bytes(8)) * 3500), (True, True, frame(4, 0, 0) * 7000),
+    ]
+    for port, (server, torn, octets) in enumerate(sides, 1024):
+        seq, ack = (5000, 1000) if server else (1000, 5000)
+        if torn:  # a hole in front: what comes is no beginning
+            capture.segment(port, server, 0x18, seq, ack, b"x")
+            capture.segment(port, not server, 0x10, ack, seq + 10)
+            seq += 10
+        for at in range(len(octets)):
+            capture.segment(port, server, 0x18, seq + at, ack, octets[at:at + 1])
+
+
 def holes(capture):
     """Every second octet is missing, on many flows."""
     for number in range(times(2000)):
@@ -240,7 +263,7 @@ def measure(path):
 def main():
     os.makedirs(FOLDER, exist_ok=True)
     inputs = [normal, syns, one_shard, streams, resets, continuations, empty_continuations, bomb, churn,
-              cookies, settings, pings, goaways, tiny, holes, fragments, tunnels]
+              cookies, settings, pings, goaways, tiny, dribble, holes, fragments, tunnels]
     rows, base, bad = [], None, []
     jobs = [(make.__name__, make, "pcap", open) for make in inputs]
     jobs.append(("zeros in gzip", zeros, "pcap.gz", lambda path, mode: gzip.open(path, mode, 6)))

@@ -280,7 +280,7 @@ fn follow(candidate: &mut Candidate, tape: &Tape, context: Context) -> bool {
     true
 }
 
-/// Whether an empty frame that repeats without end reads as frames where it begins and nowhere else.
+/// Whether an empty frame that repeats reads as frames where it begins and nowhere else.
 fn reads_once(octets: &[u8; HEAD], context: Context) -> bool {
     let reads = |shift: usize| {
         let mut turned = *octets;

@@ -74,7 +74,10 @@ impl Rules {
         let is_continuation = kind == FrameType::CONTINUATION;
         match &mut side.block {
             // A capture that joins midway may begin inside a block.
-            Block::None if is_continuation && !is_exact && !side.spoke => None,
+            Block::None if is_continuation && !is_exact && !side.spoke => {
+                side.block = Block::Unknown;
+                None
+            }
             Block::None if is_continuation && id != 0 => Breach::of(
                 &rule::CONTINUATION_WITHOUT_HEADERS,
                 format!("CONTINUATION on stream {id} without an open header block"),
