@@ -219,13 +219,13 @@ impl HalfFlow {
         self.spoke
     }
 
-    /// How many octets of this half, its FIN among them, were handed up or given up. Of a half
+    /// How many octets of this half, its FIN among them, were told or given up. Of a half
     /// that was not captured nobody waits for any.
     pub fn known(&self) -> u64 {
         if !self.spoke {
             return u64::MAX;
         }
-        self.next + u64::from(self.fin.is_some_and(|fin| fin.offset <= self.next))
+        self.next + u64::from(self.fin_delivered)
     }
 
     /// Places a segment's octets: what is in order is handed up, the rest waits. `known` is what

@@ -310,6 +310,8 @@ pub struct Goaway {
     pub newest: Option<(u32, Stamp)>,
     /// Octets of the other side that the sender had acknowledged in TCP.
     pub seen: u64,
+    /// Octets of the sender up to its end.
+    pub end: u64,
 }
 
 /// How a connection stood at some moment.

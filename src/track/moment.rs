@@ -48,11 +48,12 @@ impl Tracker {
             after_peer_close: [history.fin.side(peer), history.rst.side(peer)]
                 .into_iter()
                 .flatten()
-                .any(|stamp| stamp.before(frame.stamp)),
+                .any(|stamp| stamp.before(frame.stamp) || self.rules.has_seen_end(history, frame)),
             newest: newest
                 .and_then(|stream| Some((stream.id, stream.opened?)))
                 .or(self.history.newest.filter(|_| peer == Side::Client)),
             seen: frame.seen,
+            end: frame.end_offset(),
         };
         let place = self.place_of_goaway(frame);
         self.history.goaways.insert(place, goaway);
@@ -82,12 +83,13 @@ impl Tracker {
     }
 
     /// Behind all others; but behind a hole frames are read late, and the other side's GOAWAYs
-    /// that came since are answers to this one.
+    /// that came since are answers to this one, unless it acknowledges them.
     pub(super) fn place_of_goaway(&self, frame: &Frame<'_>) -> usize {
         let goaways = &self.history.goaways;
-        let later = |of: &Goaway| of.by != frame.by && frame.stamp.before(of.stamp);
-        let first = goaways.iter().position(later);
         let is_late = !self.rules.is_exact(&self.history, frame.by);
+        let unseen = |of: &Goaway| of.by != frame.by && frame.seen < of.end;
+        let later = |of: &Goaway| unseen(of) && frame.stamp.before(of.stamp);
+        let first = goaways.iter().position(later);
         first.filter(|_| is_late).unwrap_or(goaways.len())
     }
 

@@ -323,6 +323,12 @@ impl Rules {
         from_start && !self.sides.side(side).torn
     }
 
+    /// Whether the sender of this frame had acknowledged more than all frames of its peer: its FIN.
+    pub fn has_seen_end(&self, history: &History, frame: &Frame<'_>) -> bool {
+        let peer = frame.by.other();
+        self.is_exact(history, peer) && frame.seen > self.sides.side(peer).end
+    }
+
     /// Whether a side of which others have seen octets was captured at all.
     fn is_heard(&self, side: Side, seen: u64) -> bool {
         seen == 0 || self.sides.side(side).spoke
