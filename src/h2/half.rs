@@ -51,6 +51,8 @@ pub(super) struct Notes {
     /// Sides of which whole frames may have been lost.
     pub lost: Vec<Side>,
     pub highest_stream: u32,
+    /// Whether the client opened a stream beyond all others.
+    pub opened: bool,
     pub pushes: bool,
     /// Longest payload each side may send or has sent, as far as it is known.
     pub longest: Both<u32>,
@@ -431,6 +433,8 @@ impl HalfReader {
 
 /// Tells the connection what it must know of a frame.
 fn note(by: Side, head: &FrameHead, payload: &Payload<'_>, notes: &mut Notes) {
+    let newer = head.stream > notes.highest_stream;
+    notes.opened |= newer && by == Side::Client && head.kind == FrameType::HEADERS;
     notes.highest_stream = notes.highest_stream.max(head.stream);
     let longest = notes.longest.side_mut(by);
     *longest = head.length.max(*longest);

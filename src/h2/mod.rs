@@ -329,12 +329,11 @@ impl Reader {
             }
             _ => return,
         }
-        let newer = self.notes.highest_stream > self.highest_stream;
         self.highest_stream = self.highest_stream.max(self.notes.highest_stream);
         self.pushes |= self.notes.pushes;
-        if newer && half == *client {
+        if std::mem::take(&mut self.notes.opened) {
             // Ids only grow: a new stream tells the highest one again, whatever was lost before.
-            *self.torn.half_mut(half) = false;
+            *self.torn.half_mut(*client) = false;
         }
         let half_of = |side| if side == Side::Client { *client } else { client.other() };
         for (by, size) in self.notes.settings.drain(..) {

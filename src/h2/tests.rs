@@ -132,6 +132,19 @@ fn text_in_a_payload_is_no_http1() {
 }
 
 #[test]
+fn frames_of_an_old_stream_do_not_tell_the_newest_one() {
+    let data = frame(FrameType::DATA, 0, 1, &[b'.'; 300]);
+    let talk = Talk::new()
+        .says(CLIENT, &frame(FrameType::PRIORITY, 0, 3, &[0, 0, 0, 0, 9]))
+        .says(CLIENT, &data.repeat(3))
+        .says(SERVER, &[7; 40])
+        .says(SERVER, &frame(FrameType::HEADERS, 4, 5, &[0x88]))
+        .says(SERVER, &frame(FrameType::DATA, 1, 5, &[b'.'; 300]));
+    let server: Vec<_> = talk.told.iter().filter(|told| told.starts_with("server")).collect();
+    assert_eq!(server, ["server lost 40", "server HEADERS 5", "server DATA 5"], "{:?}", talk.told);
+}
+
+#[test]
 fn what_waits_is_counted_with_its_places_and_no_more_once_it_is_lost() {
     let talk = Talk::new().says_in(SERVER, &[7; 100], 1);
     assert!(talk.scratch.waiting > 100 * 50, "{}", talk.scratch.waiting);
