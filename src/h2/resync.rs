@@ -419,10 +419,11 @@ fn stream_evidence(stream: u32, context: Context) -> Option<u32> {
     }
     // Servers that push are few.
     let rare = if even { 6 } else { 0 };
-    if context.highest_stream > 0 && !context.uncertain {
-        // New streams follow the newest one; ids far beyond it are no streams of this connection.
-        let slack = if context.sender == Some(Side::Server) { 0 } else { 4096 };
-        let limit = context.highest_stream.saturating_add(slack);
+    // New streams follow the newest one; ids far beyond it are no streams of this connection, if
+    // the newest one is known.
+    let slack = if context.sender == Some(Side::Server) { 0 } else { 4096 };
+    let limit = context.highest_stream.saturating_add(slack);
+    if context.highest_stream > 0 && (stream <= limit || !context.uncertain) {
         return (stream <= limit).then(|| (limit.leading_zeros() + 1).saturating_sub(rare));
     }
     (stream < 1 << 24).then_some(if stream < 1 << 16 { 14 } else { 8 } - rare)

@@ -161,6 +161,21 @@ fn one_message_that_fills_its_segment_is_enough() {
 }
 
 #[test]
+fn a_stream_that_is_known_is_evidence_though_newer_ones_may_be_open() {
+    let data = frame(0, 0, 5, &[0x40; 4096]);
+    let find = |highest_stream: u32| {
+        let mut tape = Tape::default();
+        push(&mut tape, &[0x55; 50]);
+        push(&mut tape, &data[..262]);
+        assert!(tape.gap(Stamp::default(), 0, data.len() as u64 - 262 + 500));
+        let sender = Some(Side::Server);
+        let context = Context { highest_stream, uncertain: true, sender, ..Context::default() };
+        place(&mut Search::default(), &tape, context)
+    };
+    assert_eq!((find(7), find(3)), (Some(50), None));
+}
+
+#[test]
 fn pushed_streams_are_found_where_they_may_have_been_promised() {
     let octets: Vec<u8> =
         [2u32, 4, 2, 4].iter().flat_map(|id| frame(0, 0, *id, &[7; 900])).collect();
