@@ -347,6 +347,7 @@ const PLACES: &[&str] = &[
     "text",
     "summary",
     "against",
+    "advice",
 ];
 
 fn stripped(value: &Value) -> Value {

@@ -222,7 +222,7 @@ impl Reader {
             self.state = State::NotHttp2;
             return;
         }
-        let Some(belief) = waiting.believe(ended) else {
+        let Some(belief) = waiting.believe(ended, full) else {
             let crowded = full && scratch.waiting > limits.detect_bytes_of_all;
             if ended || crowded || !waiting.slide(limits) {
                 self.state = State::NotHttp2;

@@ -191,6 +191,9 @@ impl Search {
     pub fn covers(&mut self, place: usize, tape: &Tape) -> bool {
         let Some(first) = self.find(tape, Context::LATE) else { return false };
         let mut next = first.place;
+        if next > place {
+            return false;
+        }
         while next < place {
             let Some(octets) = tape.run(next, HEAD).first_chunk() else { return false };
             let head = head(octets);

@@ -132,6 +132,34 @@ fn text_in_a_payload_is_no_http1() {
 }
 
 #[test]
+fn frames_in_the_body_of_a_request_are_no_connection_where_the_answer_is_lost() {
+    let body = frame(FrameType::HEADERS, 4, 3, &[0x82; 40]).repeat(4);
+    let head = format!("PUT / HTTP/1.1\r\nContent-Length: {}\r\n\r\n", body.len());
+    let mut talk = Talk::new();
+    talk.reader.initiator = Some(CLIENT);
+    let mut talk = talk.says(CLIENT, head.as_bytes()).says(CLIENT, &body);
+    let stamp = talk.stamp();
+    talk.push(&FlowItem::Gap { stamp, half: SERVER, offset: 0, bytes: 90 });
+    assert_eq!(talk.told, [""; 0]);
+    assert_eq!(talk.reader.client(), None);
+}
+
+#[test]
+fn frames_in_a_torn_body_are_no_connection_once_the_other_side_speaks_http1() {
+    let body = [vec![b'.'; 90], frame(FrameType::HEADERS, 4, 3, &[0x82; 40]).repeat(6)].concat();
+    let refused = b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n";
+    let talk = Talk::new().says(CLIENT, &body).says(SERVER, refused).says(CLIENT, &body);
+    assert_eq!(talk.told, [""; 0]);
+    // Nobody says otherwise.
+    let mut talk = Talk::new().says(CLIENT, &body);
+    assert_eq!(talk.told, [""; 0]);
+    for _ in 0..300 {
+        talk = talk.says(CLIENT, &body[90..]);
+    }
+    assert_eq!(talk.told.first().map(String::as_str), Some("started Unknown A"));
+}
+
+#[test]
 fn frames_of_an_old_stream_do_not_tell_the_newest_one() {
     let data = frame(FrameType::DATA, 0, 1, &[b'.'; 300]);
     let talk = Talk::new()

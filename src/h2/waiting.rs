@@ -226,8 +226,8 @@ impl Waiting {
     }
 
     /// Where HTTP/2 begins in a flow whose beginning is missing or torn. `ended`: no more will
-    /// come.
-    pub fn believe(&mut self, ended: bool) -> Option<Belief> {
+    /// come; `full`: no more is waited for.
+    pub fn believe(&mut self, ended: bool, full: bool) -> Option<Belief> {
         if let Some(belief) = self.behind_preface(ended) {
             return Some(belief);
         }
@@ -235,7 +235,7 @@ impl Waiting {
         if sights.iter().any(|sight| sight.torn_head || sight.early_head) {
             return None; // frames may be octets of its body
         }
-        let client = self.find_frames(ended)?;
+        let client = self.find_frames(ended, full)?;
         Some(Belief { client, from: Both::default() })
     }
 
@@ -277,13 +277,14 @@ impl Waiting {
 
     /// Looks for chained frames in either half: `None` where there are none, else which half is
     /// the client's as far as the frames tell.
-    fn find_frames(&mut self, ended: bool) -> Option<Option<Half>> {
+    fn find_frames(&mut self, ended: bool, full: bool) -> Option<Option<Half>> {
         let mut found = Vec::new();
         let mut client = None;
         for half in [Half::A, Half::B] {
             let (tape, search) = (self.tapes.half(half), self.searches.half_mut(half));
             let Some(first) = search.find(tape, Context::LATE) else { continue };
-            found.push(first.confirmed || (ended && first.is_last));
+            let confirmed = first.confirmed || (ended && first.is_last);
+            found.push((half, first.place, confirmed));
             let mut place = Some(first.place.max(*self.walked.half(half)));
             while let (None, Some(from)) = (client, place) {
                 place = match sent_by(tape, from) {
@@ -299,9 +300,17 @@ impl Waiting {
                 };
             }
         }
-        // Octets of a body may look like a frame or two; the next head tells.
-        let settled = found.len() == 2 || found.contains(&true);
-        (settled && !found.is_empty()).then_some(client)
+        // Octets of a body may look like a frame or two; the next head tells. It may be a body of
+        // frames, too: the other half tells.
+        let settled = match found.as_slice() {
+            [] => false,
+            [(half, place, confirmed)] => {
+                let answered = self.tapes.half(half.other()).len() > 0;
+                *confirmed && (ended || full || *place == 0 || answered)
+            }
+            _ => true,
+        };
+        settled.then_some(client)
     }
 
     /// Where a half began with something else than the preface (RFC 9113 section 3.4).

@@ -56,7 +56,8 @@ fn joined_midway() {
             &[],
         ),
         (
-            "5 C> CONTINUATION 3 NO_END_HEADERS a=b\n5 C> CONTINUATION 3 a=b\n6 C> WINDOW_UPDATE 0 9\n7 C> PING 0000000000000001\n\
+            "5 C> CONTINUATION 3 NO_END_HEADERS a=b\n5 C> CONTINUATION 3 a=b\n\
+             6 C> WINDOW_UPDATE 0 9\n7 C> PING 0000000000000001\n\
              8 C> HEADERS 5 END_STREAM GET",
             &[],
         ),
