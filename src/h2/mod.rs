@@ -131,11 +131,8 @@ impl Reader {
         out: &mut impl FnMut(Signal<'_>),
     ) {
         let State::Detecting(waiting) = &mut self.state else { return };
-        let most = if scratch.waiting > limits.detect_bytes_of_all {
-            limits.detect_bytes_crowded
-        } else {
-            limits.detect_bytes
-        };
+        let crowded = scratch.waiting > limits.detect_bytes_of_all;
+        let most = if crowded { limits.detect_bytes_crowded } else { limits.detect_bytes };
         let full = waiting.longest() > most;
         let client = match waiting.torn {
             true => None,
@@ -154,7 +151,11 @@ impl Reader {
                 waiting.torn = true; // it was no beginning
                 self.join_midway(ended, full, stamp, limits, scratch, out);
             }
-            Opening::Other => self.state = State::NotHttp2,
+            Opening::Other => match waiting.behind_words(client) {
+                Some(known) => self.begin(known, client, stamp, limits, scratch, out),
+                None if !(ended || crowded) && waiting.may_lead(client, most) => {}
+                None => self.state = State::NotHttp2,
+            },
             known => self.begin(known, client, stamp, limits, scratch, out),
         }
     }

@@ -160,6 +160,25 @@ fn frames_in_a_torn_body_are_no_connection_once_the_other_side_speaks_http1() {
 }
 
 #[test]
+fn behind_the_words_of_a_socks_proxy() {
+    let talk = |answer: &[u8]| {
+        let mut talk = Talk::new();
+        talk.reader.initiator = Some(CLIENT);
+        let talk = talk.says(CLIENT, &[5, 1, 0]).says(SERVER, &[5, 0]);
+        let talk = talk.says(CLIENT, &[5, 1, 0, 1, 10, 0, 0, 2, 31, 144]);
+        let talk = talk.says(SERVER, &[5, 0, 0, 1, 10, 0, 0, 2, 31, 144]);
+        talk.says(CLIENT, &[PREFACE, SETTINGS].concat()).says(SERVER, answer)
+    };
+    let want = ["started PriorKnowledge A", "client PREFACE 0", "client SETTINGS 0"];
+    assert_eq!(talk(SETTINGS).told[..3], want);
+    assert_eq!(talk(b"no such thing").told, [""; 0]);
+    let many = vec![5; 3000];
+    let talk =
+        talk(&many).says(SERVER, &many).says(SERVER, &many.repeat(40)).says(SERVER, SETTINGS);
+    assert_eq!(talk.told, [""; 0]);
+}
+
+#[test]
 fn frames_of_an_old_stream_do_not_tell_the_newest_one() {
     let data = frame(FrameType::DATA, 0, 1, &[b'.'; 300]);
     let talk = Talk::new()

@@ -11,7 +11,7 @@ use crate::vocab::time::Stamp;
 use super::detect::{self, Front, HTTP1_LONGEST, Opening, Prelude};
 use super::half::{Chunk, SEARCHED};
 use super::header_block::Scratch;
-use super::payload;
+use super::payload::{self, HEAD};
 use super::resync::{Context, Search};
 use super::tape::Tape;
 use super::upgrade;
@@ -61,6 +61,9 @@ struct Sight {
     /// A request that upgrades to h2c or asks for a tunnel, or an answer that grants one.
     leads: bool,
 }
+
+/// Octets of either side that may stand before HTTP/2 and are not HTTP/1.
+const WORDS: usize = 2048;
 
 /// Where HTTP/2 is believed to begin.
 pub(super) struct Belief {
@@ -243,6 +246,27 @@ impl Waiting {
     pub fn is_http1(&mut self) -> bool {
         self.look();
         self.http1
+    }
+
+    /// HTTP/2 behind words of other kinds, such as those of a SOCKS proxy (RFC 1928): both sides
+    /// begin it with a segment.
+    pub fn behind_words(&mut self, client: Half) -> Option<Opening> {
+        if self.is_http1() || self.prelude.is_http1() {
+            return None;
+        }
+        let client_from = self.sights.half(client).preface?;
+        let server = self.tapes.half(client.other());
+        let begins =
+            |from: &usize| detect::begins_with_frame(server.run(*from, HEAD)) == Some(true);
+        let server_from = server.pieces().iter().map(|piece| piece.from).find(begins)?;
+        Some(Opening::PriorKnowledge { client_from, server_from })
+    }
+
+    /// Whether what was said may be such words: they are few, and `most` octets may follow.
+    pub fn may_lead(&self, client: Half, most: usize) -> bool {
+        let greeted = self.sights.half(client).preface.is_some();
+        let is_http1 = self.http1 || self.prelude.is_http1();
+        !is_http1 && self.longest() <= if greeted { most } else { WORDS }
     }
 
     fn look(&mut self) {
