@@ -290,11 +290,13 @@ fn retry(verdict: &Verdict, of: &Circumstances<'_>) -> Option<String> {
     if verdict.maybe_processed_streams.is_empty() {
         return None;
     }
-    let why = match of.goaway {
+    let of_server = of.goaway.filter(|_| of.by == Some(Side::Server));
+    let why = match of_server {
         Some((code, LAST_STREAM_MAX)) if code != ErrorCode::NO_ERROR => {
             "last stream 2^31-1 says nothing about what was processed"
         }
         Some(_) => "they are at or below last_stream_id",
+        None if of.goaway.is_some() => "no GOAWAY of the server says what was processed",
         None => "no GOAWAY says what was processed",
     };
     Some(format!("Retry unfinished requests only if they are idempotent: {why}."))

@@ -115,6 +115,21 @@ mod tests {
     }
 
     #[test]
+    fn what_it_leaves_unanswered_dies_with_the_connection() {
+        let talk = Talk::opened().get(10.0, 1).get(11.0, 3).ok(20.0, 1);
+        let talk = talk.c(95.0, "GOAWAY 0 NO_ERROR");
+        assert_eq!(talk.row().died(), 0, "the answer may still come");
+        assert_eq!(talk.clone().ok(96.0, 3).c(97.0, "FIN").row().died(), 0);
+        let verdict = talk.clone().c(95.2, "FIN").is(Cause::ClientShutdown, 0.3);
+        assert_eq!(verdict.maybe_processed_streams, [3]);
+        let advice = verdict.advice.concat();
+        assert!(advice.contains("no GOAWAY of the server says"), "{advice}");
+        // What the server's own GOAWAY leaves out it has not taken.
+        let told = talk.s(95.1, "GOAWAY 1 NO_ERROR").c(95.4, "FIN").told();
+        assert_eq!((told.safe_to_retry_streams, told.maybe_processed_streams), (vec![3], vec![]));
+    }
+
+    #[test]
     fn an_answer_to_the_clients_close() {
         let talk = Talk::opened().served(10.0, 1).c(95.0, "FIN").s(96.0, "GOAWAY 1 NO_ERROR");
         talk.is(Cause::ClientShutdown, 0.9).shows(&["FIN", "GOAWAY"]);

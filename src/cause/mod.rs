@@ -69,7 +69,6 @@ mod tests_neighbours;
 use std::time::Duration;
 
 use crate::track::history::{History, Reset};
-use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
 use crate::vocab::limits::Hit;
@@ -171,11 +170,8 @@ fn answer_to_close(scene: &Scene<'_>, own: Verdict) -> Verdict {
     let shutdown = own.cause == Cause::ClientShutdown;
     let Some(end) = scene.of_answered_close().filter(|_| shutdown) else { return own };
     let mut closed = verdict(&end);
-    // A client's GOAWAY speaks of what the server opened, and not of its own requests.
-    if scene.by == Side::Server {
-        closed.safe_to_retry_streams = own.safe_to_retry_streams;
-        closed.maybe_processed_streams = own.maybe_processed_streams;
-    }
+    closed.safe_to_retry_streams = own.safe_to_retry_streams;
+    closed.maybe_processed_streams = own.maybe_processed_streams;
     closed.implementation = own.implementation;
     closed.chain.push(scene.ending());
     closed.add_clause(&format!("the {}'s GOAWAY only answers that", scene.by.name()));

@@ -17,19 +17,15 @@ pub struct Retry {
     pub maybe: Vec<u32>,
 }
 
-/// Judges the streams that a GOAWAY, and what came after it, left unfinished.
+/// Judges the streams that a GOAWAY, and what came after it, left unfinished. It speaks of what the
+/// other side opened; a client that then closes leaves its own requests behind as well.
 ///
 /// A request that its own timeout ended later is no victim of the GOAWAY.
 pub fn after_goaway(history: &History, goaway: &Goaway, cancels: &[CancelGroup]) -> Retry {
     let opener = goaway.by.other();
     // Later GOAWAYs of the same sender may lower the id: the last one counts.
-    let last = history
-        .goaways
-        .iter()
-        .filter(|other| other.by == goaway.by && !other.stamp.before(goaway.stamp))
-        .map(|other| other.last_stream_id)
-        .min()
-        .unwrap_or(goaway.last_stream_id);
+    let later = |of: &&Goaway| of.by == goaway.by && !of.stamp.before(goaway.stamp);
+    let last = lowest(history.goaways.iter().filter(later)).unwrap_or(goaway.last_stream_id);
     let mut safe = refused(history);
     let mut maybe = BTreeSet::new();
     let timed_out = |place: usize| {
@@ -56,7 +52,20 @@ pub fn after_goaway(history: &History, goaway: &Goaway, cancels: &[CancelGroup])
             maybe.insert(stream);
         }
     }
+    if goaway.by == Side::Client && history.tcp_end().is_some() {
+        // What the server took, only a GOAWAY of its own can say.
+        let of_server = history.goaways.iter().filter(|other| other.by == Side::Server);
+        let last = lowest(of_server).unwrap_or(u32::MAX);
+        let (above, below): (Vec<u32>, _) =
+            after_end(history).maybe.into_iter().partition(|stream| *stream > last);
+        safe.extend(above);
+        maybe.extend(below);
+    }
     Retry { safe: safe.into_iter().collect(), maybe: maybe.into_iter().collect() }
+}
+
+fn lowest<'a>(goaways: impl Iterator<Item = &'a Goaway>) -> Option<u32> {
+    goaways.map(|goaway| goaway.last_stream_id).min()
 }
 
 /// Judges the streams that an end without GOAWAY left unfinished.

@@ -383,7 +383,10 @@ fn victims(page: &mut Page, verdict: &Verdict, goaway: Option<&GoawayRow>, sets:
         let text = format!("{number} never processed, safe to send again: {}", list(safe));
         page.labelled("safe to retry", &text);
     } else if !maybe.is_empty() {
-        let silent = goaway.is_some_and(|goaway| goaway.last_stream_id == LAST_STREAM_MAX);
+        let silent = |goaway: &GoawayRow| {
+            goaway.by == Side::Server && goaway.last_stream_id == LAST_STREAM_MAX
+        };
+        let silent = goaway.is_some_and(silent);
         let why = if silent { ": last stream 2^31-1 does not say what was processed" } else { "" };
         page.labelled("safe to retry", &format!("none{why}"));
     }

@@ -202,7 +202,9 @@ fn beside(app: &App, ending: &Ending<'_>, wide: u16) -> Vec<Line<'static>> {
         let text = format!("{}, never processed: {}", count(safe.len(), "request"), list(safe));
         part("● Safe to send again", Ink::Good, text);
     } else if !maybe.is_empty() {
-        let silent = ending.goaway.is_some_and(|goaway| goaway.last_stream_id == LAST_STREAM_MAX);
+        let silent = ending.goaway.is_some_and(|goaway| {
+            goaway.by == Side::Server && goaway.last_stream_id == LAST_STREAM_MAX
+        });
         let why = if silent { "none: last stream 2^31-1 does not say" } else { "none" };
         part("● Safe to send again", Ink::Good, why.into());
     }
