@@ -223,10 +223,11 @@ impl Tracker {
             Payload::Unseen => None,
             _ => return,
         };
-        let Some(stream) = self.remove(id).or_else(|| self.unseen(id)) else { return };
         if let Some(metered) = &mut self.history.metered {
+            // Of a stream that is closed already as well: it was sent.
             metered.resets.side_mut(frame.by).add(code);
         }
+        let Some(stream) = self.remove(id).or_else(|| self.unseen(id)) else { return };
         self.lived(stream.opened.map(|opened| (opened, frame.stamp)));
         let answer_ended = stream.answer_ended();
         let by_opener = frame.by == stream.opener;
