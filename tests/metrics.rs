@@ -110,6 +110,20 @@ fn what_the_board_forgets_stays_counted() {
 }
 
 #[test]
+fn resets_of_streams_that_are_closed_already_are_counted() {
+    let script = "0 SYN\n1 C> PREFACE\n+ SETTINGS\n2 S> SETTINGS\n\
+                  10 C> HEADERS 1 END_STREAM :method=GET :scheme=http :authority=a :path=/\n\
+                  20 S> HEADERS 1 END_STREAM :status=200\n21 C> RST_STREAM 1 CANCEL\n30 C> FIN\n";
+    let file = std::env::temp_dir().join(format!("goawhy-closed-{}.pcap", std::process::id()));
+    fs::write(&file, goawhy::exchange::pcap(script).unwrap()).unwrap();
+    let job = offline::Job { meters: true, ..job(&file) };
+    let board = offline::report(&job).unwrap();
+    fs::remove_file(file).unwrap();
+    let metered = board.connections[0].metered.as_ref().unwrap();
+    assert_eq!(metered.resets.first.counts().collect::<Vec<_>>(), [("CANCEL", 1)]);
+}
+
+#[test]
 fn alarms_go_off_over_their_rate_and_once_in_a_while() {
     let raised = |text: &str, pause: u64| {
         let pause = Duration::from_secs(pause);
@@ -117,7 +131,7 @@ fn alarms_go_off_over_their_rate_and_once_in_a_while() {
         let (mut meter, mut raised) = (Meter::default(), Vec::new());
         snapshots(SEED, usize::MAX, |snapshot| {
             let events = meter.take(snapshot);
-            raised.extend(alarms.take(&events, snapshot.latest.unwrap_or_default()));
+            raised.extend(alarms.take(&events));
         });
         raised
     };
@@ -127,6 +141,37 @@ fn alarms_go_off_over_their_rate_and_once_in_a_while() {
     assert!(raised("cause:client_request_timeout rate>5/m", 0).len() > 1);
     assert!(raised("cause:client_request_timeout rate>80/m", 0).is_empty());
     assert!(raised("cause:idle_timeout", 0).is_empty());
+    // All at once, as from a pipe that is fed by a file: by the times of the packets all the same.
+    let mut alarms = Alarms::new(
+        vec![Alarm::new("cause:client_request_timeout rate>5/s").unwrap()],
+        Duration::from_secs(300),
+    );
+    let (mut all, mut meter) = (Vec::new(), Meter::default());
+    snapshots(SEED, usize::MAX, |snapshot| all.push(Arc::clone(snapshot)));
+    let at_once = alarms.take(&meter.take(all.last().unwrap()));
+    assert_eq!(at_once.len(), 1);
+    let script = |n: u32| {
+        let at = 1_000 * 60 * n;
+        format!(
+            "@{n} {at} SYN\n@{n} {} C> PREFACE\n+ SETTINGS\n@{n} {} S> SETTINGS\n\
+             @{n} {} S> GOAWAY 0 NO_ERROR\n@{n} {} S> FIN\n",
+            at + 1,
+            at + 2,
+            at + 3,
+            at + 4
+        )
+    };
+    let script: String = (1..=8).map(script).collect();
+    let file = std::env::temp_dir().join(format!("goawhy-hour-{}.pcap", std::process::id()));
+    fs::write(&file, goawhy::exchange::pcap(&script).unwrap()).unwrap();
+    let board = offline::report(&job(&file)).unwrap();
+    fs::remove_file(file).unwrap();
+    let snapshot = Snapshot { revision: 1, board, ..Snapshot::default() };
+    let often = |rate: &str| {
+        let alarm = Alarm::new(&format!("end:goaway rate>{rate}")).unwrap();
+        Alarms::new(vec![alarm], Duration::ZERO).take(&Meter::default().take(&snapshot)).len()
+    };
+    assert_eq!((often("2/m"), often("0/m"), often("7/h")), (0, 8, 1));
     // The ending alone, not the cancellations on the same connection.
     let ending = raised("trigger:late_response", 0);
     assert_eq!((ending.len(), ending[0].count), (1, 1));
@@ -185,6 +230,12 @@ fn metrics_have_few_labels_and_rules_and_dashboard_ask_for_what_is_there() {
         serde_json::from_str(&fs::read_to_string(ops("grafana/goawhy.json")).unwrap()).unwrap();
     let panels = dashboard["panels"].as_array().unwrap();
     assert!(panels.iter().all(|panel| panel["targets"][0]["expr"].is_string()));
+    // Some clients close the whole connection at their timeout, and cancel nothing.
+    let timeouts = panels.iter().find(|panel| panel["id"] == 2).unwrap();
+    let asked = timeouts["targets"][0]["expr"].as_str().unwrap();
+    for metric in ["goawhy_cancelled_requests_total", "goawhy_verdicts_total"] {
+        assert!(asked.contains(metric), "{asked}");
+    }
 }
 
 /// promtool in a folder; what it says where it is not content.

@@ -1,6 +1,6 @@
 //! Alarms: what passes a filter, more often than a rate.
 //!
-//! Takes events and their time, gives what has to be raised. Reads no clock: time is the packets'.
+//! Takes events, gives what has to be raised. Reads no clock: time is the packets'.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -149,53 +149,73 @@ impl Alarms {
         self.watched.is_empty()
     }
 
-    /// Takes what happened; it is `now`. Gives what goes off.
-    pub fn take(&mut self, events: &[Event], now: Timestamp) -> Vec<Raised> {
+    /// Takes what happened, each at its own time. Gives what goes off: once for what comes right
+    /// behind each other.
+    pub fn take(&mut self, events: &[Event]) -> Vec<Raised> {
+        if self.watched.is_empty() {
+            return Vec::new();
+        }
+        let mut events: Vec<(Told, u64, ConnectionRow)> =
+            events.iter().map(|event| (told(event), event.count, narrowed(event))).collect();
+        events.sort_by_key(|(told, ..)| told.at());
         let mut raised = Vec::new();
-        let rows: Vec<ConnectionRow> = match self.watched.is_empty() {
-            true => Vec::new(),
-            false => events.iter().map(narrowed).collect(),
-        };
         for watched in &mut self.watched {
-            let mut latest = None;
-            for (event, row) in events.iter().zip(&rows) {
+            let mut fresh: Vec<Raised> = Vec::new();
+            for (told, count, row) in &events {
                 if watched.alarm.passes(row) {
-                    watched.count(event.count, now);
-                    latest = Some(event);
+                    watched.take(told, *count, self.pause, &mut fresh);
                 }
             }
-            let Some(event) = latest else { continue };
-            let count = watched.within(now);
-            if count <= watched.alarm.rate.over {
-                continue;
+            for raised in &mut fresh {
+                self.number = self.number.saturating_add(1);
+                raised.told.number = self.number;
             }
-            if watched.raised.is_some_and(|before| now.since(before) < self.pause) {
-                watched.held_back = watched.held_back.saturating_add(1);
-                continue;
-            }
-            watched.raised = Some(now);
-            self.number = self.number.saturating_add(1);
-            raised.push(Raised {
-                alarm: watched.alarm.text.clone(),
-                count,
-                within: watched.alarm.rate.within,
-                held_back: std::mem::take(&mut watched.held_back),
-                told: Told {
-                    number: self.number,
-                    settles: None,
-                    settled: event.row.settled,
-                    about: event.about,
-                    row: Arc::clone(&event.row),
-                },
-            });
+            raised.append(&mut fresh);
         }
         raised
     }
 }
 
+fn told(event: &Event) -> Told {
+    let (row, settled, about) = (Arc::clone(&event.row), event.row.settled, event.about);
+    Told { number: 0, settles: None, settled, about, row }
+}
+
 impl Watched {
+    /// Counts what passed; where that is too often, puts it to what goes off.
+    fn take(&mut self, told: &Told, count: u64, pause: Duration, raised: &mut Vec<Raised>) {
+        let at = told.at();
+        self.count(count, at);
+        let count = self.within(at);
+        if count <= self.alarm.rate.over {
+            return;
+        }
+        let since = self.raised.map(|before| at.since(before));
+        match (raised.last_mut(), since) {
+            (Some(last), Some(since)) if since < self.near() => {
+                (last.count, last.told) = (count, told.clone());
+            }
+            (_, Some(since)) if since < pause => self.held_back = self.held_back.saturating_add(1),
+            _ => {
+                self.raised = Some(at);
+                raised.push(Raised {
+                    alarm: self.alarm.text.clone(),
+                    count,
+                    within: self.alarm.rate.within,
+                    held_back: std::mem::take(&mut self.held_back),
+                    told: told.clone(),
+                });
+            }
+        }
+    }
+
+    /// What is so near each other is told together.
+    fn near(&self) -> Duration {
+        self.alarm.rate.within / STEPS
+    }
+
     fn count(&mut self, count: u64, now: Timestamp) {
-        let near = self.alarm.rate.within / STEPS;
+        let near = self.near();
         match self.recent.back_mut() {
             Some((at, sum)) if now.since(*at) < near => *sum = sum.saturating_add(count),
             _ => self.recent.push_back((now, count)),

@@ -89,6 +89,12 @@ impl LiveFacts {
         self.saved.as_ref()?.error.as_deref()
     }
 
+    /// The same, or why they are not where they should be.
+    pub fn saving_trouble(&self) -> Option<&str> {
+        let stuck = || self.saved.as_ref()?.stuck.as_deref();
+        self.unsaved().or_else(stuck)
+    }
+
     /// Interfaces that are down.
     pub fn down(&self) -> Vec<&str> {
         let down = self.interfaces.iter().filter(|of| of.down && of.error.is_none());
@@ -134,6 +140,8 @@ pub struct Saved {
     pub lost: u64,
     /// Why nothing more is written.
     pub error: Option<String>,
+    /// Why the next file could not begin: packets go on to the one that is open.
+    pub stuck: Option<String>,
 }
 
 impl Saved {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, ValueEnum, value_parser};
 
+use super::output::is_standard;
 use super::screen::{self, Look, ScreenArgs};
 use super::value::{pointed, time};
 use super::{Cli, Colour, Command, Config, Exit, Runner, Times, complain, style, told};
@@ -188,7 +189,7 @@ pub(super) fn is_bare(words: &[OsString]) -> bool {
 impl LiveArgs {
     /// The file that lines go to; else standard output.
     fn output(&self) -> Option<&PathBuf> {
-        self.output.as_ref().filter(|path| path.as_os_str() != "-")
+        self.output.as_ref().filter(|path| !is_standard(path))
     }
 
     /// Lines of text on standard output.

@@ -35,28 +35,23 @@ impl Drop for Unfinished {
 impl Output {
     /// Opens `path`, or standard output where there is none. Never one of `inputs`.
     pub fn open(path: Option<&Path>, inputs: &[PathBuf]) -> Result<Self, String> {
-        let Some(path) = path.filter(|path| STANDARD.iter().all(|name| *path != Path::new(name)))
-        else {
-            return Ok(Self::Standard);
-        };
+        let Some(path) = path.filter(|path| !is_standard(path)) else { return Ok(Self::Standard) };
         let shown = path.display();
-        let place = followed(path);
-        let same = |input: &PathBuf| is_same(input, &place);
-        if inputs.iter().any(same) {
+        if inputs.iter().any(|input| is_same(input, path)) {
             return Err(format!("{shown}: is an input; choose another name for the output"));
         }
         let fails = |error: io::Error| format!("{shown}: cannot be written: {error}");
-        match fs::metadata(&place) {
-            Ok(known) if known.is_dir() => {
+        let (place, known) = (followed(path), fs::metadata(path).ok());
+        if let Some(known) = &known {
+            if known.is_dir() {
                 return Err(format!("{shown}: is a directory; name a file in it"));
             }
-            Ok(known) if !known.is_file() => {
-                let file = File::options().write(true).open(&place).map_err(fails)?;
+            // What a descriptor (/dev/fd/63) leads to may have no name: a pipe, a file removed.
+            if !known.is_file() || !is_same(path, &place) {
+                let file = File::options().write(true).open(path).map_err(fails)?;
                 return Ok(Self::Direct(file));
             }
-            Ok(_) | Err(_) => {}
         }
-        let known = fs::metadata(&place).ok();
         let mut name = place.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.part", std::process::id()));
         let beside = place.with_file_name(name);
@@ -97,6 +92,11 @@ fn followed(path: &Path) -> PathBuf {
         place = place.parent().map_or_else(|| target.clone(), |folder| folder.join(&target));
     }
     fs::canonicalize(&place).unwrap_or(place)
+}
+
+/// Whether this is a name of standard output.
+pub(super) fn is_standard(path: &Path) -> bool {
+    STANDARD.iter().any(|name| path == Path::new(name))
 }
 
 /// Names of standard output.
@@ -165,6 +165,33 @@ mod tests {
         fs::set_permissions(&place, fs::Permissions::from_mode(0o640)).unwrap();
         assert_eq!(write(), 0o640);
         assert!(matches!(Output::open(Some(Path::new("/dev/fd/1")), &[]), Ok(Output::Standard)));
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_a_descriptor_leads_to_is_written_as_it_is() {
+        use std::io::{Read as _, Seek as _};
+        use std::os::fd::AsRawFd as _;
+        let (mut end, pipe) = io::pipe().unwrap();
+        let path = |number: i32| PathBuf::from(format!("/dev/fd/{number}"));
+        let output = Output::open(Some(&path(pipe.as_raw_fd())), &[]).unwrap();
+        drop(pipe);
+        output.write(|out| out.write_all(b"pipe")).unwrap();
+        let mut told = String::new();
+        end.read_to_string(&mut told).unwrap();
+        assert_eq!(told, "pipe");
+        let folder = folder("removed");
+        let mut options = File::options();
+        let place = folder.join("out.txt");
+        let mut file = options.read(true).write(true).create_new(true).open(&place).unwrap();
+        fs::remove_file(place).unwrap();
+        let output = Output::open(Some(&path(file.as_raw_fd())), &[]).unwrap();
+        output.write(|out| out.write_all(b"file")).unwrap();
+        file.rewind().unwrap();
+        told.clear();
+        file.read_to_string(&mut told).unwrap();
+        assert_eq!((told.as_str(), fs::read_dir(&folder).unwrap().count()), ("file", 0));
         fs::remove_dir_all(folder).unwrap();
     }
 

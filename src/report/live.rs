@@ -134,7 +134,7 @@ impl LiveText {
             page.paragraph(2, Ink::Red, &fault(of, false));
         }
         if let Some(saved) = &live.saved {
-            if let Some(error) = &saved.error {
+            if let Some(error) = live.saving_trouble() {
                 page.paragraph(2, Ink::Red, error);
             }
             page.paragraph(2, Ink::Dim, &saved.told());

@@ -61,8 +61,7 @@ impl Duty {
         }
         self.seen = snapshot.revision;
         let events = self.meter.take(snapshot);
-        let now = snapshot.latest.unwrap_or_default();
-        let raised = self.alarms.take(&events, now);
+        let raised = self.alarms.take(&events);
         if let Some(commands) = &self.commands {
             for raised in &raised {
                 let mut input = Vec::new();
@@ -106,7 +105,12 @@ impl Duty {
         if self.pusher.as_ref().is_some_and(|pusher| !pusher.is_done()) {
             return false;
         }
-        self.commands.as_ref().is_none_or(|commands| commands.is_done())
+        !self.is_commanding()
+    }
+
+    /// Whether a command runs, or waits for its turn.
+    pub(super) fn is_commanding(&self) -> bool {
+        self.commands.as_ref().is_some_and(|commands| !commands.is_done())
     }
 
     /// Ends a command that runs.

@@ -3,7 +3,7 @@
 //! Nothing from the wire becomes a part of the command. One runs at a time, for a while at most;
 //! what comes meanwhile waits, and what finds no room is counted.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -57,13 +57,37 @@ impl Commands {
         Self { line, begun: Mutex::new(None) }
     }
 
-    /// Starts the thread, as whoever this thread is: call it when root is given up, and before what
-    /// would keep commands from starting.
+    /// Starts the thread, unless that was done, as whoever this thread is: call it when root is
+    /// given up, and before what would keep commands from starting.
     pub(super) fn begin(&self) {
+        if lock(&self.begun).is_none() {
+            self.begin_with(|line, received, told| work(line, received, told));
+        }
+    }
+
+    /// The same as another user, where this thread has to stay root.
+    ///
+    /// # Errors
+    /// Where the thread cannot become that user: then no command will be started.
+    #[cfg(target_os = "linux")]
+    pub(super) fn begin_as(&self, user: u32, group: u32) -> io::Result<()> {
+        let (sender, lowered) = sync_channel(1);
+        self.begin_with(move |line, received, told| {
+            let done = lower(user, group);
+            let works = done.is_ok();
+            let _ = sender.send(done);
+            if works {
+                work(line, received, told);
+            }
+        });
+        lowered.recv().map_err(io::Error::other)?
+    }
+
+    fn begin_with(&self, works: impl FnOnce(&str, &Receiver<Vec<u8>>, &Shared) + Send + 'static) {
         let (inputs, received) = sync_channel(WAITING);
         let (line, shared) = (self.line.clone(), Arc::<Shared>::default());
         let told = Arc::clone(&shared);
-        let thread = thread::spawn(move || work(&line, &received, &told));
+        let thread = thread::spawn(move || works(&line, &received, &told));
         *lock(&self.begun) = Some(Begun { inputs: Some(inputs), thread, shared });
     }
 
@@ -113,6 +137,17 @@ impl Commands {
             begun.thread.is_finished() || lock(&begun.shared.until).is_some_and(late)
         })
     }
+}
+
+/// This thread, and what it starts, becomes another user; with root go all capabilities.
+#[cfg(target_os = "linux")]
+fn lower(user: u32, group: u32) -> io::Result<()> {
+    use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+    let (user, group) =
+        (rustix::process::Uid::from_raw(user), rustix::process::Gid::from_raw(group));
+    set_thread_groups(&[group])?;
+    set_thread_res_gid(group, group, group)?;
+    Ok(set_thread_res_uid(user, user, user)?)
 }
 
 fn work(line: &str, inputs: &Receiver<Vec<u8>>, shared: &Shared) {
@@ -167,7 +202,7 @@ fn kill(child: &mut Child) {
 /// Inputs that wait for their turn.
 const WAITING: usize = 16;
 /// Time that a command may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// Time that ending it may take.
 const GRACE: Duration = Duration::from_secs(1);
 /// Time between two looks.

@@ -24,6 +24,7 @@ use crate::report::{Style, alert, fault, json};
 use crate::vocab::limits::Limits;
 
 use super::alarm::Duty;
+use super::command;
 pub use super::command::Commands;
 use super::detail::Again;
 pub use super::metrics::Listener;
@@ -255,10 +256,10 @@ impl Heard {
             notice(&fault(of, false), true);
         }
         self.faults = snapshot.board.faults.len();
-        let unsaved = snapshot.live.as_ref().and_then(LiveFacts::unsaved);
+        let unsaved = snapshot.live.as_ref().and_then(LiveFacts::saving_trouble);
         if unsaved != self.unsaved.as_deref() {
             self.unsaved = unsaved.map(ToOwned::to_owned);
-            notice(unsaved.unwrap_or("packets are saved again"), true);
+            notice(unsaved.unwrap_or("packets are saved again as they should be"), true);
         }
     }
 }
@@ -330,6 +331,7 @@ impl Telling {
         let ended = self.follow(&mut calls, notice).await;
         if ended == Ended::Interrupted || !self.finish(&mut calls, notice).await {
             self.duty.abandon();
+            self.duty.news().iter().for_each(|what| notice(what, true));
             return Ok(Ended::Interrupted);
         }
         Ok(self.printer.failure().unwrap_or(ended))
@@ -371,6 +373,7 @@ impl Telling {
         self.watch.end();
         self.printer.close();
         self.duty.close();
+        let mut waits_since = Some(Instant::now());
         loop {
             // Both are looked at each time: what waits is handed on by that.
             let (written, done) = (self.printer.is_done(), self.duty.is_done());
@@ -378,6 +381,11 @@ impl Telling {
             news.for_each(|what| notice(&what, true));
             if written && done {
                 break;
+            }
+            let long = |since: &mut Instant| since.elapsed() >= SAME_WISH;
+            if self.duty.is_commanding() && waits_since.take_if(long).is_some() {
+                let most = command::PATIENCE.as_secs();
+                notice(&format!("{COMMANDS_RUN}, for {most} s at most; Ctrl-C ends it"), true);
             }
             match calls.next().await {
                 Call::Leave => return false,
@@ -477,3 +485,5 @@ const TICK: Duration = Duration::from_millis(100);
 /// A signal so soon after the first is the same wish: timeout(1) tells its child, and then the
 /// whole group.
 const SAME_WISH: Duration = Duration::from_secs(1);
+/// What keeps it from ending.
+const COMMANDS_RUN: &str = "waiting for the command of an alarm";

@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 use crate::error::Error;
 
 use super::live::Ended;
+use super::save::open_or_make;
 
 /// Writes in a thread of its own: whoever does not read holds up nobody but himself.
 pub(super) struct Printer {
@@ -154,19 +155,9 @@ pub(super) struct Sink {
 pub(super) fn open(output: Option<&PathBuf>) -> Result<Sink, Error> {
     let Some(path) = output else { return Ok(Sink { out: Box::new(io::stdout()), made: None }) };
     let opened = || {
-        let mut options = OpenOptions::new();
-        match options.append(true).create_new(true).open(path) {
-            Ok(file) => {
-                let made = Some(file.try_clone()?);
-                Ok(Sink { out: Box::new(Lines(file)), made })
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                // A link to nowhere is there, and what it names is not.
-                let file = options.create_new(false).create(true).open(path)?;
-                Ok(Sink { out: Box::new(Lines(file)), made: None })
-            }
-            Err(error) => Err(error),
-        }
+        let (file, is_new) = open_or_make(OpenOptions::new().append(true), path)?;
+        let made = is_new.then(|| file.try_clone()).transpose()?;
+        Ok(Sink { out: Box::new(Lines(file)) as Box<dyn Write + Send>, made })
     };
     opened().map_err(|source| Error::Io {
         file: path.display().to_string(),

@@ -11,6 +11,8 @@ use landlock::{
 };
 use nix::unistd::{Gid, Uid, User, setgroups, setresgid, setresuid};
 
+use super::command::Commands;
+
 /// What may be given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wish {
@@ -21,7 +23,8 @@ pub struct Wish {
 }
 
 /// Gives up being root, keeping `kept` alone. What was done, in a clause. Files that were `made`
-/// go to the new user, who may have to open them again.
+/// go to the new user, who may have to open them again. Where files have to be written as root,
+/// `commands` still run as that user.
 ///
 /// Before other threads are started: capabilities are those of one thread and its offspring.
 ///
@@ -31,6 +34,7 @@ pub(super) fn drop_user(
     writes: &[PathBuf],
     made: &[&File],
     kept: &[Capability],
+    commands: Option<&Commands>,
 ) -> Result<String, String> {
     let said = |what: &str, error: &dyn std::fmt::Display| format!("cannot {what}: {error}");
     if !Uid::effective().is_root() {
@@ -52,10 +56,17 @@ pub(super) fn drop_user(
         setgroups(&[gid]).map_err(|e| said("drop groups", &e))?;
         setresgid(gid, gid, gid).map_err(|e| said("drop the group", &e))?;
         setresuid(uid, uid, uid).map_err(|e| said("drop the user", &e))?;
+    } else if let Some(commands) = commands {
+        let begun = commands.begin_as(uid.as_raw(), gid.as_raw());
+        begun.map_err(|e| said("drop the user for the command of alarms", &e))?;
     }
     let names = keep(&kept.iter().copied().collect())?;
     Ok(match stays {
-        true => format!("stays user 0, whose files are written; keeps {names}"),
+        true if commands.is_some() => format!(
+            "stays user 0, whose folder is written, and starts commands as user {uid}, group \
+             {gid}; keeps {names}"
+        ),
+        true => format!("stays user 0, whose folder is written; keeps {names}"),
         false => format!("user {uid}, group {gid}; keeps {names}"),
     })
 }

@@ -1,8 +1,9 @@
 //! Saves what is captured to files, in a thread of its own: a disk that is slow or full costs
 //! packets of the file, which are counted, and holds up nothing.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -135,6 +136,7 @@ impl Recorder {
             number: 0,
             begun: 0,
             opened: Instant::now(),
+            written: None,
             facts: Arc::default(),
             counts: Arc::default(),
             reopen: Arc::default(),
@@ -206,6 +208,8 @@ struct Writer {
     /// Octets of the file that do not count towards its size: the next one could not be created.
     begun: u64,
     opened: Instant,
+    /// The file that is written, by whatever name.
+    written: Option<(u64, u64)>,
     facts: Arc<Mutex<Saved>>,
     counts: Arc<Mutex<Counted>>,
     reopen: Arc<AtomicBool>,
@@ -291,10 +295,13 @@ impl Writer {
 
     /// Begins the next file where it is time.
     fn turn(&mut self) {
+        let anew = self.reopen.swap(false, Ordering::Relaxed);
+        // A file that nobody has moved away is written on.
+        let anew = anew && (self.target.rotates() || !self.is_in_place());
         let large = self.target.size.zip(self.saver.as_ref());
         let large = large.is_some_and(|(size, saver)| saver.written() - self.begun >= size);
         let old = self.target.time.is_some_and(|time| self.opened.elapsed() >= time);
-        if !(large || old || self.reopen.swap(false, Ordering::Relaxed)) {
+        if !(large || old || anew) {
             return;
         }
         let next = self.target.next(self.number);
@@ -304,34 +311,45 @@ impl Writer {
         });
         if let Err(error) = taken {
             (self.begun, self.opened) = (self.flushed, Instant::now());
-            let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
-            // Better in a file that is too large than nowhere.
-            let still = self.saver.as_ref().map(|_| format!("; packets go on to {}", facts.file));
-            facts.error = Some(format!("{error}{}", still.unwrap_or_default()));
+            let mut facts = self.lock();
+            if self.saver.is_some() {
+                // Better in a file that is too large than nowhere.
+                facts.stuck = Some(format!("{error}; packets go on to {}", facts.file));
+            } else {
+                facts.error = Some(error.to_string());
+            }
         }
+    }
+
+    /// Whether the file that is written still has its name.
+    fn is_in_place(&self) -> bool {
+        let there = self.target.name(self.number).metadata();
+        self.saver.is_some() && there.ok().map(|file| identity(&file)) == self.written
     }
 
     /// Writes to this file from now on.
     fn take(&mut self, number: u32, file: File) -> Result<(), Error> {
         let path = self.target.name(number);
         let begin = || {
+            let known = file.metadata()?;
             // What is no regular file has no length.
-            if file.metadata()?.is_file() {
+            if known.is_file() {
                 file.set_len(0)?;
             }
             let out = Whole { file, blocks: Vec::new(), length: 0 };
             let mut saver = Saver::new(out, &self.interfaces)?;
             self.known.iter().try_for_each(|lines| saver.secrets(lines))?;
             saver.flush()?;
-            Ok(saver)
+            Ok((saver, identity(&known)))
         };
-        let saver = begin().map_err(|source| fails(&path, source))?;
+        let (saver, written) = begin().map_err(|source| fails(&path, source))?;
         (self.number, self.begun, self.opened) = (number, 0, Instant::now());
+        self.written = Some(written);
         self.flushed = saver.written();
         self.saver = Some(saver);
         let mut facts = self.lock();
         facts.file = path.display().to_string();
-        facts.error = None;
+        (facts.error, facts.stuck) = (None, None);
         Ok(())
     }
 
@@ -382,14 +400,20 @@ fn fails(file: &Path, source: io::Error) -> Error {
     Error::Io { file: file.display().to_string(), operation: "write it", source }
 }
 
+/// Device and number of a file.
+fn identity(file: &Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
+}
+
 /// A file for captures is for its owner alone: packets hold secrets.
 /// Whether it is new.
 fn create(path: &Path) -> io::Result<(File, bool)> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
+    open_or_make(OpenOptions::new().write(true).mode(0o600), path)
+}
+
+/// Opens a file as it is to be, or makes it. Whether it is new.
+pub(super) fn open_or_make(options: &mut OpenOptions, path: &Path) -> io::Result<(File, bool)> {
+    match options.create_new(true).open(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             // A link to nowhere is there, and what it names is not.
             options.create_new(false).create(true).open(path).map(|file| (file, false))
@@ -465,8 +489,35 @@ mod tests {
         writer.flush();
         let saved = writer.lock().clone();
         assert_eq!((saved.packets, saved.lost), (4, 0));
-        assert!(saved.error.unwrap().contains(&format!("go on to {}", file.display())));
-        std::fs::remove_dir_all(folder.with_extension("away")).unwrap();
+        assert_eq!(saved.error, None, "nothing is lost");
+        assert!(saved.stuck.unwrap().contains(&format!("go on to {}", file.display())));
+        std::fs::rename(folder.with_extension("away"), &folder).unwrap();
+        writer.turn();
+        assert_eq!((writer.number, writer.lock().stuck.clone()), (2, None));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_nobody_moved_is_written_on() {
+        let name = format!("goawhy-hup-{}.pcapng", std::process::id());
+        let file = std::env::temp_dir().join(name);
+        let target = Target { file: file.clone(), ..Target::default() };
+        let Opened(mut writer, _) = Recorder::open(target, Vec::new()).unwrap();
+        let mut turn = |moved: bool| {
+            writer.write(&batch(), 1);
+            writer.flush();
+            if moved {
+                std::fs::rename(&file, file.with_extension("1")).unwrap();
+            }
+            writer.reopen.store(true, Ordering::Relaxed);
+            writer.turn();
+            file.metadata().unwrap().len()
+        };
+        let (one, two, anew) = (turn(false), turn(false), turn(true));
+        assert!(anew < one && one < two, "{anew} {one} {two}");
+        let old = file.with_extension("1");
+        assert!(old.metadata().unwrap().len() > two);
+        [file, old].iter().for_each(|file| std::fs::remove_file(file).unwrap());
     }
 
     #[test]

@@ -119,8 +119,7 @@ async fn run(
 /// Stops this program and all of its pipeline, as the terminal would have done; comes back when it
 /// is continued.
 fn suspend() -> io::Result<()> {
-    let own_group = nix::unistd::Pid::from_raw(0);
-    Ok(nix::sys::signal::kill(own_group, nix::sys::signal::Signal::SIGTSTP)?)
+    Ok(rustix::process::kill_current_process_group(rustix::process::Signal::TSTP)?)
 }
 
 /// A panic in this thread gives the terminal back before it is told, unless it is caught; one

@@ -160,15 +160,16 @@ fn give_up(
     use super::{privilege, process::Namer};
     use caps::Capability;
 
+    // What is no regular file is open already, and never made anew in its folder.
+    let is_made = |file: &&PathBuf| file.metadata().map_or(true, |known| known.is_file());
     let files = job.outputs.iter().chain(job.save.iter().map(|target| &target.file));
-    let writes: Vec<PathBuf> = files.map(|file| folder(file)).collect();
+    let writes: Vec<PathBuf> = files.filter(is_made).map(|file| folder(file)).collect();
     if job.wish.drop_user {
         // To look into other users' processes.
         let naming = [Capability::CAP_SYS_PTRACE, Capability::CAP_DAC_READ_SEARCH];
         let kept = if names { &naming[..] } else { &[] };
-        let done =
-            privilege::drop_user(&writes, made, kept).map_err(|what| Error::GiveUp { what })?;
-        notice(&done, false);
+        let done = privilege::drop_user(&writes, made, kept, job.commands.as_deref());
+        notice(&done.map_err(|what| Error::GiveUp { what })?, false);
     }
     let namer = names.then(|| Namer::begin(Arc::clone(stop)));
     if let Some(commands) = &job.commands {

@@ -7,7 +7,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::named;
-use crate::board::snapshot::{LiveFacts, State};
+use crate::board::snapshot::State;
 use crate::tui::app::{Action, App, Prompt, View};
 use crate::tui::paint::{cut, fit, grouped, put, width, wrap};
 use crate::tui::theme::Ink;
@@ -127,12 +127,21 @@ fn loss(app: &App) -> (String, String, Ink) {
             format!("{} forgotten", about(live.shed)),
         );
     }
-    if let Some(error) = app.snapshot.live.as_ref().and_then(LiveFacts::unsaved) {
-        add(format!("not saved: {error}"), "not saved".into());
+    if let Some(live) = &app.snapshot.live {
+        match (live.unsaved(), live.saving_trouble()) {
+            (Some(error), _) => add(format!("not saved: {error}"), "not saved".into()),
+            (None, Some(stuck)) => add(stuck.to_owned(), "file stuck".into()),
+            (None, None) => {}
+        }
     }
     if !board.faults.is_empty() {
         let faults = board.faults.len();
         add(format!("{faults} left out by a fault of goawhy"), format!("{faults} left out"));
+    }
+    let moved = board.clock_offsets.iter().filter(|of| of.seconds != 0.0).count();
+    if moved > 0 {
+        let of = if moved == 1 { "1 clock".to_owned() } else { format!("{moved} clocks") };
+        add(format!("{of} put right by common packets"), format!("{of} moved"));
     }
     if board.captures.iter().any(|capture| capture.damage.is_some()) {
         add("file damaged".into(), "damaged".into());
@@ -384,7 +393,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::board::snapshot::{InterfaceFacts, Rates, Saved, Snapshot};
+    use crate::board::snapshot::{InterfaceFacts, LiveFacts, Rates, Saved, Snapshot};
     use crate::tui::app::Settings;
 
     /// A live capture that lost whatever can be lost.
