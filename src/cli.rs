@@ -95,7 +95,8 @@ struct InputArgs {
     /// Only what passes this filter, as in 'cause:idle_timeout age>4s'; fields below
     #[arg(short = 'Y', long = "only", value_name = "FILTER", value_parser = filter)]
     only: Option<Filter>,
-    /// The clock of the Nth FILE is that many seconds behind the first one's (negative: ahead)
+    /// The clock of the Nth FILE is that many seconds behind the first one's (negative: ahead);
+    /// then none is moved by what captures have in common
     #[arg(long, value_name = "N=SECONDS", value_parser = clock_offset, allow_hyphen_values = true)]
     clock_offset: Vec<(usize, i64)>,
     /// TLS secrets in the format of SSLKEYLOGFILE; that variable is heeded too
@@ -172,6 +173,8 @@ pub struct Inputs {
     pub files: Vec<PathBuf>,
     /// Nanoseconds to be added to the times of each capture, whose clock went wrong.
     pub clocks: Vec<i64>,
+    /// Whether any of that was told: then no other offset is looked for.
+    pub clocks_told: bool,
     /// TLS secrets that were asked for.
     pub keylogs: Vec<PathBuf>,
     /// TLS secrets that the environment names; they need not exist.
@@ -189,6 +192,8 @@ pub struct Inputs {
     pub threads: Option<NonZeroUsize>,
     /// Which frames are listed.
     pub only: Option<Filter>,
+    /// Which connections' timeouts, answer times and conflicts are in a report; without it all.
+    pub measured: Option<Filter>,
 }
 
 /// What reads captures: the floor below, as the command line needs it.
@@ -479,6 +484,7 @@ fn inputs(arguments: &InputArgs) -> Result<Inputs, String> {
     };
     Ok(Inputs {
         clocks: (0..files.len()).map(clock).collect(),
+        clocks_told: !arguments.clock_offset.is_empty(),
         files,
         keylogs: arguments.keylog.clone(),
         keylog_of_environment: environment.map(PathBuf::from),
@@ -489,6 +495,7 @@ fn inputs(arguments: &InputArgs) -> Result<Inputs, String> {
         without_fingerprints: Vec::new(),
         threads: None,
         only: arguments.only.clone(),
+        measured: None,
     })
 }
 

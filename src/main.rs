@@ -14,13 +14,13 @@ use goawhy::error::Error;
 use goawhy::report;
 use goawhy::report::frames::FrameWriter;
 use goawhy::report::notes::Notes;
+use goawhy::run::annotate;
 #[cfg(feature = "live")]
 use goawhy::run::live;
 use goawhy::run::offline::{self, Job};
 use goawhy::run::panics;
 use goawhy::run::screen::{self, Left};
 use goawhy::run::watch::Watch;
-use goawhy::run::{annotate, clocks};
 use goawhy::tui::{Colours, Settings, Theme, TimeStyle};
 use goawhy::vocab::capture::Listed;
 use goawhy::vocab::explanation::Explanation;
@@ -126,9 +126,10 @@ fn show(
 }
 
 fn job(inputs: &Inputs) -> Job {
-    let mut job = Job {
+    Job {
         files: inputs.files.clone(),
         clocks: inputs.clocks.clone(),
+        clocks_told: inputs.clocks_told,
         #[cfg(feature = "live")]
         filter: inputs.filter.clone(),
         keylogs: inputs.keylogs.clone(),
@@ -137,10 +138,9 @@ fn job(inputs: &Inputs) -> Job {
         meters: inputs.meters,
         threads: inputs.threads,
         only: inputs.only.clone(),
+        measured: inputs.measured.clone(),
         ..Job::default()
-    };
-    clocks::put_right(&mut job);
-    job
+    }
 }
 
 fn main() -> ExitCode {

@@ -77,6 +77,12 @@ fn exit_codes_are_those_that_jobs_rely_on() {
     said(1, &["check", HEALTHY, "-Y", "port:1"]);
     said(1, &["check", SEED, "-Y", "victims>0"]);
     said(0, &["check", SEED, "-Y", "cause:client_shutdown"]);
+    // The slowest answer, and every timeout, are of connections that are left out.
+    let several = "captures/servers/client-timeout-direct.pcap";
+    said(1, &["check", several, "--allow", "client_request_timeout", "--max-answer", "20ms"]);
+    said(0, &["check", several, "-Y", "port:36428", "--max-answer", "20ms"]);
+    let alone = said(1, &["check", several, "-Y", "port:36428", "--max-answer-share", "90%"]);
+    assert!(alone.contains("no timeout of a client was measured"), "{alone}");
     // 44 behind the GOAWAY, 30 that the client left open: as the report says.
     said(
         1,
@@ -94,6 +100,8 @@ fn exit_codes_are_those_that_jobs_rely_on() {
     said(2, &["check", SEED, "--max-answer-share", "80%", "--client-timeout", "0s"]);
     said(2, &["check", SEED, "--deny", "idle_timeout,late_response", "--allow", "late_response"]);
     said(3, &["check", "/no/such.pcap"]);
+    let broken = said(3, &["check", "/no/such.pcap", "--format", "junit"]);
+    assert!(broken.contains("errors=\"1\"") && broken.contains("<error message=\"/no/such.pcap: "));
     said(3, &["check", HEALTHY, "README.md"]);
     said(2, &["report", SEED, "--clock-offset", "2=1"]);
     said(2, &["frames", SEED, HEALTHY, "--clock-offset", "9=1"]);

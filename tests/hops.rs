@@ -395,6 +395,9 @@ fn clocks_of_two_captures_are_found_from_connections_that_both_have() {
     // Told, it is left at that.
     let report = scripted("clocks-said", &[&one, &both], &["--clock-offset", "2=-7.4"]);
     assert_eq!(report["clock_offsets"], Value::from([0; 0]));
+    // Told that it is right.
+    let report = scripted("clocks-right", &[&one, &both], &["--clock-offset", "2=0"]);
+    assert_eq!(report["clock_offsets"], Value::from([0; 0]));
     // Nothing in common.
     let other = script(&[cancels(Leg::new(2, BACK), 2.0, &same)], 10_000.0);
     let report = scripted("clocks-other", &[&one, &other], &[]);

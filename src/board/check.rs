@@ -125,7 +125,7 @@ pub fn check(digest: &Digest, rules: &Rules) -> Outcome {
     let mut checks = vec![seen(digest, rules), loss(digest, rules), causes(digest, rules)];
     let goaways = |of: &Connection| of.own_goaways().count() as u64;
     let errors = |of: &Connection| of.own_goaways().filter(|it| it.error_code != 0).count() as u64;
-    let cancelled = digest.sum(|of| of.streams.cancelled);
+    let (cancelled, requests) = digest.cancelled();
     let died = digest.sum(Connection::died);
     for (name, most, found, what) in [
         ("max-goaways", rules.max_goaways, digest.sum(goaways), "GOAWAYs that follow no other"),
@@ -136,9 +136,9 @@ pub fn check(digest: &Digest, rules: &Rules) -> Outcome {
         checks.extend(most.map(|most| at_most(name, found, most, what)));
     }
     checks.extend(rules.max_cancelled_share.map(|most| {
-        let (all, share) = (digest.requests(), share(cancelled, digest.requests()));
+        let share = share(cancelled, requests);
         let text = format!(
-            "{cancelled} of {all} requests ({}), at most {}",
+            "{cancelled} of {requests} requests ({}), at most {}",
             percent(share),
             percent(most)
         );

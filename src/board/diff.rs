@@ -22,6 +22,8 @@ pub struct Comparison {
     pub before: Seen,
     /// The second.
     pub after: Seen,
+    /// Why there is little to compare, a line for each side that lacks something.
+    pub lacks: Vec<String>,
     /// What was compared, in the order of sections.
     pub rows: Vec<Row>,
     /// What a reader should know.
@@ -218,19 +220,18 @@ pub fn compare(before: &Digest, after: &Digest) -> Comparison {
         // What was not looked at has not gone away.
         rows.iter_mut().for_each(|row| row.change = Change::TooFew);
     }
-    Comparison { before: seen_before, after: seen_after, rows, notes: notes(before, after) }
+    let sides = [("before", &seen_before), ("after", &seen_after)];
+    let lacks = sides.into_iter().filter_map(lacks).collect();
+    let notes = notes(before, after);
+    Comparison { before: seen_before, after: seen_after, lacks, rows, notes }
 }
 
-impl Comparison {
-    /// Why there is little to compare, a line for each side that lacks something.
-    pub fn lacks(&self) -> Vec<String> {
-        let sides = [("before", &self.before), ("after", &self.after)];
-        let lack = |(name, seen): (&str, &Seen)| match (seen.connections, seen.requests) {
-            (0, _) => Some(format!("{name} has no HTTP/2 connection: there is nothing to compare")),
-            (_, 0) => Some(format!("{name} has no request: there are none to compare")),
-            _ => None,
-        };
-        sides.into_iter().filter_map(lack).collect()
+/// What one side lacks for a comparison.
+fn lacks((name, seen): (&str, &Seen)) -> Option<String> {
+    match (seen.connections, seen.requests) {
+        (0, _) => Some(format!("{name} has no HTTP/2 connection: there is nothing to compare")),
+        (_, 0) => Some(format!("{name} has no request: there are none to compare")),
+        _ => None,
     }
 }
 
@@ -284,7 +285,8 @@ fn endings(before: &Digest, after: &Digest) -> Vec<Row> {
 
 /// Cancelled requests by cause and side. A reset without a reason of its own is in none of them.
 fn cancellations(before: &Digest, after: &Digest) -> Vec<Row> {
-    let all = (before.requests(), after.requests());
+    let ((first, requests), (second, requests_after)) = (before.cancelled(), after.cancelled());
+    let all = (requests, requests_after);
     let (counts, counts_after) = (cancels(before), cancels(after));
     let streams = |of: &BTreeMap<String, Cancels>| -> BTreeMap<String, u64> {
         of.iter().map(|(name, cancels)| (name.clone(), cancels.streams)).collect()
@@ -292,18 +294,17 @@ fn cancellations(before: &Digest, after: &Digest) -> Vec<Row> {
     let section = Section::Cancellations;
     let mut rows = shares(section, &streams(&counts), &streams(&counts_after), all);
     for row in &mut rows {
-        let (first, second) = (counts.get(&row.name), counts_after.get(&row.name));
-        if !first.or(second).is_some_and(|cancels| cancels.at_once) {
+        let (own, other) = (counts.get(&row.name), counts_after.get(&row.name));
+        if !own.or(other).is_some_and(|cancels| cancels.at_once) {
             continue;
         }
         let connections = |of: Option<&Cancels>| of.map_or(0, |cancels| cancels.connections);
-        let hits = (connections(first), connections(second));
+        let hits = (connections(own), connections(other));
         let all = (before.connections.len() as u64, after.connections.len() as u64);
         let by_chance = odds::by_chance(hits.0, all.0, hits.1, all.1);
         row.change = of_shares((hits.0, all.0), (hits.1, all.1), by_chance);
         row.by_chance = Some(by_chance);
     }
-    let [first, second] = [before, after].map(|of| of.sum(|of| of.streams.cancelled));
     let name = "all cancelled requests".to_owned();
     let total = share_row(section, name, (first, all.0), (second, all.1));
     let told = rows.iter().any(|row| (&row.before, &row.after) == (&total.before, &total.after));
@@ -326,10 +327,12 @@ fn cancels(digest: &Digest) -> BTreeMap<String, Cancels> {
     let mut causes: BTreeMap<String, Cancels> = BTreeMap::new();
     for connection in &digest.connections {
         let mut own: BTreeSet<String> = BTreeSet::new();
-        for set in &connection.cancellations {
+        let own_sets =
+            connection.cancellations.iter().map(|set| (set, set.streams - set.passed_on()));
+        for (set, streams) in own_sets.filter(|(_, streams)| *streams > 0) {
             let name = format!("{}, by the {}", set.cause, set.by);
             let sum = causes.entry(name.clone()).or_default();
-            sum.streams = sum.streams.saturating_add(set.streams);
+            sum.streams = sum.streams.saturating_add(streams);
             sum.at_once = !TIMEOUTS.iter().any(|cause| cause.name() == set.cause);
             sum.connections += u64::from(own.insert(name));
         }

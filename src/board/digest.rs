@@ -8,6 +8,7 @@ use serde::de::{Deserializer, IgnoredAny};
 
 use super::{Board, ConnectionRow, GoawayRow, ServerTimes, StreamCounts, group};
 use crate::vocab::address::Side;
+use crate::vocab::hop::Way;
 use crate::vocab::verdict::{Cancellation, Verdict};
 
 /// A report without its evidence. Fields are named as in the JSON report; what an older or newer
@@ -153,6 +154,18 @@ pub struct Cancelled {
     pub confidence: f64,
     /// First reset.
     pub first_packet: u64,
+    /// Where their reason lies beyond a proxy.
+    pub hop: Option<Beyond>,
+}
+
+/// What a proxy did.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Beyond {
+    /// `cancel_passed_on`, `failure_passed_on` or `proxy_gave_up`.
+    pub way: String,
+    /// How many requests were joined.
+    pub requests: u64,
 }
 
 /// A rule broken.
@@ -232,30 +245,17 @@ pub struct Clash {
 }
 
 impl Digest {
-    /// Of a board, or of those of its connections that are wanted: what is told of pairs stays
-    /// where one of them is left.
+    /// Of a board, or of those of its connections that are wanted: what was measured over several
+    /// is the board's.
     pub fn of(board: &Board, wanted: impl Fn(&ConnectionRow) -> bool) -> Self {
         let rows = board.rows().filter(|(_, row)| wanted(row));
-        let rows: Vec<(usize, &ConnectionRow)> = rows.collect();
-        let all = rows.len() == board.connections.len();
-        let server = |end| all || rows.iter().any(|(_, row)| row.server == end);
-        let client = |ip| all || rows.iter().any(|(_, row)| row.client.ip == ip);
-        let timeouts = board.inferred_timeouts.iter();
-        let timeouts = timeouts.filter(|of| server(of.server) && of.client.is_none_or(client));
-        let answers = board.server_answers.iter().filter(|of| server(of.server));
-        let known = |end: &String| {
-            let mut ends = rows.iter().flat_map(|(_, row)| [row.client, row.server]);
-            ends.any(|of| of.to_string() == *end || of.ip.to_string() == *end)
-        };
-        let conflicts = board.conflicts.iter();
-        let conflicts = conflicts.filter(|clash| all || clash.between.iter().all(known));
         Self {
             schema: SCHEMA,
             captures: board.captures.iter().map(Taken::of).collect(),
-            inferred_timeouts: timeouts.map(Measured::of).collect(),
-            server_answers: answers.map(Answered::of).collect(),
-            conflicts: conflicts.map(Clash::of).collect(),
-            connections: rows.iter().map(|(index, row)| Connection::of(*index, row)).collect(),
+            inferred_timeouts: board.inferred_timeouts.iter().map(Measured::of).collect(),
+            server_answers: board.server_answers.iter().map(Answered::of).collect(),
+            conflicts: board.conflicts.iter().map(Clash::of).collect(),
+            connections: rows.map(|(index, row)| Connection::of(index, row)).collect(),
         }
     }
 
@@ -282,6 +282,14 @@ impl Digest {
     /// Connections that spoke HTTP/2.
     pub fn spoken(&self) -> impl Iterator<Item = &Connection> {
         self.connections.iter().filter(|connection| connection.http2)
+    }
+
+    /// Cancelled requests, and all: those that a proxy only passed on are seen on both its sides,
+    /// and count once.
+    pub fn cancelled(&self) -> (u64, u64) {
+        let passed_on = self.sum(Connection::passed_on);
+        let cancelled = self.sum(|of| of.streams.cancelled).saturating_sub(passed_on);
+        (cancelled, self.requests().saturating_sub(passed_on))
     }
 
     /// TLS connections that could not be looked into.
@@ -344,6 +352,11 @@ impl Connection {
     /// GOAWAYs that follow no other.
     pub fn own_goaways(&self) -> impl Iterator<Item = &Goaway> + Clone {
         self.goaways.iter().filter(|goaway| goaway.follows.is_none())
+    }
+
+    /// Cancels that were only passed on.
+    fn passed_on(&self) -> u64 {
+        self.cancellations.iter().map(Cancelled::passed_on).fold(0, u64::saturating_add)
     }
 
     /// Its verdicts with their packets.
@@ -418,6 +431,12 @@ impl Judged {
 }
 
 impl Cancelled {
+    /// Those that a proxy only passed on: they are the same requests as on its other side.
+    pub fn passed_on(&self) -> u64 {
+        let hop = self.hop.as_ref().filter(|hop| hop.way == PASSED_ON);
+        hop.map_or(0, |hop| hop.requests.min(self.streams))
+    }
+
     fn of(set: &Cancellation) -> Self {
         Self {
             cause: set.cause.name().to_owned(),
@@ -425,6 +444,10 @@ impl Cancelled {
             streams: set.streams.len() as u64,
             confidence: set.confidence.value(),
             first_packet: set.first.packet(),
+            hop: set.hop.as_ref().map(|hop| Beyond {
+                way: hop.way.name().to_owned(),
+                requests: hop.requests as u64,
+            }),
         }
     }
 }
@@ -480,5 +503,7 @@ fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Er
     Ok(i64::try_from(at.as_nanosecond()).ok())
 }
 
+/// The way of a hop that makes one request of two.
+const PASSED_ON: &str = Way::CancelPassedOn.name();
 /// `schema` of the JSON report.
 pub const SCHEMA: u32 = 1;

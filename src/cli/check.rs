@@ -157,7 +157,15 @@ pub(super) fn check(arguments: &CheckArgs, runner: &impl Runner) -> Exit {
     };
     let digest = match saved::digest(&inputs, runner) {
         Ok(digest) => digest,
-        Err(exit) => return exit,
+        Err((exit, error)) => {
+            if exit == Exit::Input && arguments.format == CheckFormat::Junit {
+                // A CI system that finds no file takes the last one.
+                let files: Vec<String> =
+                    inputs.files.iter().map(|file| file.display().to_string()).collect();
+                finish(output.write(|out| report::check::junit_error(out, &files, &error)));
+            }
+            return complain(exit, &error);
+        }
     };
     let outcome = check::check(&digest, &arguments.rules());
     let done = finish(output.write(|out| match arguments.format {
@@ -192,7 +200,7 @@ pub(super) fn diff(arguments: &DiffArgs, runner: &impl Runner) -> Exit {
         };
         let mut inputs = inputs(&input).map_err(|error| complain(Exit::Usage, &error))?;
         inputs.streams = inputs.only.as_ref().is_some_and(Filter::wants_streams);
-        saved::digest(&inputs, runner)
+        saved::digest(&inputs, runner).map_err(|(exit, error)| complain(exit, &error))
     };
     let compared = match (digest(before), digest(after)) {
         (Ok(before), Ok(after)) => diff::compare(&before, &after),

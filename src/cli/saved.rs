@@ -4,29 +4,30 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use super::{Exit, Inputs, Runner, complain, warn};
+use super::{Exit, Inputs, Runner, warn};
 use crate::board::digest::{Digest, SCHEMA};
 
-/// Of all inputs together; else what was told and how to exit.
-pub(super) fn digest(inputs: &Inputs, runner: &impl Runner) -> Result<Digest, Exit> {
+/// Of all inputs together; else how to exit, and what is to be told.
+pub(super) fn digest(inputs: &Inputs, runner: &impl Runner) -> Result<Digest, (Exit, String)> {
     let is_saved = |file: &&PathBuf| is_saved(file);
     let (saved, captures): (Vec<&PathBuf>, Vec<&PathBuf>) = inputs.files.iter().partition(is_saved);
     if let (Some(file), Some(_)) = (saved.first(), &inputs.only) {
         let file = file.display();
         let text = format!("{file}: a saved report cannot be filtered; -Y needs captures");
-        return Err(complain(Exit::Usage, &text));
+        return Err((Exit::Usage, text));
     }
     let mut digest = Digest::default();
     for file in saved {
-        digest.join(read(file).map_err(|error| complain(Exit::Input, &error))?);
+        digest.join(read(file).map_err(|error| (Exit::Input, error))?);
     }
     if captures.is_empty() {
         return Ok(digest);
     }
     let read = inputs.files.iter().zip(&inputs.clocks).filter(|(file, _)| captures.contains(file));
     let (files, clocks) = read.map(|(file, clock)| (file.clone(), *clock)).unzip();
-    let inputs = Inputs { files, clocks, ..inputs.clone() };
-    let board = runner.report(&inputs).map_err(|error| complain(runner.exit(&error), &error))?;
+    // What is left out is not held against those that are left.
+    let inputs = Inputs { files, clocks, measured: inputs.only.clone(), ..inputs.clone() };
+    let board = runner.report(&inputs).map_err(|error| (runner.exit(&error), error.to_string()))?;
     warn(&board.captures);
     let only = inputs.only.as_ref();
     let found = Digest::of(&board, |row| only.is_none_or(|only| only.connection(row)));

@@ -97,7 +97,7 @@ pub(super) fn wish(text: &str) -> Result<Wish, String> {
         let names: Vec<&str> = TIMERS.iter().map(|timer| timer.name()).collect();
         format!("'{name}' cannot be tried; {} can", names.join(", "))
     })?;
-    Ok(Wish { timer, seconds: seconds(value)? })
+    Ok(Wish { timer, seconds: timeout(value)? })
 }
 
 /// A filter, else what is wrong with it and where.
@@ -134,6 +134,7 @@ mod tests {
         assert_eq!(sureness("0.75"), Ok(0.75));
         assert!(sureness("2").is_err());
         assert_eq!(wish("idle_timeout=1m").map(|wish| wish.seconds), Ok(60.0));
+        assert!(wish("idle_timeout=0").unwrap_err().contains("longer than 0 s"));
         assert!(wish("luck=1m").unwrap_err().contains("keepalive_interval"));
         assert_eq!(cause("idle_timeout"), Ok(Cause::IdleTimeout));
         assert!(cause("foo").unwrap_err().contains("client_request_timeout, "));

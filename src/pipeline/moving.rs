@@ -218,7 +218,7 @@ impl Moving {
             other_flows: self.other_flows + self.waiting.len() as u64,
             earlier: self.earlier.clone(),
             numbers,
-            ..second_pass(rows, refused, &self.answered, self.beyond, &self.drops)
+            ..second_pass(rows, refused, &self.answered, self.beyond, &self.drops, None)
         };
         self.last = Some(board.clone());
         board

@@ -7,6 +7,7 @@ mod others;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::board::filter::Filter;
 use crate::board::{Board, ConnectionRow, End, EndHow, GoawayRow, TlsAlert, TlsRow, TlsSent};
 use crate::cause::neighbours::{self, Ending, Revision};
 use crate::cause::pair::{About, Answered, PairFacts};
@@ -46,6 +47,8 @@ pub struct Rows {
     beyond: u64,
     /// When packets were dropped.
     drops: Drops,
+    /// Which connections are measured; without it all.
+    only: Option<Filter>,
 }
 
 /// A connection: what is shown of it, and what its neighbours are judged by.
@@ -56,6 +59,8 @@ pub(super) struct Connection {
     facts: Option<PairFacts>,
     /// Its requests that did not end well.
     pub(super) troubled: Arc<[Troubled]>,
+    /// Its answer times, where not all connections are measured.
+    answered: Option<Box<Answered>>,
 }
 
 impl Connection {
@@ -63,7 +68,7 @@ impl Connection {
     pub(super) fn alone(row: ConnectionRow) -> Self {
         let mut row = Arc::new(row);
         advise(&mut row, Slowest::default(), &[]);
-        Self { row, endings: Vec::new(), facts: None, troubled: Arc::default() }
+        Self { row, endings: Vec::new(), facts: None, troubled: Arc::default(), answered: None }
     }
 
     /// Lets its requests go where there is no room for them; says whether there was.
@@ -85,8 +90,11 @@ impl Sink for Rows {
     fn connection(&mut self, history: History, tls: Option<TlsFacts>) {
         self.servers.insert(history.ends.second);
         let judged = cause::judge(&history);
-        self.answered.entry(history.ends.second).or_default().add(&history, &judged);
+        let mut answered = Answered::default();
+        answered.add(&history, &judged);
+        self.answered.entry(history.ends.second).or_default().merge(&answered);
         let mut connection = finished(history, judged, tls);
+        connection.answered = self.only.is_some().then(|| Box::new(answered));
         self.beyond += u64::from(!connection.troubled_within(&mut self.room));
         self.connections.push(connection);
     }
@@ -107,7 +115,15 @@ impl Rows {
             room: limits.troubled_of_all,
             beyond: 0,
             drops: Drops::default(),
+            only: None,
         }
+    }
+
+    /// Timeouts, answer times and conflicts are to be those of connections that pass; verdicts
+    /// still rest on all.
+    pub fn measure_only(mut self, only: Option<Filter>) -> Self {
+        self.only = only;
+        self
     }
 
     /// Packets were dropped at these times.
@@ -151,8 +167,9 @@ impl Rows {
         }
         // Moves each but once.
         self.connections.sort_by_cached_key(|of| (of.row.first.order(), of.row.flow));
-        let Self { connections, answered, beyond, drops, .. } = self;
-        let mut board = second_pass(connections, &refused, &answered, beyond, &drops);
+        let Self { connections, answered, beyond, drops, only, .. } = self;
+        let only = only.as_ref();
+        let mut board = second_pass(connections, &refused, &answered, beyond, &drops, only);
         if others_beyond > 0 {
             board.hits.insert(Hit::OtherFlows, others_beyond);
         }
@@ -162,15 +179,17 @@ impl Rows {
 
 /// The second pass over connections in order: what neighbours say of each other. `refused` are
 /// servers that refused a connection, and when; of `beyond` connections the failed requests were
-/// not kept; `drops` tells when packets were dropped.
+/// not kept; `drops` tells when packets were dropped; those that pass `only` are measured.
 pub(super) fn second_pass(
     all: Vec<Connection>,
     refused: &[(Endpoint, Stamp)],
     answered: &BTreeMap<Endpoint, Answered>,
     beyond: u64,
     drops: &Drops,
+    only: Option<&Filter>,
 ) -> Board {
     let mut connections = Vec::with_capacity(all.len());
+    let mut times = Vec::new();
     let mut endings = Vec::new();
     let mut facts = Vec::new();
     let mut troubled = Vec::with_capacity(all.len());
@@ -180,6 +199,7 @@ pub(super) fn second_pass(
         let placed = of.endings.into_iter();
         endings.extend(placed.map(|end| Ending { place: (place, end.place.1), ..end }));
         facts.extend(of.facts.map(|facts| PairFacts { place, ..facts }));
+        times.extend(of.answered.map(|times| (place, times)));
         connections.push(of.row);
     }
     for revision in neighbours::revise(&endings, refused) {
@@ -219,17 +239,39 @@ pub(super) fn second_pass(
     doubts::after(&mut connections);
     let clock_offsets = hops.clock_offsets();
     let hops = hops.tell(&mut connections);
-    let inferred_timeouts = timeouts::infer(&facts);
-    advise_all(&mut connections, answered, &inferred_timeouts);
+    let mut board = measured(&facts, answered);
+    advise_all(&mut connections, answered, &board.inferred_timeouts);
+    if let Some(only) = only {
+        board = measured_of(only, &connections, facts, &times);
+    }
+    let hits = Some((Hit::Troubled, beyond)).filter(|_| beyond > 0).into_iter().collect();
+    Board { hops, clock_offsets, connections, hits, ..board }
+}
+
+/// The same of those connections that pass; `times` are their answers by place.
+fn measured_of(
+    only: &Filter,
+    connections: &[Arc<ConnectionRow>],
+    mut facts: Vec<PairFacts>,
+    times: &[(usize, Box<Answered>)],
+) -> Board {
+    let passes = |place: usize| connections.get(place).filter(|row| only.connection(row));
+    facts.retain(|facts| passes(facts.place).is_some());
+    let mut answered: BTreeMap<Endpoint, Answered> = BTreeMap::new();
+    for (row, times) in times.iter().filter_map(|(place, of)| Some((passes(*place)?, of))) {
+        answered.entry(row.server).or_default().merge(times);
+    }
+    measured(&facts, &answered)
+}
+
+/// What several connections show together.
+fn measured(facts: &[PairFacts], answered: &BTreeMap<Endpoint, Answered>) -> Board {
+    let inferred_timeouts = timeouts::infer(facts);
     Board {
-        hops,
-        clock_offsets,
-        conflicts: conflicts::find(&facts, &inferred_timeouts, answered),
+        conflicts: conflicts::find(facts, &inferred_timeouts, answered),
         server_answers: timeouts::answers(answered),
         ages: timeouts::ages(answered.values()),
         inferred_timeouts,
-        connections,
-        hits: Some((Hit::Troubled, beyond)).filter(|_| beyond > 0).into_iter().collect(),
         ..Board::default()
     }
 }
@@ -400,7 +442,8 @@ fn connection(history: &History, mut judged: Judged, tls: Option<TlsFacts>) -> C
     row.tls = tls.map(tls_row);
     let mut row = Arc::new(row);
     advise(&mut row, Slowest::default(), &[]);
-    Connection { row, endings, facts, troubled: history.troubled.as_slice().into() }
+    let troubled = history.troubled.as_slice().into();
+    Connection { row, endings, facts, troubled, answered: None }
 }
 
 fn row(

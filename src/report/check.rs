@@ -65,9 +65,41 @@ pub(super) struct Versioned<'a, T> {
 
 /// Writes it as JUnit XML: a test case a check, and one more for each thing that broke it.
 pub fn junit(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
+    let failed = outcome.checks.iter().filter(|check| !check.passed).count();
+    suite(out, &outcome.files, [outcome.checks.len(), failed, 0], |xml| {
+        outcome.checks.iter().try_for_each(|check| case(xml, check))?;
+        if !outcome.notes.is_empty() {
+            let notes = clean(&outcome.notes.join("\n"));
+            xml.create_element("system-out").write_text_content(BytesText::new(&notes))?;
+        }
+        Ok(())
+    })
+}
+
+/// The same where nothing could be checked: an error, which is no failure.
+pub fn junit_error(out: &mut impl Write, files: &[String], what: &str) -> io::Result<()> {
+    suite(out, files, [1, 0, 1], |xml| {
+        let attributes = [("classname", "goawhy"), ("name", "input"), ("time", "0")];
+        let case = xml.create_element("testcase").with_attributes(attributes);
+        case.write_inner_content(|xml| {
+            let what = clean(what);
+            let error = xml.create_element("error");
+            let error = error.with_attributes([("message", what.as_str()), ("type", "input")]);
+            error.write_empty().map(drop)
+        })?;
+        Ok(())
+    })
+}
+
+/// A suite with so many tests, failures and errors.
+fn suite<W: Write>(
+    out: &mut W,
+    files: &[String],
+    counts: [usize; 3],
+    cases: impl FnOnce(&mut Writer<&mut W>) -> io::Result<()>,
+) -> io::Result<()> {
     out.write_all(b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n")?;
-    let failed = outcome.checks.iter().filter(|check| !check.passed).count().to_string();
-    let all = outcome.checks.len().to_string();
+    let [all, failed, errors] = counts.map(|count| count.to_string());
     let mut xml = Writer::new_with_indent(&mut *out, b' ', 2);
     let suites = xml.create_element("testsuites").with_attributes([
         ("name", "goawhy"),
@@ -75,23 +107,16 @@ pub fn junit(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
         ("failures", failed.as_str()),
     ]);
     suites.write_inner_content(|xml| {
-        let files: Vec<String> = outcome.files.iter().map(|file| clean(file)).collect();
+        let files: Vec<String> = files.iter().map(|file| clean(file)).collect();
         let files = files.join(", ");
         let suite = xml.create_element("testsuite").with_attributes([
             ("name", files.as_str()),
             ("tests", all.as_str()),
             ("failures", failed.as_str()),
-            ("errors", "0"),
+            ("errors", errors.as_str()),
             ("skipped", "0"),
         ]);
-        suite.write_inner_content(|xml| {
-            outcome.checks.iter().try_for_each(|check| case(xml, check))?;
-            if !outcome.notes.is_empty() {
-                let notes = clean(&outcome.notes.join("\n"));
-                xml.create_element("system-out").write_text_content(BytesText::new(&notes))?;
-            }
-            Ok(())
-        })?;
+        suite.write_inner_content(cases)?;
         Ok(())
     })?;
     out.write_all(b"\n")

@@ -73,7 +73,7 @@ fn seen(of: &Seen) -> String {
 
 /// What there is nothing of, and what changed beyond doubt, in a line a kind.
 fn summary(compared: &Comparison) -> Vec<String> {
-    let (rows, mut lines) = (&compared.rows, compared.lacks());
+    let (rows, mut lines) = (&compared.rows, compared.lacks.clone());
     for change in [
         Change::Gone,
         Change::New,

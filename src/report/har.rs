@@ -8,9 +8,10 @@ use serde::Serialize;
 use super::table::{cause, ending};
 use super::time::Rfc3339;
 use super::{Pick, plain};
-use crate::board::{Board, ConnectionRow, StreamRow};
+use crate::board::{Board, ClockOffset, ConnectionRow, StreamRow};
 use crate::vocab::address::Side;
 use crate::vocab::text::printable;
+use crate::vocab::time::{Stamp, Timestamp};
 
 /// Writes the archive; one entry for each request of a client whose beginning was captured.
 ///
@@ -29,11 +30,12 @@ pub fn write(out: &mut impl Write, board: &Board, pick: Pick) -> io::Result<()> 
         asked.map(move |stream| (index, row, stream))
     });
     let mut streams: Vec<(usize, &ConnectionRow, &StreamRow)> = streams.collect();
-    // HAR 1.2: oldest first, whichever connection they are on.
-    streams.sort_by_key(|(.., stream)| stream.opened.map(|opened| opened.at));
-    let entries = streams
-        .into_iter()
-        .filter_map(|(index, row, stream)| Entry::of(index.saturating_add(1), row, stream));
+    // HAR 1.2: oldest first, whichever connection they are on, and by one clock.
+    let begun = |stream: &StreamRow| Some(by_first_clock(board, stream.opened?));
+    streams.sort_by_key(|(.., stream)| begun(stream));
+    let entries = streams.into_iter().filter_map(|(index, row, stream)| {
+        Entry::of(index.saturating_add(1), row, stream, begun(stream)?)
+    });
     for (number, entry) in entries.enumerate() {
         if number > 0 {
             out.write_all(b",")?;
@@ -41,6 +43,14 @@ pub fn write(out: &mut impl Write, board: &Board, pick: Pick) -> io::Result<()> 
         plain::write(&mut *out, &entry)?;
     }
     out.write_all(b"]}}\n")
+}
+
+/// A time by the clock of the first capture, where more is known of the others' than was put right
+/// in their packets.
+fn by_first_clock(board: &Board, stamp: Stamp) -> Timestamp {
+    let of = |offset: &&ClockOffset| offset.capture == stamp.capture() && !offset.is_applied;
+    let offset = board.clock_offsets.iter().find(of).map_or(0.0, |offset| offset.seconds);
+    Timestamp(stamp.at.0.saturating_add((offset * 1e9) as i64))
 }
 
 #[derive(Serialize)]
@@ -135,7 +145,7 @@ struct Extra {
 }
 
 impl Entry {
-    fn of(id: usize, row: &ConnectionRow, stream: &StreamRow) -> Option<Self> {
+    fn of(id: usize, row: &ConnectionRow, stream: &StreamRow, begun: Timestamp) -> Option<Self> {
         let opened = stream.opened?;
         let ended = stream.ended.unwrap_or(row.last);
         let time = ended.since(opened).as_secs_f64() * 1e3;
@@ -154,7 +164,7 @@ impl Entry {
         let summary = row.lead().filter(|verdict| Some(verdict.cause) == cause);
         let (end, end_by, error) = ending(stream);
         Some(Self {
-            started_date_time: Rfc3339(opened.at),
+            started_date_time: Rfc3339(begun),
             // The sum of its parts, as HAR asks for.
             time: wait + receive,
             request: Request::of(stream),

@@ -33,6 +33,7 @@ use std::collections::BTreeSet;
 
 use crate::board::filter::Filter;
 use crate::board::headline::headline;
+use crate::board::words::clock_offset;
 use crate::board::{Board, ConnectionRow, StreamRow};
 use crate::vocab::capture::Listed;
 use crate::vocab::fault::Fault;
@@ -195,8 +196,9 @@ pub fn listed(listed: &Listed, several: bool) -> Vec<String> {
             packet(stamp, several)
         )
     });
+    let clocks = listed.clock_offsets.iter().filter(|of| of.seconds != 0.0).map(clock_offset);
     let faults = listed.faults.iter().map(|told| fault(told, several));
-    sorted.into_iter().chain(faults).collect()
+    clocks.chain(sorted).chain(faults).collect()
 }
 
 /// What a fault of this program cost, in a sentence.

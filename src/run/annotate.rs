@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::report::notes::Notes;
 use crate::vocab::packet::LinkType;
 
+use super::clocks;
 use super::offline::Job;
 
 /// Writes every packet of `job`'s captures, each in its own order and merged by time, with what
@@ -23,6 +24,7 @@ pub fn annotate<W: Write>(
     notes: &Notes,
     out: W,
 ) -> Result<Result<(), io::Error>, Error> {
+    let job = clocks::put_right(job);
     let mut source = Source::open_shifted(&job.files, &job.clocks)?;
     let names: Vec<String> = source.facts().into_iter().map(|facts| facts.file).collect();
     Ok(copy(&mut source, &names, notes, out))

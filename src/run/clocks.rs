@@ -19,13 +19,15 @@ use crate::vocab::segment::Segment;
 /// When each packet was first seen, in nanoseconds, by what it is known by again.
 type Seen = FxHashMap<u64, i64>;
 
-/// Adds to the clocks of a job what its captures tell, unless the user did. Captures that cannot be
-/// read twice, or are so many that they are one cut into pieces, are taken as they are.
-pub fn put_right(job: &mut Job) {
+/// A job with what its captures tell added to its clocks, unless the user did, or it was done.
+/// Captures that cannot be read twice, or are so many that they are one cut into pieces, are taken
+/// as they are.
+pub(super) fn put_right(job: &Job) -> Job {
+    let mut job = job.clone();
     let several = (2..=job.limits.clocks_compared).contains(&job.files.len());
     let twice = job.files.iter().all(|file| file.is_file());
-    if !several || !twice || job.clocks.iter().any(|told| *told != 0) {
-        return;
+    if !several || !twice || std::mem::replace(&mut job.clocks_told, true) {
+        return job;
     }
     let seen: Vec<Seen> = job.files.iter().map(|file| beginning(file, &job.limits)).collect();
     let mut known: Vec<Option<(i64, usize)>> = vec![None; seen.len()];
@@ -48,16 +50,17 @@ pub fn put_right(job: &mut Job) {
     job.clock_offsets = told
         .map(|(capture, (offset, events))| {
             let seconds = offset as f64 / 1e9;
-            ClockOffset { capture, seconds, events }
+            ClockOffset { capture, seconds, events, is_applied: true }
         })
         .collect();
+    job
 }
 
 /// Tells what was put right; what requests tell of the same captures is what is left.
-pub(super) fn tell(job: &Job, board: &mut Board) {
-    let moved = |of: &ClockOffset| job.clock_offsets.iter().any(|by| by.capture == of.capture);
+pub(super) fn tell(told: &[ClockOffset], board: &mut Board) {
+    let moved = |of: &ClockOffset| told.iter().any(|by| by.capture == of.capture);
     board.clock_offsets.retain(|of| !moved(of));
-    board.clock_offsets.extend_from_slice(&job.clock_offsets);
+    board.clock_offsets.extend_from_slice(told);
     board.clock_offsets.sort_by_key(|of| of.capture);
 }
 

@@ -4,7 +4,7 @@
 #[cfg(feature = "live")]
 mod alarm;
 pub mod annotate;
-pub mod clocks;
+mod clocks;
 #[cfg(feature = "live")]
 pub mod command;
 mod detail;

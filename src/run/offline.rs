@@ -37,6 +37,8 @@ pub struct Job {
     pub files: Vec<PathBuf>,
     /// Nanoseconds to be added to the times of each capture, whose clock went wrong.
     pub clocks: Vec<i64>,
+    /// Whether that is what the user told, and nothing else is to be looked for.
+    pub clocks_told: bool,
     /// What of that the captures told by themselves.
     pub clock_offsets: Vec<ClockOffset>,
     /// TLS key logs that were asked for.
@@ -54,6 +56,8 @@ pub struct Job {
     pub threads: Option<NonZeroUsize>,
     /// Which frames are listed; a report has all connections.
     pub only: Option<Filter>,
+    /// Which connections' timeouts, answer times and conflicts are in a report; without it all.
+    pub measured: Option<Filter>,
     /// Bounds.
     pub limits: Limits,
 }
@@ -84,6 +88,7 @@ pub fn report(job: &Job) -> Result<Board, Error> {
 }
 
 fn report_with(job: &Job, secrets: &[KeyLines]) -> Result<Board, Error> {
+    let job = &clocks::put_right(job);
     // Files are nearly always in order of time; what turns out not to be is read again. A pipe
     // cannot be: it is judged by its beginning.
     let mut source = Source::open_shifted(&job.files, &job.clocks)?;
@@ -122,7 +127,7 @@ fn board(
     });
     let Some(Done { mut captures, .. }) = read? else { return Ok(None) };
     put_together(&mut captures, decoder.joined_fragments());
-    let mut rows = Rows::within(&job.limits);
+    let mut rows = Rows::within(&job.limits).measure_only(job.measured.clone());
     let lost = Some(decoder.evicted_datagrams()).filter(|count| *count > 0);
     let mut hits: BTreeMap<Hit, u64> =
         lost.map(|count| (Hit::Fragments, count)).into_iter().collect();
@@ -141,7 +146,7 @@ fn board(
     rows.dropped(Drops::of(&captures, job.limits.drop_stretches));
     let mut board = rows.into_board();
     board.captures = captures;
-    clocks::tell(job, &mut board);
+    clocks::tell(&job.clock_offsets, &mut board);
     board.key_log = key_log;
     faults.sort_by_key(|fault| fault.stamp.map(Stamp::order));
     board.faults = faults;
@@ -160,7 +165,8 @@ fn shards(job: &Job, secrets: &[KeyLines]) -> Vec<Shard<Rows>> {
             pipeline.meter();
         }
         pipeline.number_flows(place as u64, count as u64);
-        Shard { pipeline, sink: Rows::within(&limits) }
+        let sink = Rows::within(&limits).measure_only(job.measured.clone());
+        Shard { pipeline, sink }
     };
     (0..count).map(shard).collect()
 }
@@ -174,6 +180,7 @@ pub fn frames<E>(
     job: &Job,
     each: impl FnMut(u64, &Frame<'_>) -> Result<(), E>,
 ) -> Result<Result<Listed, E>, Error> {
+    let job = &clocks::put_right(job);
     let only = job.only.as_ref();
     // Once: a named pipe cannot be read again.
     let secrets = secrets::gather(job)?;
@@ -220,7 +227,8 @@ pub fn frames<E>(
         None => {
             let faults = pipeline.faults().to_vec();
             let Done { captures, sorted_behind } = done.unwrap_or_default();
-            Ok(Listed { captures, sorted_behind, faults })
+            let clock_offsets = job.clock_offsets.clone();
+            Ok(Listed { captures, clock_offsets, sorted_behind, faults })
         }
     })
 }

@@ -7,6 +7,9 @@ use crate::board::snapshot::{LiveFacts, Progress, Rates, Snapshot, State};
 use crate::pipeline::Pipeline;
 use crate::pipeline::moving::Moving;
 use crate::vocab::capture::CaptureFacts;
+use crate::vocab::clock::ClockOffset;
+
+use super::clocks;
 
 /// The latest snapshot, shared by who makes it and who draws it.
 #[derive(Debug, Default)]
@@ -35,6 +38,7 @@ pub(super) struct Publisher {
 /// What a snapshot is made of beside the rows.
 pub(super) struct Now {
     pub(super) captures: Vec<CaptureFacts>,
+    pub(super) clock_offsets: Vec<ClockOffset>,
     pub(super) state: State,
     pub(super) error: Option<String>,
     pub(super) progress: Progress,
@@ -67,6 +71,7 @@ impl Publisher {
         self.measure(begun, now.progress.packets, octets);
         let latest = now.captures.iter().filter_map(|facts| facts.last_packet_at).max();
         board.captures = now.captures;
+        clocks::tell(&now.clock_offsets, &mut board);
         self.revision += 1;
         self.latest.put(Snapshot {
             revision: self.revision,

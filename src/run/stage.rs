@@ -226,7 +226,8 @@ impl Stage {
         let error = failed.and_then(|of| Some(format!("{}: {}", of.name, of.error.as_ref()?)));
         let progress =
             Progress { read: self.facts.bytes, total: None, packets: self.facts.packets };
-        let now = Now { captures, state, error, progress, live: Some(live) };
+        let clock_offsets = Vec::new(); // one clock
+        let now = Now { captures, clock_offsets, state, error, progress, live: Some(live) };
         self.publisher.publish(&mut self.rows, &mut self.pipeline, now);
     }
 

@@ -26,6 +26,7 @@ use crate::vocab::drops::Drops;
 use crate::vocab::packet::Skip;
 use crate::vocab::tls::KeyLines;
 
+use super::clocks;
 use super::detail::{Again, Details};
 use super::matching::Matchings;
 use super::offline::Job;
@@ -54,6 +55,7 @@ impl Watch {
     pub fn files(job: Job) -> Result<Self, Error> {
         #[cfg(feature = "live")]
         let filter = job.filter.as_deref().map(Filter::new).transpose()?;
+        let job = clocks::put_right(&job);
         let source = Source::open_shifted(&job.files, &job.clocks)?;
         let (job, secrets) = (Arc::new(job), Arc::new(OnceLock::new()));
         let latest = Arc::new(Latest::default());
@@ -260,7 +262,8 @@ impl Reading {
             total: self.source.total_bytes(),
             packets: captures.iter().map(|facts| facts.packets).sum(),
         };
-        let now = Now { captures, state, error, progress, live: None };
+        let clock_offsets = self.job.clock_offsets.clone();
+        let now = Now { captures, clock_offsets, state, error, progress, live: None };
         self.publisher.publish(&mut self.rows, pipeline, now);
     }
 }
@@ -307,6 +310,29 @@ mod tests {
             let last = patiently(|| Some(watch.latest()).filter(|s| s.state == State::Ended));
             assert_eq!(format!("{:?}", last.board), format!("{report:?}"), "{name}");
         }
+    }
+
+    #[test]
+    fn clocks_that_are_put_right_are_told() {
+        let mut job = job("servers/nginx-reload.pcap");
+        let mut octets = std::fs::read(&job.files[0]).unwrap();
+        let mut at = 24;
+        while let Some(record) = octets.get_mut(at..at + 16) {
+            let number = |of: &[u8]| u32::from_le_bytes(of.try_into().unwrap());
+            let (seconds, length) = (number(&record[..4]) + 7, number(&record[8..12]));
+            record[..4].copy_from_slice(&seconds.to_le_bytes());
+            at += 16 + length as usize;
+        }
+        let file = std::env::temp_dir().join(format!("goawhy-late-{}.pcap", std::process::id()));
+        std::fs::write(&file, octets).unwrap();
+        job.files.push(file.clone());
+        let report = offline::report(&job).unwrap();
+        assert_eq!((report.clock_offsets.len(), report.clock_offsets[0].seconds), (1, -7.0));
+        let watch = Watch::files(job).unwrap();
+        let last = patiently(|| Some(watch.latest()).filter(|s| s.state == State::Ended));
+        assert_eq!(last.board.clock_offsets, report.clock_offsets);
+        assert_eq!(last.board.connections.len(), report.connections.len());
+        std::fs::remove_file(file).unwrap();
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::clock::ClockOffset;
 use super::fault::Fault;
 use super::packet::Skip;
 use super::time::{Stamp, Timestamp};
@@ -50,6 +51,8 @@ pub fn put_together(captures: &mut [CaptureFacts], mut joined: u64) {
 pub struct Listed {
     /// In the order they were given.
     pub captures: Vec<CaptureFacts>,
+    /// How their clocks differ from the first one's, which was put right.
+    pub clock_offsets: Vec<ClockOffset>,
     /// Packets of a pipe turned out to be out of order of time, and were put in order behind this
     /// one, as far as they could wait for each other.
     pub sorted_behind: Option<Stamp>,

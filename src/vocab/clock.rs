@@ -9,6 +9,9 @@ pub struct ClockOffset {
     pub seconds: f64,
     /// Events in both captures that agree on it.
     pub events: usize,
+    /// Whether it was added to the times before anything was judged.
+    #[serde(skip)]
+    pub is_applied: bool,
 }
 
 /// What most of `values` (nanoseconds) say: their median and how far from it one may lie to agree,

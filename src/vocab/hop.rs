@@ -88,6 +88,17 @@ pub enum Way {
     ProxyGaveUp,
 }
 
+impl Way {
+    /// The report's spelling.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CancelPassedOn => "cancel_passed_on",
+            Self::FailurePassedOn => "failure_passed_on",
+            Self::ProxyGaveUp => "proxy_gave_up",
+        }
+    }
+}
+
 /// Where a chain goes on: on connections of the other side of a proxy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hop {

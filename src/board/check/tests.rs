@@ -92,6 +92,7 @@ fn timeouts_that_cancel_fail_and_changed_minds_do_not() {
         streams: 10,
         confidence: 0.95,
         first_packet: 5,
+        hop: None,
     };
     quiet.connections[0].cancellations = vec![set("client_cancel_burst")];
     assert!(failed(&quiet, &Rules::default()).is_empty());

@@ -78,11 +78,17 @@ pub(super) fn answers(before: &Digest, after: &Digest) -> Vec<Row> {
     let single = before.server_answers.len() <= 1 && after.server_answers.len() <= 1;
     let (before, after) = (times(before, single), times(after, single));
     let mut rows = Vec::new();
-    for (name, first) in &before {
-        let Some((_, second)) = after.iter().find(|(other, _)| other == name) else {
+    for Times { name, times: first, only } in &before {
+        let Some(Times { times: second, only: only_after, .. }) =
+            after.iter().find(|other| other.name == *name)
+        else {
             // The kinds of request are the traffic's, not the server's.
             continue;
         };
+        // Of one kind of request, the kind says more.
+        if only.is_some() && only == only_after {
+            continue;
+        }
         if first.count == 0 && second.count == 0 {
             continue;
         }
@@ -96,15 +102,23 @@ pub(super) fn answers(before: &Digest, after: &Digest) -> Vec<Row> {
     rows
 }
 
+/// Times under a name.
+struct Times<'a> {
+    name: String,
+    times: &'a ServerTimes,
+    /// Of a server, the only kind of request that it answered.
+    only: Option<&'a str>,
+}
+
 /// Times by name; of several servers, kinds are told by server where more than one has them.
-fn times(digest: &Digest, single: bool) -> Vec<(String, ServerTimes)> {
+fn times(digest: &Digest, single: bool) -> Vec<Times<'_>> {
     let mut found = Vec::new();
     for server in &digest.server_answers {
         let name = if single { "all requests".to_owned() } else { server.server.clone() };
-        // Of one kind of request, the kind says more.
-        if server.requests.iter().all(|kind| kind.times != server.times) {
-            found.push((name, server.times.clone()));
-        }
+        let count = server.times.count;
+        let only = server.requests.iter().find(|kind| kind.times.count == count);
+        let only = only.map(|kind| kind.request.as_str());
+        found.push(Times { name, times: &server.times, only });
         for kind in &server.requests {
             let elsewhere = |of: &&crate::board::digest::Answered| {
                 of.server != server.server
@@ -114,7 +128,7 @@ fn times(digest: &Digest, single: bool) -> Vec<(String, ServerTimes)> {
                 true => format!("{} {}", server.server, kind.request),
                 false => kind.request.clone(),
             };
-            found.push((name, kind.times.clone()));
+            found.push(Times { name, times: &kind.times, only: None });
         }
     }
     found

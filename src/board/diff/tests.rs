@@ -1,6 +1,6 @@
 use super::*;
 use crate::board::ServerTimes;
-use crate::board::digest::{Answered, Cancelled, Goaway, Judged, Measured};
+use crate::board::digest::{Answered, AnsweredKind, Cancelled, Goaway, Judged, Measured};
 
 /// So many connections of which some went away over a timeout; each cancelled some of 100 requests.
 fn digest(connections: u64, troubled: u64, cancelled: u64) -> Digest {
@@ -57,6 +57,38 @@ fn shares_of_requests_change_where_chance_would_not_do_it() {
 }
 
 #[test]
+fn cancels_that_a_proxy_passed_on_are_counted_once() {
+    let mut both = digest(2, 0, 50);
+    let hop = crate::board::digest::Beyond { way: "cancel_passed_on".into(), requests: 50 };
+    both.connections[1].cancellations[0].hop = Some(hop);
+    assert_eq!(both.cancelled(), (50, 150));
+    let compared = compare(&both, &digest(2, 0, 25));
+    let Value::Share { count, of, .. } = compared.rows[0].before else { panic!() };
+    assert_eq!((count, of, compared.rows.len()), (50, 150, 1));
+}
+
+#[test]
+fn answer_times_are_compared_whatever_the_kinds_of_request() {
+    let with = |kinds: &[&str]| {
+        let times = ServerTimes { count: 9, median: 1.0, ..ServerTimes::default() };
+        let kind = |name: &&str| AnsweredKind { request: (*name).into(), times: times.clone() };
+        let requests: Vec<AnsweredKind> = kinds.iter().map(kind).collect();
+        let count = 9 * kinds.len() as u64;
+        let times = ServerTimes { count, ..times.clone() };
+        let server = Answered { server: "a:1".into(), times, requests };
+        Digest { server_answers: vec![server], ..digest(1, 0, 0) }
+    };
+    let names = |before: &[&str], after: &[&str]| -> Vec<String> {
+        let rows = compare(&with(before), &with(after)).rows.into_iter();
+        rows.filter(|row| row.section == Section::Answers).map(|row| row.name).collect()
+    };
+    let all = "all requests: median";
+    assert_eq!(names(&["GET /a"], &["GET /a"]), ["GET /a: median"]);
+    assert_eq!(names(&["GET /a"], &["GET /b"]), [all]);
+    assert_eq!(names(&["GET /a"], &["GET /a", "GET /b"]), [all, "GET /a: median"]);
+}
+
+#[test]
 fn timers_pair_up_by_kind() {
     let with = |values: &[f64]| Digest {
         inferred_timeouts: values
@@ -105,11 +137,11 @@ fn where_nothing_was_seen_nothing_has_gone_away() {
         let compared = compare(before, after);
         assert!(!compared.rows.is_empty());
         assert!(compared.rows.iter().all(|row| row.change == Change::TooFew), "{compared:?}");
-        assert_eq!(compared.lacks().len(), 1);
+        assert_eq!(compared.lacks.len(), 1);
     }
-    assert!(compare(&Digest::default(), &one).lacks()[0].starts_with("before has no HTTP/2"));
-    assert!(compare(&one, &one).lacks().is_empty());
+    assert!(compare(&Digest::default(), &one).lacks[0].starts_with("before has no HTTP/2"));
+    assert!(compare(&one, &one).lacks.is_empty());
     let mut idle = digest(20, 0, 0);
     idle.connections.iter_mut().for_each(|of| of.streams.opened = 0);
-    assert_eq!(compare(&one, &idle).lacks(), ["after has no request: there are none to compare"]);
+    assert_eq!(compare(&one, &idle).lacks, ["after has no request: there are none to compare"]);
 }

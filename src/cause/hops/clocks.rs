@@ -109,6 +109,7 @@ impl Clocks {
             capture: back,
             seconds,
             events,
+            is_applied: false,
         })
     }
 
