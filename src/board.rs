@@ -78,9 +78,6 @@ pub struct Board {
     pub faults: Vec<Fault>,
     /// Connections that a long live capture no longer lists.
     pub earlier: Tally,
-    /// What the connections are numbered by, where some are no longer listed; empty where each
-    /// has its place from 1.
-    pub numbers: Vec<u64>,
 }
 
 /// What is left of connections whose rows were let go: numbers.
@@ -117,6 +114,8 @@ impl Tally {
 pub struct ConnectionRow {
     /// Its flow.
     pub flow: FlowId,
+    /// What it is told by, from 1: its place in a report; live it keeps it as long as it is listed.
+    pub number: usize,
     /// Client endpoint.
     pub client: Endpoint,
     /// Server endpoint.
@@ -313,12 +312,6 @@ impl Board {
         let rows = places.filter_map(|place| self.connections.get(place).cloned());
         let (captures, hits) = (self.captures.clone(), self.hits.clone());
         Self { connections: rows.collect(), captures, hits, ..Self::default() }
-    }
-
-    /// The number of the connection at a place, from 1: it keeps it as long as it is listed.
-    pub fn number(&self, place: usize) -> u64 {
-        let counted = || u64::try_from(place).unwrap_or(u64::MAX).saturating_add(1);
-        self.numbers.get(place).copied().unwrap_or_else(counted)
     }
 
     /// Its connections with their indices.

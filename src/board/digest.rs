@@ -248,14 +248,14 @@ impl Digest {
     /// Of a board, or of those of its connections that are wanted: what was measured over several
     /// is the board's.
     pub fn of(board: &Board, wanted: impl Fn(&ConnectionRow) -> bool) -> Self {
-        let rows = board.rows().filter(|(_, row)| wanted(row));
+        let rows = board.rows().map(|(_, row)| row).filter(|row| wanted(row));
         Self {
             schema: SCHEMA,
             captures: board.captures.iter().map(Taken::of).collect(),
             inferred_timeouts: board.inferred_timeouts.iter().map(Measured::of).collect(),
             server_answers: board.server_answers.iter().map(Answered::of).collect(),
             conflicts: board.conflicts.iter().map(Clash::of).collect(),
-            connections: rows.map(|(index, row)| Connection::of(index, row)).collect(),
+            connections: rows.map(Connection::of).collect(),
         }
     }
 
@@ -324,7 +324,7 @@ impl Digest {
 }
 
 impl Connection {
-    fn of(index: usize, row: &ConnectionRow) -> Self {
+    fn of(row: &ConnectionRow) -> Self {
         let lost = [Side::Client, Side::Server].map(|side| {
             let octets = *row.lost_bytes.side(side);
             (side.name().to_owned(), octets)
@@ -333,7 +333,7 @@ impl Connection {
         let packet = row.end.stamp.map(|stamp| stamp.packet());
         let rule = |id: &str| Broken { rule: RuleName { id: id.to_owned() } };
         Self {
-            id: index.saturating_add(1) as u64,
+            id: row.number as u64,
             capture: row.first.capture(),
             client: row.client.to_string(),
             server: row.server.to_string(),

@@ -103,9 +103,9 @@ pub fn beyond(hop: &Hop) -> String {
     }
 }
 
-/// `#1, #4, … (+8)`: connections as they are counted, from 1.
-fn places(places: &[usize], count: usize) -> String {
-    let numbers = places.iter().take(PLACES_SHOWN).map(|place| format!("#{}", place + 1));
+/// `#1, #4, … (+8)`: connections by their numbers.
+fn places(numbers: &[usize], count: usize) -> String {
+    let numbers = numbers.iter().take(PLACES_SHOWN).map(|number| format!("#{number}"));
     let shown = numbers.collect::<Vec<_>>().join(", ");
     match count.saturating_sub(PLACES_SHOWN) {
         0 => shown,

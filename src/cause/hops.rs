@@ -26,6 +26,8 @@ pub use clocks::Clocks;
 pub struct Request {
     /// Place of its connection among all, from 0.
     pub place: usize,
+    /// What its connection is told by.
+    pub number: usize,
     /// Who sent it.
     pub client: Endpoint,
     /// To whom.

@@ -28,6 +28,8 @@ use super::scene::UNSEEN;
 pub struct Ending {
     /// Place of the connection, and of the GOAWAY in it; `None` for an end without.
     pub place: (usize, Option<usize>),
+    /// What its connection is told by.
+    pub number: usize,
     /// The client.
     pub client: Endpoint,
     /// The server.

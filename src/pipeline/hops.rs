@@ -120,7 +120,7 @@ impl Hops {
             Way::FailurePassedOn => self.requests.get(pair.back),
         };
         let far: Vec<&Request> = pairs.iter().filter_map(far).collect();
-        let places: BTreeSet<usize> = far.iter().map(|request| request.place).collect();
+        let numbers: BTreeSet<usize> = far.iter().map(|request| request.number).collect();
         let first = far.first()?;
         let clocks = self.clocks_of(self.captures(pairs.first()?)?);
         let row = rows.get(first.place)?;
@@ -128,8 +128,8 @@ impl Hops {
         let cause = most(far.iter().filter_map(|of| reason(rows, of, way)));
         let confidence = sure(by, pairs.len(), clocks);
         let mut hop = Hop {
-            connections: places.iter().copied().take(SHOWN).collect(),
-            count: places.len(),
+            connections: numbers.iter().copied().take(SHOWN).collect(),
+            count: numbers.len(),
             way,
             by,
             requests: pairs.len(),
@@ -215,8 +215,8 @@ impl Hops {
 
     fn link(&self, (front, back): (Endpoint, Endpoint), pairs: &[&Joined]) -> Option<HopLink> {
         let by = most(pairs.iter().map(|pair| pair.by))?;
-        let places = |of: &dyn Fn(&Joined) -> usize| -> Vec<usize> {
-            let all = pairs.iter().filter_map(|pair| Some(self.requests.get(of(pair))?.place));
+        let numbers = |of: &dyn Fn(&Joined) -> usize| -> Vec<usize> {
+            let all = pairs.iter().filter_map(|pair| Some(self.requests.get(of(pair))?.number));
             all.collect::<BTreeSet<usize>>().into_iter().take(SHOWN).collect()
         };
         let count = |way: Way| pairs.iter().filter(|pair| pair.way == way).count();
@@ -226,8 +226,8 @@ impl Hops {
         Some(HopLink {
             front,
             back,
-            front_connections: places(&|pair| pair.front),
-            back_connections: places(&|pair| pair.back),
+            front_connections: numbers(&|pair| pair.front),
+            back_connections: numbers(&|pair| pair.back),
             by,
             requests: pairs.len(),
             cancels_passed_on: count(Way::CancelPassedOn),
@@ -253,10 +253,11 @@ fn requests(rows: &[Arc<ConnectionRow>], troubled: &[Arc<[Troubled]>]) -> Vec<Re
     });
     let ends: Vec<Ends> = ends.collect();
     let candidates = some.zip(ends.iter().zip(hops::candidates(&ends)));
-    let kept = candidates.filter(|(_, (_, may))| *may).flat_map(|((place, (_, of)), (ends, _))| {
-        let Ends { client, server, .. } = *ends;
-        of.iter().map(move |of| Request { place, client, server, of: *of })
-    });
+    let kept =
+        candidates.filter(|(_, (_, may))| *may).flat_map(|((place, (row, of)), (ends, _))| {
+            let (Ends { client, server, .. }, number) = (*ends, row.number);
+            of.iter().map(move |of| Request { place, number, client, server, of: *of })
+        });
     kept.collect()
 }
 
@@ -317,13 +318,13 @@ fn reason(rows: &[Arc<ConnectionRow>], request: &Request, way: Way) -> Option<Ca
 
 /// What happened beyond the proxy, as one sentence. `first` is the first request over there.
 fn sentence(hop: &Hop, first: &Request) -> String {
-    let place = hop.connections.first().map_or(1, |place| place + 1);
+    let number = hop.connections.first().copied().unwrap_or(1);
     let others = match hop.count {
         0 | 1 => String::new(),
         2 => " and 1 more connection".to_owned(),
         many => format!(" and {} more connections", many - 1),
     };
-    let there = format!("on #{place}{others} to {}", first.server);
+    let there = format!("on #{number}{others} to {}", first.server);
     let known = format!("{}, {}", hop.by.words(), hop.confidence.word());
     match hop.way {
         Way::CancelPassedOn => format!(
@@ -400,12 +401,12 @@ fn steps(requests: &[Request], pairs: &[&Joined], last: Stamp) -> Vec<Evidence> 
     let step = |stamp: Stamp, by: Side, what: &'static str, text: String| Evidence {
         stamp,
         by: Some(by),
-        connection: Some(first.place),
+        connection: Some(first.number),
         stream: if what == "FIN" { 0 } else { first.of.stream },
         what,
         text,
     };
-    let on = format!("on #{}", first.place + 1);
+    let on = format!("on #{}", first.number);
     let age = first.of.at.since(first.of.opened);
     let (what, ended) = match first.of.how {
         Trouble::Reset(Some(code)) => ("RST_STREAM", code.to_string()),

@@ -40,9 +40,9 @@ pub struct Moving {
     /// Places of the other closed ones, and of those that tell nothing: these are let go first.
     healthy: VecDeque<Place>,
     /// What listed connections are numbered by; nothing where none is let go.
-    numbers: BTreeMap<FlowId, u64>,
+    numbers: BTreeMap<FlowId, usize>,
     /// Connections that were numbered.
-    numbered: u64,
+    numbered: usize,
     answered: BTreeMap<Endpoint, Answered>,
     /// Flows that are told if their server turns out to speak HTTP/2.
     waiting: VecDeque<OtherFlow>,
@@ -210,14 +210,17 @@ impl Moving {
                 }
             }
         }
-        let number = |place: &Place| self.numbers.get(&place.1).copied();
-        let numbers = self.rows.keys().filter_map(number).collect();
+        if self.most == usize::MAX {
+            // None is let go: each has its place.
+            for (row, number) in self.rows.values_mut().zip(1..) {
+                row.is_number(number);
+            }
+        }
         let rows = self.rows.values().cloned().collect();
         let refused = self.refused.make_contiguous();
         let board = Board {
             other_flows: self.other_flows + self.waiting.len() as u64,
             earlier: self.earlier.clone(),
-            numbers,
             ..second_pass(rows, refused, &self.answered, self.beyond, &self.drops, None)
         };
         self.last = Some(board.clone());
@@ -304,14 +307,14 @@ impl Moving {
         }
     }
 
-    fn insert(&mut self, place: Place, row: Connection) {
-        self.rows.insert(place, row);
+    fn insert(&mut self, place: Place, mut row: Connection) {
         if self.most < usize::MAX {
-            self.numbers.entry(place.1).or_insert_with(|| {
+            row.is_number(*self.numbers.entry(place.1).or_insert_with(|| {
                 self.numbered += 1;
                 self.numbered
-            });
+            }));
         }
+        self.rows.insert(place, row);
     }
 
     fn forget_open(&mut self, id: FlowId) {

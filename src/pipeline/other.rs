@@ -31,6 +31,7 @@ pub(super) fn row(flow: &OtherFlow, servers: &BTreeSet<Endpoint>) -> Option<Conn
     let broken = tls.as_ref().filter(|_| is_h2).map(track::of_tls).unwrap_or_default();
     Some(ConnectionRow {
         flow: flow.id,
+        number: 0,
         client: flow.key.sender(client),
         server,
         transport: if tls.is_some() { Transport::Tls } else { Transport::Unknown },

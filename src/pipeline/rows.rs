@@ -71,6 +71,13 @@ impl Connection {
         Self { row, endings: Vec::new(), facts: None, troubled: Arc::default(), answered: None }
     }
 
+    /// Tells it by this number from now on.
+    pub(super) fn is_number(&mut self, number: usize) {
+        if self.row.number != number {
+            Arc::make_mut(&mut self.row).number = number;
+        }
+    }
+
     /// Lets its requests go where there is no room for them; says whether there was.
     pub(super) fn troubled_within(&mut self, room: &mut usize) -> bool {
         match room.checked_sub(self.troubled.len()) {
@@ -167,6 +174,7 @@ impl Rows {
         }
         // Moves each but once.
         self.connections.sort_by_cached_key(|of| (of.row.first.order(), of.row.flow));
+        self.connections.iter_mut().zip(1..).for_each(|(of, number)| of.is_number(number));
         let Self { connections, answered, beyond, drops, only, .. } = self;
         let only = only.as_ref();
         let mut board = second_pass(connections, &refused, &answered, beyond, &drops, only);
@@ -196,8 +204,8 @@ pub(super) fn second_pass(
     for (place, mut of) in all.into_iter().enumerate() {
         doubts::before(&mut of, drops);
         troubled.push(of.troubled);
-        let placed = of.endings.into_iter();
-        endings.extend(placed.map(|end| Ending { place: (place, end.place.1), ..end }));
+        let (placed, number) = (of.endings.into_iter(), of.row.number);
+        endings.extend(placed.map(|end| Ending { place: (place, end.place.1), number, ..end }));
         facts.extend(of.facts.map(|facts| PairFacts { place, ..facts }));
         times.extend(of.answered.map(|times| (place, times)));
         connections.push(of.row);
@@ -461,6 +469,7 @@ fn row(
     let goaways = history.goaways.iter().zip(judged.goaways);
     ConnectionRow {
         flow: history.flow,
+        number: 0,
         client: history.ends.first,
         server: history.ends.second,
         transport: history.transport,

@@ -25,17 +25,16 @@ pub fn write(out: &mut impl Write, board: &Board, pick: Pick) -> io::Result<()> 
     )?;
     out.write_all(br#","pages":[],"entries":["#)?;
     let rows = pick.rows(board);
-    let streams = rows.flat_map(|(index, row)| {
+    let streams = rows.flat_map(|(_, row)| {
         let asked = row.stream_list.iter().filter(move |stream| pick.has_stream(row, stream));
-        asked.map(move |stream| (index, row, stream))
+        asked.map(move |stream| (row, stream))
     });
-    let mut streams: Vec<(usize, &ConnectionRow, &StreamRow)> = streams.collect();
+    let mut streams: Vec<(&ConnectionRow, &StreamRow)> = streams.collect();
     // HAR 1.2: oldest first, whichever connection they are on, and by one clock.
     let begun = |stream: &StreamRow| Some(by_first_clock(board, stream.opened?));
-    streams.sort_by_key(|(.., stream)| begun(stream));
-    let entries = streams.into_iter().filter_map(|(index, row, stream)| {
-        Entry::of(index.saturating_add(1), row, stream, begun(stream)?)
-    });
+    streams.sort_by_key(|(_, stream)| begun(stream));
+    let entries =
+        streams.into_iter().filter_map(|(row, stream)| Entry::of(row, stream, begun(stream)?));
     for (number, entry) in entries.enumerate() {
         if number > 0 {
             out.write_all(b",")?;
@@ -145,7 +144,7 @@ struct Extra {
 }
 
 impl Entry {
-    fn of(id: usize, row: &ConnectionRow, stream: &StreamRow, begun: Timestamp) -> Option<Self> {
+    fn of(row: &ConnectionRow, stream: &StreamRow, begun: Timestamp) -> Option<Self> {
         let opened = stream.opened?;
         let ended = stream.ended.unwrap_or(row.last);
         let time = ended.since(opened).as_secs_f64() * 1e3;
@@ -172,10 +171,10 @@ impl Entry {
             cache: Empty {},
             timings,
             server_ip_address: row.server.ip.to_string(),
-            connection: format!("{id}"),
+            connection: row.number.to_string(),
             goawhy: Extra {
                 capture: opened.capture(),
-                connection: id,
+                connection: row.number,
                 stream: stream.id,
                 opened_packet: opened.packet(),
                 ended_packet: stream.ended.map(crate::vocab::time::Stamp::packet),

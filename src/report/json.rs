@@ -196,11 +196,7 @@ impl Serialize for Connections<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let shape = self.shape;
         let rows = shape.pick.rows(self.board);
-        serializer.collect_seq(rows.map(|(index, row)| Connection {
-            id: index.saturating_add(1),
-            row,
-            shape,
-        }))
+        serializer.collect_seq(rows.map(|(_, row)| Connection { id: row.number, row, shape }))
     }
 }
 
@@ -373,8 +369,8 @@ impl Serialize for View<'_, Evidence> {
         self.shape.place(&mut map, step.stamp)?;
         map.serialize_entry("at", &Rfc3339(step.stamp.at))?;
         map.serialize_entry("by", &step.by)?;
-        if let Some(place) = step.connection {
-            map.serialize_entry("connection", &place.saturating_add(1))?;
+        if let Some(number) = step.connection {
+            map.serialize_entry("connection", &number)?;
         }
         map.serialize_entry("stream", &step.stream)?;
         map.serialize_entry("what", &step.what)?;

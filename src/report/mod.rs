@@ -83,10 +83,9 @@ impl Pick {
     /// The rows that were asked for, with their indices.
     pub fn rows<'b>(&self, board: &'b Board) -> impl Iterator<Item = (usize, &'b ConnectionRow)> {
         let pick = *self;
-        board.rows().filter(move |(index, row)| {
-            let number = index.saturating_add(1);
+        board.rows().filter(move |(_, row)| {
             let has = |stream| row.stream_list.iter().any(|known| known.id == stream);
-            pick.connection.is_none_or(|wanted| wanted == number)
+            pick.connection.is_none_or(|wanted| wanted == row.number)
                 && pick.stream.is_none_or(has)
                 && match pick.passing {
                     Some(passing) => passing.connections.contains(&row.flow),

@@ -17,8 +17,8 @@ pub type Notes = BTreeMap<(usize, u64), Vec<String>>;
 /// several, and how much of it was too much.
 pub fn notes(board: &Board, pick: Pick) -> (Notes, usize) {
     let mut notes = Collected::default();
-    for (index, row) in pick.rows(board) {
-        let id = index.saturating_add(1);
+    for (_, row) in pick.rows(board) {
+        let id = row.number;
         for goaway in &row.goaways {
             let text = match goaway.follows {
                 None => said(&goaway.verdict),
@@ -30,8 +30,8 @@ pub fn notes(board: &Board, pick: Pick) -> (Notes, usize) {
             add(&mut notes, stamp, id, &said(verdict));
         }
     }
-    for (index, row) in pick.rows(board) {
-        details(&mut notes, index.saturating_add(1), row);
+    for (_, row) in pick.rows(board) {
+        details(&mut notes, row.number, row);
     }
     (notes.notes, notes.left_out)
 }

@@ -119,6 +119,7 @@ fn seed_verdict() -> Verdict {
 fn quiet(port: u16) -> ConnectionRow {
     ConnectionRow {
         flow: FlowId(u64::from(port)),
+        number: 0,
         client: endpoint(port),
         server: endpoint(20002),
         transport: Transport::PriorKnowledge,
@@ -228,10 +229,15 @@ pub(super) fn seed() -> Board {
         hops: Vec::new(),
         clock_offsets: Vec::new(),
         captures: vec![facts()],
-        connections: vec![Arc::new(seed_connection()), Arc::new(quiet(44222))],
+        connections: numbered([seed_connection(), quiet(44222)]),
         other_flows: 0,
         ..Board::default()
     }
+}
+
+fn numbered(rows: impl IntoIterator<Item = ConnectionRow>) -> Vec<Arc<ConnectionRow>> {
+    let number = |(row, number)| Arc::new(ConnectionRow { number, ..row });
+    rows.into_iter().zip(1..).map(number).collect()
 }
 
 /// Twenty connections drained by one reload, and a survivor with cancelled streams.
@@ -257,7 +263,7 @@ pub(super) fn reload() -> Board {
         ..quiet(50_000)
     };
     let mut board = seed();
-    board.connections = (0..20).map(drained).chain([survivor]).map(Arc::new).collect();
+    board.connections = numbered((0..20).map(drained).chain([survivor]));
     board
 }
 
@@ -265,7 +271,8 @@ pub(super) fn reload() -> Board {
 pub(super) fn storm() -> Board {
     let mut board = seed();
     let alike = |n: u16| ConnectionRow { client: endpoint(41_000 + n), ..seed_connection() };
-    board.connections.extend((0..29).map(alike).map(Arc::new));
+    let first = [seed_connection(), quiet(44222)].into_iter();
+    board.connections = numbered(first.chain((0..29).map(alike)));
     board
 }
 
@@ -303,7 +310,7 @@ pub(super) fn trouble() -> Board {
         hops: Vec::new(),
         clock_offsets: Vec::new(),
         captures: vec![damaged, facts()],
-        connections: vec![Arc::new(row)],
+        connections: numbered([row]),
         key_log: Some(KeyLogFacts { connections: 2, lines: 11, useless_lines: 1, left_out: 0 }),
         other_flows: 3,
         inferred_timeouts: vec![InferredTimeout {

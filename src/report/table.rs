@@ -17,9 +17,9 @@ use crate::vocab::time::Stamp;
 pub fn write(out: &mut impl Write, board: &Board, pick: Pick) -> io::Result<()> {
     let mut table = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(out);
     table.write_record(COLUMNS)?;
-    for (index, row) in pick.rows(board) {
+    for (_, row) in pick.rows(board) {
         for stream in row.stream_list.iter().filter(|stream| pick.has_stream(row, stream)) {
-            table.write_record(cells(index.saturating_add(1), row, stream))?;
+            table.write_record(cells(row, stream))?;
         }
     }
     table.flush()
@@ -54,7 +54,7 @@ const COLUMNS: [&str; 26] = [
     "duration",
 ];
 
-fn cells(id: usize, row: &ConnectionRow, stream: &StreamRow) -> [String; 26] {
+fn cells(row: &ConnectionRow, stream: &StreamRow) -> [String; 26] {
     let text = |part: Option<&String>| part.map_or(String::new(), |text| safe(text));
     let packet = |stamp: Option<Stamp>| stamp.map_or(String::new(), |s| s.packet().to_string());
     let at = |stamp: Option<Stamp>| stamp.map_or(String::new(), |stamp| rfc3339(stamp.at));
@@ -65,7 +65,7 @@ fn cells(id: usize, row: &ConnectionRow, stream: &StreamRow) -> [String; 26] {
     let lasted = stream.opened.zip(stream.ended).map(|(from, to)| to.since(from).as_secs_f64());
     [
         row.first.capture().to_string(),
-        id.to_string(),
+        row.number.to_string(),
         row.client.to_string(),
         row.server.to_string(),
         stream.id.to_string(),

@@ -72,8 +72,8 @@ impl<W: Write> Report<'_, W> {
             self.head();
         }
         self.captures();
-        for (index, row) in self.options.pick.rows(self.board) {
-            let id = index.saturating_add(1);
+        for (_, row) in self.options.pick.rows(self.board) {
+            let id = row.number;
             self.page.blank();
             if let Some(wanted) = self.options.pick.stream {
                 for stream in row.stream_list.iter().filter(|stream| stream.id == wanted) {
@@ -197,14 +197,14 @@ impl<W: Write> Report<'_, W> {
         if let Some(index) = group.members.first()
             && let Some(row) = board.connections.get(*index)
         {
-            self.teller.block(&mut self.page, index.saturating_add(1), row, likes);
+            self.teller.block(&mut self.page, row.number, row, likes);
         }
     }
 
     fn names(&self, members: &[usize]) -> String {
         let names = members.iter().map(|index| {
-            let client = self.board.connections.get(*index).map(|row| row.client.to_string());
-            format!("#{} {}", index.saturating_add(1), client.unwrap_or_default())
+            let row = self.board.connections.get(*index);
+            row.map_or_else(String::new, |row| format!("#{} {}", row.number, row.client))
         });
         cut_short(names, CLIENTS_SHOWN)
     }
@@ -213,7 +213,7 @@ impl<W: Write> Report<'_, W> {
     fn group_line(&mut self, group: &Group) {
         let Some(first) = group.members.first() else { return };
         let Some(row) = self.board.connections.get(*first) else { return };
-        let id = first.saturating_add(1);
+        let id = row.number;
         let one = group.members.len() == 1;
         let name = match one {
             true => format!("#{id}  {} → {}", row.client, row.server),

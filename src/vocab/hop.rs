@@ -102,7 +102,7 @@ impl Way {
 /// Where a chain goes on: on connections of the other side of a proxy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hop {
-    /// Places of those connections among all, from 0, ascending; the first few.
+    /// Numbers of those connections, ascending; the first few.
     pub connections: Vec<usize>,
     /// How many they are.
     pub count: usize,
@@ -129,9 +129,9 @@ pub struct HopLink {
     pub front: Endpoint,
     /// Where it sends their requests.
     pub back: Endpoint,
-    /// Places of its clients' connections, from 0, ascending; the first few.
+    /// Numbers of its clients' connections, ascending; the first few.
     pub front_connections: Vec<usize>,
-    /// Places of its own connections, from 0, ascending; the first few.
+    /// Numbers of its own connections, ascending; the first few.
     pub back_connections: Vec<usize>,
     /// By what most of the requests were joined.
     pub by: JoinedBy,

@@ -15,7 +15,7 @@ pub struct Evidence {
     pub stamp: Stamp,
     /// Who did it.
     pub by: Option<Side>,
-    /// On which connection, by its place among all from 0, where it is another than the verdict's.
+    /// On which connection, by its number, where it is another than the verdict's.
     pub connection: Option<usize>,
     /// On which stream; 0 for the connection.
     pub stream: u32,
@@ -28,7 +28,7 @@ pub struct Evidence {
 impl Evidence {
     /// What was done, on which stream, and where that is another connection: `#2 HEADERS 3`.
     pub fn label(&self) -> String {
-        let number = self.connection.map_or(String::new(), |place| format!("#{} ", place + 1));
+        let number = self.connection.map_or(String::new(), |number| format!("#{number} "));
         match self.stream {
             0 => format!("{number}{}", self.what),
             stream => format!("{number}{} {stream}", self.what),

@@ -29,6 +29,7 @@ pub fn endings(history: &History, judged: &Judged) -> Vec<Ending> {
 fn ending(scene: &Scene<'_>, verdict: &Verdict, index: Option<usize>) -> Option<Ending> {
     (scene.by == Side::Server && !scene.may_follow_a_close()).then(|| Ending {
         place: (0, index),
+        number: 0,
         client: scene.history.ends.first,
         server: scene.history.ends.second,
         at: scene.at,

@@ -29,7 +29,7 @@ fn revision(
         let word = if other.announced { "GOAWAY" } else { "end" };
         let text = format!("{word} of the server's connection with {}", other.client);
         let step = evidence::on_connection(other.at, Side::Server, "neighbour", text);
-        Evidence { connection: Some(other.place.0), ..step }
+        Evidence { connection: Some(other.number), ..step }
     });
     let evidence = evidence.collect();
     let mut packets: Vec<_> = after.iter().map(|other| (other.at.order(), other.at)).collect();

@@ -188,7 +188,7 @@ fn what_had_trouble_is_listed_longer_and_stays_in_the_numbers() {
     let board = stage.rows.board();
     let all = board.connections.len() as u64 + board.earlier.connections;
     assert_eq!((board.connections.len(), all), (4, 12));
-    let of = |place: usize| (board.number(place), board.connections[place].standing());
+    let of = |place: usize| (board.connections[place].number, board.connections[place].standing());
     let listed: Vec<_> = (0..4).map(of).collect();
     let trouble = |number| (number, Standing::Trouble);
     assert_eq!(listed[..3], [trouble(2), trouble(7), trouble(8)], "{listed:?}");

@@ -121,15 +121,15 @@ impl Page<'_> {
             Standing::Scratched => ("warn", "●"),
             Standing::Orderly => ("good", "●"),
         };
-        let id = first + 1;
+        let id = row.number;
         put(out, format_args!("<section class=card id=c{id}>"));
         put(out, format_args!("<h3><span class={ink}>{sign}</span> #{id} "));
         put(out, format_args!("{}</h3>", Escaped(&format!("{} → {}", row.client, row.server))));
         line(out, "p class=dim", &self.facts(row));
         if group.members.len() > 1 {
             let names = group.members.iter().skip(1).map(|index| {
-                let client = self.board.connections.get(*index).map(|row| row.client.to_string());
-                format!("#{} {}", index + 1, client.unwrap_or_default())
+                let row = self.board.connections.get(*index);
+                row.map_or_else(String::new, |row| format!("#{} {}", row.number, row.client))
             });
             let names: Vec<String> = names.collect();
             let shown = cut_short(names.iter(), NAMES_SHOWN);
@@ -273,13 +273,13 @@ impl Page<'_> {
         out.push_str("<div class=scroll><table><thead><tr><th>#<th>client<th>server<th>began");
         out.push_str("<th>lasted<th>streams<th>why</tr></thead><tbody>\n");
         let mut rows = self.options.pick.rows(self.board);
-        for (index, row) in rows.by_ref().take(ROWS_SHOWN) {
+        for (_, row) in rows.by_ref().take(ROWS_SHOWN) {
             let why = match row.lead() {
                 Some(verdict) => told(verdict),
                 None => row.cancellations.first().map_or_else(|| "-".into(), cancellation),
             };
             let lasted = span(row.last.since(row.first).as_secs_f64());
-            put(out, format_args!("<tr><td class=n>{}", index + 1));
+            put(out, format_args!("<tr><td class=n>{}", row.number));
             let (client, server) = (row.client.to_string(), row.server.to_string());
             let began = self.clock.at(row.first.at);
             let opened = row.streams.opened.to_string();

@@ -12,7 +12,7 @@ impl Serialize for View<'_, Box<Hop>> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("way", &hop.way)?;
         map.serialize_entry("cause", &hop.cause)?;
-        map.serialize_entry("connections", &numbers(&hop.connections))?;
+        map.serialize_entry("connections", &hop.connections)?;
         map.serialize_entry("connection_count", &hop.count)?;
         map.serialize_entry("requests", &hop.requests)?;
         map.serialize_entry("joined_by", &hop.by)?;
@@ -29,8 +29,8 @@ impl Serialize for View<'_, HopLink> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("front", &Text(link.front))?;
         map.serialize_entry("back", &Text(link.back))?;
-        map.serialize_entry("front_connections", &numbers(&link.front_connections))?;
-        map.serialize_entry("back_connections", &numbers(&link.back_connections))?;
+        map.serialize_entry("front_connections", &link.front_connections)?;
+        map.serialize_entry("back_connections", &link.back_connections)?;
         map.serialize_entry("requests", &link.requests)?;
         map.serialize_entry("cancels_passed_on", &link.cancels_passed_on)?;
         map.serialize_entry("failures_passed_on", &link.failures_passed_on)?;
@@ -41,9 +41,4 @@ impl Serialize for View<'_, HopLink> {
         map.serialize_entry("confidence", &link.confidence.value())?;
         map.end()
     }
-}
-
-/// Places as connections are numbered, from 1.
-fn numbers(places: &[usize]) -> Vec<usize> {
-    places.iter().map(|place| place.saturating_add(1)).collect()
 }

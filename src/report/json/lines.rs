@@ -37,8 +37,8 @@ pub fn write(out: &mut impl Write, board: &Board, options: &Options) -> io::Resu
     for facts in &board.captures {
         line(out, "capture", shape.view(facts))?;
     }
-    for (index, row) in shape.pick.rows(board) {
-        let connection = index.saturating_add(1);
+    for (_, row) in shape.pick.rows(board) {
+        let connection = row.number;
         line(out, "connection", Connection { id: connection, row, shape: bare })?;
         let streams = row.stream_list.iter().filter(|_| shape.streams);
         for stream in streams.filter(|stream| shape.pick.has_stream(row, stream)) {

@@ -25,9 +25,9 @@ use crate::vocab::verdict::Verdict;
 
 /// Spans of the streams that were asked for, some in each request.
 pub fn spans(board: &Board, pick: &Pick) -> impl Iterator<Item = Request> {
-    let mut streams = pick.rows(board).flat_map(move |(index, row)| {
+    let mut streams = pick.rows(board).flat_map(move |(_, row)| {
         let asked = row.stream_list.iter().filter(move |stream| pick.has_stream(row, stream));
-        asked.filter_map(move |stream| span(index.saturating_add(1), row, stream))
+        asked.filter_map(move |stream| span(row.number, row, stream))
     });
     std::iter::from_fn(move || {
         let spans: Vec<Span> = streams.by_ref().take(AT_ONCE).collect();

@@ -398,12 +398,11 @@ impl App {
 
     /// What `c` copies.
     pub(super) fn picked_text(&self) -> Option<String> {
-        let (index, row) = self.row()?;
+        let (_, row) = self.row()?;
         match self.view {
             View::Overview | View::Timeouts => {
                 let why = row.lead().map_or(String::new(), |verdict| verdict.summary.clone());
-                let number = self.snapshot.board.number(index);
-                let text = format!("#{number} {} → {} {why}", row.client, row.server);
+                let text = format!("#{} {} → {} {why}", row.number, row.client, row.server);
                 Some(self.veiled(&text))
             }
             View::Chain => self.verdict().map(|verdict| {

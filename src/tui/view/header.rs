@@ -250,9 +250,7 @@ pub(super) fn tabs(buffer: &mut Buffer, app: &mut App, area: Rect) {
         x = x.saturating_add(wide);
     }
     let about = match app.view {
-        View::Chain | View::Streams | View::Frames => {
-            app.row().map(|(index, row)| named(app, index, row))
-        }
+        View::Chain | View::Streams | View::Frames => app.row().map(|(_, row)| named(row)),
         View::Overview | View::Timeouts => None,
     };
     let room = usize::from(area.right().saturating_sub(x)).saturating_sub(2);

@@ -162,8 +162,8 @@ fn clickable(app: &mut App, area: Rect, first: usize, rows: usize) {
 }
 
 /// `#1  127.0.0.1:33874 → 127.0.0.1:20002`.
-fn named(app: &App, index: usize, row: &ConnectionRow) -> String {
-    format!("#{}  {} → {}", app.snapshot.board.number(index), row.client, row.server)
+fn named(row: &ConnectionRow) -> String {
+    format!("#{}  {} → {}", row.number, row.client, row.server)
 }
 
 /// `curl[4711]` and `nginx[15]`, as far as they are of this host.

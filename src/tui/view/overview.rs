@@ -223,7 +223,7 @@ fn draw_connections(frame: &mut Frame<'_>, app: &mut App, area: Rect) {
     for place in sight {
         let Some(index) = app.rows.get(place) else { continue };
         let Some(row) = app.snapshot.board.connections.get(*index) else { continue };
-        let mut line = paint::row(&columns, &wide, cells(app, *index, row).into_iter());
+        let mut line = paint::row(&columns, &wide, cells(app, row).into_iter());
         line.spans.insert(0, Span::raw(" "));
         let y = room.y;
         put(frame.buffer_mut(), &mut room, &line);
@@ -235,8 +235,8 @@ fn draw_connections(frame: &mut Frame<'_>, app: &mut App, area: Rect) {
 
 /// What is to be said of the picked connection, where there is room for it.
 fn about_picked(app: &App, wide: u16) -> Vec<Line<'static>> {
-    let Some((index, row)) = app.row() else { return Vec::new() };
-    let mut lines = vec![rule(app, &super::named(app, index, row), wide)];
+    let Some((_, row)) = app.row() else { return Vec::new() };
+    let mut lines = vec![rule(app, &super::named(row), wide)];
     let room = usize::from(wide).saturating_sub(4);
     let dim = app.theme.ink(Ink::Dim);
     let advised = |lines: &mut Vec<Line<'static>>, advice: &str| {
@@ -280,7 +280,7 @@ const ABOUT_LEAST: usize = 3;
 /// Rows of the list that come before anything is said of the picked one.
 const LIST_LEAST: usize = 4;
 
-fn cells(app: &App, index: usize, row: &ConnectionRow) -> [(String, Style); 10] {
+fn cells(app: &App, row: &ConnectionRow) -> [(String, Style); 10] {
     let plain = Style::new();
     let standing = row.standing();
     let lead = row.lead();
@@ -309,7 +309,7 @@ fn cells(app: &App, index: usize, row: &ConnectionRow) -> [(String, Style); 10] 
     let number = |count: u64| if count == 0 { "-".into() } else { grouped(count) };
     [
         (sign.into(), ink),
-        (app.snapshot.board.number(index).to_string(), plain),
+        (row.number.to_string(), plain),
         (row.client.to_string(), plain),
         (row.server.to_string(), plain),
         (span(row.last.since(row.first).as_secs_f64()), plain),
