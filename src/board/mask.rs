@@ -11,9 +11,7 @@ use crate::vocab::verdict::{Implementation, Verdict};
 impl Board {
     /// Takes it out of everything, before it is written down.
     pub fn mask(&mut self) {
-        // Advice calls programs by name, and those beyond a proxy are another connection's.
-        let rows = self.connections.iter();
-        let names: Names = rows.flat_map(|row| stated(row)).map(ToOwned::to_owned).collect();
+        let names = Names::of(self);
         for row in &mut self.connections {
             mask_row(Arc::make_mut(row), &names);
         }
@@ -22,15 +20,29 @@ impl Board {
         timers.chain(answers.map(|of| &mut of.request)).for_each(hide);
         for conflict in &mut self.conflicts {
             for text in conflict.advice.iter_mut().chain([&mut conflict.text]) {
-                names.iter().for_each(|name| hide_name(text, name));
+                names.hide(text);
                 hide(text);
             }
         }
     }
 }
 
-/// Names of programs that are text of a header field.
-type Names = BTreeSet<String>;
+/// Names of programs that are text of a header field. Texts call programs by name, also those of
+/// another connection.
+#[derive(Clone, Debug, Default)]
+pub struct Names(BTreeSet<String>);
+
+impl Names {
+    /// Those of all connections.
+    pub fn of(board: &Board) -> Self {
+        Self(board.connections.iter().flat_map(|row| stated(row)).map(ToOwned::to_owned).collect())
+    }
+
+    /// Takes them out of a text.
+    pub fn hide(&self, text: &mut String) {
+        self.0.iter().for_each(|name| hide_name(text, name));
+    }
+}
 
 /// Those of a connection.
 fn stated(row: &ConnectionRow) -> impl Iterator<Item = &str> {
@@ -39,7 +51,7 @@ fn stated(row: &ConnectionRow) -> impl Iterator<Item = &str> {
 }
 
 /// Takes the name of a program out of a sentence.
-pub fn hide_name(text: &mut String, name: &str) {
+fn hide_name(text: &mut String, name: &str) {
     if !name.is_empty() && text.contains(name) {
         *text = text.replace(name, HIDDEN);
     }
@@ -76,7 +88,7 @@ fn mask_verdict(verdict: &mut Verdict, own: &[String], names: &Names) {
     hide(&mut verdict.summary);
     verdict.chain.iter_mut().for_each(|step| hide(&mut step.text));
     let beyond = verdict.hop.as_ref().and_then(|hop| hop.program.as_ref());
-    let beyond = beyond.filter(|name| names.contains(*name));
+    let beyond = beyond.filter(|name| names.0.contains(*name));
     for text in &mut verdict.advice {
         own.iter().chain(beyond).for_each(|name| hide_name(text, name));
         hide(text);
@@ -98,7 +110,7 @@ fn mask_implementation(known: &mut Implementation) {
 
 fn mask_hop(hop: Option<&mut Hop>, names: &Names) {
     let program = hop.and_then(|hop| hop.program.as_mut());
-    if let Some(program) = program.filter(|program| names.contains(*program)) {
+    if let Some(program) = program.filter(|program| names.0.contains(*program)) {
         *program = HIDDEN.into();
     }
 }
@@ -147,6 +159,14 @@ pub const HIDDEN: &str = "***";
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_programs_are_hidden_inside_texts() {
+        let names = Names(BTreeSet::from(["acme/7".to_owned()]));
+        let mut text = "raise the timeout of acme/7 (acme/7's setting)".to_owned();
+        names.hide(&mut text);
+        assert_eq!(text, "raise the timeout of *** (***'s setting)");
+    }
 
     #[test]
     fn veils_hide_paths_and_quotes() {

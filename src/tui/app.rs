@@ -16,6 +16,7 @@ use super::theme::Theme;
 use crate::board::ConnectionRow;
 use crate::board::detail::{Detail, Matching};
 use crate::board::filter::Filter;
+use crate::board::mask::Names;
 use crate::board::snapshot::{Feed, Snapshot};
 use crate::vocab::flow::FlowId;
 use crate::vocab::time::Stamp;
@@ -169,6 +170,8 @@ pub struct App {
     pub(super) held: bool,
     pub(super) theme: Theme,
     pub(super) mask: bool,
+    /// What is taken out of texts then.
+    pub(super) names: Names,
     pub(super) time: TimeStyle,
     pub(super) filter: Option<Filter>,
     /// Connections that pass the filter by one of their streams.
@@ -202,6 +205,13 @@ pub struct App {
 }
 
 impl App {
+    /// Names that texts may have, where they are to be hidden.
+    fn learn_names(&mut self) {
+        if self.mask {
+            self.names = Names::of(&self.snapshot.board);
+        }
+    }
+
     /// A dashboard with nothing in it yet.
     pub fn new(settings: Settings) -> Self {
         Self {
@@ -210,6 +220,7 @@ impl App {
             held: false,
             theme: settings.theme,
             mask: settings.mask,
+            names: Names::default(),
             time: settings.time,
             filter: settings.filter,
             matching: Arc::default(),
@@ -243,6 +254,9 @@ impl App {
         if !self.held && (latest.revision != self.snapshot.revision || self.flow.is_none()) {
             let fresh = !Arc::ptr_eq(&latest, &self.snapshot);
             self.snapshot = latest;
+            if fresh {
+                self.learn_names();
+            }
             self.arrange();
             dirty |= fresh;
         }
@@ -397,7 +411,10 @@ impl App {
             // The report has everything.
             Action::Write if self.mask => self.say("not written: the report hides nothing (m)"),
             Action::Write => self.effects.push(Effect::Write),
-            Action::Mask => self.mask = !self.mask,
+            Action::Mask => {
+                self.mask = !self.mask;
+                self.learn_names();
+            }
         }
     }
 

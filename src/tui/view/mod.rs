@@ -16,7 +16,7 @@ use super::app::{Action, App, View};
 use super::clock::{Clock, TimeStyle};
 use super::paint::{below, cut, put, top, wrap};
 use super::theme::{self, Ink};
-use crate::board::mask::{HIDDEN, hide_name, veil};
+use crate::board::mask::{HIDDEN, veil};
 use crate::board::{ConnectionRow, words};
 use crate::vocab::time::Timestamp;
 
@@ -110,13 +110,9 @@ impl App {
         if !self.mask {
             return text.to_owned();
         }
-        let mut text = veil(text);
-        // Advice calls programs by the names that they give themselves.
-        let known = self.row().into_iter().flat_map(|(_, row)| {
-            [&row.implementations.first, &row.implementations.second].into_iter().flatten()
-        });
-        known.filter_map(|of| of.stated_name()).for_each(|name| hide_name(&mut text, name));
-        text
+        let mut text = text.to_owned();
+        self.names.hide(&mut text);
+        veil(&text)
     }
 }
 
