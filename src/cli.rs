@@ -395,6 +395,12 @@ fn parse(
         let text = "which capture? Name a pcap or pcapng file, or - for standard input";
         return Err(Cli::command().error(ErrorKind::MissingRequiredArgument, text));
     }
+    let files = input.files.len().saturating_add(input.read.len());
+    if let Some((number, _)) = input.clock_offset.iter().find(|(of, _)| *of > files) {
+        let given = crate::vocab::text::count(files, "FILE");
+        let text = format!("--clock-offset {number}=…: {given} given, counted from 1");
+        return Err(Cli::command().error(ErrorKind::ValueValidation, text));
+    }
     if let Some(word) = input.files.first().filter(|word| !named && value::is_no_file(word)) {
         let text = format!("there is neither a command nor a file '{}'", word.display());
         return Err(Cli::command().error(ErrorKind::InvalidSubcommand, text));
@@ -446,10 +452,7 @@ fn explained(arguments: &ExplainArgs, runner: &impl Runner) -> Exit {
 }
 
 fn frames(arguments: &FramesArgs, runner: &impl Runner) -> Exit {
-    let inputs = match inputs(&arguments.input) {
-        Ok(inputs) => inputs,
-        Err(error) => return complain(Exit::Usage, &error),
-    };
+    let inputs = inputs(&arguments.input);
     let format = match arguments.format {
         FrameLines::Text => FramesFormat::Text,
         FrameLines::Jsonl => FramesFormat::Jsonl,
@@ -470,19 +473,15 @@ fn frames(arguments: &FramesArgs, runner: &impl Runner) -> Exit {
     }
 }
 
-/// What to read; else what is wrong with it.
-fn inputs(arguments: &InputArgs) -> Result<Inputs, String> {
+/// What to read.
+fn inputs(arguments: &InputArgs) -> Inputs {
     let environment = std::env::var_os("SSLKEYLOGFILE").filter(|name| !name.is_empty());
     let files: Vec<PathBuf> = arguments.read.iter().chain(&arguments.files).cloned().collect();
-    if let Some((number, _)) = arguments.clock_offset.iter().find(|(of, _)| *of > files.len()) {
-        let given = crate::vocab::text::count(files.len(), "FILE");
-        return Err(format!("--clock-offset {number}=…: {given} given, counted from 1"));
-    }
     let clock = |at: usize| {
         let told = arguments.clock_offset.iter().rev().find(|(number, _)| *number == at + 1);
         told.map_or(0, |(_, nanoseconds)| *nanoseconds)
     };
-    Ok(Inputs {
+    Inputs {
         clocks: (0..files.len()).map(clock).collect(),
         clocks_told: !arguments.clock_offset.is_empty(),
         files,
@@ -496,7 +495,7 @@ fn inputs(arguments: &InputArgs) -> Result<Inputs, String> {
         threads: None,
         only: arguments.only.clone(),
         measured: None,
-    })
+    }
 }
 
 /// `2=-0.35`: capture number, from 1, and seconds as nanoseconds.

@@ -189,7 +189,7 @@ fn at_most(name: &'static str, found: u64, most: u64, what: &str) -> Checked {
 
 fn seen(digest: &Digest, rules: &Rules) -> Checked {
     let (found, least) = (digest.requests(), rules.min_requests);
-    let all = count(usize::try_from(found).unwrap_or(usize::MAX), "request");
+    let all = count(found, "request");
     plain("min-requests", found >= least, format!("{all} seen, at least {least}"))
 }
 
@@ -236,7 +236,7 @@ fn causes(digest: &Digest, rules: &Rules) -> Checked {
                 file: file(connection),
             });
             alike.count = alike.count.saturating_add(set.streams);
-            let requests = count(usize::try_from(alike.count).unwrap_or(usize::MAX), "request");
+            let requests = count(alike.count, "request");
             alike.text = format!("{requests} cancelled by the {}", set.by);
         }
     }

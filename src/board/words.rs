@@ -42,9 +42,9 @@ pub fn streams(counts: &StreamCounts) -> String {
     let parts: Vec<String> = parts.map(|(number, word)| format!("{number} {word}")).collect();
     match (counts.opened, parts.is_empty()) {
         (0, _) => String::new(),
-        (opened, true) => count(usize::try_from(opened).unwrap_or(usize::MAX), "stream"),
+        (opened, true) => count(opened, "stream"),
         (opened, false) => {
-            let opened = count(usize::try_from(opened).unwrap_or(usize::MAX), "stream");
+            let opened = count(opened, "stream");
             format!("{opened}: {}", parts.join(", "))
         }
     }
@@ -64,7 +64,7 @@ fn bound(seconds: f64, at_least: bool) -> String {
 
 /// `± 2.0 ms over 71 samples`, `1 sample`.
 fn over(spread_seconds: f64, samples: u32) -> String {
-    let samples = count(usize::try_from(samples).unwrap_or(usize::MAX), "sample");
+    let samples = count(samples, "sample");
     match spread_seconds > 0.0 {
         true => format!("± {} over {samples}", span(spread_seconds)),
         false => samples,
@@ -178,7 +178,7 @@ pub fn measured(inferred: &InferredTimeout) -> String {
 /// `127.0.0.1:80: answers in 8.0 ms (median of 15), 99 % within 20 ms, at most 31 ms; ...`: of a
 /// server, or of one kind of its requests.
 pub fn answered(what: &str, answers: &ServerTimes) -> String {
-    let number = |count: u64, what| text::count(usize::try_from(count).unwrap_or(usize::MAX), what);
+    let number = |count: u64, what| text::count(count, what);
     let mut text = format!("{what}:");
     match answers.count {
         0 => {}

@@ -146,10 +146,7 @@ pub(super) fn check(arguments: &CheckArgs, runner: &impl Runner) -> Exit {
     if let Some(cause) = arguments.deny.iter().find(|cause| arguments.allow.contains(cause)) {
         return complain(Exit::Usage, &format!("{cause} is both denied and allowed"));
     }
-    let mut inputs = match inputs(&arguments.input) {
-        Ok(inputs) => inputs,
-        Err(error) => return complain(Exit::Usage, &error),
-    };
+    let mut inputs = inputs(&arguments.input);
     inputs.streams = inputs.only.as_ref().is_some_and(Filter::wants_streams);
     let output = match Output::open(arguments.output.as_deref(), &inputs.files) {
         Ok(output) => output,
@@ -198,7 +195,7 @@ pub(super) fn diff(arguments: &DiffArgs, runner: &impl Runner) -> Exit {
             clock_offset: Vec::new(),
             keylog: arguments.keylog.clone(),
         };
-        let mut inputs = inputs(&input).map_err(|error| complain(Exit::Usage, &error))?;
+        let mut inputs = inputs(&input);
         inputs.streams = inputs.only.as_ref().is_some_and(Filter::wants_streams);
         saved::digest(&inputs, runner).map_err(|(exit, error)| complain(exit, &error))
     };

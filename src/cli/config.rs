@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use clap::builder::OsStr;
-use clap::{ArgMatches, Command, Parser, ValueEnum};
+use clap::builder::{ArgPredicate, OsStr};
+use clap::{Command, Parser, ValueEnum};
 use serde::Deserialize;
 
 use super::{Colour, Times};
@@ -96,15 +96,7 @@ impl Config {
 
     /// Parses words; what they do not say, this does.
     pub(super) fn parse<T: Parser>(&self, words: Vec<OsString>) -> Result<T, clap::Error> {
-        // Whoever has a pipe read asks for no interface.
-        let without = Self { interface: None, ..self.clone() };
-        let mut matches = without.put(T::command()).try_get_matches_from(words.clone())?;
-        let has_input = |live: &ArgMatches| matches!(live.try_contains_id("input"), Ok(true));
-        // Not every command line has this command.
-        let live = matches.subcommand().filter(|(name, _)| *name == "live");
-        if live.is_some_and(|(_, live)| !has_input(live)) {
-            matches = self.put(T::command()).try_get_matches_from(words)?;
-        }
+        let mut matches = self.put(T::command()).try_get_matches_from(words)?;
         T::from_arg_matches_mut(&mut matches)
     }
 
@@ -115,7 +107,16 @@ impl Config {
             // Whoever names files or no interface at all does not ask for a capture.
             let known = known && (id != "interfaces" || command.get_name() == "live");
             if known && !values.is_empty() {
-                command = command.mut_arg(id, |argument| argument.default_values(values));
+                command = command.mut_arg(id, |argument| {
+                    let argument = argument.default_values(values);
+                    match id {
+                        // Whoever has a pipe read asks for no interface.
+                        "interfaces" => {
+                            argument.default_value_if("input", ArgPredicate::IsPresent, NOTHING)
+                        }
+                        _ => argument,
+                    }
+                });
             }
         }
         let names: Vec<String> =
@@ -150,6 +151,9 @@ impl Config {
         ]
     }
 }
+
+/// No default.
+const NOTHING: Option<&str> = None;
 
 /// What the command line calls a value.
 fn named(value: &impl ValueEnum) -> Option<OsStr> {

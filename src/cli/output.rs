@@ -19,6 +19,8 @@ pub enum Output {
 #[derive(Debug)]
 pub struct Unfinished {
     file: File,
+    /// Whether it has no name yet: whatever ends the program leaves nothing behind.
+    is_nameless: bool,
     beside: PathBuf,
     place: PathBuf,
     done: bool,
@@ -55,8 +57,11 @@ impl Output {
         let mut name = place.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.part", std::process::id()));
         let beside = place.with_file_name(name);
-        let file = File::options().write(true).create_new(true).open(&beside).map_err(fails)?;
-        let unfinished = Unfinished { file, beside, place, done: false };
+        let nameless = nameless(&beside);
+        let is_nameless = nameless.is_some();
+        let named = || File::options().write(true).create_new(true).open(&beside);
+        let file = nameless.map_or_else(named, Ok).map_err(fails)?;
+        let unfinished = Unfinished { file, is_nameless, beside, place, done: false };
         // Whoever may read the file before may read it behind.
         if let Some(known) = known {
             unfinished.file.set_permissions(known.permissions()).map_err(fails)?;
@@ -76,12 +81,48 @@ impl Output {
                 filled(&mut unfinished.file, fill)?;
                 // What is in the place by its name is on the disk as well.
                 unfinished.file.sync_all()?;
+                if unfinished.is_nameless {
+                    name(&unfinished.file, &unfinished.beside)?;
+                }
                 fs::rename(&unfinished.beside, &unfinished.place)?;
                 unfinished.done = true;
                 Ok(())
             }
         }
     }
+}
+
+/// A file without a name on the file system of this path, where such files are known.
+#[cfg(target_os = "linux")]
+fn nameless(path: &Path) -> Option<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    // It gets its name through there.
+    if !Path::new("/proc/self/fd").exists() {
+        return None;
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let mut options = File::options();
+    options.write(true).custom_flags(libc::O_TMPFILE);
+    options.open(folder.unwrap_or(Path::new("."))).ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn nameless(_: &Path) -> Option<File> {
+    None
+}
+
+/// Gives such a file its name (open(2), O_TMPFILE).
+#[cfg(target_os = "linux")]
+fn name(file: &File, path: &Path) -> io::Result<()> {
+    use rustix::fs::{AtFlags, CWD, linkat};
+    use std::os::fd::AsRawFd as _;
+    let descriptor = format!("/proc/self/fd/{}", file.as_raw_fd());
+    Ok(linkat(CWD, descriptor, CWD, path, AtFlags::SYMLINK_FOLLOW)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn name(_: &File, _: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// Where a link leads to, also where nothing is there yet: that is written, the link stays.
@@ -142,6 +183,9 @@ mod tests {
         assert!(output.write(|_| Err(io::Error::other("full"))).is_err());
         assert_eq!(fs::read_to_string(&place).unwrap(), "before");
         let output = Output::open(Some(&place), &[]).unwrap();
+        if matches!(&output, Output::Whole(file) if file.is_nameless) {
+            assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "nothing to leave behind");
+        }
         output.write(|out| out.write_all(b"after")).unwrap();
         assert_eq!(fs::read_to_string(&place).unwrap(), "after");
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);

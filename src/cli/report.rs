@@ -137,10 +137,7 @@ impl ReportArgs {
 
 pub(super) fn report(paper: &PaperArgs, runner: &impl Runner) -> Exit {
     let arguments = &paper.report;
-    let mut inputs = match inputs(&arguments.input) {
-        Ok(inputs) => inputs,
-        Err(error) => return complain(Exit::Usage, &error),
-    };
+    let mut inputs = inputs(&arguments.input);
     inputs.without_fingerprints.clone_from(&arguments.without_fingerprints);
     let asks = inputs.only.as_ref().is_some_and(Filter::wants_streams);
     let of_streams = arguments.format.is_of_streams() || paper.sends_spans();

@@ -76,10 +76,7 @@ pub(super) fn dashboard(
     screen: &ScreenArgs,
     runner: &impl Runner,
 ) -> Exit {
-    let mut inputs = match inputs(&arguments.input) {
-        Ok(inputs) => inputs,
-        Err(error) => return complain(Exit::Usage, &error),
-    };
+    let mut inputs = inputs(&arguments.input);
     let unreadable = drop_unreadable(&mut inputs, runner);
     let look = screen.look(arguments.color, arguments.ascii, arguments.time());
     #[cfg(feature = "live")]

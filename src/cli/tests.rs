@@ -148,7 +148,7 @@ fn a_bare_file_is_a_report() {
     let Command::Report(paper) = parsed("-r a.pcap b.pcap --keylog k1 --keylog k2") else {
         panic!("not a report");
     };
-    let inputs = inputs(&paper.report.input).unwrap();
+    let inputs = inputs(&paper.report.input);
     assert_eq!(inputs.files, [PathBuf::from("a.pcap"), PathBuf::from("b.pcap")]);
     assert_eq!(inputs.keylogs, [PathBuf::from("k1"), PathBuf::from("k2")]);
     assert!(matches!(parsed("- --format json --streams"), Command::Report(_)));

@@ -152,7 +152,7 @@ fn headline(outcome: &Outcome) -> String {
         0 => format!("check passed, {all} of {all}"),
         some => format!("check failed, {some} of {all}"),
     };
-    let number = |number: u64, what| count(usize::try_from(number).unwrap_or(usize::MAX), what);
+    let number = |number: u64, what| count(number, what);
     let requests = number(outcome.requests, "request");
     let connections = number(outcome.connections, "connection");
     printable(&format!("{said}: {requests} on {connections} of {}", outcome.files.join(", ")))

@@ -64,7 +64,7 @@ pub fn json(out: &mut impl Write, compared: &Comparison) -> io::Result<()> {
 
 /// `a.pcap: 165 requests on 2 connections in 14.6 s`.
 fn seen(of: &Seen) -> String {
-    let number = |number: u64, what| count(usize::try_from(number).unwrap_or(usize::MAX), what);
+    let number = |number: u64, what| count(number, what);
     let within = of.seconds.map_or(String::new(), |seconds| format!(" in {}", span(seconds)));
     let (requests, connections) =
         (number(of.requests, "request"), number(of.connections, "connection"));
@@ -126,7 +126,7 @@ fn value(value: &Value) -> String {
         Value::Share { count, of, low, high, requests } => {
             let share = percent(*count as f64 / *of as f64);
             let with = requests.map_or(String::new(), |dead| {
-                let dead = usize::try_from(dead).unwrap_or(usize::MAX);
+                let dead = dead;
                 format!(", {}", crate::vocab::text::count(dead, "request"))
             });
             format!("{count} of {of} ({share}; {} to {}){with}", percent(*low), percent(*high))
@@ -135,7 +135,7 @@ fn value(value: &Value) -> String {
         Value::Span { seconds, range, samples } => {
             let range = range
                 .map_or(String::new(), |(low, high)| format!("{} to {}, ", span(low), span(high)));
-            let samples = count(usize::try_from(*samples).unwrap_or(usize::MAX), "answer");
+            let samples = count(*samples, "answer");
             format!("{} ({range}{samples})", span(*seconds))
         }
     }
@@ -147,7 +147,7 @@ fn timer(of: &Timer) -> String {
         true => format!("± {}, ", span(of.spread_seconds)),
         false => String::new(),
     };
-    let samples = count(usize::try_from(of.samples).unwrap_or(usize::MAX), "sample");
+    let samples = count(of.samples, "sample");
     format!("{least}{} ({spread}{samples})", span(of.seconds))
 }
 

@@ -86,8 +86,7 @@ impl LiveText {
         let live = snapshot.live.clone().unwrap_or_default();
         page.blank();
         let connections = board.connections.len() as u64 + board.earlier.connections;
-        let counted =
-            |number: u64, what: &str| count(usize::try_from(number).unwrap_or(usize::MAX), what);
+        let counted = |number: u64, what: &str| count(number, what);
         let text = format!(
             "{}, {}, {}, {} of other kinds",
             counted(snapshot.progress.packets, "packet"),
@@ -102,7 +101,7 @@ impl LiveText {
             page.paragraph(2, Ink::Plain, &format!("{count} × {cause}"));
         }
         for (cause, streams) in board.cancelled() {
-            let streams = count(usize::try_from(streams).unwrap_or(usize::MAX), "stream");
+            let streams = count(streams, "stream");
             page.paragraph(2, Ink::Plain, &format!("{streams} cancelled: {cause}"));
         }
         for of in &live.interfaces {

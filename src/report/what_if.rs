@@ -47,7 +47,7 @@ pub(super) fn rows(of: &Supposed) -> Vec<(&'static str, String)> {
         (of.open_besides, "open request", open),
     ];
     for (number, what, would) in new.into_iter().filter(|(number, ..)| *number > 0) {
-        let number = usize::try_from(number).unwrap_or(usize::MAX);
+        let number = number;
         rows.push(("new", format!("{} {would}", count(number, what))));
     }
     for (index, what) in of.unknown.iter().enumerate() {
@@ -58,7 +58,7 @@ pub(super) fn rows(of: &Supposed) -> Vec<(&'static str, String)> {
 
 /// `72 requests: 1 would not have been, 71 cannot be known`.
 fn fates(of: &Spared, what: &str) -> String {
-    let seen = count(usize::try_from(of.seen).unwrap_or(usize::MAX), what);
+    let seen = count(of.seen, what);
     let parts =
         [(of.spared, "spared"), (of.still, "all the same"), (of.unknown, "cannot be known")];
     let parts = parts.iter().filter(|(number, _)| *number > 0);

@@ -433,6 +433,10 @@ impl Telling {
         self.seen = snapshot.revision;
         let mut told = self.teller.tell(snapshot);
         match &self.only {
+            Some(only) if !only.wants_streams() => {
+                told.retain(|told| only.connection(&told.row));
+                self.print(&told);
+            }
             Some(only) if !told.is_empty() => {
                 // Packets are read again for streams: that takes its time.
                 let (only, again) = (Arc::clone(only), self.watch.again());

@@ -78,7 +78,8 @@ pub fn cut_short<T: ToString>(items: impl ExactSizeIterator<Item = T>, show: usi
 }
 
 /// `1 stream`, `2 streams`.
-pub fn count(number: usize, one: &str) -> String {
+pub fn count(number: impl TryInto<u64>, one: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
     let many = if number == 1 { "" } else { "s" };
     format!("{number} {one}{many}")
 }
