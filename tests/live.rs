@@ -241,6 +241,8 @@ fn a_signal_that_comes_twice_at_once_is_one() {
     assert!(kill.unwrap().success());
     let last: Value = serde_json::from_str(&lines.last().unwrap().unwrap()).unwrap();
     assert_eq!(last["kind"], "summary");
+    // The pipe is silent, and open still: all of it was counted.
+    assert_eq!(last["kernel_received"], last["packets"]);
     assert_eq!(child.wait().unwrap().code(), Some(0));
     drop(input);
 }
@@ -259,68 +261,34 @@ fn a_slow_reader_gets_every_line() {
     let mut text = String::new();
     child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
     assert!(text.len() > 100_000, "{}", text.len());
-    let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
-    assert_eq!(last["kind"], "summary");
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.last().unwrap()["kind"], "summary");
     assert_eq!(child.wait().unwrap().code(), Some(0));
-}
-
-/// What an alarm started is waited for, unless somebody insists.
-#[test]
-fn a_signal_ends_what_alarms_started() {
-    let mut command = goawhy();
-    command.args(["live", "-", "--format", "jsonl", "--alert", "cause:idle_timeout"]);
-    command.args(["--exec", "sleep 25"]).stdin(sample("servers/nginx-idle.pcap"));
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-    // The summary is the last line, and the end of all output but an alarm's.
-    lines.take_while(|line| !line.contains("\"summary\"")).for_each(drop);
-    thread::sleep(Duration::from_millis(1_500));
-    assert!(child.try_wait().unwrap().is_none());
-    let begun = Instant::now();
-    assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
-    assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(begun.elapsed() < Duration::from_secs(5));
-    // Neither that it waited nor what it ended goes without a word.
-    let mut told = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
-    let mut told = told.lines();
-    assert!(told.any(|line| line.contains("waiting for the command of an alarm")));
-    assert!(told.any(|line| line.contains("the command of an alarm: it was ended after")));
-}
-
-/// Where files can be written only as root the rest stays root, and no command does.
-#[test]
-fn commands_of_alarms_are_never_started_as_root() {
-    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-    let folder = std::env::temp_dir().join(format!("goawhy-user-{}", std::process::id()));
-    let (own, open) = (folder.join("own"), folder.join("open"));
-    [&own, &open].into_iter().for_each(|folder| std::fs::create_dir_all(folder).unwrap());
-    std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o777)).unwrap();
-    if own.metadata().unwrap().uid() != 0 {
-        eprintln!("skipped: only root has root to give up");
-        std::fs::remove_dir_all(folder).unwrap();
-        return;
-    }
-    for output in [own.join("lines"), open.join("lines")] {
-        let told = open.join("told");
-        let script =
-            format!("{{ id -u; id -G; grep CapPrm /proc/self/status; }} > {}", told.display());
-        let mut command = goawhy();
-        command.args(["live", "-", "-v", "--alert", "cause:idle_timeout", "--exec", &script]);
-        command.env_remove("SUDO_UID").arg("-o").arg(&output);
-        let done = command.stdin(sample("servers/nginx-idle.pcap")).output().unwrap();
-        let error = String::from_utf8(done.stderr).unwrap();
-        assert_eq!(done.status.code(), Some(0), "{error}");
-        let told = std::fs::read_to_string(&told).unwrap();
-        let lines: Vec<&str> = told.lines().collect();
-        assert_eq!(lines[2], "CapPrm:\t0000000000000000", "{told}");
-        assert!(lines[0] != "0" && lines[1].split(' ').all(|group| group != "0"), "{told}");
-        assert!(output.metadata().unwrap().len() > 0);
-        let stays = error.contains("stays user 0, whose folder is written, and starts commands as");
-        assert_eq!(stays, output.starts_with(&own), "{error}");
-        std::fs::remove_file(open.join("told")).unwrap();
-    }
-    std::fs::remove_dir_all(folder).unwrap();
+    // Each verdict of the report, and no other.
+    let report = goawhy()
+        .args(["report", "--format", "json", "captures/h2spec/h2spec-nghttpd.pcap"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let report: Value = serde_json::from_slice(&report.stdout).unwrap();
+    let of = |row: &Value| {
+        let own = row["goaways"].as_array().into_iter().flatten();
+        let own = own.filter(|of| of["follows"].is_null());
+        let verdicts = own.map(|of| &of["verdict"]).chain([&row["end_verdict"]]);
+        let summaries = verdicts.filter_map(|of| of["summary"].as_str());
+        summaries.map(ToOwned::to_owned).collect::<Vec<_>>()
+    };
+    let mut wanted: Vec<String> =
+        report["connections"].as_array().unwrap().iter().flat_map(of).collect();
+    let settled = lines.iter().filter(|line| line["kind"] == "verdict" && line["settled"] == true);
+    let summary = |line: &Value| {
+        let verdict = line.get("verdict").unwrap_or(&line["goaway"]["verdict"]);
+        verdict["summary"].as_str().unwrap().to_owned()
+    };
+    let mut told: Vec<String> = settled.map(summary).collect();
+    wanted.sort_unstable();
+    told.sort_unstable();
+    assert_eq!(told, wanted);
 }
 
 /// As logrotate does it: whoever this has become can open what root created.

@@ -338,7 +338,7 @@ fn root_of_cancels<'a>(
 
 fn assemble(scene: &Scene<'_>, trigger: Step, root: Option<&CancelGroup>) -> Verdict {
     let retry = match scene.goaway {
-        Some(goaway) => retry::after_goaway(scene.history, goaway, scene.cancels),
+        Some(goaway) => retry::behind(scene.history, goaway, scene.cancels),
         None => retry::after_end(scene.history),
     };
     let mut chain = trigger.evidence;

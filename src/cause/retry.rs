@@ -17,8 +17,7 @@ pub struct Retry {
     pub maybe: Vec<u32>,
 }
 
-/// Judges the streams that a GOAWAY, and what came after it, left unfinished. It speaks of what the
-/// other side opened; a client that then closes leaves its own requests behind as well.
+/// Judges the streams of the other side that a GOAWAY, and what came after it, left unfinished.
 ///
 /// A request that its own timeout ended later is no victim of the GOAWAY.
 pub fn after_goaway(history: &History, goaway: &Goaway, cancels: &[CancelGroup]) -> Retry {
@@ -52,16 +51,25 @@ pub fn after_goaway(history: &History, goaway: &Goaway, cancels: &[CancelGroup])
             maybe.insert(stream);
         }
     }
+    Retry { safe: safe.into_iter().collect(), maybe: maybe.into_iter().collect() }
+}
+
+/// The same of all that it left behind: a client that closes after a GOAWAY of its own leaves its
+/// own requests as well.
+pub fn behind(history: &History, goaway: &Goaway, cancels: &[CancelGroup]) -> Retry {
+    let mut retry = after_goaway(history, goaway, cancels);
     if goaway.by == Side::Client && history.tcp_end().is_some() {
         // What the server took, only a GOAWAY of its own can say.
         let of_server = history.goaways.iter().filter(|other| other.by == Side::Server);
         let last = lowest(of_server).unwrap_or(u32::MAX);
-        let (above, below): (Vec<u32>, _) =
-            after_end(history).maybe.into_iter().partition(|stream| *stream > last);
-        safe.extend(above);
-        maybe.extend(below);
+        let left = after_end(history).maybe.into_iter().filter(|id| !retry.safe.contains(id));
+        let (above, below): (Vec<u32>, Vec<u32>) = left.partition(|stream| *stream > last);
+        retry.safe.extend(above);
+        retry.maybe.extend(below);
+        retry.safe.sort_unstable();
+        retry.maybe.sort_unstable();
     }
-    Retry { safe: safe.into_iter().collect(), maybe: maybe.into_iter().collect() }
+    retry
 }
 
 fn lowest<'a>(goaways: impl Iterator<Item = &'a Goaway>) -> Option<u32> {

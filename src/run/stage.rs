@@ -205,7 +205,11 @@ impl Stage {
     }
 
     fn publish(&mut self, state: State) {
-        let interfaces = self.interfaces.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut interfaces = self.interfaces.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let [only] = interfaces.as_mut_slice() {
+            // A pipe that is silent has not told of the last ones.
+            only.received = only.received.max(self.facts.packets);
+        }
         let live = LiveFacts {
             interfaces,
             queue_dropped: self.state.queue_dropped,
