@@ -11,7 +11,11 @@ use serde_json::Value;
 
 fn report(files: &[PathBuf], more: &[&str]) -> Value {
     let output = Command::new(env!("CARGO_BIN_EXE_goawhy"))
-        .args(["report", "--format", "json"])
+        .args(if more.contains(&"--format") {
+            &["report"][..]
+        } else {
+            &["report", "--format", "json"]
+        })
         .args(more)
         .args(files)
         .output()
@@ -347,6 +351,11 @@ fn clocks_of_two_captures_are_told_or_found() {
     assert!((seconds + 7.5).abs() < 0.01, "{seconds}");
     assert_eq!((&hop["clock_offset"]["events"], &hop["confidence"]), (&6.into(), &0.95.into()));
     assert_eq!(report["clock_offsets"], Value::from([hop["clock_offset"].clone()]));
+    // An archive has one clock: what was sent on comes right behind what came.
+    let archive = scripted("clocks-har", &[&front, &back(&trace)], &["--format", "har"]);
+    let entries = archive["log"]["entries"].as_array().unwrap();
+    let captures: Vec<&Value> = entries.iter().map(|of| &of["_goawhy"]["capture"]).collect();
+    assert_eq!(captures, [0, 1, 0, 1, 0, 1], "{archive:#}");
     // One request tells too little, though its id joins.
     let one = |leg: Leg, later: f64| {
         let leg = leg.get(10.0 + later, 1, &trace(1));

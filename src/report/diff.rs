@@ -126,7 +126,6 @@ fn value(value: &Value) -> String {
         Value::Share { count, of, low, high, requests } => {
             let share = percent(*count as f64 / *of as f64);
             let with = requests.map_or(String::new(), |dead| {
-                let dead = dead;
                 format!(", {}", crate::vocab::text::count(dead, "request"))
             });
             format!("{count} of {of} ({share}; {} to {}){with}", percent(*low), percent(*high))

@@ -47,7 +47,6 @@ pub(super) fn rows(of: &Supposed) -> Vec<(&'static str, String)> {
         (of.open_besides, "open request", open),
     ];
     for (number, what, would) in new.into_iter().filter(|(number, ..)| *number > 0) {
-        let number = number;
         rows.push(("new", format!("{} {would}", count(number, what))));
     }
     for (index, what) in of.unknown.iter().enumerate() {

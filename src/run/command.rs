@@ -61,7 +61,7 @@ impl Commands {
     /// given up, and before what would keep commands from starting.
     pub(super) fn begin(&self) {
         if lock(&self.begun).is_none() {
-            self.begin_with(|line, received, told| work(line, received, told));
+            self.begin_with(work);
         }
     }
 
