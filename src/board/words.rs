@@ -136,7 +136,10 @@ pub fn link(link: &HopLink) -> String {
         parts.join(", "),
         span(link.delay_seconds),
         places(&link.front_connections, link.front_connections.len()),
-        places(&link.back_connections, link.back_connections.len())
+        match link.back_connections.as_slice() {
+            [] => "connections in HTTP/1.1".to_owned(),
+            some => places(some, some.len()),
+        }
     )
 }
 

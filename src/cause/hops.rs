@@ -26,7 +26,7 @@ pub use clocks::Clocks;
 pub struct Request {
     /// Place of its connection among all, from 0.
     pub place: usize,
-    /// What its connection is told by.
+    /// What its connection is told by; 0 where that is in HTTP/1.1, and not told.
     pub number: usize,
     /// Who sent it.
     pub client: Endpoint,
@@ -76,15 +76,15 @@ pub fn candidates(all: &[Ends]) -> Vec<bool> {
 pub fn join(requests: &[Request]) -> (Vec<Joined>, Clocks) {
     let (indices, groups) = groups(requests);
     let group = |range: &Range<usize>| indices.get(range.clone()).unwrap_or_default();
-    let ids = || groups.iter().filter(|(by, _)| *by != JoinedBy::AuthorityAndPath);
+    let ids = || groups.iter().filter(|(by, _)| *by < JoinedBy::AuthorityAndPath);
     let clocks = Clocks::of(requests, ids().map(|(_, range)| group(range)));
     let mut search =
         Search { requests, clocks, joined: FxHashMap::default(), taken: FxHashSet::default() };
     for (by, range) in ids() {
         search.by_id(*by, group(range));
     }
-    for (_, range) in groups.iter().filter(|(by, _)| *by == JoinedBy::AuthorityAndPath) {
-        search.by_order(group(range));
+    for (by, range) in groups.iter().filter(|(by, _)| *by >= JoinedBy::AuthorityAndPath) {
+        search.by_order(*by, group(range));
     }
     let Search { joined, clocks, .. } = search;
     let mut joined: Vec<Joined> = joined.into_values().collect();
@@ -95,6 +95,7 @@ pub fn join(requests: &[Request]) -> (Vec<Joined>, Clocks) {
 /// Requests that share something, two or more: their indices, and where each group lies in them.
 fn groups(requests: &[Request]) -> (Vec<usize>, Vec<(JoinedBy, Range<usize>)>) {
     let mut keyed: Vec<(JoinedBy, u64, usize)> = Vec::with_capacity(requests.len());
+    let some_guests = requests.iter().any(Request::names_its_server);
     for (index, request) in requests.iter().enumerate() {
         let Mark { trace, request: id, path, authority, .. } = request.of.mark;
         let both = if path != 0 && authority != 0 { path ^ authority.rotate_left(1) } else { 0 };
@@ -102,6 +103,7 @@ fn groups(requests: &[Request]) -> (Vec<usize>, Vec<(JoinedBy, Range<usize>)>) {
             (JoinedBy::TraceId, trace),
             (JoinedBy::RequestId, id),
             (JoinedBy::AuthorityAndPath, both),
+            (JoinedBy::Path, if some_guests { path } else { 0 }),
         ];
         keyed.extend(keys.iter().filter(|(_, hash)| *hash != 0).map(|(by, h)| (*by, *h, index)));
     }
@@ -157,7 +159,7 @@ impl Search<'_> {
 
     /// Joins requests with one authority and path: the first that came in with the first that
     /// went out, and so on.
-    fn by_order(&mut self, group: &[usize]) {
+    fn by_order(&mut self, by: JoinedBy, group: &[usize]) {
         let mut by_server: BTreeMap<Endpoint, Vec<usize>> = BTreeMap::new();
         for index in self.in_order(group) {
             let Some(request) = self.requests.get(index) else { continue };
@@ -169,12 +171,12 @@ impl Search<'_> {
         }
         for backs in by_server.values() {
             for fronts in by_server.values().filter(|fronts| fronts.first() != backs.first()) {
-                self.in_step(fronts, backs);
+                self.in_step(by, fronts, backs);
             }
         }
     }
 
-    fn in_step(&mut self, fronts: &[usize], backs: &[usize]) {
+    fn in_step(&mut self, by: JoinedBy, fronts: &[usize], backs: &[usize]) {
         let mut head = 0;
         for back in backs {
             let Some(b) = self.requests.get(*back) else { continue };
@@ -195,9 +197,12 @@ impl Search<'_> {
             let near = fronts.get(head..(head + NEAR).min(fronts.len())).unwrap_or_default();
             let free = near.iter().filter(|front| !self.taken.contains(&(**front, b.server)));
             let pair = free.into_iter().find_map(|front| {
-                let a = self.requests.get(*front).filter(|a| is_plausible(a, b))?;
-                let (way, delay) = self.related(a, b, SHORT)?;
-                let by = JoinedBy::AuthorityAndPath;
+                let a = self.requests.get(*front)?;
+                let fits = match by {
+                    JoinedBy::Path => is_renamed(a, b) && self.opened_apart(a, b) <= SHORT,
+                    _ => is_plausible(a, b),
+                };
+                let (way, delay) = self.related(a, b, SHORT).filter(|_| fits)?;
                 Some(Joined { front: *front, back: *back, way, by, delay })
             });
             if let Some(pair) = pair {
@@ -277,6 +282,21 @@ fn is_plausible(a: &Request, b: &Request) -> bool {
     let forwarded = of_b.forwarded > of_a.forwarded;
     let told_apart = a.client.ip != b.client.ip || names_front || forwarded;
     same && a.server.ip == b.client.ip && told_apart
+}
+
+impl Request {
+    /// Whether it is in HTTP/1.1 and names the server that it is sent to, as proxies do by default
+    /// (nginx: proxy_set_header Host $proxy_host).
+    fn names_its_server(&self) -> bool {
+        self.number == 0 && self.of.mark.port == self.server.port
+    }
+}
+
+/// Whether, with one path and no identifier, `b` may be what a proxy made of `a` that names its own
+/// server.
+fn is_renamed(a: &Request, b: &Request) -> bool {
+    let same = a.of.mark.path == b.of.mark.path && a.server.ip == b.client.ip;
+    same && a.number != 0 && b.names_its_server()
 }
 
 const MILLISECOND: i64 = 1_000_000;

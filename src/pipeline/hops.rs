@@ -11,7 +11,7 @@ use crate::cause::scene::spoken;
 use crate::vocab::address::{Endpoint, Side};
 use crate::vocab::cause::{Cause, Confidence};
 use crate::vocab::clock::ClockOffset;
-use crate::vocab::hop::{Hop, JoinedBy, Trouble, Troubled, Way};
+use crate::vocab::hop::{Guest, Hop, JoinedBy, Trouble, Troubled, Way};
 use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{Cancellation, ConfiguredIn, Evidence, Timeout, Verdict};
 
@@ -33,9 +33,13 @@ pub(super) struct Hops {
 
 impl Hops {
     /// Joins the requests of connections that did not end well, and sees which sets of cancels
-    /// that explains. `troubled` are those of each row.
-    pub fn join(rows: &[Arc<ConnectionRow>], troubled: &[Arc<[Troubled]>]) -> Self {
-        let mut all = Self { requests: requests(rows, troubled), ..Self::default() };
+    /// that explains. `troubled` are those of each row, `guests` those of flows without a row.
+    pub fn join(
+        rows: &[Arc<ConnectionRow>],
+        troubled: &[Arc<[Troubled]>],
+        guests: &[Guest],
+    ) -> Self {
+        let mut all = Self { requests: requests(rows, troubled, guests), ..Self::default() };
         all.find(rows);
         all
     }
@@ -217,7 +221,8 @@ impl Hops {
         let by = most(pairs.iter().map(|pair| pair.by))?;
         let numbers = |of: &dyn Fn(&Joined) -> usize| -> Vec<usize> {
             let all = pairs.iter().filter_map(|pair| Some(self.requests.get(of(pair))?.number));
-            all.collect::<BTreeSet<usize>>().into_iter().take(SHOWN).collect()
+            let numbers: BTreeSet<usize> = all.filter(|number| *number > 0).collect();
+            numbers.into_iter().take(SHOWN).collect()
         };
         let count = |way: Way| pairs.iter().filter(|pair| pair.way == way).count();
         let mut delays: Vec<Duration> = pairs.iter().map(|pair| pair.delay).collect();
@@ -243,22 +248,34 @@ impl Hops {
     }
 }
 
-/// Requests that may stand on both sides of a proxy, in the order of their connections.
-fn requests(rows: &[Arc<ConnectionRow>], troubled: &[Arc<[Troubled]>]) -> Vec<Request> {
+/// Requests that may stand on both sides of a proxy, in the order of their connections; those of
+/// flows without a row come last.
+fn requests(
+    rows: &[Arc<ConnectionRow>],
+    troubled: &[Arc<[Troubled]>],
+    guests: &[Guest],
+) -> Vec<Request> {
     let has_id = |of: &Troubled| of.mark.trace != 0 || of.mark.request != 0;
     let some = rows.iter().zip(troubled).enumerate().filter(|(_, (_, of))| !of.is_empty());
-    let ends = some.clone().map(|(_, (row, of))| {
-        let (client, server) = (row.client, row.server);
-        Ends { client, server, has_ids: of.iter().any(has_id) }
+    let some = some.map(|(place, (row, of))| {
+        let of: &[Troubled] = of;
+        (place, row.number, (row.client, row.server), of)
     });
-    let ends: Vec<Ends> = ends.collect();
-    let candidates = some.zip(ends.iter().zip(hops::candidates(&ends)));
-    let kept =
-        candidates.filter(|(_, (_, may))| *may).flat_map(|((place, (row, of)), (ends, _))| {
-            let (Ends { client, server, .. }, number) = (*ends, row.number);
-            of.iter().map(move |of| Request { place, number, client, server, of: *of })
-        });
-    kept.collect()
+    let guests = (rows.len()..).zip(guests).map(|(place, guest)| {
+        (place, 0, (guest.client, guest.server), std::slice::from_ref(&guest.of))
+    });
+    let all: Vec<_> = some.chain(guests).collect();
+    let ends = all.iter().map(|(.., (client, server), of)| Ends {
+        client: *client,
+        server: *server,
+        has_ids: of.iter().any(has_id),
+    });
+    let candidates = hops::candidates(&ends.collect::<Vec<Ends>>());
+    let kept = all.into_iter().zip(candidates).filter(|(_, may)| *may);
+    kept.flat_map(|((place, number, (client, server), of), _)| {
+        of.iter().map(move |of| Request { place, number, client, server, of: *of })
+    })
+    .collect()
 }
 
 /// The captures of a proxy's two sides.
@@ -281,6 +298,10 @@ fn sure(by: JoinedBy, requests: usize, clocks: Relation) -> Confidence {
     Confidence::new(match (by, requests) {
         (JoinedBy::TraceId | JoinedBy::RequestId, _) if !guessed => 0.95,
         (JoinedBy::TraceId | JoinedBy::RequestId, _) => 0.75,
+        (JoinedBy::Path, _) if several_captures => 0.45,
+        (JoinedBy::Path, 1) => 0.45,
+        (JoinedBy::Path, 2) => 0.55,
+        (JoinedBy::Path, _) => 0.65,
         (JoinedBy::AuthorityAndPath, _) if several_captures => 0.6,
         (JoinedBy::AuthorityAndPath, 1) => 0.65,
         (JoinedBy::AuthorityAndPath, 2) => 0.7,

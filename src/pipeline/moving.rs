@@ -16,12 +16,13 @@ use crate::track::history::History;
 use crate::vocab::address::{Both, Endpoint};
 use crate::vocab::drops::Drops;
 use crate::vocab::flow::FlowId;
+use crate::vocab::hop::Guest;
 use crate::vocab::limits::Limits;
 use crate::vocab::process::Named;
 use crate::vocab::time::Stamp;
 use crate::vocab::tls::TlsFacts;
 
-use super::rows::{Connection, finished, running, second_pass};
+use super::rows::{Beside, Connection, finished, running, second_pass};
 use super::{Open, OtherFlow, Pipeline, Sink, other};
 
 /// Where a row stands on the board: first packet, then flow.
@@ -51,6 +52,8 @@ pub struct Moving {
     new_server: bool,
     /// Refused connections: server and time.
     refused: VecDeque<(Endpoint, Stamp)>,
+    /// Requests of flows that were not HTTP/2, the latest.
+    guests: VecDeque<Guest>,
     other_flows: u64,
     earlier: Tally,
     /// Requests that may still be kept for the other side of a proxy.
@@ -87,6 +90,15 @@ impl Sink for Moving {
     fn other_flow(&mut self, flow: OtherFlow) {
         self.last = None;
         self.forget_open(flow.id);
+        if let Some(guest) = other::guest(&flow) {
+            let place = self
+                .guests
+                .partition_point(|known| known.of.opened.order() <= guest.of.opened.order());
+            self.guests.insert(place, guest);
+            if self.guests.len() > self.most.min(GUESTS) {
+                self.guests.pop_front();
+            }
+        }
         if !self.tell(&flow) {
             self.numbers.remove(&flow.id);
             self.waiting.push_back(flow);
@@ -120,6 +132,7 @@ impl Moving {
             servers: BTreeSet::new(),
             new_server: false,
             refused: VecDeque::new(),
+            guests: VecDeque::new(),
             other_flows: 0,
             earlier: Tally::default(),
             room: Limits::default().troubled_of_all,
@@ -218,10 +231,12 @@ impl Moving {
         }
         let rows = self.rows.values().cloned().collect();
         let refused = self.refused.make_contiguous();
+        let guests = self.guests.make_contiguous();
+        let beside = Beside { refused, guests, drops: &self.drops };
         let board = Board {
             other_flows: self.other_flows + self.waiting.len() as u64,
             earlier: self.earlier.clone(),
-            ..second_pass(rows, refused, &self.answered, self.beyond, &self.drops, None)
+            ..second_pass(rows, beside, &self.answered, self.beyond, None)
         };
         self.last = Some(board.clone());
         board
@@ -326,6 +341,9 @@ impl Moving {
         }
     }
 }
+
+/// Requests of flows that were not HTTP/2 that are kept.
+const GUESTS: usize = 1 << 16;
 
 /// Closed healthy connections keep one part in so many of the rows.
 const HEALTHY: usize = 4;

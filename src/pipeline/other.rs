@@ -12,6 +12,8 @@ use crate::track;
 use crate::vocab::address::{Both, Endpoint, Half, Side};
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::frame::Transport;
+use crate::vocab::hop::{Guest, Trouble, Troubled};
+use crate::vocab::http1;
 use crate::vocab::stream::AnswerTimes;
 use crate::vocab::time::Stamp;
 use crate::vocab::tls::{Alert, TlsFacts, TlsVersion};
@@ -64,6 +66,29 @@ pub(super) fn row(flow: &OtherFlow, servers: &BTreeSet<Endpoint>) -> Option<Conn
         forgotten: false,
         dropped_meanwhile: 0,
     })
+}
+
+/// What it is for those who look for the other side of a proxy: HTTP/1.1, whose first request was
+/// not answered, or failed. Answers come in order (RFC 9112 section 9.3.2): the first is its own.
+pub(super) fn guest(flow: &OtherFlow) -> Option<Guest> {
+    let asks = |half: &Half| track::mark_of_head(flow.first_octets.half(*half));
+    let client = [Half::A, Half::B].into_iter().find(|half| asks(half).is_some())?;
+    let (mark, server) = (asks(&client)?, client.other());
+    let answer = flow.first_octets.half(server);
+    let unseen = flow.totals.half(server).lost > 0 || flow.totals.half(server).unheard;
+    let (at, by, how) = match http1::status(answer) {
+        Some(status) if status >= 500 => {
+            ((*flow.spoke.half(server))?, Side::Server, Trouble::Status(status))
+        }
+        None if answer.is_empty() && !unseen => {
+            let (at, half, _) = flow.ends.first()?;
+            (*at, if *half == client { Side::Client } else { Side::Server }, Trouble::Left)
+        }
+        _ => return None,
+    };
+    let opened = (*flow.spoke.half(client))?;
+    let of = Troubled { stream: 0, opened, at, by, how, mark };
+    Some(Guest { client: flow.key.sender(client), server: flow.key.sender(server), of })
 }
 
 /// Whether somebody would miss it, as far as `servers` are known: TLS that may carry HTTP/2, and a

@@ -19,7 +19,7 @@ use crate::vocab::address::{Both, Endpoint, Side};
 use crate::vocab::drops::Drops;
 use crate::vocab::flow::{FlowEnd, FlowId, HalfNotes};
 use crate::vocab::frame::Transport;
-use crate::vocab::hop::Troubled;
+use crate::vocab::hop::{Guest, Troubled};
 use crate::vocab::limits::{Hit, Limits};
 use crate::vocab::rule;
 use crate::vocab::time::Stamp;
@@ -27,6 +27,7 @@ use crate::vocab::tls::{TlsFacts, TlsSide};
 use crate::vocab::verdict::{Finding, Implementation, Verdict};
 
 use super::hops::Hops;
+use super::other;
 use super::{OtherFlow, Sink};
 use advise::{Slowest, advise, advise_all};
 use others::Others;
@@ -45,6 +46,8 @@ pub struct Rows {
     room: usize,
     /// Connections whose requests were not kept any more.
     beyond: u64,
+    /// Requests of flows that were not HTTP/2, which may be the other side of a proxy.
+    guests: Vec<Guest>,
     /// When packets were dropped.
     drops: Drops,
     /// Which connections are measured; without it all.
@@ -107,6 +110,10 @@ impl Sink for Rows {
     }
 
     fn other_flow(&mut self, flow: OtherFlow) {
+        if let Some((guest, room)) = other::guest(&flow).zip(self.room.checked_sub(1)) {
+            self.room = room;
+            self.guests.push(guest);
+        }
         self.others.push(flow, &self.servers);
     }
 }
@@ -121,6 +128,7 @@ impl Rows {
             servers: BTreeSet::new(),
             room: limits.troubled_of_all,
             beyond: 0,
+            guests: Vec::new(),
             drops: Drops::default(),
             only: None,
         }
@@ -145,6 +153,7 @@ impl Rows {
             self.answered.entry(server).or_default().merge(&answered);
         }
         self.others.merge(other.others);
+        self.guests.extend(other.guests);
         self.servers.extend(other.servers);
         self.beyond += other.beyond;
     }
@@ -175,9 +184,10 @@ impl Rows {
         // Moves each but once.
         self.connections.sort_by_cached_key(|of| (of.row.first.order(), of.row.flow));
         self.connections.iter_mut().zip(1..).for_each(|(of, number)| of.is_number(number));
-        let Self { connections, answered, beyond, drops, only, .. } = self;
-        let only = only.as_ref();
-        let mut board = second_pass(connections, &refused, &answered, beyond, &drops, only);
+        let Self { connections, answered, beyond, mut guests, drops, only, .. } = self;
+        guests.sort_by_key(|guest| guest.of.opened.order());
+        let beside = Beside { refused: &refused, guests: &guests, drops: &drops };
+        let mut board = second_pass(connections, beside, &answered, beyond, only.as_ref());
         if others_beyond > 0 {
             board.hits.insert(Hit::OtherFlows, others_beyond);
         }
@@ -185,17 +195,27 @@ impl Rows {
     }
 }
 
-/// The second pass over connections in order: what neighbours say of each other. `refused` are
-/// servers that refused a connection, and when; of `beyond` connections the failed requests were
-/// not kept; `drops` tells when packets were dropped; those that pass `only` are measured.
+/// What connections are judged by beside each other.
+#[derive(Clone, Copy)]
+pub(super) struct Beside<'a> {
+    /// Servers that refused a connection, and when.
+    pub(super) refused: &'a [(Endpoint, Stamp)],
+    /// Requests of flows that were not HTTP/2.
+    pub(super) guests: &'a [Guest],
+    /// When packets were dropped.
+    pub(super) drops: &'a Drops,
+}
+
+/// The second pass over connections in order: what neighbours say of each other. Of `beyond`
+/// connections the failed requests were not kept; those that pass `only` are measured.
 pub(super) fn second_pass(
     all: Vec<Connection>,
-    refused: &[(Endpoint, Stamp)],
+    beside: Beside<'_>,
     answered: &BTreeMap<Endpoint, Answered>,
     beyond: u64,
-    drops: &Drops,
     only: Option<&Filter>,
 ) -> Board {
+    let Beside { refused, guests, drops } = beside;
     let mut connections = Vec::with_capacity(all.len());
     let mut times = Vec::new();
     let mut endings = Vec::new();
@@ -234,7 +254,7 @@ pub(super) fn second_pass(
             facts.samples.retain(|sample| !timeouts::is_lone(sample));
         }
     }
-    let hops = Hops::join(&connections, &troubled);
+    let hops = Hops::join(&connections, &troubled, guests);
     hops.unload(&connections, &mut facts);
     for settled in timeouts::settle(&facts) {
         if let Some(row) = connections.get_mut(settled.place) {

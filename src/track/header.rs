@@ -100,6 +100,31 @@ impl<'a> Kept<'a> {
     }
 }
 
+/// What a request in HTTP/1.1 is known by on the other side of a proxy, as far as the first octets of
+/// its head tell; nothing where they are none (RFC 9112 section 3).
+pub fn mark_of_head(octets: &[u8]) -> Option<Mark> {
+    // What is behind the last line break is not all there.
+    let whole = octets.iter().rposition(|octet| *octet == b'\n')?;
+    let mut lines = octets.get(..whole)?.split(|octet| *octet == b'\n').map(<[u8]>::trim_ascii);
+    let mut words = lines.next()?.split(|octet| *octet == b' ');
+    let (method, path, version) = (words.next()?, words.next()?, words.next()?);
+    if !version.starts_with(b"HTTP/1.") || !path.starts_with(b"/") || words.next().is_some() {
+        return None;
+    }
+    let mut mark = Mark { path: hash(&[method, path]), ..Mark::default() };
+    for line in lines.take_while(|line| !line.is_empty()) {
+        let Some(colon) = line.iter().position(|octet| *octet == b':') else { continue };
+        let (name, value) = line.split_at(colon);
+        let (name, value) = (name.to_ascii_lowercase(), value.get(1..).unwrap_or_default());
+        let field = Field::known(&name, value.trim_ascii());
+        if let (Name::Host, Some(host)) = (field.tag.name, field.value) {
+            (mark.authority, mark.port) = (hash(&[host]), port(host, false));
+        }
+        note_id(&mut mark, &field);
+    }
+    Some(mark)
+}
+
 /// Notes an identifier that a field carries; the first one of each kind counts.
 fn note_id(mark: &mut Mark, field: &Field<'_>) {
     let (Some(name), Some(value)) = (field.name, field.value) else { return };

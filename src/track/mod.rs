@@ -36,6 +36,7 @@ use rules::Rules;
 use stream::Stream;
 
 pub use answers::{Answers, ByClass};
+pub use header::mark_of_head;
 pub use rules::of_tls;
 
 /// SETTINGS frames remembered for each side: the first says almost everything.

@@ -40,6 +40,18 @@ pub struct Troubled {
     pub mark: Mark,
 }
 
+/// One that was sent in HTTP/1.1, on a flow that no report lists: perhaps what a proxy made of one
+/// that is.
+#[derive(Clone, Copy, Debug)]
+pub struct Guest {
+    /// Who sent it.
+    pub client: Endpoint,
+    /// To whom.
+    pub server: Endpoint,
+    /// The request; it has no stream.
+    pub of: Troubled,
+}
+
 /// How a request went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
@@ -63,6 +75,8 @@ pub enum JoinedBy {
     RequestId,
     /// Authority, method and path, order and time.
     AuthorityAndPath,
+    /// Method and path, order and time: over there the proxy names its server.
+    Path,
 }
 
 impl JoinedBy {
@@ -72,6 +86,7 @@ impl JoinedBy {
             Self::TraceId => "the same trace id",
             Self::RequestId => "the same request id",
             Self::AuthorityAndPath => "the same authority and path at the same time",
+            Self::Path => "the same path at the same time",
         }
     }
 }
@@ -131,7 +146,7 @@ pub struct HopLink {
     pub back: Endpoint,
     /// Numbers of its clients' connections, ascending; the first few.
     pub front_connections: Vec<usize>,
-    /// Numbers of its own connections, ascending; the first few.
+    /// Numbers of its own connections, ascending; the first few. Those in HTTP/1.1 have none.
     pub back_connections: Vec<usize>,
     /// By what most of the requests were joined.
     pub by: JoinedBy,

@@ -18,6 +18,12 @@ pub fn head_length_further(octets: &[u8], searched: &mut usize) -> Option<usize>
     length
 }
 
+/// The status code of an answer, as far as its first octets are one (RFC 9112 section 4).
+pub fn status(octets: &[u8]) -> Option<u16> {
+    let digits = octets.strip_prefix(b"HTTP/1.")?.get(2..5)?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
 /// First value of a field of an HTTP/1.1 head.
 pub fn field<'a>(head: &'a [u8], name: &str) -> Option<&'a [u8]> {
     head.split(|octet| *octet == b'\n').skip(1).find_map(|line| {
