@@ -191,13 +191,6 @@ fn a_proxy_that_gave_up_by_itself_is_no_client_with_a_timeout() {
 }
 
 #[test]
-fn a_proxy_that_speaks_http_1_behind_joins_nothing() {
-    for name in ["client-timeout-nginx.pcap", "nginx-504.pcap", "nghttpx-stream-timeouts.pcap"] {
-        is_alone(&capture(name));
-    }
-}
-
-#[test]
 fn requests_are_known_by_their_trace_whatever_else_is_rewritten() {
     let trace = |number: u32| format!("4bf92f3577b34da6a3ce929d0e0e473{number}");
     let front = |n: u32| format!("{WORK} traceparent=00-{}-00f067aa0ba902b7-01", trace(n));
@@ -228,6 +221,70 @@ fn without_an_id_authority_path_order_and_time_join_with_less_confidence() {
     assert_eq!((&hop["joined_by"], &hop["requests"]), (&"authority_and_path".into(), &3.into()));
     let sure = hop["confidence"].as_f64().unwrap();
     assert!((0.6..0.9).contains(&sure), "{sure}");
+}
+
+/// The three requests sent on in HTTP/1.1, each on a connection of its own that is closed unanswered
+/// `late` milliseconds after the cancel.
+fn sent_on(hosts: &'static str, host: &str, path: &str, late: f64) -> Vec<Leg> {
+    let legs = (0..3_u16).map(|number| {
+        let at = 11.0 + f64::from(number) * 137.0;
+        let head =
+            format!("GET {path} HTTP/1.1\\r\\nHost: {host}\\r\\nConnection: close\\r\\n\\r\\n");
+        let lines = vec![
+            (at, format!("SYN {hosts}")),
+            (at + 0.2, format!("C> TEXT \"{head}\"")),
+            (at + 999.0 + late, "C> FIN".to_owned()),
+            (at + 999.5 + late, "S> FIN".to_owned()),
+        ];
+        Leg { number: number + 2, hosts, lines }
+    });
+    legs.collect()
+}
+
+#[test]
+fn the_other_side_of_a_proxy_may_be_in_http_1() {
+    let told = |name: &str| {
+        let report = capture(name);
+        let [hop] = hops(&report)[..] else { panic!("{name}: {}", report["hops"]) };
+        assert_eq!(
+            (&hop["front"], &hop["back"]),
+            (&"127.0.0.1:21001".into(), &"127.0.0.1:21010".into())
+        );
+        assert_eq!(
+            (&hop["joined_by"], &hop["back_connections"]),
+            (&"path".into(), &Value::from([0; 0]))
+        );
+        (
+            hop["cancels_passed_on"].clone(),
+            hop["given_up"].clone(),
+            hop["confidence"].as_f64().unwrap(),
+        )
+    };
+    is_alone(&capture("nghttpx-stream-timeouts.pcap"));
+    // Clients that give up, and what nginx does then; a server that is too slow for nginx itself.
+    assert_eq!(told("client-timeout-nginx.pcap"), (4.into(), 0.into(), 0.65));
+    assert_eq!(told("nginx-504.pcap"), (0.into(), 1.into(), 0.45));
+    let same = |_: u32| WORK.to_owned();
+    let report = |hosts, host: &str, path: &str, late| {
+        let mut legs = vec![cancels(Leg::new(1, FRONT), 0.0, &same)];
+        legs.extend(sent_on(hosts, host, path, late));
+        scripted("http-1", &[&script(&legs, 0.0)], &[])
+    };
+    // With the name that the client asked for, and with the server's own.
+    let renamed = report(BACK, "10.0.0.3:9090", "/slow", 1.0);
+    let kept = report(BACK, "shop", "/slow", 1.0);
+    for (report, by) in [(renamed, "path"), (kept, "authority_and_path")] {
+        let [hop] = hops(&report)[..] else { panic!("{}", report["hops"]) };
+        assert_eq!((&hop["cancels_passed_on"], &hop["joined_by"]), (&3.into(), &by.into()));
+        assert_eq!(report["connections"].as_array().unwrap().len(), 1, "the rest is not HTTP/2");
+    }
+    // Another path, another host, another name, before the cancel and long after it.
+    is_alone(&report(BACK, "10.0.0.3:9090", "/other", 1.0));
+    is_alone(&report("10.0.0.5 10.0.0.3:9090", "10.0.0.3:9090", "/slow", 1.0));
+    is_alone(&report("10.0.0.1 10.0.0.3:9090", "10.0.0.3:9090", "/slow", 1.0));
+    is_alone(&report(BACK, "elsewhere", "/slow", 1.0));
+    is_alone(&report(BACK, "10.0.0.3:9090", "/slow", -3.0));
+    is_alone(&report(BACK, "10.0.0.3:9090", "/slow", 400.0));
 }
 
 #[test]

@@ -100,8 +100,8 @@ impl<'a> Kept<'a> {
     }
 }
 
-/// What a request in HTTP/1.1 is known by on the other side of a proxy, as far as the first octets of
-/// its head tell; nothing where they are none (RFC 9112 section 3).
+/// What a request in HTTP/1.1 is known by on the other side of a proxy, as far as the first octets
+/// of its head tell; nothing where they are none (RFC 9112 section 3).
 pub fn mark_of_head(octets: &[u8]) -> Option<Mark> {
     // What is behind the last line break is not all there.
     let whole = octets.iter().rposition(|octet| *octet == b'\n')?;
@@ -252,6 +252,24 @@ const KIND_KEPT: usize = 80;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_head_of_http_1_is_known_by_what_a_field_section_is() {
+        let head =
+            b"GET /a?b=1 HTTP/1.1\r\nHost: shop:81\r\nX-Request-ID: 0123456789ab\r\nVia: 1.1 x\r\n";
+        let mark = mark_of_head(head).unwrap();
+        assert_eq!((mark.path, mark.authority), (hash(&[b"GET", b"/a?b=1"]), hash(&[b"shop:81"])));
+        assert_eq!((mark.port, mark.request), (81, hash(&[b"0123456789ab"])));
+        assert_eq!(mark.forwarded, 1);
+        // A line that is cut off tells nothing, nor does a body.
+        assert_eq!(mark_of_head(b"GET / HTTP/1.1\r\nHost: sho").unwrap().authority, 0);
+        assert_eq!(mark_of_head(b"PUT / HTTP/1.1\r\n\r\nHost: a\r\n").unwrap().authority, 0);
+        for other in
+            [&b"GET / HTTP/1.1"[..], b"GET /\r\n", b"PRI * HTTP/2.0\r\n", b"\x16\x03\n", b""]
+        {
+            assert_eq!(mark_of_head(other), None);
+        }
+    }
 
     fn id(name: &str, value: &str) -> Option<String> {
         trace_id(name.as_bytes(), value.as_bytes())
