@@ -224,7 +224,7 @@ fn without_an_id_authority_path_order_and_time_join_with_less_confidence() {
 }
 
 /// The three requests sent on in HTTP/1.1, each on a connection of its own, closed unanswered
-/// answer `late` milliseconds after the cancel.
+/// `late` milliseconds after the cancel.
 fn sent_on(hosts: &'static str, host: &str, path: &str, late: f64) -> Vec<Leg> {
     let legs = (0..3_u16).map(|number| {
         let at = 11.0 + f64::from(number) * 137.0;
