@@ -156,12 +156,11 @@ pub(super) fn report(paper: &PaperArgs, runner: &impl Runner) -> Exit {
     warn(&board.captures);
     board.what_if = arguments.what_if.iter().map(|wish| what_if::suppose(&board, *wish)).collect();
     let connection = arguments.connection.map(NonZeroUsize::get);
-    // One for the life of the program.
-    let filter = inputs.only.take().map(|filter| &*Box::leak(Box::new(filter)));
-    let mut pick = Pick { connection, stream: arguments.stream, filter, passing: None };
+    // One for the life of the program. What a filter asks for may be hidden afterwards.
+    let passing = inputs.only.take().map(|filter| Passing::of(&board, filter));
+    let passing = passing.map(|passing| &*Box::leak(Box::new(passing)));
+    let pick = Pick { connection, stream: arguments.stream, passing };
     if paper.mask {
-        // What a filter asks for may be hidden afterwards.
-        pick.passing = filter.map(|filter| &*Box::leak(Box::new(Passing::of(&board, filter))));
         board.mask();
     }
     if let Some(miss) = pick.miss(&board) {

@@ -52,30 +52,32 @@ pub struct Pick {
     pub connection: Option<usize>,
     /// Only this stream.
     pub stream: Option<u32>,
-    /// Only what passes; the command line's, so it lives as long as the program.
-    pub filter: Option<&'static Filter>,
-    /// What did pass, where that was decided before things were hidden.
+    /// Only what passes the command line's filter; it lives as long as the program.
     pub passing: Option<&'static Passing>,
 }
 
-/// What passes a filter.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// What passes a filter, asked once and before anything is hidden.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Passing {
+    filter: Filter,
     connections: BTreeSet<FlowId>,
-    streams: BTreeSet<(FlowId, u32)>,
+    /// Where it asks for streams.
+    streams: Option<BTreeSet<(FlowId, u32)>>,
 }
 
 impl Passing {
     /// Asks the filter.
-    pub fn of(board: &Board, filter: &'static Filter) -> Self {
-        let pick = Pick { filter: Some(filter), ..Pick::default() };
-        let mut passing = Self::default();
-        for (_, row) in pick.rows(board) {
-            passing.connections.insert(row.flow);
-            let streams = row.stream_list.iter().filter(|stream| pick.has_stream(row, stream));
-            passing.streams.extend(streams.map(|stream| (row.flow, stream.id)));
+    pub fn of(board: &Board, filter: Filter) -> Self {
+        let passing = || board.rows().map(|(_, row)| row).filter(|row| filter.connection(row));
+        let streams = |row: &'_ ConnectionRow| -> Vec<(FlowId, u32)> {
+            let passes = |stream: &&StreamRow| filter.connection_with(row, stream);
+            row.stream_list.iter().filter(passes).map(|stream| (row.flow, stream.id)).collect()
+        };
+        Self {
+            connections: passing().map(|row| row.flow).collect(),
+            streams: filter.wants_streams().then(|| passing().flat_map(streams).collect()),
+            filter,
         }
-        passing
     }
 }
 
@@ -87,21 +89,14 @@ impl Pick {
             let has = |stream| row.stream_list.iter().any(|known| known.id == stream);
             pick.connection.is_none_or(|wanted| wanted == row.number)
                 && pick.stream.is_none_or(has)
-                && match pick.passing {
-                    Some(passing) => passing.connections.contains(&row.flow),
-                    None => pick.filter.is_none_or(|filter| filter.connection(row)),
-                }
+                && pick.passing.is_none_or(|passing| passing.connections.contains(&row.flow))
         })
     }
 
     /// Whether a stream of a row that was asked for was asked for itself.
     pub fn has_stream(&self, row: &ConnectionRow, stream: &StreamRow) -> bool {
-        let passes = match self.passing {
-            Some(passing) => passing.streams.contains(&(row.flow, stream.id)),
-            None => self.filter.is_none_or(|filter| {
-                !filter.wants_streams() || filter.connection_with(row, stream)
-            }),
-        };
+        let streams = self.passing.and_then(|passing| passing.streams.as_ref());
+        let passes = streams.is_none_or(|streams| streams.contains(&(row.flow, stream.id)));
         passes && self.stream.is_none_or(|wanted| wanted == stream.id)
     }
 
@@ -120,13 +115,13 @@ impl Pick {
             (Some(number), _) if number == 0 || number > count => {
                 format!("there is no connection {number}: the capture has {count}")
             }
-            (Some(number), _) if self.filter.is_some() => {
+            (Some(number), _) if self.passing.is_some() => {
                 format!("connection {number} does not pass the filter")
             }
             (Some(number), Some(stream)) => {
                 format!("connection {number} has no stream {stream} in this capture")
             }
-            (_, stream) if self.filter.is_some() => {
+            (_, stream) if self.passing.is_some() => {
                 let stream = stream.map_or(String::new(), |id| format!(" with a stream {id}"));
                 format!("no connection{stream} passes the filter")
             }
@@ -151,8 +146,8 @@ fn head(board: &Board, pick: Pick) -> (Option<String>, Option<String>) {
     let places: Vec<usize> = pick.rows(board).map(|(at, _)| at).collect();
     let some = places.len();
     let of = format!("{some} of {}", count(all, "connection"));
-    let passing = match pick.filter {
-        Some(filter) => {
+    let passing = match pick.passing {
+        Some(Passing { filter, .. }) => {
             let passes = if some == 1 { "passes" } else { "pass" };
             format!("{of} {passes} {}", filter.text())
         }

@@ -41,7 +41,7 @@ pub fn write(out: &mut impl Write, board: &Board, options: &Options) -> io::Resu
     report.connections()?;
     what_if::draw(&mut report.page, &board.what_if);
     report.flush()?;
-    if options.pick.filter.is_some() {
+    if options.pick.passing.is_some() {
         return Ok(()); // what follows is about all connections
     }
     report.timeouts();

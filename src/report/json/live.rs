@@ -17,7 +17,7 @@ use crate::vocab::time::Timestamp;
 const SHAPE: Shape = Shape {
     several: false,
     streams: false,
-    pick: Pick { connection: None, stream: None, filter: None, passing: None },
+    pick: Pick { connection: None, stream: None, passing: None },
 };
 
 /// Writes one line.

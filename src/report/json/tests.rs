@@ -91,7 +91,7 @@ fn what_the_capture_cannot_tell_is_null() {
 
 #[test]
 fn a_pick_keeps_the_numbers() {
-    let pick = Pick { connection: Some(2), stream: None, filter: None, passing: None };
+    let pick = Pick { connection: Some(2), stream: None, passing: None };
     let whole = report(&sample::seed(), &Options { pick, ..Options::default() });
     assert_eq!(whole["connections"].as_array().unwrap().len(), 1);
     assert_eq!(whole["connections"][0]["id"], 2);

@@ -55,9 +55,9 @@ fn an_empty_capture_is_no_riddle() {
 
 #[test]
 fn one_connection_and_one_stream_can_be_picked() {
-    let second = Pick { connection: Some(2), stream: None, filter: None, passing: None };
+    let second = Pick { connection: Some(2), stream: None, passing: None };
     stored("pick-connection", &sample::seed(), &utc(Style::default(), second));
-    let stream = Pick { connection: None, stream: Some(3), filter: None, passing: None };
+    let stream = Pick { connection: None, stream: Some(3), passing: None };
     stored("pick-stream", &sample::seed(), &utc(Style::default(), stream));
     let all = Options { streams: true, ..Options::default() };
     stored("streams", &sample::seed(), &all);
@@ -65,9 +65,8 @@ fn one_connection_and_one_stream_can_be_picked() {
 
 #[test]
 fn a_miss_says_what_there_is() {
-    let miss = |connection, stream| {
-        Pick { connection, stream, filter: None, passing: None }.miss(&sample::seed())
-    };
+    let miss =
+        |connection, stream| Pick { connection, stream, passing: None }.miss(&sample::seed());
     assert_eq!(miss(Some(3), None).unwrap(), "there is no connection 3: the capture has 2");
     assert!(miss(Some(2), Some(3)).unwrap().contains("no stream 3"));
     assert_eq!(miss(Some(1), Some(3)), None);
