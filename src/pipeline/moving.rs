@@ -343,7 +343,7 @@ impl Moving {
 }
 
 /// Requests of flows that were not HTTP/2 that are kept.
-const GUESTS: usize = 1 << 16;
+const GUESTS: usize = 1 << 14;
 
 /// Closed healthy connections keep one part in so many of the rows.
 const HEALTHY: usize = 4;

@@ -110,9 +110,14 @@ impl Sink for Rows {
     }
 
     fn other_flow(&mut self, flow: OtherFlow) {
-        if let Some((guest, room)) = other::guest(&flow).zip(self.room.checked_sub(1)) {
-            self.room = room;
-            self.guests.push(guest);
+        if let Some(guest) = other::guest(&flow) {
+            match self.room.checked_sub(1) {
+                Some(room) => {
+                    self.room = room;
+                    self.guests.push(guest);
+                }
+                None => self.beyond += 1,
+            }
         }
         self.others.push(flow, &self.servers);
     }

@@ -302,8 +302,9 @@ mod tests {
 
     #[test]
     fn the_last_snapshot_says_what_the_report_says() {
-        let names = ["servers/nginx-reload.pcap", "servers/preface-missing.pcap"];
-        for name in names.into_iter().chain(["tls/tls13_dsb_late.pcapng"]) {
+        let names = ["nginx-reload", "preface-missing", "client-timeout-nginx", "nginx-504"];
+        let names = names.map(|name| format!("servers/{name}.pcap"));
+        for name in names.iter().map(String::as_str).chain(["tls/tls13_dsb_late.pcapng"]) {
             let job = job(name);
             let report = offline::report(&job).unwrap();
             let watch = Watch::files(job).unwrap();
