@@ -29,17 +29,19 @@ pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> Result<bool, Fault> {
         // the ones behind the end: no code of up to 12 bits begins with so many.
         let mut word = bits.at(place);
         let mut packed = 0_u64;
-        // Lengths and shifts of all four, each in an octet of its own: none reaches 256.
+        // Lengths of all four together, and how many symbols they give.
         let mut sum = 0_u32;
         let mut last = 0;
         for _ in 0..4 {
-            last = pair(word);
-            packed |= u64::from(last >> SYMBOLS) << ((sum >> SHIFT) & 63);
-            sum = sum.wrapping_add(last);
-            word <<= last & 63;
+            let index = (word >> (64 - INDEX_BITS)) as usize;
+            last = u32::from(STEPS.get(index).copied().unwrap_or(0));
+            let symbols = PAIRS.get(index).copied().unwrap_or(0);
+            packed |= u64::from(symbols) << (sum >> COUNT << 3 & 63);
+            sum += last;
+            word <<= last & LENGTH;
         }
-        place += (sum & 0xff) as usize;
-        store(out, packed, ((sum >> SHIFT & 0xff) / 8) as usize);
+        place += (sum & LENGTH) as usize;
+        store(out, packed, (sum >> COUNT) as usize);
         if last != 0 && place < bits.count {
             continue;
         }
@@ -99,12 +101,6 @@ impl<'a> Bits<'a> {
     }
 }
 
-/// Entry of [`PAIRS`] for the first bits of `word`.
-#[inline(always)]
-fn pair(word: u64) -> u32 {
-    PAIRS.get((word >> (64 - INDEX_BITS)) as usize).copied().unwrap_or(0)
-}
-
 /// The first symbol of `word`, which has at least 30 bits and begins with a code of more than 12,
 /// and its length.
 #[cold]
@@ -142,19 +138,23 @@ struct Codes {
 const STORE: usize = 8;
 const EOS: u16 = 256;
 const MAX_LENGTH: u32 = 30;
-/// Bits that [`PAIRS`] is indexed by. 12 bits cover all codes of one symbol up to 12 bits, and 16
-/// KiB stay in the first-level cache.
+/// Bits that [`STEPS`] and [`PAIRS`] are indexed by: 12 bits cover all codes of one symbol up to 12
+/// bits, and two short ones.
 const INDEX_BITS: u32 = 12;
-// Bit positions in an entry of PAIRS: the length stands in the lowest octet, where a shift takes
-// it without a mask: what comes next waits for nothing but the look-up.
-const SHIFT: u32 = 8;
-const SYMBOLS: u32 = 16;
+// An entry of STEPS: the length stands in the lowest bits, where a shift takes it without a mask,
+// and those of four look-ups add up to less than 64; the number of symbols above it.
+const LENGTH: u32 = 63;
+const COUNT: u32 = 6;
 
 static CODES: Codes = codes();
 
-/// One or two symbols, the length of their codes together, and the bits that they take decoded; 0
-/// where the first symbol has a code longer than 12 bits.
-static PAIRS: [u32; 1 << INDEX_BITS] = pairs();
+/// One or two symbols by the bits that come next.
+static PAIRS: [u16; 1 << INDEX_BITS] = tables().0;
+
+/// The length of their codes together, and how many they are; 0 where the first symbol has a code
+/// longer than 12 bits. A look-up waits for the one before it here alone: 4 KiB stay in the
+/// first-level cache whatever is done between two strings.
+static STEPS: [u8; 1 << INDEX_BITS] = tables().1;
 
 #[allow(clippy::indexing_slicing, reason = "runs in the compiler: a miss would not build")]
 const fn codes() -> Codes {
@@ -182,7 +182,7 @@ const fn codes() -> Codes {
 }
 
 #[allow(clippy::indexing_slicing, reason = "runs in the compiler: a miss would not build")]
-const fn pairs() -> [u32; 1 << INDEX_BITS] {
+const fn tables() -> ([u16; 1 << INDEX_BITS], [u8; 1 << INDEX_BITS]) {
     // The first symbol of each index and its length in bits 8 and up.
     let codes = codes();
     let mut single = [0_u32; 1 << INDEX_BITS];
@@ -201,7 +201,7 @@ const fn pairs() -> [u32; 1 << INDEX_BITS] {
         }
         index += 1;
     }
-    let mut pairs = [0; 1 << INDEX_BITS];
+    let (mut pairs, mut steps) = ([0; 1 << INDEX_BITS], [0; 1 << INDEX_BITS]);
     index = 0;
     while index < single.len() {
         let first = single[index];
@@ -209,16 +209,14 @@ const fn pairs() -> [u32; 1 << INDEX_BITS] {
         if length > 0 {
             let next = single[(index << length) & (single.len() - 1)];
             let both = length + (next >> 8);
-            pairs[index] = (first & 0xff) << SYMBOLS;
-            pairs[index] |= if next > 0 && both <= INDEX_BITS {
-                (next & 0xff) << (SYMBOLS + 8) | both | 16 << SHIFT
-            } else {
-                length | 8 << SHIFT
-            };
+            let has_both = next > 0 && both <= INDEX_BITS;
+            let second = if has_both { next & 0xff } else { 0 };
+            pairs[index] = (first & 0xff | second << 8) as u16;
+            steps[index] = if has_both { both | 2 << COUNT } else { length | 1 << COUNT } as u8;
         }
         index += 1;
     }
-    pairs
+    (pairs, steps)
 }
 
 /// Length of each symbol's code in bits (RFC 7541 Appendix B).
