@@ -288,7 +288,7 @@ impl Decoder {
             taker.field(Field { name: self.table.part(name), value: Some(octets), tag });
         }
         if insert {
-            self.table.insert(name, value, tag);
+            self.table.insert(mark, name, value, tag);
         } else {
             self.table.unstage(mark);
         }

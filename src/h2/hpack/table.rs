@@ -58,6 +58,12 @@ impl Entry {
     fn size(&self) -> usize {
         self.octets().saturating_add(OVERHEAD)
     }
+
+    /// Its parts in the text.
+    fn spans(&mut self) -> impl Iterator<Item = &mut Span> {
+        let is_stored = |span: &&mut Span| span.length != UNKNOWN && span.start & IN_STATIC == 0;
+        [&mut self.name, &mut self.value].into_iter().filter(is_stored)
+    }
 }
 
 /// What an index refers to.
@@ -80,11 +86,9 @@ pub(super) enum Lookup<'t> {
 pub(super) struct Table {
     /// Oldest first.
     entries: VecDeque<Entry>,
-    /// Octets of the entries, of evicted ones until the next [`tidy`](Self::tidy), and of
-    /// literals being decoded behind them. Entries may share a name.
+    /// Octets of the entries in their order, in front of them those of evicted ones until the next
+    /// [`tidy`](Self::tidy), and behind them of literals being decoded.
     text: Vec<u8>,
-    /// The other half of `tidy`, kept for its allocation.
-    spare: Vec<u8>,
     /// Length of `text` at which evicted octets are thrown out.
     tidy_at: usize,
     /// Sum of the entries' sizes: a lower bound of the true one, at most [`KEPT`].
@@ -105,7 +109,6 @@ impl Table {
         Self {
             entries: VecDeque::new(),
             text: Vec::new(),
-            spare: Vec::new(),
             tidy_at: TIDY_MIN,
             size: 0,
             max: super::DEFAULT_SIZE,
@@ -223,8 +226,8 @@ impl Table {
         self.text.truncate(mark);
     }
 
-    /// Inserts an entry (RFC 7541 section 4.4); what is `Stored` becomes part of it.
-    pub(super) fn insert(&mut self, name: Part<'_>, value: Part<'_>, tag: Tag) {
+    /// Inserts an entry (RFC 7541 section 4.4); what was staged since `mark` becomes part of it.
+    pub(super) fn insert(&mut self, mark: usize, name: Part<'_>, value: Part<'_>, tag: Tag) {
         let size = length(name).saturating_add(length(value)).saturating_add(OVERHEAD);
         if size > self.room() {
             // An entry larger than the table empties it. One that only this program has no room
@@ -234,7 +237,7 @@ impl Table {
             return;
         }
         let known = !matches!(name, Part::Unknown);
-        let entry = Entry { name: self.keep(name), value: self.keep(value), tag };
+        let entry = Entry { name: self.keep(mark, name), value: self.keep(mark, value), tag };
         if self.entries.capacity() == 0 {
             self.entries.reserve(FIRST_ENTRIES);
         }
@@ -251,19 +254,13 @@ impl Table {
         if self.text.len() < self.tidy_at {
             return;
         }
-        self.spare.clear();
-        for entry in &mut self.entries {
-            for span in [&mut entry.name, &mut entry.value] {
-                if span.length == UNKNOWN || span.start & IN_STATIC != 0 {
-                    continue;
-                }
-                let start = span.start as usize;
-                let end = start.saturating_add(span.length as usize);
-                span.start = u32::try_from(self.spare.len()).unwrap_or(UNKNOWN);
-                self.spare.extend_from_slice(self.text.get(start..end).unwrap_or_default());
-            }
+        let oldest = self.entries.front_mut();
+        let oldest = oldest.and_then(|oldest| oldest.spans().map(|span| span.start).min());
+        let gone = oldest.map_or(self.text.len(), |start| start as usize);
+        self.text.drain(..gone);
+        for span in self.entries.iter_mut().flat_map(Entry::spans) {
+            span.start -= gone as u32;
         }
-        std::mem::swap(&mut self.text, &mut self.spare);
         self.tidy_at = self.text.len().saturating_mul(2).max(TIDY_MIN);
     }
 
@@ -273,16 +270,13 @@ impl Table {
             self.tidy();
             self.text.shrink_to(self.tidy_at);
         }
-        if self.spare.capacity() > SLACK_MAX {
-            self.spare = Vec::new();
-        }
     }
 
     /// Heap memory.
     #[cfg(test)]
     pub(super) fn octets_held(&self) -> usize {
         let entries = self.entries.capacity() * std::mem::size_of::<Entry>();
-        self.text.capacity() + self.spare.capacity() + entries
+        self.text.capacity() + entries
     }
 
     /// Octets of entries that may be kept.
@@ -317,10 +311,17 @@ impl Table {
         self.nameless = 0;
     }
 
-    fn keep(&mut self, part: Part<'_>) -> Span {
+    /// Puts a part where the entry's octets are, unless it was staged there since `mark`: an older
+    /// entry whose name it has may leave first.
+    fn keep(&mut self, mark: usize, part: Part<'_>) -> Span {
         match part {
             Part::Unknown => Span { start: 0, length: UNKNOWN },
-            Part::Stored(span) => span,
+            Part::Stored(span) if span.start as usize >= mark => span,
+            Part::Stored(span) => {
+                let (start, behind) = (span.start as usize, self.text.len());
+                self.text.extend_from_within(start..start + span.length as usize);
+                Span { start: u32::try_from(behind).unwrap_or(UNKNOWN), ..span }
+            }
             Part::Static(index) => Span { start: IN_STATIC | index, length: length(part) as u32 },
             Part::Plain(octets) => {
                 let start = u32::try_from(self.text.len()).unwrap_or(UNKNOWN);
@@ -376,7 +377,7 @@ const UNKNOWN: u32 = u32::MAX;
 const IN_STATIC: u32 = 1 << 31;
 /// Most octets of entries kept, by their RFC size. Browsers announce tables of 65,536 octets, and
 /// hardly anybody more; older entries of larger tables count as unknown. With the slack of `tidy`
-/// one direction stays below 512 KiB whatever the settings say.
+/// one direction stays below 256 KiB whatever the settings say.
 const KEPT: usize = 64 * 1024;
 /// Octets that a buffer may keep between blocks: twice what `tidy` leaves at most.
 const SLACK_MAX: usize = 3 * KEPT;
