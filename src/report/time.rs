@@ -1,5 +1,6 @@
 //! Packet time for people and programs.
 
+use std::cell::RefCell;
 use std::io::{self, Write};
 
 use jiff::tz::TimeZone;
@@ -64,7 +65,13 @@ pub(super) fn rfc3339(at: Timestamp) -> String {
 
 impl serde::Serialize for Rfc3339 {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{:.9}", civil(self.0)))
+        thread_local! {
+            static TICKER: RefCell<Ticker> = RefCell::default();
+        }
+        TICKER.with_borrow_mut(|ticker| {
+            let (text, nanoseconds) = ticker.split(self.0);
+            serializer.collect_str(&format_args!("{text}.{nanoseconds:09}Z"))
+        })
     }
 }
 
