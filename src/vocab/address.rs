@@ -16,7 +16,10 @@ impl fmt::Display for Endpoint {
     /// `ip:port`, IPv6 in brackets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.ip {
-            IpAddr::V4(ip) => write!(f, "{ip}:{}", self.port),
+            IpAddr::V4(ip) => {
+                let [a, b, c, d] = ip.octets();
+                write!(f, "{a}.{b}.{c}.{d}:{}", self.port)
+            }
             IpAddr::V6(ip) => write!(f, "[{ip}]:{}", self.port),
         }
     }
