@@ -1,9 +1,11 @@
 //! The latest octets handed up: what is sent again is compared with them.
 
+use std::collections::VecDeque;
+
 /// The latest octets handed up.
 #[derive(Default)]
 pub(super) struct Recent {
-    octets: Vec<u8>,
+    octets: VecDeque<u8>,
     /// Offset behind the last of them.
     end: u64,
 }
@@ -17,21 +19,24 @@ impl Recent {
         }
         self.end = offset + data.len() as u64;
         let data = data.get(data.len().saturating_sub(REMEMBERED)..).unwrap_or_default();
-        if self.octets.len() + data.len() > 2 * REMEMBERED {
-            let kept = REMEMBERED - data.len();
-            self.octets.drain(..self.octets.len().saturating_sub(kept));
+        let beyond = (self.octets.len() + data.len()).saturating_sub(REMEMBERED);
+        self.octets.drain(..beyond.min(self.octets.len()));
+        if self.octets.capacity() == 0 {
+            self.octets.reserve(FIRST);
         }
-        self.octets.extend_from_slice(data);
+        self.octets.extend(data);
     }
 
     /// How many of these octets, the first of them at `offset`, are remembered otherwise.
     pub fn differing(&self, offset: u64, data: &[u8]) -> u64 {
         let begin = self.end - self.octets.len() as u64;
-        let old = self.octets.get(offset.saturating_sub(begin) as usize..).unwrap_or_default();
+        let old = self.octets.iter().skip(offset.saturating_sub(begin) as usize);
         let new = data.get(begin.saturating_sub(offset) as usize..).unwrap_or_default();
-        old.iter().zip(new).filter(|(old, new)| old != new).count() as u64
+        old.zip(new).filter(|(old, new)| old != new).count() as u64
     }
 }
 
-/// Octets of a half that are remembered, at least.
+/// Octets of a half that are remembered.
 const REMEMBERED: usize = 4096;
+/// Octets that room is made for at once: greetings and a request.
+const FIRST: usize = 512;
