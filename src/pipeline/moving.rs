@@ -84,7 +84,7 @@ impl Sink for Moving {
         self.serves(history.ends.second);
         let judged = cause::judge(&history);
         self.answers(history.ends.second).add(&history, &judged);
-        self.close(finished(history, judged, tls));
+        self.close(finished(history, judged, tls).advised());
     }
 
     fn other_flow(&mut self, flow: OtherFlow) {
@@ -247,12 +247,12 @@ impl Moving {
         match open {
             Open::Connection(history, requests, tls) => {
                 self.serves(history.ends.second);
-                Some(running(history, requests, tls))
+                Some(running(history, requests, tls).advised())
             }
             // Without TLS there is nothing to tell of it before it is over.
             Open::Other(flow, Some(tls)) => {
                 let flow = OtherFlow { tls: Some(Box::new(tls)), ..flow.clone() };
-                other::row(&flow, &self.servers).map(Connection::alone)
+                other::row(&flow, &self.servers).map(|row| Connection::alone(row).advised())
             }
             Open::Other(_, None) => None,
         }
@@ -282,7 +282,7 @@ impl Moving {
                 self.refused.pop_front();
             }
         }
-        self.close(Connection::alone(row));
+        self.close(Connection::alone(row).advised());
         true
     }
 

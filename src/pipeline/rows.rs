@@ -69,8 +69,7 @@ pub(super) struct Connection {
 impl Connection {
     /// One that its neighbours say nothing about.
     pub(super) fn alone(row: ConnectionRow) -> Self {
-        let mut row = Arc::new(row);
-        advise(&mut row, Slowest::default(), &[]);
+        let row = Arc::new(row);
         Self { row, endings: Vec::new(), facts: None, troubled: Arc::default(), answered: None }
     }
 
@@ -79,6 +78,12 @@ impl Connection {
         if self.row.number != number {
             Arc::make_mut(&mut self.row).number = number;
         }
+    }
+
+    /// With what can be advised already, for one that is looked at often: it mostly stays so.
+    pub(super) fn advised(mut self) -> Self {
+        advise(&mut self.row, Slowest::default(), &[]);
+        self
     }
 
     /// Lets its requests go where there is no room for them; says whether there was.
@@ -473,10 +478,8 @@ fn connection(history: &History, mut judged: Judged, tls: Option<TlsFacts>) -> C
         row.findings.splice(..0, track::of_tls(tls));
     }
     row.tls = tls.map(tls_row);
-    let mut row = Arc::new(row);
-    advise(&mut row, Slowest::default(), &[]);
     let troubled = history.troubled.as_slice().into();
-    Connection { row, endings, facts, troubled, answered: None }
+    Connection { row: Arc::new(row), endings, facts, troubled, answered: None }
 }
 
 fn row(
