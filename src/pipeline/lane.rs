@@ -158,6 +158,9 @@ impl Uses {
     /// Tells it, once.
     #[inline]
     pub(super) fn tell(&mut self, flows: &mut FlowTable) {
+        if self.http2.is_empty() && self.none.is_empty() {
+            return;
+        }
         self.http2.drain(..).for_each(|key| flows.welcome(key));
         self.none.drain(..).for_each(|key| flows.ignore(key));
     }
