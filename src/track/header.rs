@@ -82,7 +82,7 @@ impl<'a> Kept<'a> {
         };
         let named = [Name::Trace, Name::RequestId, Name::Forwarded];
         if named.into_iter().any(|name| self.0.may_have(name)) {
-            self.0.iter().for_each(|field| note_id(&mut mark, &field));
+            self.0.named(named).for_each(|field| note_id(&mut mark, &field));
         }
         mark
     }
@@ -159,7 +159,8 @@ fn trace_id<'v>(name: &[u8], value: &'v [u8]) -> Option<Cow<'v, [u8]>> {
     let id = id?;
     let zeros = id.iter().take_while(|octet| **octet == b'0').count();
     let id = id.get(zeros..).filter(|id| id.len() >= SHORTEST_ID)?;
-    Some(match id.iter().any(u8::is_ascii_uppercase) {
+    // Without a branch an octet, for all of them are looked at anyway.
+    Some(match id.iter().fold(false, |found, octet| found | octet.is_ascii_uppercase()) {
         true => Cow::Owned(id.to_ascii_lowercase()),
         false => Cow::Borrowed(id),
     })

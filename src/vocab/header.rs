@@ -330,6 +330,16 @@ impl<'a> HeaderList<'a> {
         self.fields.iter().map(move |span| span.field(text))
     }
 
+    /// Fields of these names in order.
+    pub fn named<const N: usize>(
+        &self,
+        names: [Name; N],
+    ) -> impl Iterator<Item = Field<'a>> + use<'a, N> {
+        let text = self.text;
+        let wanted = self.fields.iter().filter(move |span| names.contains(&span.tag.name));
+        wanted.map(move |span| span.field(text))
+    }
+
     /// Value of the first field of this name whose value is known.
     #[inline]
     pub fn first(&self, name: Name) -> Option<&'a [u8]> {
