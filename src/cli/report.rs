@@ -1,6 +1,7 @@
 //! `goawhy report`: what was asked for, and in which form.
 
 use std::io::{self, Write};
+use std::mem;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -178,6 +179,8 @@ pub(super) fn report(paper: &PaperArgs, runner: &impl Runner) -> Exit {
     if let Some(Err(what)) = paper.otlp.as_ref().map(|to| to.send_spans(&board, pick)) {
         exit = first_wrong(exit, complain(Exit::Usage, &what));
     }
+    // The program is over: nobody needs the memory of all the rows once more.
+    mem::forget(board);
     if exit == Exit::Done && unreadable { Exit::Input } else { exit }
 }
 
