@@ -108,10 +108,9 @@ impl Source {
             ahead: Default::default(),
             sorting: None,
         };
-        let buffer_size = if paths.len() == 1 { BUFFER } else { BUFFER_OF_MANY };
         for (at, path) in paths.iter().enumerate() {
             let capture = u16::try_from(at).unwrap_or(u16::MAX);
-            let mut reader = Reader::open(path, capture, buffer_size)?;
+            let mut reader = Reader::open(path, capture, BUFFER)?;
             reader.shift(shifts.get(at).copied().unwrap_or(0));
             let (path, size) = (path.clone(), reader.size());
             source.slots.push(Slot { path, size, state: State::Open(Box::new(reader)) });
@@ -342,7 +341,7 @@ impl Source {
         let Some(slot) = self.slots.get_mut(at) else { return false };
         let State::Later(facts) = &slot.state else { return true };
         let capture = u16::try_from(at).unwrap_or(u16::MAX);
-        match Reader::open(&slot.path, capture, BUFFER_OF_MANY) {
+        match Reader::open(&slot.path, capture, BUFFER) {
             Ok(mut reader) => {
                 reader.shift(self.shifts.get(at).copied().unwrap_or(0));
                 let more = reader.advance();
@@ -388,10 +387,9 @@ impl Source {
     }
 }
 
-/// Octets read at once from a single capture: large enough for few system calls.
-const BUFFER: usize = 1024 * 1024;
-/// The same for each of several.
-const BUFFER_OF_MANY: usize = 256 * 1024;
+/// Octets read at once from a capture: large enough for few system calls, small enough to leave
+/// room in a core's cache for what is read.
+const BUFFER: usize = 256 * 1024;
 /// Captures held open at once; of more, those whose time has not come are closed again. A ring of
 /// a thousand files would need a thousand descriptors and buffers otherwise.
 const OPEN_MAX: usize = 16;
