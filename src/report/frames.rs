@@ -300,8 +300,8 @@ fn known(line: &mut Vec<u8>, part: Option<&[u8]>) -> io::Result<()> {
 /// Octets as a JSON string; those that are not UTF-8 as `\\xNN`.
 fn octets(line: &mut Vec<u8>, octets: &[u8]) -> io::Result<()> {
     match std::str::from_utf8(octets) {
-        Ok(text) => plain::write(line, text),
-        Err(_) => plain::write(line, &utf8_or_escaped(octets)),
+        Ok(text) => plain::string(line, text),
+        Err(_) => plain::string(line, &utf8_or_escaped(octets)),
     }
 }
 
