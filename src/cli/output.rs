@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 /// An open output.
@@ -75,7 +76,11 @@ impl Output {
         fill: impl FnOnce(&mut BufWriter<&mut dyn Write>) -> io::Result<()>,
     ) -> io::Result<()> {
         match self {
-            Self::Standard => filled(&mut io::stdout().lock(), fill),
+            Self::Standard => {
+                // As a file: what Rust calls standard output looks for ends of lines in all of it.
+                let standard = io::stdout().as_fd().try_clone_to_owned()?;
+                filled(&mut File::from(standard), fill)
+            }
             Self::Direct(mut file) => filled(&mut file, fill),
             Self::Whole(mut unfinished) => {
                 filled(&mut unfinished.file, fill)?;
