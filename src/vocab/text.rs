@@ -7,6 +7,10 @@ use super::time::Stamp;
 /// UTF-8 as it is; octets that are not UTF-8 as `\xNN`. For JSON, whose writer escapes what
 /// [`acts`] itself.
 pub fn utf8_or_escaped(octets: &[u8]) -> String {
+    // Nearly always, and many octets at a time.
+    if let Ok(text) = str::from_utf8(octets) {
+        return text.to_owned();
+    }
     let mut text = String::with_capacity(octets.len());
     for chunk in octets.utf8_chunks() {
         text.push_str(chunk.valid());
