@@ -72,13 +72,12 @@ impl Others {
         self,
         servers: &BTreeSet<Endpoint>,
     ) -> (Vec<(ConnectionRow, bool)>, u64, u64) {
+        let count = self.missed.len() + self.latest.len() + self.passed.len();
+        let flows = self.missed.into_iter().chain(self.latest);
+        let rows = flows.filter_map(|flow| Some((other::row(&flow, servers)?, flow.refused)));
+        let mut rows: Vec<_> = rows.collect();
         // Whichever ended first, and whichever shard had it: nobody must see that.
-        let mut flows: Vec<OtherFlow> = self.missed.into_iter().chain(self.latest).collect();
-        flows.sort_by_key(|flow| flow.id);
-        let count = flows.len() + self.passed.len();
-        let rows = flows.into_iter();
-        let rows = rows.filter_map(|flow| Some((other::row(&flow, servers)?, flow.refused)));
-        let rows: Vec<_> = rows.collect();
+        rows.sort_by_cached_key(|(row, _)| row.flow);
         let unmissed = (count - rows.len()) as u64;
         (rows, unmissed, self.beyond)
     }
