@@ -372,6 +372,11 @@ impl Breaches {
         self.0.is_empty()
     }
 
+    /// Whether one of this rule is among them.
+    fn has(&self, rule: &Rule) -> bool {
+        self.0.iter().any(|known| std::ptr::eq(known.rule, rule))
+    }
+
     /// Adds one of a rule that is not yet among them.
     #[inline]
     fn add(&mut self, breach: Option<Breach>) {
@@ -383,7 +388,7 @@ impl Breaches {
     /// A rule is broken, which `text` tells where it is not yet among them: a hostile list breaks
     /// one with each field. True.
     fn tell(&mut self, rule: &'static Rule, text: impl FnOnce() -> String) -> bool {
-        if !self.0.iter().any(|known| known.rule == rule) {
+        if !self.has(rule) {
             self.0.push(Breach { rule, text: text() });
         }
         true
