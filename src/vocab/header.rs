@@ -252,7 +252,7 @@ impl FieldSpan {
 pub struct Outline {
     /// A bit for each name that it has with a value.
     names: u32,
-    /// Place in [`HeaderList::fields`] of the first of each.
+    /// Place in [`HeaderList::fields`] of the first of each; [`FAR`](Self::FAR) for those behind.
     places: [u8; Name::COUNT],
     /// Whether a field is unknown, unsound, repeated, out of place, or of a kind that rules are
     /// about whatever the rest is.
@@ -260,6 +260,8 @@ pub struct Outline {
 }
 
 impl Outline {
+    const FAR: u8 = u8::MAX;
+
     /// Notes the field at `place`; `is_late` is one behind a regular field.
     #[inline]
     pub fn add(&mut self, field: &FieldSpan, place: usize, is_late: bool) {
@@ -272,12 +274,9 @@ impl Outline {
         if is_again || field.value == FieldSpan::UNKNOWN {
             return;
         }
-        match (u8::try_from(place), self.places.get_mut(name as usize)) {
-            (Ok(place), Some(slot)) => {
-                *slot = place;
-                self.names |= bit;
-            }
-            _ => self.is_odd = true,
+        if let Some(slot) = self.places.get_mut(name as usize) {
+            *slot = u8::try_from(place).unwrap_or(Self::FAR);
+            self.names |= bit;
         }
     }
 
@@ -295,9 +294,8 @@ impl Outline {
     }
 
     #[inline]
-    fn place(&self, name: Name) -> Option<usize> {
-        let place = self.places.get(name as usize).filter(|_| self.names & name.bit() != 0)?;
-        Some(usize::from(*place))
+    fn place(&self, name: Name) -> Option<u8> {
+        self.places.get(name as usize).copied().filter(|_| self.names & name.bit() != 0)
     }
 }
 
@@ -343,11 +341,9 @@ impl<'a> HeaderList<'a> {
     /// Value of the first field of this name whose value is known.
     #[inline]
     pub fn first(&self, name: Name) -> Option<&'a [u8]> {
-        if let Some(place) = self.outline.and_then(|outline| outline.place(name)) {
-            return self.fields.get(place)?.field(self.text).value;
-        }
-        if self.outline.is_some_and(Outline::is_usual) {
-            return None;
+        let place = self.outline.map_or(Some(Outline::FAR), |outline| outline.place(name))?;
+        if place != Outline::FAR {
+            return self.fields.get(usize::from(place))?.field(self.text).value;
         }
         self.iter().filter(|field| field.tag.name == name).find_map(|field| field.value)
     }
@@ -355,7 +351,7 @@ impl<'a> HeaderList<'a> {
     /// Whether a field of this name may be among them.
     #[inline]
     pub fn may_have(&self, name: Name) -> bool {
-        self.outline.is_none_or(|outline| outline.is_odd || outline.names & name.bit() != 0)
+        self.outline.is_none_or(|outline| outline.names & name.bit() != 0)
     }
 
     /// First value of the field `name`, where both are known.
@@ -408,5 +404,28 @@ impl HeaderFaultKind {
             Self::LateSizeUpdate | Self::MissingSizeUpdate => "4.2",
             Self::SizeUpdateTooLarge => "6.3",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_of_a_name_is_found_however_far_behind() {
+        let (mut outline, mut fields) = (Outline::default(), Vec::new());
+        let text = b"abc";
+        for (name, start) in [(Name::Other, 0); 300].into_iter().chain([(Name::Server, 1); 2]) {
+            let tag = Tag { name, is_sound: true };
+            let span = FieldSpan { start, name: 0, value: 1, tag };
+            outline.add(&span, fields.len(), true);
+            fields.push(FieldSpan { start: start + u32::from(fields.len() == 301), ..span });
+        }
+        let list = HeaderList { fields: &fields, text, ..HeaderList::default() };
+        let outlined = HeaderList { outline: Some(&outline), ..list };
+        for list in [list, outlined] {
+            assert_eq!((list.first(Name::Server), list.first(Name::Path)), (Some(&b"b"[..]), None));
+        }
+        assert!(outlined.may_have(Name::Server) && !outlined.may_have(Name::Path));
     }
 }
