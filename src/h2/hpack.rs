@@ -322,7 +322,7 @@ impl Decoder {
             return Ok((Part::Plain(octets), false));
         }
         let mark = self.table.mark();
-        match huffman::decode(octets, self.table.stage()) {
+        match huffman::decode(octets, self.table.stage(huffman::most(octets))) {
             Ok(has_long) => Ok((self.table.stage_end(mark), !has_long)),
             Err(huffman::Fault::Eos) => Err(fault(Kind::HuffmanEos, start)),
             Err(huffman::Fault::Padding) => Err(fault(Kind::HuffmanPadding, start)),

@@ -13,13 +13,18 @@ pub(super) enum Fault {
     Padding,
 }
 
+/// Room that decoding takes at most: the shortest code has 5 bits, and symbols are written eight
+/// octets at a time.
+#[inline]
+pub(super) fn most(input: &[u8]) -> usize {
+    (input.len().saturating_mul(8) / 5).saturating_add(STORE)
+}
+
 /// Appends the octets that `input` stands for to `out`, and tells whether symbols with long codes
 /// are among them: without, no octet is NUL, CR or LF. On a fault `out` holds undefined octets
 /// behind its former end.
 #[inline]
 pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> Result<bool, Fault> {
-    // The shortest code has 5 bits; symbols are written eight octets at a time.
-    out.reserve((input.len().saturating_mul(8) / 5).saturating_add(STORE));
     let bits = Bits::of(input);
     let mut place = 0;
     let mut has_long = false;

@@ -202,11 +202,14 @@ impl Table {
         self.text.len()
     }
 
-    /// The text, to append octets of a literal to.
+    /// The text, to append up to so many octets of a literal to.
     #[inline]
-    pub(super) fn stage(&mut self) -> &mut Vec<u8> {
-        if self.text.capacity() == 0 {
-            self.text.reserve(FIRST_TEXT);
+    pub(super) fn stage(&mut self, octets: usize) -> &mut Vec<u8> {
+        let (length, room) = (self.text.len(), self.text.capacity());
+        if room - length < octets {
+            let most = super::DEFAULT_SIZE as usize;
+            let wanted = (GROWTH * room).clamp(FIRST_TEXT, most).saturating_sub(length);
+            self.text.reserve(octets.max(wanted));
         }
         &mut self.text
     }
@@ -238,8 +241,8 @@ impl Table {
         }
         let known = !matches!(name, Part::Unknown);
         let entry = Entry { name: self.keep(mark, name), value: self.keep(mark, value), tag };
-        if self.entries.capacity() == 0 {
-            self.entries.reserve(FIRST_ENTRIES);
+        if self.entries.len() == self.entries.capacity() {
+            self.entries.reserve(FIRST_ENTRIES.max((GROWTH - 1) * self.entries.len()));
         }
         self.entries.push_back(entry);
         self.size += size;
@@ -313,6 +316,7 @@ impl Table {
 
     /// Puts a part where the entry's octets are, unless it was staged there since `mark`: an older
     /// entry whose name it has may leave first.
+    #[inline]
     fn keep(&mut self, mark: usize, part: Part<'_>) -> Span {
         match part {
             Part::Unknown => Span { start: 0, length: UNKNOWN },
@@ -385,6 +389,8 @@ const SLACK_MAX: usize = 3 * KEPT;
 const FIRST_ENTRIES: usize = 8;
 /// Text that room is made for at once: a list.
 const FIRST_TEXT: usize = 256;
+/// A table that is filled at all is mostly filled soon: it grows in few steps.
+const GROWTH: usize = 4;
 /// Text that is not worth tidying.
 const TIDY_MIN: usize = 2048;
 
