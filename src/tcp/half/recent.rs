@@ -19,10 +19,12 @@ impl Recent {
         }
         self.end = offset + data.len() as u64;
         let data = data.get(data.len().saturating_sub(REMEMBERED)..).unwrap_or_default();
-        let beyond = (self.octets.len() + data.len()).saturating_sub(REMEMBERED);
-        self.octets.drain(..beyond.min(self.octets.len()));
-        if self.octets.capacity() == 0 {
-            self.octets.reserve(FIRST);
+        let length = self.octets.len() + data.len();
+        if length > REMEMBERED {
+            self.octets.drain(..length - REMEMBERED);
+        } else if length > self.octets.capacity() {
+            let room = if length > FIRST { REMEMBERED } else { FIRST };
+            self.octets.reserve_exact(room - self.octets.len());
         }
         self.octets.extend(data);
     }
