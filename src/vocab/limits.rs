@@ -66,8 +66,8 @@ pub struct Limits {
     pub missing_places: usize,
     /// Differing copies told per half.
     pub differing_copies: usize,
-    /// Flows whose latest octets are remembered, 8 KiB of each half at most, to compare copies
-    /// with: 64 MiB in all.
+    /// Flows whose latest octets are remembered, 4 KiB of each half at most, to compare copies
+    /// with: 32 MiB in all.
     pub remembered_flows: usize,
     /// Rule violations told per connection.
     pub findings: usize,
