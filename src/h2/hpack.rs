@@ -308,7 +308,7 @@ impl Decoder {
 
     /// A string (RFC 7541 section 5.2) of the field at `at`; Huffman-coded ones are decoded to
     /// the end of the table's text. Tells also whether it surely has no octet that no value has.
-    #[inline]
+    #[inline(always)]
     fn string<'b>(
         &mut self,
         at: u32,
