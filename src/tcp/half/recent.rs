@@ -40,5 +40,5 @@ impl Recent {
 
 /// Octets of a half that are remembered.
 const REMEMBERED: usize = 4096;
-/// Octets that room is made for at once: greetings and a request.
-const FIRST: usize = 512;
+/// Octets that room is made for at once: greetings and a request. Who says more mostly says much.
+const FIRST: usize = 256;
