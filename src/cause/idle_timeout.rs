@@ -174,7 +174,7 @@ fn told(scene: &Scene<'_>, span: Duration, since: Stamp, confidence: Confidence)
             && !scene.open.is_empty()
             && scene.open.iter().all(unsent) =>
         {
-            ("in which the client did not go on with what it was sending".into(), Blame::None)
+            ("in which the client did not go on with what it was sending".into(), Blame::Server)
         }
         _ => (waiting, scene.by.into()),
     };

@@ -512,8 +512,9 @@ fn within(history: &History, window: Duration) -> u32 {
 
 /// Requests of one kind that begin right after a cancel of that kind, far more often than right
 /// before one. Where the client was held back by the limit on streams, the queue looks the same.
-/// Whether requests come at one pace, whatever becomes of them.
-fn are_paced(opened: &[(u32, i64)]) -> bool {
+/// Whether requests come at one pace, whatever becomes of them: the next before the last one was
+/// given up, at the age of `oldest` at most.
+fn are_paced(opened: &[(u32, i64)], oldest: Duration) -> bool {
     let mut times: Vec<i64> = opened.iter().map(|(_, at)| *at).collect();
     times.sort_unstable();
     let gaps = times.iter().zip(times.iter().skip(1)).map(|(a, b)| b - a);
@@ -521,7 +522,8 @@ fn are_paced(opened: &[(u32, i64)]) -> bool {
     gaps.sort_unstable();
     let Some(middle) = gaps.get(gaps.len() / 2).copied() else { return false };
     let near = gaps.iter().filter(|gap| (*gap - middle).abs() * 20 <= middle).count();
-    middle > 0 && gaps.len() >= 5 && near * 5 >= gaps.len() * 4
+    let many = oldest.as_nanos() > 2 * u128::from(middle.unsigned_abs());
+    middle > 0 && many && gaps.len() >= 5 && near * 5 >= gaps.len() * 4
 }
 
 fn repeats(history: &History, judged: &Judged) -> Option<Repeats> {
@@ -546,7 +548,8 @@ fn repeats(history: &History, judged: &Judged) -> Option<Repeats> {
         cancels.iter().filter_map(|r| Some((r.class, r.opened?.at.0))).collect();
     opened.sort_unstable();
     opened.dedup();
-    if are_paced(&opened) {
+    let ages = cancels.iter().filter_map(|reset| reset.age()).max().unwrap_or_default();
+    if are_paced(&opened, ages) {
         return None;
     }
     let window = AT_ONCE.as_nanos() as i64;
