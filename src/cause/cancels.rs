@@ -7,6 +7,7 @@ mod deadline;
 mod reading;
 mod rivals;
 mod server;
+mod turns;
 
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use super::chance::round_value;
 use super::dead_path;
 use deadline::{by_deadline, is_at};
 use reading::{by_silence, whole_time};
+use turns::Turns;
 
 /// Younger than this, nothing waited: no timeout is that short.
 const AT_ONCE: Duration = Duration::from_millis(20);
@@ -205,7 +207,13 @@ fn by_age(history: &History, items: Vec<Waited>, groups: &mut Vec<CancelGroup>) 
         groups.push(judge_cluster(history, cluster));
     }
     let lone = join_timers(groups, lone, 1);
-    let (round, other): (Vec<_>, Vec<_>) = lone.into_iter().partition(is_round);
+    let all = lone.len();
+    let (mut round, mut other): (Vec<_>, Vec<_>) =
+        lone.into_iter().partition(|item| is_round(item) && item.span >= AT_ONCE * 10);
+    // Of ages of any length so many are round.
+    if round.len() * 4 <= all {
+        other.append(&mut round);
+    }
     // Round ages of many lengths are chance.
     let mut lengths: Vec<Duration> = round.iter().filter_map(|of| round_value(of.span)).collect();
     lengths.dedup();
@@ -271,7 +279,9 @@ fn opened_apart(history: &History, items: &[Waited]) -> bool {
 /// Streams that were opened and reset in the moment when a time ran out had waited inside the
 /// client for a free one: they share that time. Returns the others.
 fn join_moments(history: &History, groups: &mut [CancelGroup], items: Vec<Waited>) -> Vec<Waited> {
-    let timed = |group: &&mut CancelGroup| group.timeout.is_some() && group.by == Side::Client;
+    let timed = |group: &&mut CancelGroup| {
+        group.timeout.is_some() && group.by == Side::Client && group.places.len() >= FEW
+    };
     let mut timed: Vec<(Vec<i64>, &mut CancelGroup)> = groups
         .iter_mut()
         .filter(timed)
@@ -430,50 +440,6 @@ fn judge_cluster(history: &History, cluster: &[Waited]) -> CancelGroup {
         (false, false) => burst(cluster, Confidence::new(0.65), "one batch, reset in one go"),
     }
 }
-
-/// How the resets of a batch follow its requests.
-#[derive(Clone, Copy)]
-enum Turns {
-    /// Each in its request's turn, as far apart as the requests were: timers.
-    Followed,
-    /// Whenever the requests came: one decision.
-    Ignored,
-    /// Too few, or too close together, to tell.
-    Unclear,
-}
-
-impl Turns {
-    /// By the correlation of opening and reset times, and the slope of the one against the other.
-    /// Timers of busy clients gave 0.71 and 0.6 and more of it, single decisions hardly both.
-    fn of(history: &History, cluster: &[Waited]) -> Self {
-        let pairs = cluster.iter().filter_map(|item| {
-            let reset = history.resets.get(item.place)?;
-            Some((reset.opened?.at.0 as f64, reset.stamp.at.0 as f64))
-        });
-        let pairs: Vec<(f64, f64)> = pairs.collect();
-        let count = pairs.len() as f64;
-        let mean = |of: fn(&(f64, f64)) -> f64| pairs.iter().map(of).sum::<f64>() / count;
-        let (opened, reset) = (mean(|pair| pair.0), mean(|pair| pair.1));
-        let sum = |of: &dyn Fn(f64, f64) -> f64| -> f64 {
-            pairs.iter().map(|(a, b)| of(a - opened, b - reset)).sum()
-        };
-        let (of_opened, of_reset) = (sum(&|a, _| a * a), sum(&|_, b| b * b));
-        let both = sum(&|a, b| a * b);
-        if pairs.len() < 5 || (of_opened / count).sqrt() < SPREAD {
-            return Self::Unclear;
-        }
-        let slope = both / of_opened;
-        let correlation = both / (of_opened * of_reset).sqrt().max(1.0);
-        match (correlation, slope) {
-            (correlation, slope) if correlation >= 0.7 && slope >= 0.5 => Self::Followed,
-            (correlation, slope) if correlation < 0.6 || slope < 0.3 => Self::Ignored,
-            _ => Self::Unclear,
-        }
-    }
-}
-
-/// Nanoseconds: requests opened closer together have no turns.
-const SPREAD: f64 = 2_500_000.0;
 
 /// Ages that differ by no more than a coarse timer's tick, of requests opened at many times: such
 /// timers fire up to a tick late, never early.
