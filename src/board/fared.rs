@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use super::group::Standing;
 use super::headline::chain;
 use super::{Board, ConnectionRow};
+use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause};
 use crate::vocab::time::Timestamp;
 use crate::vocab::verdict::Cancellation;
@@ -24,6 +25,10 @@ pub struct Fared {
     pub cancelled: BTreeMap<Cause, Cancelled>,
     /// Requests left by clients that were done.
     pub left: usize,
+    /// Streams that were refused.
+    pub refused: usize,
+    /// Streams that were reset by who should have answered, for no reason that is told.
+    pub reset: usize,
     /// Why connections ended and streams were cancelled: whether none ended by it, the chain, who
     /// has to act.
     pub reasons: BTreeMap<(bool, String, Blame), Reason>,
@@ -87,6 +92,8 @@ impl Fared {
         }
         add(&mut self.dark, other.dark);
         add(&mut self.left, other.left);
+        add(&mut self.refused, other.refused);
+        add(&mut self.reset, other.reset);
         for (key, reason) in other.reasons {
             let of = self.reasons.entry(key).or_default();
             of.count = of.count.saturating_add(reason.count);
@@ -107,6 +114,11 @@ impl Fared {
             let found = Cancelled { streams: set.streams.len(), timers: timer };
             self.cancelled.entry(set.cause).or_default().add(found);
         }
+        let answering = row.cancellations.iter().filter(|set| set.by == Side::Server);
+        let told: usize = answering.map(|set| set.streams.len()).sum();
+        let number = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+        add(&mut self.reset, number(row.streams.reset).saturating_sub(told));
+        add(&mut self.refused, number(row.streams.refused));
         let lead = row.lead();
         if let Some(done) = lead.filter(|verdict| verdict.cause == Cause::ClientShutdown) {
             add(&mut self.left, done.died());

@@ -86,6 +86,7 @@ fn answer(board: &Board, tally: &Fared) -> String {
     }
     parts.extend(cancelled(tally));
     parts.extend(left(tally));
+    parts.extend(reset(tally));
     match parts.is_empty() {
         true => format!("{all}: none went away in trouble."),
         false => format!("{all}: none went away in trouble, but {}.", parts.join(", and ")),
@@ -134,6 +135,18 @@ fn left(tally: &Fared) -> Option<String> {
     let cause = Cause::ClientShutdown;
     (number > 0)
         .then(|| format!("{} {were} left without an answer ({cause})", count(number, "request")))
+}
+
+/// `23 streams were refused, 8 were reset before their answer ended`.
+fn reset(tally: &Fared) -> Option<String> {
+    let of = |number: usize, what: &str| {
+        let were = if number == 1 { "was" } else { "were" };
+        (number > 0).then(|| format!("{} {were} {what}", count(number, "stream")))
+    };
+    let refused = of(tally.refused, "refused");
+    let reset = of(tally.reset, "reset before the answer ended");
+    let parts: Vec<String> = [refused, reset].into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 /// Who has to change something, behind a cause.
