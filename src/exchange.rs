@@ -28,7 +28,7 @@
 //! 10 C> TEXT "GET / HTTP/1.1\r\n\r\n"
 //! 11 GAP C 3                     # the client's next 3 packets with something in them are lost
 //! 12 S> FIN
-//! 12 C> RST
+//! 12 C> RST                    # or BARE_RST, which acknowledges nothing
 //! @2 20 SYN                      # a second connection, from its own client port
 //! ```
 //!
@@ -211,7 +211,7 @@ fn joined(tokens: &[Token], number: usize, last: Option<&Line>) -> Result<Line, 
     let Some(&Line { connection, at, act: Act::Send(side, ref before), .. }) = last else {
         return Err("`+` continues a line that sends something".to_owned());
     };
-    if matches!(before, Item::Fin | Item::Rst) {
+    if matches!(before, Item::Fin | Item::Rst(_)) {
         return Err("nothing follows FIN or RST in a packet".to_owned());
     }
     let act = Act::Send(side, Item::parse(tokens)?);

@@ -93,15 +93,10 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     Some(step)
 }
 
-/// Whether the RST answers, at once, the first octets after a long silence: so do hosts that do
-/// not know the connection (RFC 9293 section 3.5.2).
+/// Whether the RST is one of a host that does not know the connection, and had not closed it.
 pub(super) fn is_stranger(scene: &Scene<'_>) -> bool {
-    let last = *scene.last_octets.side(scene.peer());
-    let own = *scene.last_octets.side(scene.by);
-    let woken = last.zip(own).is_some_and(|(last, own)| {
-        own.before(last) && last.since(own) >= LONG && scene.at.since(last) <= AT_ONCE
-    });
-    scene.aborted && woken
+    let history = scene.history;
+    scene.aborted && history.bare_rst && history.fin.side(scene.by).is_none() && !history.has_loss()
 }
 
 /// Whether the end comes right behind the other side's last octets.
@@ -109,9 +104,6 @@ fn quick(scene: &Scene<'_>) -> bool {
     let last = *scene.last_octets.side(scene.peer());
     last.is_some_and(|last| scene.at.since(last) <= PROMPT)
 }
-
-/// Sooner than any program answers.
-const AT_ONCE: Duration = Duration::from_millis(2);
 
 /// How sure it is, with so many requests waiting or in the middle of a frame.
 fn confidence(scene: &Scene<'_>, waiting: usize, torn: bool) -> f32 {

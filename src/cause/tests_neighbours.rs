@@ -235,7 +235,7 @@ fn connections_cut_at_one_age_have_a_limit_of_age() {
 
 #[test]
 fn who_does_not_know_a_connection_answers_with_a_rst() {
-    let one = || Talk::opened().served(10.0, 1).get(4670.0, 3).s(4670.1, "RST");
+    let one = || Talk::opened().served(10.0, 1).get(4670.0, 3).s(4670.1, "BARE_RST");
     let verdict = one().told();
     assert_eq!((verdict.cause, verdict.blame), (Cause::AbruptClose, Blame::Unknown));
     assert!(verdict.confidence.word() != "likely" && verdict.summary.contains("does not know"));
@@ -245,7 +245,7 @@ fn who_does_not_know_a_connection_answers_with_a_rst() {
         assert_eq!(verdict.blame, Blame::Unknown, "{}", verdict.summary);
     }
     // Who works on a request, and dies, knows it.
-    let crash = Talk::opened().served(10.0, 1).get(4670.0, 3).s(4890.1, "RST").told();
+    let crash = Talk::opened().served(10.0, 1).get(4670.0, 3).s(4670.1, "RST").told();
     assert_eq!(crash.blame, Blame::Server);
 }
 

@@ -12,7 +12,8 @@ pub(super) enum Item {
     Octets(Vec<u8>),
     Frame(Frame),
     Fin,
-    Rst,
+    /// Whether it acknowledges nothing.
+    Rst(bool),
 }
 
 /// A frame whose header block is not encoded yet.
@@ -56,7 +57,8 @@ impl Item {
                 Self::Octets(octets)
             }
             "FIN" => Self::Fin,
-            "RST" => Self::Rst,
+            "RST" => Self::Rst(false),
+            "BARE_RST" => Self::Rst(true),
             name => Self::Frame(Frame::parse(name, &mut words)?),
         };
         match words.maybe() {

@@ -111,6 +111,8 @@ struct Content<'a> {
     syn: bool,
     fin: bool,
     rst: bool,
+    /// A RST that acknowledges nothing.
+    bare: bool,
 }
 
 impl Wire {
@@ -168,13 +170,13 @@ impl Wire {
         items: &[Item],
     ) -> Result<(), String> {
         let connection = self.connection(id);
-        let (mut payload, mut fin, mut rst) = (Vec::new(), false, false);
+        let (mut payload, mut fin, mut rst, mut bare) = (Vec::new(), false, false, false);
         for item in items {
             match item {
                 Item::Octets(octets) => payload.extend_from_slice(octets),
                 Item::Frame(frame) => payload.extend(encode(connection, by, frame)?),
                 Item::Fin => fin = true,
-                Item::Rst => rst = true,
+                Item::Rst(of) => (rst, bare) = (true, *of),
             }
         }
         let mut rest = payload.as_slice();
@@ -182,7 +184,8 @@ impl Wire {
             let (part, behind) = rest.split_at(rest.len().min(PAYLOAD_MAX));
             rest = behind;
             let last = rest.is_empty();
-            let content = Content { payload: part, syn: false, fin: fin && last, rst: rst && last };
+            let (fin, rst) = (fin && last, rst && last);
+            let content = Content { payload: part, syn: false, fin, rst, bare };
             self.send_packet(id, by, at, content)?;
             if last {
                 return Ok(());
@@ -200,7 +203,7 @@ impl Wire {
         let connection = self.connection(id);
         let peer = connection.side_mut(by);
         peer.receive(at);
-        let numbers = (peer.next, Some(peer.received));
+        let numbers = (peer.next, Some(peer.received).filter(|_| !content.bare));
         let length = u32::try_from(content.payload.len()).unwrap_or(0) + u32::from(content.fin);
         peer.next = peer.next.wrapping_add(length);
         let end = peer.next;

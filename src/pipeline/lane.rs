@@ -113,7 +113,7 @@ impl OtherFlow {
                 self.last = stamp;
                 self.ended(stamp, by, false);
             }
-            FlowItem::Rst { stamp, by, refused } => {
+            FlowItem::Rst { stamp, by, refused, .. } => {
                 self.last = stamp;
                 self.ended(stamp, by, true);
                 self.refused |= refused;
@@ -521,7 +521,7 @@ fn known_items(known: &OtherFlow) -> Vec<FlowItem<'static>> {
     let server = known.initiator.map_or(Half::B, Half::other);
     items.extend(known.accepted.map(|stamp| FlowItem::Accepted { stamp, by: server }));
     items.extend(known.ends.iter().map(|(stamp, by, rst)| match *rst {
-        true => FlowItem::Rst { stamp: *stamp, by: *by, refused: false },
+        true => FlowItem::Rst { stamp: *stamp, by: *by, refused: false, bare: false },
         false => FlowItem::Fin { stamp: *stamp, by: *by },
     }));
     items

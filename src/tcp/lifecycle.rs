@@ -33,7 +33,7 @@ pub(super) struct Flow {
     /// First segments of a half of which it is not known where it begins.
     opening: Vec<Waiting>,
     /// A RST that its receiver might not accept: it counts if nothing comes after it.
-    pending_rst: Option<(Half, Stamp, Seq)>,
+    pending_rst: Option<Abort>,
     /// Whether a half has ever acknowledged anything.
     acks_seen: Both<bool>,
     packets: u64,
@@ -45,6 +45,15 @@ pub(super) struct Flow {
     swept: bool,
     /// Whether somebody said that it is of use.
     welcome: bool,
+}
+
+/// A RST.
+#[derive(Clone, Copy)]
+struct Abort {
+    by: Half,
+    stamp: Stamp,
+    seq: Seq,
+    bare: bool,
 }
 
 impl Flow {
@@ -231,11 +240,11 @@ impl Flow {
         self.place(half, segment, seen, deliver);
         self.drain(deliver);
         let hit = self.skip_overdue(segment.stamp, limits, room, deliver);
-        if let Some((by, stamp, seq)) = self.pending_rst
-            && self.halves.half(by).is_expected(seq)
+        if let Some(abort) = self.pending_rst
+            && self.halves.half(abort.by).is_expected(abort.seq)
         {
             self.pending_rst = None;
-            self.end_by_rst(by, stamp, false, deliver);
+            self.end_by_rst(abort, false, deliver);
             return hit;
         }
         self.tell_fins(deliver);
@@ -267,12 +276,12 @@ impl Flow {
         }
         self.closed = true;
         self.settle(self.last, deliver);
-        if let Some((by, stamp, seq)) = self.pending_rst.take() {
+        if let Some(Abort { by, stamp, seq, bare }) = self.pending_rst.take() {
             if !self.ignored {
                 let mut out = Outlet { id: self.id, half: by, deliver };
                 self.halves.half_mut(by).skip_to_abort(seq, stamp, &mut out);
             }
-            deliver(self.id, FlowItem::Rst { stamp, by, refused: false });
+            deliver(self.id, FlowItem::Rst { stamp, by, refused: false, bare });
         }
         self.tell_closed(how, deliver);
     }
@@ -351,22 +360,23 @@ impl Flow {
             && self.halves.second.highest() == 0;
         // A receiver takes a RST at exactly the octet it expects (RFC 5961 section 3); any other,
         // blind or behind octets that the capture lacks, shows by whether the flow goes on.
+        let bare = !segment.flags.has(TcpFlags::ACK);
+        let abort = Abort { by: half, stamp: segment.stamp, seq: segment.seq, bare };
         if !refused && !self.halves.half(half).is_expected(segment.seq) {
-            self.pending_rst = Some((half, segment.stamp, segment.seq));
+            self.pending_rst = Some(abort);
             return;
         }
-        self.end_by_rst(half, segment.stamp, refused, deliver);
+        self.end_by_rst(abort, refused, deliver);
     }
 
     fn end_by_rst(
         &mut self,
-        by: Half,
-        stamp: Stamp,
+        Abort { by, stamp, bare, .. }: Abort,
         refused: bool,
         deliver: &mut impl FnMut(FlowId, FlowItem<'_>),
     ) {
         self.settle(stamp, deliver);
-        deliver(self.id, FlowItem::Rst { stamp, by, refused });
+        deliver(self.id, FlowItem::Rst { stamp, by, refused, bare });
         self.closed = true;
         self.tell_closed(FlowEnd::Ended, deliver);
     }
@@ -560,8 +570,8 @@ fn is_jump(distance: i32) -> bool {
 }
 
 /// Whether the segment lies before the RST of its own half: captured out of order.
-fn precedes(half: Half, segment: &Segment<'_>, (by, _, seq): (Half, Stamp, Seq)) -> bool {
-    half == by && segment.seq.ahead_of(seq) < 0
+fn precedes(half: Half, segment: &Segment<'_>, abort: Abort) -> bool {
+    half == abort.by && segment.seq.ahead_of(abort.seq) < 0
 }
 
 /// The half whose packet is the earlier one.

@@ -353,8 +353,8 @@ impl Held {
             FlowItem::Fin { stamp, by } => {
                 self.items.push(HeldItem::Other(Box::new(FlowItem::Fin { stamp, by })));
             }
-            FlowItem::Rst { stamp, by, refused } => {
-                let item = FlowItem::Rst { stamp, by, refused };
+            FlowItem::Rst { stamp, by, refused, bare } => {
+                let item = FlowItem::Rst { stamp, by, refused, bare };
                 self.items.push(HeldItem::Other(Box::new(item)));
             }
             FlowItem::Closed { stamp, how, totals } => {

@@ -82,6 +82,8 @@ pub struct History {
     pub losses: Vec<Loss>,
     /// The client's newest stream, open or not.
     pub newest: Option<(u32, Stamp)>,
+    /// Whether a RST came from a host that does not know the connection.
+    pub bare_rst: bool,
     /// Octets of each side that the capture lacks, and copies that differ.
     pub notes: Both<HalfNotes>,
     /// Since when no stream is open.

@@ -119,6 +119,7 @@ impl Tracker {
                 findings: Vec::new(),
                 losses: Vec::new(),
                 newest: None,
+                bare_rst: false,
                 notes: Both::default(),
                 idle_since: Some(first),
                 reused: None,
@@ -228,8 +229,9 @@ impl Tracker {
                 self.history.fin.side_mut(side).get_or_insert(stamp);
                 self.history.closed.get_or_insert((stamp, side, false));
             }
-            FlowItem::Rst { stamp, by, .. } => {
+            FlowItem::Rst { stamp, by, bare, .. } => {
                 let side = self.side(by);
+                self.history.bare_rst |= bare && self.history.rst.side(side).is_none();
                 self.history.last = stamp;
                 self.closes();
                 self.history.rst.side_mut(side).get_or_insert(stamp);

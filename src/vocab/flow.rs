@@ -88,6 +88,9 @@ pub enum FlowItem<'a> {
         by: Half,
         /// Whether it answered a SYN before anything was accepted: the port is closed.
         refused: bool,
+        /// Whether it acknowledges nothing: it answers a segment of a connection that its sender
+        /// does not know (RFC 9293 section 3.5.2); who aborts a connection of its own acknowledges.
+        bare: bool,
     },
     /// Nothing more will come of this flow.
     Closed {
