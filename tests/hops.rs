@@ -357,6 +357,32 @@ fn a_failure_behind_the_proxy_explains_the_one_before_it() {
 }
 
 #[test]
+fn what_a_proxy_refuses_after_it_had_passed_it_on_is_not_safe_to_send_again() {
+    let told = |passed_on: bool| {
+        let fields = |n: u32| format!(":authority=shop.example :path=/pay/{n}");
+        let mut front = Leg::new(1, FRONT);
+        let mut back = Leg::new(2, BACK);
+        for n in 0..3u32 {
+            let (at, stream) = (10.0 + f64::from(n), 2 * n + 1);
+            front = front.get(at, stream, &fields(n));
+            front = front.line(2900.0, &format!("S> RST_STREAM {stream} REFUSED_STREAM"));
+            if passed_on {
+                back = back.get(at + 0.4, stream, &fields(n));
+            }
+        }
+        let (front, back) = (front.line(3400.0, "C> FIN"), back.line(2899.0, "S> FIN"));
+        let report = scripted("refused", &[&script(&[front, back], 0.0)], &[]);
+        report["connections"][0]["end_verdict"].clone()
+    };
+    let safe = told(false);
+    assert_eq!(safe["safe_to_retry_streams"], serde_json::json!([1, 3, 5]));
+    let sent = told(true);
+    assert_eq!(sent["safe_to_retry_streams"], serde_json::json!([]), "{sent}");
+    assert_eq!(sent["maybe_processed_streams"], serde_json::json!([1, 3, 5]));
+    assert!(sent["summary"].as_str().unwrap().contains("passed on by the proxy"), "{sent}");
+}
+
+#[test]
 fn a_proxy_that_gave_up_is_no_reason_beyond_its_own_client() {
     let id = |n: u32| format!("{WORK} x-request-id=7a1f3c5d-0000-4000-8000-00000000000{n}");
     let both = (0..3_u32).fold((Leg::new(1, FRONT), Leg::new(2, BACK)), |(front, back), n| {

@@ -96,7 +96,34 @@ impl Hops {
         for place in places {
             self.tell_verdicts(rows, place);
         }
+        self.passed_on(rows);
         self.links()
+    }
+
+    /// What a proxy refuses after it had passed it on may have been processed, whatever its code
+    /// promises (RFC 9113 section 8.7).
+    fn passed_on(&self, rows: &mut [Arc<ConnectionRow>]) {
+        let mut beyond: BTreeMap<usize, BTreeSet<u32>> = BTreeMap::new();
+        for pair in &self.joined {
+            let ends = self.requests.get(pair.front).zip(self.requests.get(pair.back));
+            let Some((front, back)) = ends else { continue };
+            let refused = rows.get(back.place).is_some_and(|row| {
+                row.verdicts().any(|of| of.safe_to_retry_streams.contains(&back.of.stream))
+            });
+            if !refused {
+                beyond.entry(front.place).or_default().insert(front.of.stream);
+            }
+        }
+        for (place, streams) in beyond {
+            let Some(row) = rows.get_mut(place) else { continue };
+            let told =
+                |of: &Verdict| of.safe_to_retry_streams.iter().any(|id| streams.contains(id));
+            if row.verdicts().any(told) {
+                let row = Arc::make_mut(row);
+                let verdicts = row.goaways.iter_mut().map(|goaway| &mut goaway.verdict);
+                verdicts.chain(&mut row.end_verdict).for_each(|of| unpromise(of, &streams));
+            }
+        }
     }
 
     /// Pairs that streams belong to which `by` gave up: where the client did, as the proxy's own;
@@ -376,6 +403,24 @@ fn failure(request: &Request, cause: Cause) -> String {
         Trouble::Left if cause == Cause::Unknown => "it closed the connection".to_owned(),
         Trouble::Left => format!("it closed the connection, {cause}"),
     }
+}
+
+/// Takes streams from those that are safe to send again.
+fn unpromise(verdict: &mut Verdict, streams: &BTreeSet<u32>) {
+    let (gone, safe): (Vec<u32>, Vec<u32>) =
+        verdict.safe_to_retry_streams.iter().partition(|id| streams.contains(id));
+    if gone.is_empty() {
+        return;
+    }
+    verdict.safe_to_retry_streams = safe;
+    let count = gone.len();
+    verdict.maybe_processed_streams.extend(gone);
+    verdict.maybe_processed_streams.sort_unstable();
+    verdict.maybe_processed_streams.dedup();
+    let (s, were) = if count == 1 { ("", "was") } else { ("s", "were") };
+    verdict.add_clause(&format!(
+        "{count} refused request{s} had been passed on by the proxy and {were} perhaps processed"
+    ));
 }
 
 fn revise_set(set: &mut Cancellation, hop: Hop, far: Option<(Cause, Option<Timeout>)>) {
