@@ -115,6 +115,18 @@ fn early_repeated_and_overlapping_octets_come_once() {
 }
 
 #[test]
+fn what_was_taken_for_a_fin_is_an_octet_where_more_comes_behind_it() {
+    let mut wire = greeted();
+    wire.send('s', ACK, 500, 100, "abc").send('c', 0x11, 100, 504, "");
+    for _ in 0..Limits::default().gap_patience_packets + 1 {
+        wire.send('c', ACK, 101, 504, "");
+    }
+    wire.send('s', ACK, 504, 101, "de");
+    let told = wire.finish();
+    assert!(told.contains("s0:abc") && told.contains("gap:s3+1 s4:de"), "{told}");
+}
+
+#[test]
 fn acknowledged_octets_that_never_come_are_a_gap() {
     let mut wire = greeted();
     wire.send('c', ACK, 103, 500, "def").send('s', ACK, 500, 106, "");
