@@ -345,6 +345,33 @@ fn on_one_host_a_request_must_show_that_it_was_forwarded() {
 }
 
 #[test]
+fn on_one_host_a_client_of_two_servers_is_no_proxy_whatever_ids_it_shares() {
+    let id = "traceparent=00-4bf92f3577b34da6a3ce929d0e0e473";
+    let call = |number: u16, port: u16, later: f64| {
+        let hosts = if port == 8080 { "10.0.0.1 10.0.0.1:8080" } else { "10.0.0.1 10.0.0.1:8090" };
+        let fields = move |n: u32| {
+            format!(":authority=10.0.0.1:{port} :path=/{port} {id}{n}-00f067aa0ba902b{n}-01")
+        };
+        cancels(Leg::new(number, hosts), later, &fields)
+    };
+    is_alone(&scripted(
+        "one-host",
+        &[&script(&[call(1, 8080, 0.0), call(2, 8090, 2.0)], 0.0)],
+        &[],
+    ));
+    // Nor is one that asks the server behind a proxy by itself, in HTTP/1.1.
+    let same = |_: u32| WORK.to_owned();
+    let mut legs = vec![cancels(Leg::new(1, FRONT), 0.0, &same)];
+    for mut leg in sent_on(BACK, "10.0.0.3:9090", "/slow", 1.0) {
+        for (_, line) in &mut leg.lines {
+            *line = line.replace("Connection: close\\r\\n", "");
+        }
+        legs.push(leg);
+    }
+    is_alone(&scripted("by-itself", &[&script(&legs, 0.0)], &[]));
+}
+
+#[test]
 fn a_failure_behind_the_proxy_explains_the_one_before_it() {
     let front =
         Leg::new(1, FRONT).get(10.0, 1, WORK).line(612.0, "S> HEADERS 1 END_STREAM :status=503");

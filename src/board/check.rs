@@ -223,6 +223,11 @@ fn causes(digest: &Digest, rules: &Rules) -> Checked {
         }
         let sets = connection.cancellations.iter();
         for set in sets.filter(|set| rules.denies_cancelling(&set.cause, set.confidence)) {
+            // What a proxy only passed on is told where it came from.
+            let own = set.streams.saturating_sub(set.passed_on());
+            if own == 0 {
+                continue;
+            }
             let key = format!("{} {}", set.cause, set.by);
             let alike = broken.entry(key).or_insert_with(|| Broken {
                 text: String::new(),
@@ -235,7 +240,7 @@ fn causes(digest: &Digest, rules: &Rules) -> Checked {
                 packet: Some(set.first_packet),
                 file: file(connection),
             });
-            alike.count = alike.count.saturating_add(set.streams);
+            alike.count = alike.count.saturating_add(own);
             let requests = count(alike.count, "request");
             alike.text = format!("{requests} cancelled by the {}", set.by);
         }

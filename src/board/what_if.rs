@@ -133,7 +133,13 @@ impl Supposed {
         }
         if self.measured.first().is_none_or(|least| self.seconds < *least) {
             self.ended_besides = sum(&board.ages.answers, &|after| after > self.seconds);
-            self.open_besides = sum(&board.ages.open, &|after| after > self.seconds);
+            // Those that died with a connection whose timeout had run out are told above.
+            let direct = board.rows().flat_map(|(_, row)| row.verdicts()).filter(|verdict| {
+                verdict.cause == Cause::ClientRequestTimeout && verdict.trigger == verdict.cause
+            });
+            let direct: u64 = direct.map(|of| of.maybe_processed_streams.len() as u64).sum();
+            let open = sum(&board.ages.open, &|after| after > self.seconds);
+            self.open_besides = open.saturating_sub(direct);
         }
         let seconds = self.seconds;
         self.endings_of(board, Cause::ClientRequestTimeout, |_, verdict| {

@@ -145,7 +145,8 @@ impl Search<'_> {
             let fits = |front: &&usize| {
                 let a = self.requests.get(**front)?;
                 let round = self.joined.get(*front).is_some_and(|of| of.front == *back);
-                let (way, delay) = self.related(a, b, LONG).filter(|_| !round)?;
+                let fits = !round && told_apart(a, b);
+                let (way, delay) = self.related(a, b, LONG).filter(|_| fits)?;
                 let rank = (a.of.mark.path == b.of.mark.path, a.server.ip == b.client.ip);
                 Some((rank, Joined { front: **front, back: *back, way, by, delay }))
             };
@@ -278,10 +279,15 @@ fn contradict(a: &Mark, b: &Mark) -> bool {
 fn is_plausible(a: &Request, b: &Request) -> bool {
     let (of_a, of_b) = (&a.of.mark, &b.of.mark);
     let same = of_a.path == of_b.path && of_a.authority == of_b.authority;
+    same && a.server.ip == b.client.ip && told_apart(a, b)
+}
+
+/// Whether `b` was hardly sent by the client of `a` itself: it comes from elsewhere, names where
+/// `a` went, or carries what proxies add.
+fn told_apart(a: &Request, b: &Request) -> bool {
+    let (of_a, of_b) = (&a.of.mark, &b.of.mark);
     let names_front = of_a.port == a.server.port && of_b.port != b.server.port;
-    let forwarded = of_b.forwarded > of_a.forwarded;
-    let told_apart = a.client.ip != b.client.ip || names_front || forwarded;
-    same && a.server.ip == b.client.ip && told_apart
+    a.client.ip != b.client.ip || names_front || of_b.forwarded > of_a.forwarded
 }
 
 impl Request {
@@ -296,7 +302,9 @@ impl Request {
 /// server.
 fn is_renamed(a: &Request, b: &Request) -> bool {
     let same = a.of.mark.path == b.of.mark.path && a.server.ip == b.client.ip;
-    same && a.number != 0 && b.names_its_server()
+    // Whoever asks that server himself sends the same, but for what proxies add.
+    let forwarded = b.of.mark.forwarded > a.of.mark.forwarded;
+    same && forwarded && a.number != 0 && b.names_its_server()
 }
 
 const MILLISECOND: i64 = 1_000_000;

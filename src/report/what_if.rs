@@ -47,7 +47,8 @@ pub(super) fn rows(of: &Supposed) -> Vec<(&'static str, String)> {
         (of.open_besides, "open request", open),
     ];
     for (number, what, would) in new.into_iter().filter(|(number, ..)| *number > 0) {
-        rows.push(("new", format!("{} {would}", count(number, what))));
+        // Ages are kept in steps of a few per cent.
+        rows.push(("new", format!("about {} {would}", count(number, what))));
     }
     for (index, what) in of.unknown.iter().enumerate() {
         rows.push((if index == 0 { "unknown" } else { "" }, format!("- {what}")));

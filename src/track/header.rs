@@ -111,7 +111,10 @@ pub fn mark_of_head(octets: &[u8]) -> Option<Mark> {
     if !version.starts_with(b"HTTP/1.") || !path.starts_with(b"/") || words.next().is_some() {
         return None;
     }
-    let mut mark = Mark { path: hash(&[method, path]), ..Mark::default() };
+    // Proxies mostly keep to the old version, or have each connection closed (nginx's defaults);
+    // clients hardly do.
+    let old = u8::from(version == b"HTTP/1.0");
+    let mut mark = Mark { path: hash(&[method, path]), forwarded: old, ..Mark::default() };
     for line in lines.take_while(|line| !line.is_empty()) {
         let Some(colon) = line.iter().position(|octet| *octet == b':') else { continue };
         let (name, value) = line.split_at(colon);
@@ -120,6 +123,8 @@ pub fn mark_of_head(octets: &[u8]) -> Option<Mark> {
         if let (Name::Host, Some(host)) = (field.tag.name, field.value) {
             (mark.authority, mark.port) = (hash(&[host]), port(host, false));
         }
+        let closes = name == b"connection" && value.trim_ascii().eq_ignore_ascii_case(b"close");
+        mark.forwarded = mark.forwarded.saturating_add(u8::from(closes));
         note_id(&mut mark, &field);
     }
     Some(mark)
