@@ -6,6 +6,7 @@
 //! ended nor the number of shards can be seen in the result.
 
 mod common;
+mod cut;
 mod endings;
 mod reasons;
 
@@ -18,6 +19,7 @@ use crate::vocab::time::Stamp;
 use crate::vocab::verdict::{Evidence, Timeout, Verdict};
 
 use self::common::{Common, crossing, is_spread, same};
+use self::cut::{cut_at_age, waited};
 pub use self::endings::endings;
 pub use self::reasons::apply;
 use super::chance::{is_setting, round_value};
@@ -207,14 +209,18 @@ fn judge(ending: &Ending, group: &[&Ending], refusals: &[Stamp]) -> Option<Revis
         return None;
     }
     let others = || group.iter().copied().filter(|other| other.place.0 != ending.place.0);
-    let elsewhere: Vec<&Ending> =
+    let mut elsewhere: Vec<&Ending> =
         others().filter(|other| other.at.apart(ending.at) > MOMENT * 4).collect();
+    // Opened together and ended together, they say one thing once.
+    elsewhere.dedup_by(|b, a| {
+        b.at.apart(a.at) <= MOMENT && b.first.apart(a.first) <= MOMENT && b.client.ip == a.client.ip
+    });
     let together: Vec<&Ending> =
         others().filter(|other| other.at.apart(ending.at) <= MOMENT).collect();
     limit(ending, &elsewhere)
         .or_else(|| cut_at_age(ending, &elsewhere))
         .or_else(|| waited(ending, &elsewhere))
-        .or_else(|| timer(ending, &elsewhere, together.is_empty()))
+        .or_else(|| timer(ending, &elsewhere, &Moments { group, crowd: together.len() >= CROWD }))
         .or_else(|| moment(ending, &together, refusals))
         .or_else(|| doubted(ending, &elsewhere))
 }
@@ -258,49 +264,6 @@ fn limit(ending: &Ending, elsewhere: &[&Ending]) -> Option<Revision> {
     })
 }
 
-/// Connections that the server cut with requests open, all at one age: it ends them when that is
-/// reached, whatever runs.
-fn cut_at_age(ending: &Ending, elsewhere: &[&Ending]) -> Option<Revision> {
-    ending.age.filter(|age| ending.is_cut() && *age >= OLD)?;
-    let all: Vec<&Ending> = elsewhere.iter().copied().filter(|other| other.is_cut()).collect();
-    let ages = Common::of(ending, &all, |e| e.age)?;
-    let nearer = |of: Option<Common<'_>>| of.is_some_and(|of| !ages.is_closer_than(&of));
-    let by_wait = Common::of(ending, &all, |e| e.waited.map(|(waited, _)| waited));
-    let rivals = [by_wait, Common::of(ending, elsewhere, |e| e.idle)];
-    let few = ages.alike.len() < 2 || ages.by_chance > RARE;
-    if few || rivals.into_iter().any(nearer) {
-        return None;
-    }
-    let mut aged = reasons::age(ending, &ages.alike, 0.85);
-    aged.blame = Blame::Server;
-    Some(aged)
-}
-
-/// Connections that the server cut with requests open, when what waited was of one age.
-fn waited(ending: &Ending, elsewhere: &[&Ending]) -> Option<Revision> {
-    let cut = |e: &Ending| e.is_cut();
-    ending.waited.filter(|_| cut(ending))?;
-    let all: Vec<&Ending> = elsewhere.iter().copied().filter(|other| cut(other)).collect();
-    let by_wait = Common::of(ending, &all, |e| e.waited.map(|(waited, _)| waited))?;
-    let by_silence = Common::of(ending, elsewhere, |e| e.idle);
-    if by_wait.by_chance > RARE {
-        return None;
-    }
-    let Some(silence) = by_silence.filter(|silence| !by_wait.is_closer_than(silence)) else {
-        return Some(reasons::request_timeout(ending, &by_wait));
-    };
-    // Nothing came after the request: both began with it. Where connections went the same way
-    // with nothing open, what counts is the silence.
-    if silence.alike.iter().any(|other| other.unanswered == 0) {
-        return None;
-    }
-    let mut revision = reasons::idle(ending, &silence);
-    revision.most = Confidence::new(UNDECIDED);
-    revision.confidence = revision.confidence.and(revision.most);
-    revision.rival = Some((Cause::ServerRequestTimeout, Confidence::new(0.6)));
-    Some(revision)
-}
-
 /// Two mechanisms that the endings do not tell apart.
 const UNDECIDED: f32 = 0.66;
 
@@ -308,11 +271,14 @@ const UNDECIDED: f32 = 0.66;
 const RARE: f64 = 0.002;
 
 /// Equal silences, or equal ages, at different moments.
-fn timer(ending: &Ending, elsewhere: &[&Ending], alone: bool) -> Option<Revision> {
+fn timer(ending: &Ending, elsewhere: &[&Ending], moments: &Moments<'_>) -> Option<Revision> {
     let silences = Common::of(ending, elsewhere, |e| e.idle).filter(|_| ending.is_silent());
-    let of_age: Vec<&Ending> =
-        elsewhere.iter().copied().filter(|other| may_be_age(ending, other)).collect();
+    let fits = |other: &&Ending| may_be_age(ending, other) && !moments.ended(ending, other);
+    let of_age: Vec<&Ending> = elsewhere.iter().copied().filter(fits).collect();
     let ages = Common::of(ending, &of_age, |e| e.age).filter(|_| ending.is_aged());
+    // What ended many at once is not a single other's age.
+    let ages = ages.filter(|ages| !moments.crowd || ages.alike.len() > 1);
+    let alone = moments.of(ending) == 1;
     // Who closes in good order has a reason; who cuts off what waits hardly has a timer.
     let most = if ending.orderly { 0.05 } else { RARE };
     let (silences, ages) =
@@ -347,6 +313,31 @@ fn timer(ending: &Ending, elsewhere: &[&Ending], alone: bool) -> Option<Revision
         (None, Some(ages)) if !coarse || ages.by_chance < RARE => Some(by_age(&ages)),
         (None, _) if alone && !coarse => spread(ending, &of_age, elsewhere),
         _ => None,
+    }
+}
+
+/// So many others that end in one moment were ended by one decision, as likely as by their age.
+const CROWD: usize = 2;
+
+/// Endings of a server in order of time.
+struct Moments<'a> {
+    group: &'a [&'a Ending],
+    /// Whether the one that is judged ended in a crowd.
+    crowd: bool,
+}
+
+impl Moments<'_> {
+    /// How many ended in the moment of this one, with it.
+    fn of(&self, ending: &Ending) -> usize {
+        let at = ending.at.at;
+        let from = self.group.partition_point(|other| other.at.at.plus(MOMENT) < at);
+        let to = self.group.partition_point(|other| other.at.at <= at.plus(MOMENT));
+        to.saturating_sub(from)
+    }
+
+    /// Whether another one of the same age ended in a crowd in which this one was not.
+    fn ended(&self, ending: &Ending, other: &Ending) -> bool {
+        !self.crowd && same(other.age, ending.age) && self.of(other) > CROWD
     }
 }
 
@@ -452,7 +443,11 @@ fn moment(ending: &Ending, together: &[&Ending], refusals: &[Stamp]) -> Option<R
         let mut drained = reasons::drain(ending, together, None);
         drained.most = Confidence::new(if ending.cause == Cause::IdleTimeout { 0.45 } else { 1.0 });
         if ending.requests > 1 && together.iter().all(counted) {
-            drained.confidence = drained.confidence.and(Confidence::new(0.5));
+            // A count that nobody sets is hardly a limit.
+            let round = ending.requests % 10 == 0;
+            let (sure, most) = if round || together.len() < 2 { (0.5, 1.0) } else { (0.66, 0.4) };
+            drained.confidence = drained.confidence.and(Confidence::new(sure));
+            drained.most = drained.most.and(Confidence::new(most));
         } else if together.iter().all(old) {
             drained.confidence = drained.confidence.and(Confidence::new(0.6));
         }

@@ -270,3 +270,21 @@ fn what_comes_after_the_promise_is_not_cut_off() {
     let verdict = killed.c(910.0, "FIN").told();
     assert_eq!(verdict.blame, Blame::Server, "{}", verdict.summary);
 }
+
+#[test]
+fn connections_of_one_lifetime_say_one_thing_once() {
+    // A reload ends four that were opened at once, in lockstep; later one runs into its idle timer.
+    let paced = |apart: f64| {
+        let talk = (0..16)
+            .fold(Talk::opened(), |talk, n| talk.served(10.0 + f64::from(n) * apart, 2 * n + 1));
+        talk.get(3010.0, 33).s(3011.0, "GOAWAY 33 NO_ERROR").ok(3011.4, 33).s(3012.0, "FIN")
+    };
+    let four =
+        (2..5).fold(paced(187.0), |talk, n| talk.again(n, f64::from(n) * 4.0, &paced(187.0)));
+    let idle = Talk::opened().served(10.0, 1).s(3012.5, "GOAWAY 1 NO_ERROR").s(3012.6, "FIN");
+    let told = four.again(9, 4200.0, &idle).all_told();
+    for verdict in &told[..4] {
+        assert_eq!(verdict.cause, Cause::GracefulShutdown, "{}", verdict.summary);
+    }
+    assert_eq!(told[4].cause, Cause::IdleTimeout, "{}", told[4].summary);
+}
