@@ -60,10 +60,11 @@ impl Prelude {
     /// Judges the beginnings of both halves. `ended` tells that no more will come of either.
     pub fn opening(&mut self, client: &[u8], server: &[u8], ended: bool) -> Opening {
         self.read(client, server, ended).unwrap_or_else(|| {
-            let server_from = self.server.place;
-            match begins_with_frame(server.get(server_from..).unwrap_or_default()) {
+            // What is left of a body is no beginning, whatever it looks like.
+            let passed = ended && self.server.pass(server) == Some(true);
+            match begins_with_frame(self.server.rest(server)) {
                 _ if !ended => Opening::Undecided,
-                Some(true) => Opening::ServerOnly { server_from },
+                Some(true) if passed => Opening::ServerOnly { server_from: self.server.place },
                 _ => Opening::Other,
             }
         })

@@ -188,3 +188,21 @@ fn a_beginning_without_syn() {
     assert!(!leads(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n") && !leads(b""));
     assert!(!leads(b"HTTP/1.1 101 A\r\nUpgrade: websocket\r\n\r\n"));
 }
+
+#[test]
+fn bodies_that_look_like_frames_are_no_beginning_at_the_end_either() {
+    let get = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
+    let frames = b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64\0\0\0\x04\x01\0\0\0\0";
+    let head = |fields: &str| format!("HTTP/1.1 200 OK\r\n{fields}\r\n").into_bytes();
+    for fields in ["Content-Length: 24\r\n", "Content-Length: 99\r\n", "Connection: close\r\n", ""]
+    {
+        let server = [&head(fields)[..], frames].concat();
+        let mut prelude = Prelude::default();
+        prelude.opening(get, &server, false);
+        assert!(matches!(prelude.opening(get, &server, true), Opening::Other), "{fields}");
+        let refused = b"GET /a HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n";
+        assert!(matches!(Prelude::default().opening(refused, &server, true), Opening::Other));
+    }
+    let bare = Prelude::default().opening(b"", frames, true);
+    assert!(matches!(bare, Opening::ServerOnly { server_from: 0 }));
+}
