@@ -152,6 +152,11 @@ impl HalfFlow {
         [Some(self.next), Some(self.highest()), self.acknowledged, fin].contains(&Some(offset))
     }
 
+    /// Whether `seq` lies outside of any window that the receiver may have (RFC 9293 section 3.4).
+    pub fn is_far(&self, seq: Seq) -> bool {
+        self.next_seq.is_some_and(|next| u64::from(seq.ahead_of(next).unsigned_abs()) > WINDOW)
+    }
+
     /// The receiver acknowledged everything before `offset`.
     pub fn acknowledge(&mut self, offset: u64, stamp: Stamp) {
         // An acknowledgement far ahead of anything seen is a stray or an attack.

@@ -360,6 +360,9 @@ impl Flow {
             && self.halves.second.highest() == 0;
         // A receiver takes a RST at exactly the octet it expects (RFC 5961 section 3); any other,
         // blind or behind octets that the capture lacks, shows by whether the flow goes on.
+        if !refused && self.halves.half(half).is_far(segment.seq) {
+            return;
+        }
         let bare = !segment.flags.has(TcpFlags::ACK);
         let abort = Abort { by: half, stamp: segment.stamp, seq: segment.seq, bare };
         if !refused && !self.halves.half(half).is_expected(segment.seq) {

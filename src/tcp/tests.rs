@@ -115,6 +115,15 @@ fn early_repeated_and_overlapping_octets_come_once() {
 }
 
 #[test]
+fn a_rst_outside_of_any_window_is_ignored_where_nothing_follows_either() {
+    for seq in [500 + (512 << 20), 500_u32.wrapping_sub(512 << 20)] {
+        let mut wire = greeted();
+        wire.send('s', ACK, 500, 100, "abc").send('s', 4, seq, 0, "").send('c', ACK, 100, 503, "");
+        assert_eq!(wire.finish(), "open:c accept s0:abc CaptureEnd", "{seq}");
+    }
+}
+
+#[test]
 fn what_was_taken_for_a_fin_is_an_octet_where_more_comes_behind_it() {
     let mut wire = greeted();
     wire.send('s', ACK, 500, 100, "abc").send('c', 0x11, 100, 504, "");
