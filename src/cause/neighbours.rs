@@ -444,7 +444,7 @@ fn moment(ending: &Ending, together: &[&Ending], refusals: &[Stamp]) -> Option<R
         drained.most = Confidence::new(if ending.cause == Cause::IdleTimeout { 0.45 } else { 1.0 });
         if ending.requests > 1 && together.iter().all(counted) {
             // A count that nobody sets is hardly a limit.
-            let round = ending.requests % 10 == 0;
+            let round = ending.requests.is_multiple_of(10);
             let (sure, most) = if round || together.len() < 2 { (0.5, 1.0) } else { (0.66, 0.4) };
             drained.confidence = drained.confidence.and(Confidence::new(sure));
             drained.most = drained.most.and(Confidence::new(most));
