@@ -59,6 +59,8 @@ pub fn runs(runs: &[(Half, Vec<u8>)], most: usize, each: &mut dyn FnMut(&FlowIte
         initiator: Some(Half::A),
         first: Half::A,
     });
+    // Where the other half begins is known only with this.
+    each(&FlowItem::Accepted { stamp: stamp(1), by: Half::B });
     let mut offsets = [0_u64; 2];
     for (number, (half, octets)) in runs.iter().enumerate() {
         let (stamp, at) = (stamp(number + 2), usize::from(*half == Half::B));
