@@ -208,6 +208,18 @@ fn the_cause_is_two_keys_away_and_leads_to_its_frame_and_back() {
 }
 
 #[test]
+fn what_a_neighbour_did_is_shown_on_its_own_connection() {
+    let mut desk = Desk::on("servers/nginx-reload.pcap", Settings::default());
+    let chain = desk.keys("⏎n").text((120, 40));
+    assert!(chain.contains("#1 neighbour"), "{chain}");
+    let frames = desk.keys("⏎").text((120, 40));
+    assert!(frames.contains("#1  127.0.0.1:46434"), "{frames}");
+    assert!(frames.contains("GOAWAY in packet 24"), "{frames}");
+    let back = desk.keys("⎋").text((120, 40));
+    assert!(back.contains("#2  127.0.0.1:46448") && back.contains("#1 neighbour"), "{back}");
+}
+
+#[test]
 fn goaways_among_the_frames() {
     let mut desk = Desk::on(SAMPLE, Settings::default());
     let frames = desk.keys("5n").text((120, 40));

@@ -67,6 +67,12 @@ impl App {
         self.frames.list.picked = place.frame;
     }
 
+    /// The flow of the connection with this number, where it is listed.
+    fn flow_of(&self, number: usize) -> Option<FlowId> {
+        let mut rows = self.snapshot.board.rows();
+        rows.find(|(_, row)| row.number == number).map(|(_, row)| row.flow)
+    }
+
     pub(super) fn enter(&mut self) {
         match self.view {
             View::Overview if !self.rows.is_empty() => {
@@ -77,8 +83,12 @@ impl App {
             View::Chain => {
                 let step = self.verdict().and_then(|verdict| verdict.chain.get(self.steps.picked));
                 if let Some(step) = step {
-                    let wanted = (step.stamp, step.what.to_owned(), step.stream);
+                    // What a neighbour did is its end.
+                    let what = if step.what == "neighbour" { "GOAWAY" } else { step.what };
+                    let wanted = (step.stamp, what.to_owned(), step.stream);
+                    let beyond = step.connection.and_then(|number| self.flow_of(number));
                     self.keep();
+                    self.look_at(beyond.or(self.flow));
                     self.view = View::Frames;
                     self.frames.only = None;
                     self.frames.wanted = Some(wanted);
