@@ -196,6 +196,14 @@ pub struct Inputs {
     pub measured: Option<Filter>,
 }
 
+impl Inputs {
+    /// All files that are read: captures and key logs.
+    fn read_files(&self) -> Vec<PathBuf> {
+        let keylogs = self.keylogs.iter().chain(&self.keylog_of_environment);
+        self.files.iter().chain(keylogs).cloned().collect()
+    }
+}
+
 /// What reads captures: the floor below, as the command line needs it.
 pub trait Runner {
     /// Why nothing could be read: one line for the user.

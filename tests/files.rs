@@ -161,3 +161,32 @@ fn a_signal_in_the_middle_leaves_what_was_there() {
     #[cfg(target_os = "linux")]
     assert_eq!(names(&folder).len(), 1, "nothing is left behind");
 }
+
+#[test]
+fn key_logs_and_what_stands_on_standard_input_are_never_written_over() {
+    let folder = std::env::temp_dir().join(format!("goawhy-inputs-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let sample = "captures/stacks/vertx-client-timeout-goaway1-10s.pcap";
+    let (capture, keys) = (folder.join("a.pcap"), folder.join("k"));
+    std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join(sample), &capture).unwrap();
+    std::fs::write(&keys, "# keys\n").unwrap();
+    let run = |words: &[&str], stdin: Option<&Path>| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_goawhy"));
+        command.args(words).current_dir(&folder);
+        if let Some(stdin) = stdin {
+            command.stdin(std::fs::File::open(stdin).unwrap());
+        }
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{words:?}");
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(error.contains("is an input"), "{error}");
+    };
+    let before = std::fs::read(&capture).unwrap();
+    run(&["report", "-", "-o", "a.pcap"], Some(&capture));
+    for words in [["report", "-o"], ["report", "--annotate"], ["check", "-o"]] {
+        run(&[words[0], "a.pcap", "--keylog", "k", words[1], "k"], None);
+    }
+    assert_eq!(std::fs::read(&capture).unwrap(), before);
+    assert_eq!(std::fs::read(&keys).unwrap(), b"# keys\n");
+    std::fs::remove_dir_all(folder).unwrap();
+}

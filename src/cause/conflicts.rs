@@ -55,17 +55,26 @@ pub fn find(
     for of in facts {
         by_pair.entry((of.server, of.client)).or_default().push(of);
     }
-    let mut by_server: BTreeMap<Endpoint, Vec<&InferredTimeout>> = BTreeMap::new();
-    for timer in timers {
-        by_server.entry(timer.server).or_default().push(timer);
+    // By place among all: a server may have as many clients as the capture has connections.
+    let mut of_server: BTreeMap<Endpoint, Vec<usize>> = BTreeMap::new();
+    let mut of_client: BTreeMap<(Endpoint, IpAddr), Vec<usize>> = BTreeMap::new();
+    for (place, timer) in timers.iter().enumerate() {
+        match timer.client {
+            _ if timer.configured_in == ConfiguredIn::Server => {
+                of_server.entry(timer.server).or_default().push(place);
+            }
+            Some(client) => of_client.entry((timer.server, client)).or_default().push(place),
+            None => {}
+        }
     }
     let nothing = Answered::default();
     let mut found = Vec::new();
     for ((server, client), facts) in &by_pair {
-        let of_server = by_server.get(server).into_iter().flatten().copied();
-        let timers = of_server.filter(|timer| {
-            timer.configured_in == ConfiguredIn::Server || timer.client == Some(*client)
-        });
+        let own = of_client.get(&(*server, *client)).into_iter().flatten();
+        let shared = of_server.get(server).into_iter().flatten();
+        let mut places: Vec<usize> = own.chain(shared).copied().collect();
+        places.sort_unstable();
+        let timers = places.into_iter().filter_map(|place| timers.get(place));
         let pair = Pair {
             client: *client,
             server: *server,

@@ -148,7 +148,7 @@ pub(super) fn check(arguments: &CheckArgs, runner: &impl Runner) -> Exit {
     }
     let mut inputs = inputs(&arguments.input);
     inputs.streams = inputs.only.as_ref().is_some_and(Filter::wants_streams);
-    let output = match Output::open(arguments.output.as_deref(), &inputs.files) {
+    let output = match Output::open(arguments.output.as_deref(), &inputs.read_files()) {
         Ok(output) => output,
         Err(error) => return complain(Exit::Usage, &error),
     };

@@ -40,7 +40,12 @@ impl Output {
     pub fn open(path: Option<&Path>, inputs: &[PathBuf]) -> Result<Self, String> {
         let Some(path) = path.filter(|path| !is_standard(path)) else { return Ok(Self::Standard) };
         let shown = path.display();
-        if inputs.iter().any(|input| is_same(input, path)) {
+        // A file that stands on standard input is one, too.
+        let read = |input: &PathBuf| match input.as_os_str() == "-" {
+            true => path.is_file() && is_same(Path::new("/dev/stdin"), path),
+            false => is_same(input, path),
+        };
+        if inputs.iter().any(read) {
             return Err(format!("{shown}: is an input; choose another name for the output"));
         }
         let fails = |error: io::Error| format!("{shown}: cannot be written: {error}");

@@ -205,7 +205,8 @@ fn first_wrong(one: Exit, other: Exit) -> Exit {
 
 /// Where the report goes, and the copy of the captures; never over an input.
 fn outputs(paper: &PaperArgs, inputs: &Inputs) -> Result<(Output, Option<Output>), String> {
-    let output = Output::open(paper.report.output.as_deref(), &inputs.files)?;
+    let read = inputs.read_files();
+    let output = Output::open(paper.report.output.as_deref(), &read)?;
     let Some(path) = &paper.annotate else { return Ok((output, None)) };
     if inputs.files.iter().any(|file| is_read_once(file)) {
         return Err("--annotate reads the captures twice, and a pipe can be read once".to_owned());
@@ -222,7 +223,7 @@ fn outputs(paper: &PaperArgs, inputs: &Inputs) -> Result<(Output, Option<Output>
     if paper.report.output.as_ref() == Some(path) {
         return Err(format!("{}: --annotate and -o cannot both write it", path.display()));
     }
-    Ok((output, Some(Output::open(Some(path), &inputs.files)?)))
+    Ok((output, Some(Output::open(Some(path), &read)?)))
 }
 
 /// Reads the captures; for a page once more with their streams, where those are few enough to be

@@ -43,7 +43,19 @@ pub fn printable_lines(text: &str) -> String {
 /// Whether a sign does something to a terminal or a log instead of being shown: controls (C0, C1
 /// and DEL), ends of lines, and what is not seen or turns text around.
 pub fn acts(sign: char) -> bool {
-    let hidden = matches!(sign, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    let hidden = matches!(
+        sign,
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}'
+    );
     sign.is_control() || hidden
 }
 
