@@ -58,15 +58,16 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     );
     let blame = if scene.by == Side::Client { Blame::Client } else { Blame::Server };
     let confidence = scene.despite_holes(Confidence::new(confidence));
+    let stranger = is_stranger(scene);
     let never_spoke = scene.by == Side::Server && scene.last_octets.second.is_none();
-    let (confidence, blame) = match (is_stranger(scene), never_spoke && quick(scene)) {
+    let (confidence, blame) = match (stranger, never_spoke && quick(scene)) {
         (true, _) => (confidence.and(Confidence::new(0.55)), Blame::Unknown),
         // It may speak another protocol.
         (_, true) => (confidence.and(Confidence::new(0.45)), Blame::Unknown),
         _ => (confidence, blame),
     };
     let mut step = Step::new(Cause::AbruptClose, confidence, blame, summary);
-    if is_stranger(scene) {
+    if stranger {
         step.summary.truncate(step.summary.trim_end_matches('.').len());
         step.summary.push_str(
             "; it answers like a host that does not know the connection (any more): one that was \

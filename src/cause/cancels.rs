@@ -363,7 +363,9 @@ fn at_one_moment(
     for run in runs() {
         let odd = |run: &[Waited]| {
             let of_timer = own_timers(history, run);
-            let odd = run.iter().filter(|item| !has_timer(item) && !of_timer.contains(&item.place));
+            let odd = run
+                .iter()
+                .filter(|item| !has_timer(item) && of_timer.binary_search(&item.place).is_err());
             let odd: Vec<Waited> = odd.copied().collect();
             odd.len() * 2 > run.len() && is_one(&odd)
         };
@@ -377,7 +379,7 @@ fn at_one_moment(
     rest
 }
 
-/// Places of those that were opened far apart and are of one age all the same: one decision makes
+/// Places, in order, of those that were opened far apart and are of one age all the same: one decision makes
 /// them of as many ages as there were moments in which they were opened.
 fn own_timers(history: &History, run: &[Waited]) -> Vec<usize> {
     let mut aged = run.to_vec();
@@ -385,7 +387,10 @@ fn own_timers(history: &History, run: &[Waited]) -> Vec<usize> {
     let timer = |cluster: &&[Waited]| {
         cluster.len() >= 5 && are_alike(cluster, 0.005) && opened_apart(history, cluster)
     };
-    clusters(&aged).filter(timer).flatten().map(|item| item.place).collect()
+    let places = clusters(&aged).filter(timer).flatten().map(|item| item.place);
+    let mut places: Vec<usize> = places.collect();
+    places.sort_unstable();
+    places
 }
 
 /// Nanoseconds between two resets of one decision at most, on a busy client.

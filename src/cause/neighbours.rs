@@ -220,7 +220,7 @@ fn judge(ending: &Ending, group: &[&Ending], refusals: &[Stamp]) -> Option<Revis
     limit(ending, &elsewhere)
         .or_else(|| cut_at_age(ending, &elsewhere))
         .or_else(|| waited(ending, &elsewhere))
-        .or_else(|| timer(ending, &elsewhere, &Moments { group, crowd: together.len() >= CROWD }))
+        .or_else(|| timer(ending, &elsewhere, &Moments(group)))
         .or_else(|| moment(ending, &together, refusals))
         .or_else(|| doubted(ending, &elsewhere))
 }
@@ -277,7 +277,7 @@ fn timer(ending: &Ending, elsewhere: &[&Ending], moments: &Moments<'_>) -> Optio
     let of_age: Vec<&Ending> = elsewhere.iter().copied().filter(fits).collect();
     let ages = Common::of(ending, &of_age, |e| e.age).filter(|_| ending.is_aged());
     // What ended many at once is not a single other's age.
-    let ages = ages.filter(|ages| !moments.crowd || ages.alike.len() > 1);
+    let ages = ages.filter(|ages| !moments.is_crowd(ending) || ages.alike.len() > 1);
     let alone = moments.of(ending) == 1;
     // Who closes in good order has a reason; who cuts off what waits hardly has a timer.
     let most = if ending.orderly { 0.05 } else { RARE };
@@ -320,24 +320,24 @@ fn timer(ending: &Ending, elsewhere: &[&Ending], moments: &Moments<'_>) -> Optio
 const CROWD: usize = 2;
 
 /// Endings of a server in order of time.
-struct Moments<'a> {
-    group: &'a [&'a Ending],
-    /// Whether the one that is judged ended in a crowd.
-    crowd: bool,
-}
+struct Moments<'a>(&'a [&'a Ending]);
 
 impl Moments<'_> {
     /// How many ended in the moment of this one, with it.
     fn of(&self, ending: &Ending) -> usize {
         let at = ending.at.at;
-        let from = self.group.partition_point(|other| other.at.at.plus(MOMENT) < at);
-        let to = self.group.partition_point(|other| other.at.at <= at.plus(MOMENT));
+        let from = self.0.partition_point(|other| other.at.at.plus(MOMENT) < at);
+        let to = self.0.partition_point(|other| other.at.at <= at.plus(MOMENT));
         to.saturating_sub(from)
+    }
+
+    fn is_crowd(&self, ending: &Ending) -> bool {
+        self.of(ending) > CROWD
     }
 
     /// Whether another one of the same age ended in a crowd in which this one was not.
     fn ended(&self, ending: &Ending, other: &Ending) -> bool {
-        !self.crowd && same(other.age, ending.age) && self.of(other) > CROWD
+        same(other.age, ending.age) && self.is_crowd(other) && !self.is_crowd(ending)
     }
 }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::super::chance;
-use super::{MILLI, Waited, median, opened};
+use super::{FEW, MILLI, Waited, median, opened};
 use crate::track::history::{History, Reset};
 use crate::vocab::address::Side;
 use crate::vocab::time::Stamp;
@@ -42,6 +42,9 @@ const BATCH: Duration = Duration::from_millis(50);
 /// the next search, or the next look, takes the place of the last one. Who tries again when a time
 /// is over resets first.
 pub(super) fn superseded(history: &History, items: &mut Vec<Waited>) -> Vec<Waited> {
+    if items.len() < FEW {
+        return Vec::new();
+    }
     let resets = history.resets.iter().filter(|reset| reset.opener == Side::Client);
     let mut sent: Vec<Stamp> = resets.filter_map(|reset| reset.opened).collect();
     sent.extend(history.open.iter().filter_map(|stream| stream.opened));
@@ -56,14 +59,13 @@ pub(super) fn superseded(history: &History, items: &mut Vec<Waited>) -> Vec<Wait
         let next = sent.get(since..before).unwrap_or_default();
         matches!(next, [next] if reset.stamp.since(*next) <= MILLI * 3)
     };
-    let count = items.iter().filter(|item| behind(item)).count();
+    let (taken, rest): (Vec<Waited>, Vec<Waited>) = items.iter().partition(|item| behind(item));
     let lifetime = history.last.since(history.first).as_secs_f64();
     // Where requests are sent all the time, one is sent right before anything.
     let rate = history.counts.opened as f64 / lifetime.max(1e-3);
-    if count < 3 || count * 5 < items.len() * 4 || rate * 0.003 > 0.1 {
+    if taken.len() < FEW || taken.len() * 5 < items.len() * 4 || rate * 0.003 > 0.1 {
         return Vec::new();
     }
-    let (taken, rest) = items.iter().partition(|item| behind(item));
     *items = rest;
     taken
 }
