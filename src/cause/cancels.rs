@@ -379,8 +379,8 @@ fn at_one_moment(
     rest
 }
 
-/// Places, in order, of those that were opened far apart and are of one age all the same: one decision makes
-/// them of as many ages as there were moments in which they were opened.
+/// Places, in order, of those that were opened far apart and are of one age all the same: one
+/// decision makes them of as many ages as there were moments in which they were opened.
 fn own_timers(history: &History, run: &[Waited]) -> Vec<usize> {
     let mut aged = run.to_vec();
     aged.sort_by_key(|item| (item.span, item.place));
