@@ -347,7 +347,6 @@ const PLACES: &[&str] = &[
     "text",
     "summary",
     "against",
-    "advice",
 ];
 
 fn stripped(value: &Value) -> Value {
@@ -361,6 +360,9 @@ fn stripped(value: &Value) -> Value {
                     _ if is_place => (!value.is_null()).into(),
                     // It names the timeout that was measured.
                     Value::String(advice) if key == "advice" => without_digits(advice).into(),
+                    Value::Array(advice) if key == "advice" => {
+                        advice.iter().filter_map(Value::as_str).map(without_digits).collect()
+                    }
                     _ => stripped(value),
                 };
                 (key.clone(), kept)
