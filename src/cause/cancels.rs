@@ -12,7 +12,7 @@ mod turns;
 use std::time::Duration;
 
 use crate::track::history::{Goaway, History, Reset};
-use crate::vocab::address::Side;
+use crate::vocab::address::{Both, Side};
 use crate::vocab::cause::{Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
 use crate::vocab::time::Stamp;
@@ -86,7 +86,7 @@ pub fn groups(history: &History) -> Vec<CancelGroup> {
     let mut with_deadline = Vec::new();
     let mut changed_mind = Vec::new();
     let mut of_grpc = Vec::new();
-    let mut blurred = Vec::new();
+    let mut blurred: Both<Vec<Waited>> = Both::default();
     let mut reacting = Vec::new();
     let blows = blows(history);
     let begun = history.sides.first.preface;
@@ -101,8 +101,8 @@ pub fn groups(history: &History) -> Vec<CancelGroup> {
             is_at(span, deadline) || begun.is_some_and(|of| is_at(reset.stamp.since(of), deadline))
         }) {
             with_deadline.push(item);
-        } else if dead_path::blurs(history, reset) {
-            blurred.push(item);
+        } else if let Some(whose) = dead_path::blurs(history, reset) {
+            blurred.side_mut(whose).push(item);
         } else if span < AT_ONCE {
             changed_mind.push(item);
         } else if reset.grpc && reset.deadline.is_none() {
@@ -115,11 +115,7 @@ pub fn groups(history: &History) -> Vec<CancelGroup> {
     }
     by_deadline(history, with_deadline, &mut groups);
     without_deadline(history, of_grpc, &mut groups);
-    if !blurred.is_empty() {
-        let told_by = "nothing of the client arrived when they were sent or reset";
-        let group = burst(&blurred, Confidence::POSSIBLE, told_by);
-        groups.push(CancelGroup { cause: Cause::ClientRequestTimeout, ..group });
-    }
+    unheard(&blurred, &mut groups);
     let superseded = rivals::superseded(history, &mut waited);
     if !superseded.is_empty() {
         // A timeout of the length at which the next one is due looks like that, too.
@@ -144,6 +140,21 @@ pub fn groups(history: &History) -> Vec<CancelGroup> {
     }
     groups.sort_by_key(|group| group.places.first().copied());
     groups
+}
+
+/// Resets in a time in which nothing of a side arrived.
+fn unheard(blurred: &Both<Vec<Waited>>, groups: &mut Vec<CancelGroup>) {
+    let told_by = Both {
+        first: "nothing of the client arrived when they were sent or reset",
+        second: "nothing of the server arrived when they were reset",
+    };
+    for side in [Side::Client, Side::Server] {
+        let blurred = blurred.side(side);
+        if !blurred.is_empty() {
+            let group = burst(blurred, Confidence::POSSIBLE, told_by.side(side));
+            groups.push(CancelGroup { cause: Cause::ClientRequestTimeout, ..group });
+        }
+    }
 }
 
 /// Moments at which a side sent GOAWAY, or the server closed or broke a rule, while the client had

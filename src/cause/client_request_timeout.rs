@@ -6,6 +6,7 @@ use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::verdict::{ConfiguredIn, Step, Timeout};
 
+use super::cancels::CancelGroup;
 use super::chance::{is_setting, round_value};
 use super::explain::Explain;
 use super::scene::{Scene, spoken};
@@ -75,6 +76,9 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     }
     let ages = Ages::of(scene)?;
     let Ages { least, most, count } = ages;
+    if let Some(step) = gave_up_with_one(scene, count) {
+        return Some(step);
+    }
     let known = scene.cancels.iter().filter_map(|group| group.timeout.as_ref()).find(|timeout| {
         (most.as_secs_f64() - timeout.seconds).abs() <= 0.03 * timeout.seconds + 0.02
     });
@@ -129,10 +133,71 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     Some(step)
 }
 
+/// The client closed in the moment in which it had given up on requests whose time was over, and
+/// the younger ones went with them.
+fn gave_up_with_one(scene: &Scene<'_>, open: u32) -> Option<Step> {
+    let last = scene.resets.iter().rev().find(|reset| reset.by == Side::Client)?;
+    let sure = |group: &&CancelGroup| {
+        let timed = group.cause == Cause::ClientRequestTimeout && group.timeout.is_some();
+        timed && group.by == Side::Client && group.confidence >= Confidence::LIKELY
+    };
+    let since = scene.at.since(last.stamp);
+    let of_last = |group: &&CancelGroup| {
+        group.places.len() >= FEW && group.resets(scene.history).any(|of| of.stamp == last.stamp)
+    };
+    let group = scene.cancels.iter().filter(sure).find(of_last)?;
+    if since > AT_ONCE || scene.goaway.is_some() {
+        return None;
+    }
+    let timeout = group.timeout.clone()?;
+    let summary = format!(
+        "The client {} in the moment in which its request timeout of {} ended stream {}: {} more \
+         of its requests died with that.",
+        scene.ending_name(),
+        spoken(Duration::try_from_secs_f64(timeout.seconds).unwrap_or_default()),
+        last.stream,
+        open,
+    );
+    let confidence = scene.despite_holes(group.confidence.and(Confidence::new(0.7)));
+    let mut step = Step::new(Cause::ClientRequestTimeout, confidence, Blame::Client, summary);
+    let opened = last.opened.map(|at| evidence::request(at, Side::Client, last.stream, None));
+    step.evidence.extend(opened);
+    step.evidence.push(evidence::reset(last));
+    step.cancelled = group.resets(scene.history).map(|reset| reset.stream).collect();
+    step.cancelled.sort_unstable();
+    step.timeout = Some(timeout);
+    Some(step)
+}
+
+/// Fewer cancels show no timer.
+const FEW: usize = 3;
+
+/// A close this soon behind a reset is one act with it.
+const AT_ONCE: Duration = Duration::from_millis(5);
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::Talk;
     use super::*;
+
+    #[test]
+    fn who_closes_when_a_time_is_over_takes_the_others_along() {
+        let batch = |talk: Talk, from: f64| {
+            (0..3).fold(talk, |talk, n: u32| talk.get(from + f64::from(n) * 330.0, n * 2 + 1))
+        };
+        let cancels = |talk: Talk| {
+            (0..3).fold(talk, |talk, n: u32| talk.cancel(1710.0 + f64::from(n) * 330.0, n * 2 + 1))
+        };
+        let talk = batch(Talk::opened(), 10.0).get(1400.0, 7).get(1900.0, 9);
+        let verdict = cancels(talk.clone()).c(2370.4, "FIN").told();
+        assert_eq!(verdict.cause, Cause::ClientRequestTimeout, "{}", verdict.summary);
+        assert!(verdict.confidence >= Confidence::LIKELY);
+        assert_eq!(verdict.cancelled_streams, [1, 3, 5]);
+        assert_eq!(verdict.maybe_processed_streams, [7, 9]);
+        // Later it has another reason.
+        let verdict = cancels(talk).c(2470.4, "FIN").told();
+        assert!(!verdict.summary.contains("died with that"), "{}", verdict.summary);
+    }
 
     #[test]
     fn the_whole_connection_closed_when_time_was_over() {

@@ -3,6 +3,8 @@
 //! Works on what [`super::pair`] kept of each connection and on the timers of
 //! [`super::timeouts`]. Each rule speaks only of what the capture shows.
 
+mod lost;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -19,6 +21,7 @@ use super::implementation::{self, ResetLimit};
 use super::pair::{Answered, PairFacts};
 use super::scene::spoken;
 use super::timeouts::near;
+use lost::{path_stalled, server_stood_still, stood_still, window_used_up};
 
 /// Everything that is known of one client and one server.
 struct Pair<'a> {
@@ -36,6 +39,9 @@ type RuleOf = fn(&Pair<'_>) -> Option<Conflict>;
 
 /// Every rule, in the order in which reports show them.
 const RULES: &[RuleOf] = &[
+    path_stalled,
+    server_stood_still,
+    window_used_up,
     timeout_below_answers,
     resets_near_limit,
     retry_storm,
@@ -142,19 +148,7 @@ fn plural(count: u64, what: &str) -> String {
 
 /// The client gives up before the server answers.
 fn timeout_below_answers(pair: &Pair<'_>) -> Option<Conflict> {
-    let clear = |timer: &InferredTimeout| {
-        timer.confidence.value() >= SURE || (timer.samples > 1 && timer.confidence.value() >= 0.6)
-    };
-    let mut timers: Vec<&InferredTimeout> =
-        pair.timers(Cause::ClientRequestTimeout, ConfiguredIn::Client).collect();
-    timers.extend(pair.timers(Cause::ClientRequestTimeout, ConfiguredIn::Proxy));
-    timers.extend(pair.timers(Cause::ServerRequestTimeout, ConfiguredIn::Proxy));
-    if !timers.iter().any(|timer| clear(timer)) {
-        return None;
-    }
-    // Beside one that is clear, one that showed once counts too.
-    timers.retain(|timer| timer.confidence.value() >= 0.6);
-    timers.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
+    let timers = request_timers(pair);
     let longest = timers.last()?;
     let sure = timers
         .iter()
@@ -165,6 +159,11 @@ fn timeout_below_answers(pair: &Pair<'_>) -> Option<Conflict> {
         let theirs = facts.killed.iter().filter(|(seconds, _)| by_these(*seconds));
         theirs.map(|(_, count)| count).sum()
     });
+    // What waited for window, or for a server that stood still, waited for no answer.
+    let held = pair.sum(|facts| facts.notes.held.first + facts.notes.held.second);
+    if (held + stood_still(pair)) * 2 > killed {
+        return None;
+    }
     let requests = pair.sum(|facts| facts.requests).max(killed);
     let classes = differ_by_class(&timers);
     let values: Vec<String> = timers.iter().map(|timer| named(timer, classes)).collect();
@@ -210,6 +209,22 @@ fn timeout_below_answers(pair: &Pair<'_>) -> Option<Conflict> {
         "Server: make these requests faster, and stop the work when the client is gone.".into(),
     );
     Some(pair.conflict(rule, sure, text, advice))
+}
+
+/// Request timeouts, ascending; none where all are doubtful.
+fn request_timers<'a>(pair: &'a Pair<'_>) -> Vec<&'a InferredTimeout> {
+    let clear = |timer: &&InferredTimeout| {
+        timer.confidence.value() >= SURE || (timer.samples > 1 && timer.confidence.value() >= 0.6)
+    };
+    let mut timers: Vec<&InferredTimeout> =
+        pair.timers(Cause::ClientRequestTimeout, ConfiguredIn::Client).collect();
+    timers.extend(pair.timers(Cause::ClientRequestTimeout, ConfiguredIn::Proxy));
+    timers.extend(pair.timers(Cause::ServerRequestTimeout, ConfiguredIn::Proxy));
+    // Beside one that is clear, one that showed once counts too.
+    let least = if timers.iter().any(clear) { 0.6 } else { f64::MAX };
+    timers.retain(|timer| timer.confidence.value() >= least);
+    timers.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
+    timers
 }
 
 /// Whether each timer ended requests of kinds of its own: several settings, one for each.

@@ -7,6 +7,7 @@ use crate::track::history::{History, Reset};
 use crate::vocab::address::Side;
 use crate::vocab::cause::Blame;
 use crate::vocab::flow::Stall;
+use crate::vocab::time::Stamp;
 use crate::vocab::verdict::Step;
 
 use super::evidence;
@@ -56,11 +57,40 @@ pub fn tell(side: Side, step: &mut Step, stall: &Stall) {
 
 /// Whether a reset, or its request, left while nothing of its sender arrived, or right after: what
 /// lies between the two on the wire is not how long the request waited.
-pub fn blurs(history: &History, reset: &Reset) -> bool {
-    let Some(stall) = of(history, reset.by) else { return false };
-    let over = stall.until.unwrap_or(stall.last);
-    let within = |at: crate::vocab::time::Stamp| {
+/// The same where the answers did not arrive: whose path it was.
+pub fn blurs(history: &History, reset: &Reset) -> Option<Side> {
+    let within = |stall: &Stall, at: Stamp| {
+        let over = stall.until.unwrap_or(stall.last);
         !at.before(stall.from) && (at.before(over) || at.since(over) <= CATCHING_UP)
     };
-    within(reset.stamp) || reset.opened.is_some_and(within)
+    let own = of(history, reset.by).is_some_and(|stall| {
+        within(stall, reset.stamp) || reset.opened.is_some_and(|opened| within(stall, opened))
+    });
+    let peer = reset.by.other();
+    let answers = || of(history, peer).is_some_and(|stall| within(stall, reset.stamp));
+    own.then_some(reset.by).or_else(|| answers().then_some(peer))
+}
+
+/// What a dead path did to the requests of a connection that went on, or that is not over.
+#[derive(Clone, Copy, Debug)]
+pub struct Harm {
+    /// Whose octets did not arrive.
+    pub side: Side,
+    /// For how long, and how often they were sent again.
+    pub stall: Stall,
+    /// Requests that were given up meanwhile, or that waited in vain to the end.
+    pub requests: u64,
+}
+
+/// The worst of a connection; `None` where no request was harmed.
+pub fn harm(history: &History) -> Option<Harm> {
+    let of_side = |side: Side| {
+        let stall = *of(history, side).filter(|stall| stall.span() >= LONG * 2)?;
+        let given_up = history.cancels().filter(|reset| blurs(history, reset) == Some(side));
+        let lasting = stall.until.is_none();
+        let open = history.open.iter().filter(|of| of.by == Side::Client && lasting);
+        let requests = given_up.count() as u64 + open.count() as u64;
+        (requests > 0).then_some(Harm { side, stall, requests })
+    };
+    [Side::Client, Side::Server].into_iter().filter_map(of_side).max_by_key(|harm| harm.requests)
 }

@@ -311,7 +311,7 @@ fn timer(ending: &Ending, elsewhere: &[&Ending], moments: &Moments<'_>) -> Optio
             }
         }),
         (None, Some(ages)) if !coarse || ages.by_chance < RARE => Some(by_age(&ages)),
-        (None, _) if alone && !coarse => spread(ending, &of_age, elsewhere),
+        (None, _) if alone && !coarse => spread(ending, elsewhere, moments),
         _ => None,
     }
 }
@@ -400,13 +400,20 @@ fn weigh(ending: &Ending, silences: &Common<'_>, ages: &Common<'_>) -> Weighed {
 }
 
 /// Ages that lie as close together as a server spreads one setting.
-fn spread(ending: &Ending, of_age: &[&Ending], elsewhere: &[&Ending]) -> Option<Revision> {
+fn spread(ending: &Ending, elsewhere: &[&Ending], moments: &Moments<'_>) -> Option<Revision> {
     let aged = elsewhere.iter().filter(|other| other.is_aged() && other.announced).count();
-    let alike: Vec<&Ending> = of_age
-        .iter()
-        .copied()
-        .filter(|other| other.announced && is_spread(ending, other))
-        .collect();
+    // Requests at a pace are about as old wherever a timer falls; what a request does by itself,
+    // it does after one time.
+    let request = |other: &Ending| {
+        let since = other.since_newest().zip(ending.since_newest());
+        let width = |of: Duration| of.mul_f64(0.005) + Duration::from_millis(2);
+        since.is_some_and(|(a, b)| a.abs_diff(b) <= width(a))
+    };
+    let fits = |other: &&Ending| {
+        let aged = other.is_aged() && other.announced && is_spread(ending, other);
+        aged && !request(other) && !moments.ended(ending, other)
+    };
+    let alike: Vec<&Ending> = elsewhere.iter().copied().filter(fits).collect();
     // Ends of every age have neighbours of about one age by chance.
     let most = alike.len() >= 2 && alike.len() * 5 >= aged * 4;
     (most && ending.is_aged() && ending.announced).then(|| {

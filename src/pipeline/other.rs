@@ -137,6 +137,9 @@ fn end(flow: &OtherFlow, client: Half) -> End {
 /// The end of a TLS connection in which no HTTP/2 was read: what can be seen from outside, no more.
 fn sealed(flow: &OtherFlow, tls: &TlsFacts, client: Half, end: End) -> Option<Verdict> {
     let (stamp, by) = end.stamp.zip(end.by)?;
+    if let Some(verdict) = answered_in_clear(flow, tls, client, end) {
+        return Some(verdict);
+    }
     let half = if by == Side::Client { client } else { client.other() };
     let farewell = tls.sides.side(by).farewell;
     let lost = flow.totals.half(half).lost > 0;
@@ -181,6 +184,38 @@ fn sealed(flow: &OtherFlow, tls: &TlsFacts, client: Half, end: End) -> Option<Ve
     verdict.chain.sort_by_key(|evidence| evidence.stamp.order());
     verdict.alternatives = betrayed.alternatives;
     verdict.advice.extend(tls.why_not.as_deref().map(cause::pages::capital));
+    Some(verdict)
+}
+
+/// TLS that was spoken to a port which speaks in clear: its first octets are no record (RFC 8446
+/// section 5.1).
+fn answered_in_clear(flow: &OtherFlow, tls: &TlsFacts, client: Half, end: End) -> Option<Verdict> {
+    let (stamp, by) = end.stamp.zip(end.by)?;
+    let hello = tls.client_hello.filter(|_| tls.server_hello.is_none() && !tls.joined_midway)?;
+    let answer = flow.first_octets.half(client.other());
+    let at = (*flow.spoke.half(client.other()))?;
+    let whole = flow.notes.half(client.other()).missing.first().is_none_or(|of| of.offset > 0);
+    let record = |octets: &[u8]| matches!(octets, [20..=24, 3, ..] | [20..=24]);
+    // What came before is a tunnel, not an answer.
+    if answer.is_empty() || record(answer) || !whole || !hello.before(at) {
+        return None;
+    }
+    let how =
+        if answer.starts_with(b"HTTP/1.") { "in HTTP/1.1, not encrypted" } else { "in clear" };
+    let summary = format!(
+        "The client began with TLS and the server answered {how}: this port speaks no TLS."
+    );
+    let confidence = Confidence::new(0.9);
+    let cause = Cause::PrefaceMissing;
+    let mut verdict = plain(stamp, by, end.how, cause, confidence, Blame::Client, &summary);
+    verdict.offending = Some(hello);
+    verdict.chain.insert(0, fact(hello, Side::Client, "ClientHello", "TLS, not the preface"));
+    verdict.chain.insert(1, fact(at, Side::Server, "octets", "an answer that is no TLS"));
+    verdict.advice.push(
+        "Client: speak to this port in clear (http://, h2c with prior knowledge, plaintext \
+         credentials), or use the server's port for TLS."
+            .to_owned(),
+    );
     Some(verdict)
 }
 

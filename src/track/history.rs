@@ -97,8 +97,13 @@ pub struct History {
     /// The client's requests that did not end well, as many as
     /// [`Limits::troubled`](crate::vocab::limits::Limits), for the other side of a proxy.
     pub troubled: Vec<Troubled>,
+    /// The longest time in which the server sent no frame though the client went on asking.
+    pub still: Option<Box<Still>>,
     /// Times from request to first response.
     pub answers: ByClass,
+    /// Requests that the server ended when the deadline that they carry ran out: that deadline,
+    /// how many. The first few lengths.
+    pub expired: Vec<(Duration, u64)>,
     /// What is counted for those who watch many connections.
     pub metered: Option<Box<Metered>>,
     /// Limits that were reached.
@@ -241,6 +246,9 @@ pub struct Reset {
     pub end_offset: u64,
     /// Its sender's DATA octets on the stream.
     pub sent: u64,
+    /// Who had left the other side no window for what it had still to send; only where every frame
+    /// that counts was captured.
+    pub held_by: Option<Side>,
 }
 
 impl Reset {
@@ -365,6 +373,24 @@ pub struct OpenStream {
     pub starved: bool,
 }
 
+/// A time in which the server sent no frame at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Still {
+    /// Its last frame before.
+    pub from: Stamp,
+    /// Its next.
+    pub until: Stamp,
+    /// Requests that the client sent meanwhile.
+    pub asked: u64,
+}
+
+impl Still {
+    /// How long.
+    pub fn span(&self) -> Duration {
+        self.until.since(self.from)
+    }
+}
+
 /// A place where frames may be missing.
 #[derive(Clone, Copy, Debug)]
 pub struct Loss {
@@ -411,6 +437,18 @@ impl History {
             metered.answers.add(after);
         }
         self.answers.add(class, || kind.text().map(Into::into), after);
+    }
+
+    /// Counts a request that the server ended when its deadline ran out.
+    pub(super) fn note_expired(&mut self, deadline: Duration) {
+        let near = |of: &Duration| of.abs_diff(deadline) <= deadline.mul_f64(0.05);
+        let room = self.expired.len() < EXPIRED_KEPT;
+        match self.expired.iter_mut().find(|(of, _)| near(of)) {
+            // What is left of it when the request is sent is less, the longer that had waited.
+            Some((of, count)) => (*of, *count) = (deadline.max(*of), *count + 1),
+            None if room => self.expired.push((deadline, 1)),
+            None => {}
+        }
     }
 
     /// Whether frames may be missing at or before `until` (of either side) that could matter.
@@ -469,3 +507,6 @@ impl History {
             + self.rows.capacity() * size_of::<StreamRow>()
     }
 }
+
+/// Lengths of deadlines that ran out which are told apart.
+const EXPIRED_KEPT: usize = 8;

@@ -1,5 +1,7 @@
 //! A stream's life: opened, answered, ended, reset, and what comes too late.
 
+use std::time::Duration;
+
 use crate::vocab::address::Side;
 use crate::vocab::error_code::ErrorCode;
 use crate::vocab::frame::{Flags, Frame, FrameType, Payload};
@@ -133,7 +135,13 @@ impl Tracker {
             let opened = stream.opened.filter(|_| self.history.is_timed(frame.stamp));
             if let Some(opened) = opened {
                 let after = frame.stamp.since(opened);
-                self.history.note_answer(stream.class, &stream.request, after);
+                let late = |limit: &Duration| after + limit.mul_f64(0.05) + EARLY >= *limit;
+                let deadline = stream.deadline.filter(late);
+                match (stream.failed, deadline) {
+                    // The server keeps the client's deadline, too: nobody answered.
+                    (Some(Trouble::Grpc(4)), Some(limit)) => self.history.note_expired(limit),
+                    _ => self.history.note_answer(stream.class, &stream.request, after),
+                }
             }
             if let Some(row) = &mut stream.row {
                 row::response(row, list, &kept, opened, frame.stamp);
@@ -274,6 +282,7 @@ impl Tracker {
                     .map(|(_, stamp)| stamp),
                 end_offset: frame.end_offset(),
                 sent: *stream.data.side(frame.by),
+                held_by: self.rules.held_by(&self.history, &stream),
             });
         } else {
             self.history.resets_beyond += 1;
@@ -371,6 +380,9 @@ pub(super) struct Answered {
 
 /// So many of them are remembered: more than requests wait for their boundary in one half.
 const ANSWERED_KEPT: usize = 64;
+
+/// A server's clock runs out so much before the client's.
+const EARLY: Duration = Duration::from_millis(60);
 
 /// Notes what a request says of its stream.
 pub(super) fn describe_request(stream: &mut Stream, list: &HeaderList<'_>, kept: &Kept<'_>) {

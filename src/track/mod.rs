@@ -29,7 +29,7 @@ use crate::vocab::stream::StreamCounts;
 use crate::vocab::time::Stamp;
 
 use header::Kept;
-use history::{History, Loss, Ping, SettingsSent};
+use history::{History, Loss, Ping, SettingsSent, Still};
 use open::OpenStreams;
 use rate::Rates;
 use rules::Rules;
@@ -51,6 +51,10 @@ const AS_LARGE_AGAIN: std::time::Duration = std::time::Duration::from_millis(250
 /// Gaps in the stream identifiers remembered.
 const SKIPPED_KEPT: usize = 32;
 
+/// Shorter, or with fewer requests meanwhile, no server stands still.
+const STILL: std::time::Duration = std::time::Duration::from_secs(1);
+const ASKED: u64 = 3;
+
 /// Late frames and losses remembered.
 const NOTES_KEPT: usize = 1024;
 
@@ -69,6 +73,8 @@ pub struct Tracker {
     /// HEADERS and DATA of each side since the other side's last PING.
     messages_since_ping: Both<u32>,
     open_of: Both<u64>,
+    /// Requests that the client had opened when the server sent its last frame.
+    asked: u64,
     /// Streams that their side has passed over: they are closed, and a request on one is a rule
     /// broken (RFC 9113 section 5.1.1) but a request all the same.
     skipped: Vec<std::ops::Range<u32>>,
@@ -126,6 +132,8 @@ impl Tracker {
                 open: Vec::new(),
                 last_completed: None,
                 troubled: Vec::new(),
+                expired: Vec::new(),
+                still: None,
                 answers: ByClass::default(),
                 metered: None,
                 hits: Vec::new(),
@@ -139,6 +147,7 @@ impl Tracker {
             rates: Both::default(),
             messages_since_ping: Both::default(),
             open_of: Both::default(),
+            asked: 0,
             skipped: Vec::new(),
             first_opened: None,
             answered: VecDeque::new(),
@@ -362,6 +371,9 @@ impl Tracker {
 
     /// Counts a frame, after it was applied: a GOAWAY's record shows what came before it.
     fn count(&mut self, frame: &Frame<'_>) {
+        if frame.by == Side::Server {
+            self.stood_still(frame.stamp);
+        }
         let facts = self.history.sides.side_mut(frame.by);
         facts.frames.add(frame.head.kind);
         facts.first_frame.get_or_insert(frame.stamp);
@@ -381,6 +393,20 @@ impl Tracker {
         let burst = rates.add(kind, frame.stamp);
         if burst.is_some_and(|b| facts.burst.is_none_or(|old| b.count > old.count)) {
             facts.burst = burst;
+        }
+    }
+
+    /// Notes for how long the server had sent nothing when it speaks again.
+    fn stood_still(&mut self, until: Stamp) {
+        let opened = self.history.sides.first.opened;
+        let asked = opened - std::mem::replace(&mut self.asked, opened);
+        let Some(from) = self.history.sides.second.last_frame.filter(|_| asked >= ASKED) else {
+            return;
+        };
+        let still = Still { from, until, asked };
+        let longest = self.history.still.as_ref().map_or(STILL, |old| old.span());
+        if still.span() > longest {
+            self.history.still = Some(Box::new(still));
         }
     }
 

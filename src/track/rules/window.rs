@@ -3,6 +3,7 @@
 //! A stream's window is the initial window in force plus the stream's balance: so a change of
 //! INITIAL_WINDOW_SIZE moves the windows of all streams at once (section 6.9.2).
 
+use crate::vocab::address::Side;
 use crate::vocab::frame::{Frame, Payload};
 use crate::vocab::rule;
 use crate::vocab::setting::SettingId;
@@ -48,10 +49,23 @@ impl Rules {
         on_stream
     }
 
+    /// Who had left the other side no window for what it had still to send on a stream.
+    pub fn held_by(&self, history: &History, stream: &Stream) -> Option<Side> {
+        let asking = stream.ended.side(stream.opener).is_none();
+        let answering = stream.responded.is_some() && !stream.answer_ended();
+        let holds = |by: Side| self.has_no_window(history, stream, by).then_some(by.other());
+        let upload = asking.then(|| holds(stream.opener)).flatten();
+        upload.or_else(|| answering.then(|| holds(stream.opener.other())).flatten())
+    }
+
     /// Whether the side that answers may send no more DATA worth a frame on a stream; false where
     /// the capture cannot tell.
     pub fn is_starved(&self, history: &History, stream: &Stream) -> bool {
-        let (by, peer) = (stream.opener.other(), stream.opener);
+        self.has_no_window(history, stream, stream.opener.other())
+    }
+
+    fn has_no_window(&self, history: &History, stream: &Stream, by: Side) -> bool {
+        let peer = by.other();
         let is_known = self.is_exact(history, by)
             && self.is_exact(history, peer)
             && self.sides.side(peer).spoke
