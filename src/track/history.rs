@@ -477,7 +477,22 @@ impl History {
         let of_state = [&rule::IDLE_STREAM_FRAME, &rule::RST_IDLE, &rule::CLOSED_STREAM_FRAME];
         let rests_on_peer = of_state.into_iter().any(|rule| std::ptr::eq(rule, finding.rule));
         let lost = |loss: &Loss| loss.frames && loss.by != finding.by;
-        !(rests_on_peer && self.losses.iter().any(lost))
+        // What TCP has acknowledged a server that stood still has not read.
+        let at_once = |still: &Still| {
+            let since = finding.stamp.since(still.until);
+            !finding.stamp.before(still.until) && since <= WAKING
+        };
+        let unread = finding.by == Side::Server
+            && std::ptr::eq(&rule::RST_THEN_SILENT, finding.rule)
+            && self.stood_still().is_some_and(at_once);
+        !unread && !(rests_on_peer && self.losses.iter().any(lost))
+    }
+
+    /// A time in which the server sent nothing for far longer than its answers take.
+    pub fn stood_still(&self) -> Option<&Still> {
+        let answers = self.answers.total();
+        let quick = |still: &&Still| answers.quantile(0.5) * 8 <= still.span();
+        self.still.as_deref().filter(|_| answers.count() >= QUICK_ANSWERS).filter(quick)
     }
 
     /// Cancels: resets by the request's sender before the answer ended.
@@ -507,6 +522,12 @@ impl History {
             + self.rows.capacity() * size_of::<StreamRow>()
     }
 }
+
+/// A server that stood still sends what it had ready within this time.
+const WAKING: Duration = Duration::from_millis(50);
+
+/// Fewer answers do not show how quick a server is.
+const QUICK_ANSWERS: u64 = 10;
 
 /// Lengths of deadlines that ran out which are told apart.
 const EXPIRED_KEPT: usize = 8;

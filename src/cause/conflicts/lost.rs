@@ -98,3 +98,84 @@ pub(super) fn window_used_up(pair: &Pair<'_>) -> Option<Conflict> {
     };
     Some(pair.conflict("window_used_up", Confidence::new(0.85), text, vec![advice.to_owned()]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::tests::{Talk, judged};
+
+    fn rules(talk: &Talk) -> Vec<(&'static str, String)> {
+        let board = judged(&talk.script());
+        board.conflicts.into_iter().map(|of| (of.rule, of.text)).collect()
+    }
+
+    /// Requests whose answers begin and are given up, beside one that has come up to its window.
+    fn stalled(window: &str) -> Talk {
+        let full = "HEADERS 1 :status=200\n+ DATA 1 16384\n+ DATA 1 16384\n+ DATA 1 16384\n\
+                    + DATA 1 16383";
+        let talk = Talk::opened().get(10.0, 1).s(20.0, full).raw(30.0, window);
+        [(3, 100.0), (5, 430.0), (7, 790.0)].into_iter().fold(talk, |talk, (id, at)| {
+            let talk = talk.get(at, id).s(at + 20.0, &format!("HEADERS {id} :status=200"));
+            talk.cancel(at + 1700.0, id)
+        })
+    }
+
+    #[test]
+    fn answers_that_wait_for_window_are_not_slow() {
+        let told = rules(&stalled("30 C> PING"));
+        assert!(told.iter().any(|(rule, _)| *rule == "window_used_up"), "{told:?}");
+        assert!(told.iter().all(|(rule, _)| *rule != "client_timeout_below_answer_time"));
+        // With window left it is the server that says nothing.
+        let told = rules(&stalled("30 C> WINDOW_UPDATE 0 100000"));
+        assert!(told.iter().all(|(rule, _)| *rule != "window_used_up"), "{told:?}");
+    }
+
+    /// Requests given up after a second each, and the server's next word long after.
+    fn given_up(talk: Talk) -> Talk {
+        let asked = (0..5_u32).fold(talk, |talk, n| {
+            let at = 2000.0 + f64::from(n) * 310.0;
+            talk.get(at, 101 + n * 2).cancel(at + 1000.0, 101 + n * 2)
+        });
+        asked.served(7000.0, 201)
+    }
+
+    #[test]
+    fn a_server_that_answered_quickly_and_then_not_at_all_stood_still() {
+        let quick = (0..12_u32)
+            .fold(Talk::opened(), |talk, n| talk.served(10.0 + f64::from(n) * 100.0, 1 + n * 2));
+        let told = rules(&given_up(quick.clone()));
+        assert!(told.iter().any(|(rule, _)| *rule == "server_stood_still"), "{told:?}");
+        assert!(told.iter().all(|(rule, _)| *rule != "client_timeout_below_answer_time"));
+        // One that speaks meanwhile only takes long for these.
+        for talk in [given_up(quick.s(2900.0, "PING ACK\n+ PING")), given_up(Talk::opened())] {
+            let told = rules(&talk.served(4000.0, 191));
+            assert!(told.iter().all(|(rule, _)| *rule != "server_stood_still"), "{told:?}");
+            let below = |(rule, _): &(&str, String)| *rule == "client_timeout_below_answer_time";
+            assert!(told.iter().any(below), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn a_deadline_that_the_server_keeps_is_the_clients() {
+        let call = |talk: Talk, id: u32, at: f64| {
+            let fields = ":method=POST :scheme=http :authority=a :path=/s/m \
+                          content-type=application/grpc grpc-timeout=1700m";
+            talk.c(at, &format!("HEADERS {id} END_STREAM {fields}"))
+        };
+        let talk = (0..4_u32).fold(Talk::opened(), |talk, n| {
+            let (id, at) = (1 + n * 2, 10.0 + f64::from(n) * 500.0);
+            let talk = call(talk, id, at);
+            match n {
+                0 => talk.cancel(at + 1701.0, id),
+                _ => {
+                    let over = ":status=200 content-type=application/grpc grpc-status=4";
+                    talk.s(at + 1699.0, &format!("HEADERS {id} END_STREAM {over}"))
+                }
+            }
+        });
+        let told = rules(&talk);
+        let told = told.iter().find(|(rule, _)| *rule == "client_timeout_below_answer_time");
+        let (_, told) = told.unwrap();
+        assert!(told.contains("1.7 s ended 4 of 4 requests"), "{told}");
+        assert!(told.contains("No answer to them was ever seen, so"), "{told}");
+    }
+}

@@ -138,14 +138,12 @@ fn held(history: &History, by: Side) -> u64 {
 /// A server that stood still for far longer than its answers take, with requests given up
 /// meanwhile. Where its octets did not arrive, it may have spoken.
 fn standstill(history: &History) -> Option<Standstill> {
-    let of = **history.still.as_ref()?;
+    let of = *history.stood_still()?;
     let usual = history.answers.total().quantile(0.5);
-    let answers = history.answers.total().count();
     let meanwhile = |reset: &&Reset| of.from.before(reset.stamp) && reset.stamp.before(of.until);
     let given_up = history.cancels().filter(meanwhile).count() as u64;
-    let quick = answers >= QUICK_ANSWERS && usual * 8 <= of.span();
     let heard = !history.has_loss() && dead_path::harm(history).is_none();
-    (quick && heard && given_up > 0).then_some(Standstill { of, given_up, usual })
+    (heard && given_up > 0).then_some(Standstill { of, given_up, usual })
 }
 
 fn idle_end(verdict: &Verdict, waiting: u64) -> Option<(Duration, u64)> {
@@ -231,8 +229,6 @@ fn repeats(history: &History, judged: &Judged) -> Option<Repeats> {
     clear.then_some(Repeats { count, cancels: cancels.len() as u32, before, delay })
 }
 
-/// Fewer answers do not show how quick a server is.
-const QUICK_ANSWERS: u64 = 10;
 const AT_ONCE: Duration = Duration::from_millis(20);
 const THIRTY: Duration = Duration::from_secs(30);
 /// A request sent so shortly before the end crossed it on the way.
