@@ -250,9 +250,11 @@ fn without_deadline(history: &History, items: Vec<Waited>, groups: &mut Vec<Canc
         return;
     }
     let told_by = "they carry gRPC without a deadline";
-    let timed = items.len() >= 3 && are_alike(&items, 0.02) && opened_apart(history, &items);
-    let confidence = Confidence::new(if timed { 0.55 } else { 0.75 });
-    groups.push(burst(&items, confidence, told_by));
+    if items.len() >= FEW && are_alike(&items, 0.02) && opened_apart(history, &items) {
+        let told_by = "they carry no deadline, and were reset at one age all the same";
+        return groups.push(timed(&items, Confidence::new(0.7), told_by));
+    }
+    groups.push(burst(&items, Confidence::new(0.75), told_by));
 }
 
 /// Whether all have one length, within this share of it and a few milliseconds.
