@@ -72,7 +72,6 @@ const AGREED: &[(&str, &str, &str)] = &[
         "answers take 4 s, the client waits for 1.3 s",
     ),
     ("servers/answers-lost-few", "path_stalled", "the answers of the server were dropped for 6 s"),
-    ("servers/go-answers-lost", "path_stalled", "packets of the server were dropped for 6 s"),
     ("servers/go-server-stopped", "server_stood_still", "the server was stopped for 6 s"),
     ("servers/grpcjs-deadline-kept-by-server", BELOW, "1.7 s against answers of 4 s"),
     ("servers/grpcjs-deadline-kept-by-server", "retry_storm", "the next call comes at once"),

@@ -120,6 +120,7 @@ fn text_in_a_payload_is_no_http1() {
         talk = talk.says(SERVER, &octets[..9]).says_in(SERVER, &octets[9..], page.len());
     }
     let talk = talk.says(SERVER, &frame(FrameType::HEADERS, 5, 3, &[0x88]));
+    let talk = talk.says(CLIENT, &frame(FrameType::WINDOW_UPDATE, 0, 0, &[0, 0, 9, 9]));
     assert_eq!(talk.told.first().map(String::as_str), Some("started Unknown A"), "{:?}", talk.told);
     let data = talk.told.iter().filter(|told| told.starts_with("server DATA")).count();
     assert_eq!(data, 5, "{:?}", talk.told);
@@ -142,6 +143,19 @@ fn frames_in_the_body_of_a_request_are_no_connection_where_the_answer_is_lost() 
     talk.push(&FlowItem::Gap { stamp, half: SERVER, offset: 0, bytes: 90 });
     assert_eq!(talk.told, [""; 0]);
     assert_eq!(talk.reader.client(), None);
+}
+
+#[test]
+fn frames_in_a_late_body_are_no_connection_where_the_answer_is_http1() {
+    let request = |stream| frame(FrameType::HEADERS, 5, stream, &[0x82; 40]);
+    let body = [1, 3, 5, 7].map(request).concat();
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", SETTINGS.len() * 5);
+    let answer = [head.as_bytes(), &SETTINGS.repeat(5)].concat();
+    let talk = Talk::new().says(CLIENT, &body).says(SERVER, &answer);
+    assert_eq!(talk.told, [""; 0]);
+    // The same client, and an answer in frames.
+    let talk = Talk::new().says(CLIENT, &body).says(SERVER, &SETTINGS.repeat(2));
+    assert_eq!(talk.told.len(), 1 + 4, "{:?}", talk.told);
 }
 
 #[test]

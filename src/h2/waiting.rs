@@ -308,7 +308,7 @@ impl Waiting {
             let (tape, search) = (self.tapes.half(half), self.searches.half_mut(half));
             let Some(first) = search.find(tape, Context::LATE) else { continue };
             let confirmed = first.confirmed || (ended && first.is_last);
-            found.push((half, first.place, confirmed));
+            found.push((half, confirmed));
             let mut place = Some(first.place.max(*self.walked.half(half)));
             while let (None, Some(from)) = (client, place) {
                 place = match sent_by(tape, from) {
@@ -328,9 +328,9 @@ impl Waiting {
         // frames, too: the other half tells.
         let settled = match found.as_slice() {
             [] => false,
-            [(half, place, confirmed)] => {
+            [(half, confirmed)] => {
                 let answered = self.tapes.half(half.other()).len() > 0;
-                *confirmed && (ended || full || *place == 0 || answered)
+                *confirmed && (ended || full || answered)
             }
             _ => true,
         };
