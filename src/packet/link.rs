@@ -59,8 +59,8 @@ fn loopback(data: &[u8], short: Skip) -> Result<Layer<'_>, Skip> {
     let little = u32::from_le_bytes(*family);
     let family = if little <= FAMILY_MAX { little } else { little.swap_bytes() };
     match family {
-        AF_INET | AF_INET6_LINUX | AF_INET6_WINDOWS | AF_INET6_BSD | AF_INET6_FREEBSD
-        | AF_INET6_DARWIN => Ok(Layer::Ip(rest)),
+        AF_INET | AF_INET6_LINUX | AF_INET6_WINDOWS | AF_INET6_BSD | AF_INET6_SOLARIS
+        | AF_INET6_FREEBSD | AF_INET6_DARWIN => Ok(Layer::Ip(rest)),
         other => Err(Skip::NotIp(u16::try_from(other).unwrap_or(u16::MAX))),
     }
 }
@@ -138,6 +138,8 @@ const AF_INET6_LINUX: u32 = 10;
 const AF_INET6_WINDOWS: u32 = 23;
 /// IPv6 on NetBSD, OpenBSD and BSD/OS.
 const AF_INET6_BSD: u32 = 24;
+/// IPv6 on Solaris and illumos.
+const AF_INET6_SOLARIS: u32 = 26;
 /// IPv6 on FreeBSD and DragonFly.
 const AF_INET6_FREEBSD: u32 = 28;
 /// IPv6 on macOS and iOS.
@@ -185,7 +187,7 @@ mod tests {
         for link in [LinkType::NULL, LinkType::LOOP] {
             hello(link, &[2, 0, 0, 0], &four);
             hello(link, &[0, 0, 0, 2], &four);
-            for family in [10, 23, 24, 28, 30] {
+            for family in [10, 23, 24, 26, 28, 30] {
                 hello(link, &[family, 0, 0, 0], &six);
                 hello(link, &[0, 0, 0, family], &six);
             }

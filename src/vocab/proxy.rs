@@ -18,8 +18,23 @@ pub enum Proxy {
     Length(usize),
 }
 
-/// Looks for a header at the front of what the client sent.
+/// Headers that are read one behind the other: one of each proxy of a row that takes none away.
+const ROW: usize = 8;
+
+/// Looks for headers at the front of what the client sent.
 pub fn header(octets: &[u8]) -> Proxy {
+    let mut length = 0;
+    for _ in 0..ROW {
+        match one(octets.get(length..).unwrap_or_default()) {
+            Proxy::Length(more) => length += more,
+            Proxy::Partial => return Proxy::Partial,
+            Proxy::None => break,
+        }
+    }
+    if length == 0 { Proxy::None } else { Proxy::Length(length) }
+}
+
+fn one(octets: &[u8]) -> Proxy {
     let begins = |signature: &[u8]| {
         let length = octets.len().min(signature.len());
         octets.get(..length) == signature.get(..length)
@@ -45,4 +60,21 @@ pub fn header(octets: &[u8]) -> Proxy {
         };
     }
     Proxy::None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_proxy_of_a_row_adds_a_header() {
+        let first = b"PROXY TCP4 192.0.2.1 192.0.2.2 1234 443\r\n".as_slice();
+        let second = [SIGNATURE.as_slice(), &[0x21, 0x11, 0, 12], &[7; 12]].concat();
+        let both = [first, &second].concat();
+        assert_eq!(header(&both), Proxy::Length(both.len()));
+        assert_eq!(header(&[&both, b"PRI * HTTP/2.0".as_slice()].concat()), header(&both));
+        assert_eq!(header(&both[..both.len() - 1]), Proxy::Partial);
+        assert_eq!(header(&both[..first.len()]), Proxy::Length(first.len()));
+        assert_eq!(header(b"PRI * HTTP/2.0"), Proxy::None);
+    }
 }
