@@ -63,3 +63,15 @@ fn goaways_stand_in_the_order_in_which_they_answer_each_other() {
         assert_eq!(told(&last, true, handshake), whole, "{handshake}");
     }
 }
+
+#[test]
+fn a_rst_waits_for_the_octets_that_it_acknowledges() {
+    const ABORT: u8 = 0x14;
+    let goaway = frame(7, 0, 0, &[0, 0, 0, 1, 0, 0, 0, 0]);
+    let last = [(true, PUSH, &goaway[..]), (false, ABORT, &b""[..])];
+    for handshake in [true, false] {
+        let whole = told(&last, false, handshake);
+        assert_eq!(whole[0], json!(["server"]), "{handshake}");
+        assert_eq!(told(&last, true, handshake), whole, "{handshake}");
+    }
+}

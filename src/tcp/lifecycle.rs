@@ -53,7 +53,8 @@ struct Abort {
     by: Half,
     stamp: Stamp,
     seq: Seq,
-    bare: bool,
+    /// What it acknowledges; `None` where it is bare.
+    ack: Option<Seq>,
 }
 
 impl Flow {
@@ -240,9 +241,7 @@ impl Flow {
         self.place(half, segment, seen, deliver);
         self.drain(deliver);
         let hit = self.skip_overdue(segment.stamp, limits, room, deliver);
-        if let Some(abort) = self.pending_rst
-            && self.halves.half(abort.by).is_expected(abort.seq)
-        {
+        if let Some(abort) = self.pending_rst.filter(|abort| self.is_due(*abort)) {
             self.pending_rst = None;
             self.end_by_rst(abort, false, deliver);
             return hit;
@@ -276,12 +275,12 @@ impl Flow {
         }
         self.closed = true;
         self.settle(self.last, deliver);
-        if let Some(Abort { by, stamp, seq, bare }) = self.pending_rst.take() {
+        if let Some(Abort { by, stamp, seq, ack }) = self.pending_rst.take() {
             if !self.ignored {
                 let mut out = Outlet { id: self.id, half: by, deliver };
                 self.halves.half_mut(by).skip_to_abort(seq, stamp, &mut out);
             }
-            deliver(self.id, FlowItem::Rst { stamp, by, refused: false, bare });
+            deliver(self.id, FlowItem::Rst { stamp, by, refused: false, bare: ack.is_none() });
         }
         self.tell_closed(how, deliver);
     }
@@ -363,23 +362,32 @@ impl Flow {
         if !refused && self.halves.half(half).is_far(segment.seq) {
             return;
         }
-        let bare = !segment.flags.has(TcpFlags::ACK);
-        let abort = Abort { by: half, stamp: segment.stamp, seq: segment.seq, bare };
-        if !refused && !self.halves.half(half).is_expected(segment.seq) {
+        let ack = Some(segment.ack).filter(|_| segment.flags.has(TcpFlags::ACK));
+        let abort = Abort { by: half, stamp: segment.stamp, seq: segment.seq, ack };
+        if !refused && !self.is_due(abort) {
             self.pending_rst = Some(abort);
             return;
         }
         self.end_by_rst(abort, refused, deliver);
     }
 
+    /// Whether all is there that its sender had sent, and had received, before a RST. What it
+    /// acknowledges may be captured behind it; of a FIN nobody waits for.
+    fn is_due(&self, Abort { by, seq, ack, .. }: Abort) -> bool {
+        let other = self.halves.half(by.other());
+        let highest = other.highest() + 1;
+        let early = ack.and_then(|ack| other.offset_of(ack)).is_some_and(|of| of > highest);
+        self.halves.half(by).is_expected(seq) && !early
+    }
+
     fn end_by_rst(
         &mut self,
-        Abort { by, stamp, bare, .. }: Abort,
+        Abort { by, stamp, ack, .. }: Abort,
         refused: bool,
         deliver: &mut impl FnMut(FlowId, FlowItem<'_>),
     ) {
         self.settle(stamp, deliver);
-        deliver(self.id, FlowItem::Rst { stamp, by, refused, bare });
+        deliver(self.id, FlowItem::Rst { stamp, by, refused, bare: ack.is_none() });
         self.closed = true;
         self.tell_closed(FlowEnd::Ended, deliver);
     }
@@ -572,9 +580,11 @@ fn is_jump(distance: i32) -> bool {
     !(-NEAR..=NEAR).contains(&distance)
 }
 
-/// Whether the segment lies before the RST of its own half: captured out of order.
+/// Whether the segment lies before the RST of its own half, or before what that acknowledges:
+/// captured out of order.
 fn precedes(half: Half, segment: &Segment<'_>, abort: Abort) -> bool {
-    half == abort.by && segment.seq.ahead_of(abort.seq) < 0
+    let end = if half == abort.by { Some(abort.seq) } else { abort.ack };
+    end.is_some_and(|end| segment.seq.ahead_of(end) < 0)
 }
 
 /// The half whose packet is the earlier one.
