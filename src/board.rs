@@ -270,6 +270,8 @@ pub struct GoawayRow {
     pub last_stream_id: u32,
     /// Its debug data, up to a limit.
     pub debug: Vec<u8>,
+    /// Octets of it that were not captured, or not kept.
+    pub debug_missing: u32,
     /// Index of the GOAWAY that it repeats or completes.
     pub follows: Option<usize>,
     /// Why it was sent.

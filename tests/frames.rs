@@ -8,7 +8,9 @@ use std::collections::{HashMap, VecDeque};
 
 use serde_json::Value;
 
+use common::wire::{Flow, Wire, frame};
 use common::{Case, cases, home, list, none, parallel, read_json, text};
+use goawhy::vocab::frame::PREFACE;
 
 /// How visible a true frame is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +43,37 @@ fn every_frame_that_can_be_known_is_told_and_no_other() {
     assert!(100 * found >= 95 * all, "after a resync: {found} of {all}");
     assert!(known.len() > 35 && sum(|score| score.frames) > 3500, "too few captures");
     assert!(sum(|score| score.fields) > 14_000, "too few header fields");
+}
+
+#[test]
+fn debug_data_that_was_cut_off_says_so() {
+    let text = b"too_many_pings";
+    let body = [&[0, 0, 0, 1, 0, 0, 0, 11][..], text].concat();
+    let settings = frame(4, 0, 0, b"");
+    let mut flow = Flow::new(40_000);
+    let mut packets = flow.open(1_000_000_000);
+    let hello = [&PREFACE[..], &settings].concat();
+    packets.push(flow.send(1_001_000_000, false, 0x18, &hello));
+    let goaway = [settings, frame(7, 0, 0, &body)].concat();
+    packets.push(flow.send(1_002_000_000, true, 0x18, &goaway));
+    let told = |cut: usize| {
+        let mut packets = packets.clone();
+        let last = packets.last_mut().unwrap();
+        last.data.truncate(last.data.len() - cut);
+        let wire = Wire { link: 1, packets };
+        wire.with_file(|path| {
+            let report = common::report(&common::job(path)).unwrap();
+            let goaway = &report["connections"][0]["goaways"][0];
+            let frames = common::frames(&common::job(path)).unwrap();
+            let frame = frames.iter().find(|frame| frame["type"] == "GOAWAY").unwrap();
+            [goaway, frame].map(|of| (of["debug"].clone(), of["debug_missing"].clone()))
+        })
+    };
+    assert_eq!(
+        told(0),
+        [("too_many_pings".into(), Value::Null), ("too_many_pings".into(), Value::Null)]
+    );
+    assert_eq!(told(6), [("too_many".into(), 6.into()), ("too_many".into(), 6.into())]);
 }
 
 #[test]

@@ -519,6 +519,7 @@ fn row(
                 code: goaway.code,
                 last_stream_id: goaway.last_stream_id,
                 debug: goaway.debug.clone(),
+                debug_missing: goaway.debug_missing,
                 follows,
                 verdict,
             })

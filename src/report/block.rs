@@ -122,6 +122,9 @@ impl Teller<'_> {
             let debug = shortened(&utf8_or_escaped(&goaway.debug), DEBUG_SHOWN);
             text.push_str(&format!(", \"{debug}\""));
         }
+        if goaway.debug_missing > 0 {
+            text.push_str(&format!(" and {} octets that were not kept", goaway.debug_missing));
+        }
         text
     }
 

@@ -132,6 +132,14 @@ struct Pen<'a> {
     several: bool,
 }
 
+/// Octets of a GOAWAY's debug data that the capture lacks.
+fn missing_debug(frame: &Frame<'_>) -> u32 {
+    match frame.payload {
+        Payload::GoAway { debug, .. } => frame.head.length.saturating_sub(8 + debug.len() as u32),
+        _ => 0,
+    }
+}
+
 impl Pen<'_> {
     fn json(&mut self, connection: u64, frame: &Frame<'_>) -> io::Result<()> {
         let head = frame.head;
@@ -152,6 +160,10 @@ impl Pen<'_> {
             head.length
         )?;
         self.json_payload(&frame.payload)?;
+        let missing = missing_debug(frame);
+        if missing > 0 {
+            write!(self.line, ",\"debug_missing\":{missing}")?;
+        }
         if let Some(headers) = frame.headers.as_ref().filter(|_| self.headers) {
             self.json_headers(headers)?;
         }
@@ -245,6 +257,10 @@ impl Pen<'_> {
             write!(self.line, " flags {:#04x}", head.flags.0)?;
         }
         self.text_payload(&frame.payload)?;
+        let missing = missing_debug(frame);
+        if missing > 0 {
+            write!(self.line, " and {missing} octets that were not captured")?;
+        }
         self.line.push(b'\n');
         if let Some(headers) = frame.headers.as_ref().filter(|_| self.headers) {
             for field in headers.iter() {

@@ -315,6 +315,9 @@ impl Serialize for View<'_, GoawayRow> {
         map.serialize_entry("error", &Text(goaway.code))?;
         map.serialize_entry("last_stream_id", &goaway.last_stream_id)?;
         map.serialize_entry("debug", &utf8_or_escaped(&goaway.debug))?;
+        if goaway.debug_missing > 0 {
+            map.serialize_entry("debug_missing", &goaway.debug_missing)?;
+        }
         map.serialize_entry("follows", &goaway.follows)?;
         map.serialize_entry("verdict", &shape.view(&goaway.verdict))?;
         map.end()

@@ -309,6 +309,8 @@ pub struct Goaway {
     pub last_stream_id: u32,
     /// Its debug data, up to a limit.
     pub debug: Vec<u8>,
+    /// Octets of it that were not captured, or not kept.
+    pub debug_missing: u32,
     /// How the connection stood.
     pub moment: Moment,
     /// Highest stream of each side by then.
@@ -485,7 +487,7 @@ impl History {
         let unread = finding.by == Side::Server
             && std::ptr::eq(&rule::RST_THEN_SILENT, finding.rule)
             && self.stood_still().is_some_and(at_once);
-        !unread && !(rests_on_peer && self.losses.iter().any(lost))
+        !(unread || rests_on_peer && self.losses.iter().any(lost))
     }
 
     /// A time in which the server sent nothing for far longer than its answers take.

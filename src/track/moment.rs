@@ -36,6 +36,7 @@ impl Tracker {
             code,
             last_stream_id,
             debug: debug.to_vec(),
+            debug_missing: frame.head.length.saturating_sub(8 + debug.len() as u32),
             moment: Moment {
                 open_count: self.open.len() as u64,
                 last_octets: octets_before(history, frame.by),

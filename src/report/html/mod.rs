@@ -141,7 +141,11 @@ impl Page<'_> {
         }
         for goaway in row.own_goaways() {
             let debug = shortened(&utf8_or_escaped(&goaway.debug), DEBUG_SHOWN);
-            let quoted = if debug.is_empty() { String::new() } else { format!(", “{debug}”") };
+            let mut quoted =
+                if debug.is_empty() { String::new() } else { format!(", “{debug}”") };
+            if goaway.debug_missing > 0 {
+                quoted += &format!(" and {} octets that were not kept", goaway.debug_missing);
+            }
             let text = format!(
                 "GOAWAY({}) of the {}, packet {}, {}, last stream {}{quoted}",
                 goaway.code,
