@@ -10,14 +10,14 @@ pub mod inject;
 mod lane;
 pub mod moving;
 mod other;
+mod roster;
 pub mod rows;
 
 use std::collections::BTreeSet;
 
-use rustc_hash::FxHashMap;
-
 pub use self::lane::OtherFlow;
-use self::lane::{Keep, Lane, Lanes, Uses};
+use self::lane::{Keep, Lanes, Uses};
+use self::roster::Roster;
 use crate::guard::against_panics;
 use crate::h2::Scratch;
 pub use crate::packet::Decoder;
@@ -99,7 +99,7 @@ impl Pipeline {
             flows: FlowTable::new(limits.clone()),
             lanes: Lanes {
                 limits: limits.clone(),
-                by_flow: FxHashMap::default(),
+                by_flow: Roster::new(limits.awake),
                 scratch: Scratch::default(),
                 keys,
                 waiting: BTreeSet::new(),
@@ -141,7 +141,7 @@ impl Pipeline {
         let rest = all.split_off(most.min(all.len()));
         let now = std::mem::replace(all, rest);
         for id in &now {
-            if let Some(lane) = self.lanes.by_flow.get_mut(id) {
+            if let Some(lane) = self.lanes.by_flow.get_mut(*id) {
                 lane.touched = false;
             }
         }
@@ -149,8 +149,8 @@ impl Pipeline {
     }
 
     /// A flow as it stands; `None` where it is over.
-    pub fn open(&self, id: FlowId) -> Option<Open<'_>> {
-        let lane = self.lanes.by_flow.get(&id)?;
+    pub fn open(&mut self, id: FlowId) -> Option<Open<'_>> {
+        let lane = self.lanes.by_flow.get_mut(id)?;
         let tls = lane.session.as_ref().and_then(Session::facts);
         Some(match (&lane.tracker, &lane.other) {
             (Some(tracker), _) => Open::Connection(tracker.history(), tracker.open_requests(), tls),
@@ -204,15 +204,15 @@ impl Pipeline {
 
     /// Approximate octets that open flows take.
     pub fn weight(&self) -> usize {
-        self.lanes.by_flow.values().map(Lane::weight).sum()
+        self.lanes.by_flow.briefs().map(|(.., weight)| weight).sum()
     }
 
     /// Lets the quietest flows go until the others take at most `most` octets.
     pub fn shed<S: Sink>(&mut self, most: usize, sink: &mut S) {
         self.lanes.works_for::<S>();
-        let lanes = self.lanes.by_flow.values();
+        let lanes = self.lanes.by_flow.briefs();
         let mut quiet: Vec<(i64, usize, FlowKey)> =
-            lanes.map(|lane| (lane.last().at.0, lane.weight(), lane.key)).collect();
+            lanes.map(|(key, last, weight)| (last.at.0, weight, key)).collect();
         let mut weight: usize = quiet.iter().map(|(_, weight, _)| weight).sum();
         quiet.sort_unstable_by_key(|(last, ..)| *last);
         for (_, of_this, key) in quiet {
@@ -254,7 +254,7 @@ impl Pipeline {
 
     /// Lets go of a flow that this program failed to tell of.
     pub fn lose(&mut self, id: FlowId, place: String, sink: &mut impl Sink) {
-        let stamp = self.lanes.by_flow.get(&id).map(Lane::last).unwrap_or_default();
+        let stamp = self.lanes.by_flow.last(id).unwrap_or_default();
         if let Some(key) = self.lanes.lose(id, None, stamp, place, sink) {
             self.flows.ignore(key);
         }
@@ -317,7 +317,7 @@ fn lose(
     let stamp = segment.map(|segment| segment.stamp);
     match flows.lose(key, stamp.unwrap_or_default()) {
         Some((key, id)) => {
-            let last = lanes.by_flow.get(&id).map(Lane::last);
+            let last = lanes.by_flow.last(id);
             lanes.lose(id, Some(key), stamp.or(last).unwrap_or_default(), place, sink);
             true
         }

@@ -4,6 +4,7 @@
 //! costs what lies before the next boundary that [`Search`] is sure of.
 
 mod holes;
+mod rest;
 
 use std::collections::VecDeque;
 

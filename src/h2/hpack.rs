@@ -11,6 +11,7 @@ mod table;
 
 use crate::vocab::header::{Field, HeaderFault, HeaderFaultKind as Kind, Name, Tag};
 use crate::vocab::header::{is_legal_name, is_legal_value, is_trimmed};
+use crate::vocab::pack::packs;
 use table::{Entry, Lookup, Part, Table};
 
 /// The decoder for one direction of a connection.
@@ -27,6 +28,8 @@ pub struct Decoder {
     /// The lowest limit below the table's maximum since the last block: a size update is due.
     due: Option<u32>,
 }
+
+packs!(struct Decoder { table, limit, announced, outstanding, due });
 
 /// Takes the fields of a block in order.
 pub trait Take {

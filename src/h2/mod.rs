@@ -9,6 +9,7 @@ mod header_block;
 pub mod hpack;
 mod messages;
 mod payload;
+mod rest;
 mod resync;
 mod tape;
 mod upgrade;

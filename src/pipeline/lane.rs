@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use rustc_hash::FxHashMap;
-
 use super::Sink;
+use super::roster::Roster;
 use crate::guard::against_panics;
 use crate::h2::{Interest, Reader, Scratch};
 use crate::tcp::FlowTable;
@@ -15,6 +14,7 @@ use crate::vocab::fault::Fault;
 use crate::vocab::flow::{Differing, FlowEnd, FlowId, FlowItem, FlowTotals, HalfNotes, Missing};
 use crate::vocab::frame::Signal;
 use crate::vocab::limits::Limits;
+use crate::vocab::pack::packs;
 use crate::vocab::time::Stamp;
 use crate::vocab::tls::{Alert, TlsFacts, TlsSide};
 
@@ -177,7 +177,7 @@ pub(super) struct Keep {
 
 pub(super) struct Lanes {
     pub(super) limits: Limits,
-    pub(super) by_flow: FxHashMap<FlowId, Lane>,
+    pub(super) by_flow: Roster,
     pub(super) scratch: Scratch,
     pub(super) keys: KeyLog,
     /// Flows with records that wait for keys, while the key log grows.
@@ -210,7 +210,7 @@ impl Lanes {
             uses.none.extend(self.lose(id, None, item.stamp(), place, sink));
         }
         if matches!(item, FlowItem::Closed { .. })
-            && let Some(lane) = self.by_flow.remove(&id)
+            && let Some(lane) = self.by_flow.remove(id)
         {
             self.waiting.remove(&id);
             let key = lane.key;
@@ -231,7 +231,7 @@ impl Lanes {
         place: String,
         sink: &mut impl Sink,
     ) -> Option<FlowKey> {
-        let lane = self.by_flow.remove(&id);
+        let lane = self.by_flow.remove(id);
         self.waiting.remove(&id);
         // Whatever it shares with other flows begins anew.
         self.scratch.renew(lane.as_ref().map(|lane| &lane.reader));
@@ -279,7 +279,7 @@ impl Lanes {
             let ends = Both { first: key.sender(client), second: key.sender(client.other()) };
             sink.opened(id, ends);
         }
-        let Some(lane) = self.by_flow.get_mut(&id) else { return };
+        let Some(lane) = self.by_flow.get_mut(id) else { return };
         if let Some(touched) = &mut self.touched
             && !std::mem::replace(&mut lane.touched, true)
         {
@@ -289,15 +289,18 @@ impl Lanes {
         let (limits, scratch, keys) = (&self.limits, &mut self.scratch, &self.keys);
         let was_http2 = lane.tracker.is_some();
         let interest = lane.open(id, item, keys, limits, scratch, self.keep, sink);
-        if !was_http2 && lane.tracker.is_some() {
-            uses.http2.push(lane.key);
-        }
+        let (key, is_http2) = (lane.key, lane.tracker.is_some());
         if keys.is_growing() && lane.session.as_ref().is_some_and(Session::is_waiting) {
             self.waiting.insert(id);
         }
         if interest == Interest::Drop && !matches!(item, FlowItem::Closed { .. }) {
-            uses.none.push(lane.key);
+            uses.none.push(key);
         }
+        if is_http2 && !was_http2 {
+            uses.http2.push(key);
+            self.by_flow.awakes(id);
+        }
+        self.by_flow.settle(id);
     }
 
     /// Opens what has waited for keys that have come.
@@ -319,7 +322,7 @@ impl Lanes {
     }
 
     fn wake_guarded(&mut self, id: FlowId, last: bool, sink: &mut impl Sink) {
-        let stamp = self.by_flow.get(&id).map(Lane::last).unwrap_or_default();
+        let stamp = self.by_flow.last(id).unwrap_or_default();
         if let Err(place) = against_panics(|| self.wake_one(id, last, sink)) {
             self.lose(id, None, stamp, place, sink);
         }
@@ -327,7 +330,7 @@ impl Lanes {
 
     /// Opens what a flow has waited for, as far as its keys are there. `last`: it waits no more.
     fn wake_one(&mut self, id: FlowId, last: bool, sink: &mut impl Sink) {
-        let Some(lane) = self.by_flow.get_mut(&id) else { return };
+        let Some(lane) = self.by_flow.get_mut(id) else { return };
         let Some(mut session) = lane.session.take() else { return };
         let (limits, scratch) = (&self.limits, &mut self.scratch);
         session.wake(&self.keys, last, &mut |plain| {
@@ -340,7 +343,16 @@ impl Lanes {
     }
 }
 
+packs!(struct Lane {
+    key, reader, tracker, latest, notes; resting session, other, touched
+});
+
 impl Lane {
+    /// Whether all of it but its TLS can be packed.
+    pub(super) fn may_rest(&self) -> bool {
+        self.tracker.as_ref().is_some_and(|tracker| tracker.may_rest()) && self.reader.may_rest()
+    }
+
     /// Notes what TCP itself tells, before anything is read.
     fn note(&mut self, item: &FlowItem<'_>, limits: &Limits) {
         if let Some(other) = &mut self.other {

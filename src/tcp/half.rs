@@ -6,6 +6,7 @@
 mod begin;
 mod missing;
 mod recent;
+mod rest;
 
 use std::collections::BTreeMap;
 

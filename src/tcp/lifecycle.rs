@@ -1,6 +1,7 @@
 //! A flow's life: SYN or joined midway, FIN, RST, the same ports used again.
 
 mod opening;
+mod rest;
 mod reuse;
 
 use crate::vocab::address::{Both, FlowKey, Half};
@@ -135,10 +136,6 @@ impl Flow {
         self.closed
     }
 
-    pub fn last_stamp(&self) -> Stamp {
-        self.last
-    }
-
     pub fn early_bytes(&self) -> usize {
         let early = self.halves.first.early_bytes() + self.halves.second.early_bytes();
         early + self.opening_bytes()
@@ -167,10 +164,6 @@ impl Flow {
         self.remembers = true;
         self.halves.first.remember();
         self.halves.second.remember();
-    }
-
-    pub fn remembers(&self) -> bool {
-        self.remembers
     }
 
     /// Whether it remembered octets and needs not any more; told once.

@@ -5,6 +5,7 @@
 
 mod half;
 mod lifecycle;
+mod slots;
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use crate::vocab::segment::Segment;
 use crate::vocab::time::{Stamp, Timestamp};
 
 use lifecycle::Flow;
+use slots::{Brief, Slots};
 
 /// How long a closed flow is remembered, so that its late retransmissions open no new one:
 /// twice the usual TIME_WAIT of 60 s would outlive most port reuse.
@@ -30,8 +32,7 @@ pub struct FlowTable {
     limits: Limits,
     /// Keyed hash: strangers choose the key.
     index: HashMap<FlowKey, usize, ahash::RandomState>,
-    flows: Vec<Option<Flow>>,
-    free: Vec<usize>,
+    flows: Slots,
     /// Flows in rough order of their last packet, for eviction: (slot, id).
     queue: VecDeque<(usize, FlowId)>,
     /// The same of flows of which nobody has said that they are [of use](Self::welcome).
@@ -57,10 +58,9 @@ impl FlowTable {
     /// An empty table; flow ids count from 0.
     pub fn new(limits: Limits) -> Self {
         Self {
+            flows: Slots::new(limits.awake),
             limits,
             index: HashMap::default(),
-            flows: Vec::new(),
-            free: Vec::new(),
             queue: VecDeque::new(),
             strangers: VecDeque::new(),
             strange: 0,
@@ -87,22 +87,22 @@ impl FlowTable {
             Some(slot) => slot,
             None => self.open(key, half, segment, deliver),
         };
-        let Some(flow) = self.flows.get_mut(slot).and_then(Option::as_mut) else { return };
+        let Some(flow) = self.flows.get(slot) else { return };
         let early_bytes = flow.early_bytes();
         if flow.is_reused_by(half, segment) {
             let (syn, far) = (flow.take_pending_syn(), flow.take_far(half, segment));
             self.early_bytes = self.early_bytes.saturating_sub(early_bytes);
             flow.close(FlowEnd::Reused, deliver);
             self.remembering -= usize::from(flow.has_forgotten());
-            let id = self.fresh_id();
-            let Some(flow) = self.flows.get_mut(slot).and_then(Option::as_mut) else { return };
             self.strange += usize::from(flow.is_welcome());
-            *flow = match (syn, far.first()) {
+            let id = self.fresh_id();
+            let mut flow = match (syn, far.first()) {
                 (Some(syn), _) => Flow::from_syn(id, key, syn, deliver),
                 (None, Some(far)) => Flow::open(id, key, far.by, &far.segment(key), deliver),
                 (None, None) => Flow::open(id, key, half, segment, deliver),
             };
-            remember(flow, &mut self.remembering, &self.limits);
+            remember(&mut flow, &mut self.remembering, &self.limits);
+            self.flows.replace(slot, flow);
             self.strangers.push_back((slot, id));
             for far in far.iter().filter(|_| syn.is_none()) {
                 self.take(slot, far.by, &far.segment(key), deliver);
@@ -119,7 +119,7 @@ impl FlowTable {
         segment: &Segment<'_>,
         deliver: &mut impl FnMut(FlowId, FlowItem<'_>),
     ) {
-        let Some(flow) = self.flows.get_mut(slot).and_then(Option::as_mut) else { return };
+        let Some(flow) = self.flows.get(slot) else { return };
         let before = flow.early_bytes();
         let room = self.limits.early_bytes.saturating_sub(self.early_bytes);
         if flow.push(half, segment, &self.limits, room, deliver) {
@@ -127,13 +127,14 @@ impl FlowTable {
         }
         self.early_bytes = (self.early_bytes + flow.early_bytes()).saturating_sub(before);
         self.remembering -= usize::from(flow.has_forgotten());
+        self.flows.settle(slot);
     }
 
     /// The payload of this flow is of no use: nothing of it is buffered or handed up any more,
     /// only its end.
     pub fn ignore(&mut self, key: FlowKey) {
         if let Some(slot) = self.find(key)
-            && let Some(flow) = self.flows.get_mut(slot).and_then(Option::as_mut)
+            && let Some(flow) = self.flows.get(slot)
         {
             self.early_bytes = self.early_bytes.saturating_sub(flow.early_bytes());
             flow.ignore();
@@ -144,7 +145,7 @@ impl FlowTable {
     /// This flow is of use: it stays while others of which nobody said so go.
     pub fn welcome(&mut self, key: FlowKey) {
         if let Some(slot) = self.find(key)
-            && let Some(flow) = self.flows.get_mut(slot).and_then(Option::as_mut)
+            && let Some(flow) = self.flows.get(slot)
             && flow.welcome()
         {
             self.strange -= 1;
@@ -155,24 +156,31 @@ impl FlowTable {
     /// The capture is over: everything that waits is handed up, every flow is closed, in order of
     /// first sight.
     pub fn finish(&mut self, deliver: &mut impl FnMut(FlowId, FlowItem<'_>)) {
-        let mut open: Vec<&mut Flow> = self.flows.iter_mut().flatten().collect();
-        open.sort_by_key(|flow| flow.id());
-        for flow in open {
-            self.at = Some((flow.key(), flow.id()));
+        let mut open: Vec<(FlowId, usize)> =
+            self.flows.briefs().map(|(place, brief)| (brief.id, place)).collect();
+        open.sort_unstable();
+        for (id, place) in open {
+            let Some(mut flow) = self.flows.remove(place) else { continue };
+            self.index.remove(&flow.key());
+            self.at = Some((flow.key(), id));
             flow.close(FlowEnd::CaptureEnd, deliver);
         }
-        self.at = None;
+        (self.at, self.last) = (None, None);
     }
 
     /// It is `now`, though no packet says so: flows that wait in vain for one go on without it,
     /// and closed ones are forgotten in time.
     pub fn tick(&mut self, now: Timestamp, deliver: &mut impl FnMut(FlowId, FlowItem<'_>)) {
-        for slot in 0..self.flows.len() {
-            let Some(flow) = self.flows.get_mut(slot).and_then(Option::as_mut) else { continue };
-            let quiet = now.since(flow.last_stamp().at);
-            if flow.is_closed() && quiet >= TOMBSTONE {
+        let is_due = |brief: &Brief| {
+            let quiet = now.since(brief.last.at);
+            let forgotten = brief.is_closed && quiet >= TOMBSTONE;
+            (forgotten || (quiet >= IN_VAIN && brief.is_waiting)).then_some(forgotten)
+        };
+        let due = self.flows.briefs().filter_map(|(slot, brief)| Some((slot, is_due(&brief)?)));
+        for (slot, is_forgotten) in due.collect::<Vec<_>>() {
+            if is_forgotten {
                 self.release(slot, deliver);
-            } else if quiet >= IN_VAIN && flow.is_waiting() {
+            } else if let Some(flow) = self.flows.get(slot) {
                 let before = flow.early_bytes();
                 self.at = Some((flow.key(), flow.id()));
                 flow.wait_no_more(deliver);
@@ -196,27 +204,30 @@ impl FlowTable {
         let (at, fresh) = (self.at.take(), self.fresh_id());
         let key = at.map(|(key, _)| key).or(key)?;
         self.last = None;
-        let slot = self.index.get(&key).copied().or_else(|| self.free.pop());
-        let slot = slot.unwrap_or_else(|| {
-            self.flows.push(None);
-            self.flows.len() - 1
-        });
-        let place = self.flows.get_mut(slot)?;
-        let known = place.as_ref().map(Flow::id);
-        *place = Some(Flow::lost(fresh, key, stamp));
+        let lost = Flow::lost(fresh, key, stamp);
+        let slot = self.index.get(&key).copied();
+        let known = slot.and_then(|slot| self.flows.brief(slot)).map(|brief| brief.id);
+        let slot = match slot {
+            Some(slot) => {
+                self.flows.replace(slot, lost);
+                slot
+            }
+            None => self.flows.insert(lost),
+        };
         self.index.insert(key, slot);
         self.strangers.push_back((slot, fresh));
         // What was counted half is counted anew.
-        let flows = || self.flows.iter().flatten();
-        self.strange = flows().filter(|flow| !flow.is_welcome()).count();
-        self.early_bytes = flows().map(Flow::early_bytes).sum();
-        self.remembering = flows().filter(|flow| flow.remembers()).count();
+        self.strange = self.flows.briefs().filter(|(_, flow)| !flow.is_welcome).count();
+        self.early_bytes = self.flows.early_bytes();
+        self.remembering = self.flows.briefs().filter(|(_, flow)| flow.remembers).count();
         Some((key, at.map(|(_, id)| id).or(known).unwrap_or(fresh)))
     }
 
     /// Forgets a flow; one that is open is closed for it.
     fn release(&mut self, slot: usize, deliver: &mut impl FnMut(FlowId, FlowItem<'_>)) {
-        let Some(mut flow) = self.flows.get_mut(slot).and_then(Option::take) else { return };
+        let Some(mut flow) = self.flows.remove(slot) else { return };
+        self.index.remove(&flow.key());
+        self.last = None;
         self.early_bytes = self.early_bytes.saturating_sub(flow.early_bytes());
         if !flow.is_closed() {
             self.at = Some((flow.key(), flow.id()));
@@ -226,9 +237,6 @@ impl FlowTable {
         }
         self.remembering -= usize::from(flow.has_forgotten());
         self.strange -= usize::from(!flow.is_welcome());
-        self.index.remove(&flow.key());
-        self.free.push(slot);
-        self.last = None;
     }
 
     fn find(&mut self, key: FlowKey) -> Option<usize> {
@@ -259,16 +267,7 @@ impl FlowTable {
         let id = self.fresh_id();
         let mut flow = Flow::open(id, key, half, segment, deliver);
         remember(&mut flow, &mut self.remembering, &self.limits);
-        let slot = match self.free.pop() {
-            Some(slot) => slot,
-            None => {
-                self.flows.push(None);
-                self.flows.len() - 1
-            }
-        };
-        if let Some(place) = self.flows.get_mut(slot) {
-            *place = Some(flow);
-        }
+        let slot = self.flows.insert(flow);
         self.index.insert(key, slot);
         self.strange += 1;
         self.strangers.push_back((slot, id));
@@ -301,13 +300,14 @@ impl FlowTable {
             looks -= 1;
             let queue = if of_strangers { &mut self.strangers } else { &mut self.queue };
             let Some((slot, id)) = queue.pop_front() else { return };
-            let Some(flow) = self.flows.get_mut(slot).and_then(Option::as_mut) else { continue };
-            if flow.id() != id || (of_strangers && flow.is_welcome()) {
+            let Some(flow) = self.flows.brief(slot) else { continue };
+            if flow.id != id || (of_strangers && flow.is_welcome) {
                 continue; // whoever has the slot now has a place of its own in a queue
             }
-            let quiet = segment.stamp.since(flow.last_stamp());
-            let done = flow.is_closed() && quiet >= TOMBSTONE;
-            let seen_since = flow.mark_swept();
+            let quiet = segment.stamp.since(flow.last);
+            let done = flow.is_closed && quiet >= TOMBSTONE;
+            let seen_since = self.flows.mark_swept(slot);
+            let queue = if of_strangers { &mut self.strangers } else { &mut self.queue };
             if !done && (!must || (seen_since && looks > 0)) {
                 queue.push_back((slot, id));
                 continue;

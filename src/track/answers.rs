@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::vocab::pack::packs;
 use crate::vocab::pair::AgeCount;
 use crate::vocab::stream::AnswerTimes;
 
@@ -17,6 +18,8 @@ pub struct Answers {
     /// Bucket number and how many, ascending.
     buckets: Vec<(u16, u32)>,
 }
+
+packs!(struct Answers { count, min, max, buckets });
 
 impl Answers {
     /// Counts one answer.
@@ -137,12 +140,16 @@ pub struct Class {
     pub answers: Answers,
 }
 
+packs!(struct Class { id, name, answers });
+
 /// Answer times by kind of request: of the first few kinds, and of all others together.
 #[derive(Clone, Debug, Default)]
 pub struct ByClass {
     classes: Vec<Class>,
     others: Answers,
 }
+
+packs!(struct ByClass { classes, others });
 
 impl ByClass {
     /// Counts one answer. The name is asked for where the kind is new.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::vocab::header::{Field, HeaderList, Name};
 use crate::vocab::hop::Mark;
+use crate::vocab::pack::{Pack, Packer, Unpacker};
 use crate::vocab::text::utf8_or_escaped;
 
 use super::stream::{grpc_timeout, number};
@@ -197,6 +198,19 @@ fn hash(parts: &[&[u8]]) -> u64 {
 pub(super) struct Kind {
     octets: [u8; KIND_KEPT],
     length: u8,
+}
+
+impl Pack for Kind {
+    fn pack(&self, to: &mut Packer) {
+        to.octets(self.octets());
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        let from = from.octets();
+        let mut octets = [0; KIND_KEPT];
+        octets.iter_mut().zip(from).for_each(|(to, octet)| *to = *octet);
+        Self { octets, length: from.len().min(KIND_KEPT) as u8 }
+    }
 }
 
 impl Kind {

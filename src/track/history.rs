@@ -10,6 +10,7 @@ use crate::vocab::frame::{FrameType, Transport};
 use crate::vocab::hop::Troubled;
 use crate::vocab::limits::Hit;
 use crate::vocab::metered::Metered;
+use crate::vocab::pack::packs;
 use crate::vocab::rule;
 use crate::vocab::setting::SettingId;
 use crate::vocab::stream::{StreamCounts, StreamRow};
@@ -161,6 +162,8 @@ pub struct SideFacts {
 /// Counts by frame type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FrameCounts([u32; 11]);
+
+packs!(tuple FrameCounts(counts));
 
 impl FrameCounts {
     /// Counts one.

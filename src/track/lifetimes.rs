@@ -8,6 +8,7 @@ use crate::vocab::frame::{Flags, Frame, FrameType, Payload};
 use crate::vocab::header::HeaderList;
 use crate::vocab::hop::Trouble;
 use crate::vocab::limits::{Hit, Limits};
+use crate::vocab::pack::packs;
 use crate::vocab::time::Stamp;
 
 use super::header::{self, Kept};
@@ -377,6 +378,8 @@ pub(super) struct Answered {
     id: u32,
     responded: Option<Stamp>,
 }
+
+packs!(struct Answered { id, responded });
 
 /// So many of them are remembered: more than requests wait for their boundary in one half.
 const ANSWERED_KEPT: usize = 64;

@@ -10,6 +10,7 @@ mod lifetimes;
 mod moment;
 mod open;
 mod rate;
+mod rest;
 mod row;
 mod rules;
 mod stream;

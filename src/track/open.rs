@@ -8,6 +8,7 @@ use std::cell::Cell;
 use rustc_hash::FxHashMap;
 
 use super::stream::Stream;
+use crate::vocab::pack::{Pack, Packer, Unpacker};
 
 /// Streams by identifier.
 #[derive(Debug, Default)]
@@ -19,6 +20,19 @@ pub(super) struct OpenStreams {
     free: Vec<u32>,
     /// The stream that was looked for last, and its place.
     last: Cell<Option<(u32, u32)>>,
+}
+
+impl Pack for OpenStreams {
+    fn pack(&self, to: &mut Packer) {
+        self.slots.pack(to);
+        self.free.pack(to);
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        let slots: Vec<Option<Stream>> = Pack::unpack(from);
+        let taken = (0..).zip(&slots).filter_map(|(place, slot)| Some((slot.as_ref()?.id, place)));
+        Self { places: taken.collect(), free: Pack::unpack(from), last: Cell::default(), slots }
+    }
 }
 
 impl OpenStreams {

@@ -1,6 +1,7 @@
 //! How many frames of one type a side sends within a second: floods show by their peak.
 
 use crate::vocab::frame::FrameType;
+use crate::vocab::pack::packs;
 use crate::vocab::time::Stamp;
 
 use super::history::Burst;
@@ -12,6 +13,8 @@ const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
 pub(super) struct Rates {
     seconds: [Option<(Stamp, u32)>; 11],
 }
+
+packs!(struct Rates { seconds });
 
 impl Rates {
     /// Counts a frame; gives the burst so far where it is the largest of its second.

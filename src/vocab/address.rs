@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use super::pack::{Pack, Packer, Unpacker, packs};
+
 /// An IP address and a TCP port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Endpoint {
@@ -11,6 +13,8 @@ pub struct Endpoint {
     /// TCP port.
     pub port: u16,
 }
+
+packs!(struct Endpoint { ip, port });
 
 impl fmt::Display for Endpoint {
     /// `ip:port`, IPv6 in brackets.
@@ -39,6 +43,8 @@ pub struct FlowKey {
     /// The larger endpoint; half B is what it sends.
     pub high: Endpoint,
 }
+
+packs!(struct FlowKey { low, high });
 
 impl FlowKey {
     /// The key of a segment from `source` to `destination`, and the half that the segment is of.
@@ -69,6 +75,8 @@ pub enum Half {
     B,
 }
 
+packs!(enum Half { 0 => A, else B });
+
 impl Half {
     /// The opposite direction.
     pub fn other(self) -> Self {
@@ -88,6 +96,8 @@ pub enum Side {
     /// The endpoint that accepted it.
     Server,
 }
+
+packs!(enum Side { 0 => Client, else Server });
 
 impl Side {
     /// The other role.
@@ -114,6 +124,17 @@ pub struct Both<T> {
     pub first: T,
     /// Half B, or the server.
     pub second: T,
+}
+
+impl<T: Pack> Pack for Both<T> {
+    fn pack(&self, to: &mut Packer) {
+        self.first.pack(to);
+        self.second.pack(to);
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        Self { first: T::unpack(from), second: T::unpack(from) }
+    }
 }
 
 impl<T> Both<T> {

@@ -2,9 +2,13 @@
 
 use std::fmt;
 
+use super::pack::packs;
+
 /// An error code of RST_STREAM or GOAWAY.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ErrorCode(pub u32);
+
+packs!(tuple ErrorCode(number));
 
 macro_rules! error_codes {
     ($($constant:ident = $number:literal: $meaning:literal;)*) => {

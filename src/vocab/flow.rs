@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use super::address::{FlowKey, Half};
+use super::pack::packs;
 use super::time::{Stamp, Timestamp};
 
 /// One TCP connection of this run, in order of first sight, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FlowId(pub u64);
+
+packs!(tuple FlowId(number));
 
 /// One thing that happened on a flow.
 #[derive(Clone, Copy, Debug)]
@@ -133,6 +136,8 @@ pub enum FlowEnd {
     Evicted,
 }
 
+packs!(enum FlowEnd { 0 => Ended, 1 => CaptureEnd, 2 => Reused, else Evicted });
+
 /// Counters of one flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowTotals {
@@ -180,6 +185,10 @@ pub struct HalfTotals {
     pub stall: Option<Stall>,
 }
 
+packs!(struct HalfTotals {
+    unheard, delivered, lost, gaps, repeated, differing, early, unacknowledged, hidden_fin, stall
+});
+
 /// Octets that their receiver did not acknowledge though they were sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stall {
@@ -192,6 +201,8 @@ pub struct Stall {
     /// The acknowledgement that ended it; `None` where none ever came.
     pub until: Option<Stamp>,
 }
+
+packs!(struct Stall { from, again, last, until });
 
 impl Stall {
     /// From the beginning to the last time that octets were sent again.
@@ -213,6 +224,8 @@ pub struct HalfNotes {
     pub differing: Vec<Differing>,
 }
 
+packs!(struct HalfNotes { missing, missing_beyond, differing });
+
 /// A place where octets are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Missing {
@@ -226,6 +239,8 @@ pub struct Missing {
     pub octets: u64,
 }
 
+packs!(struct Missing { after, before, offset, octets });
+
 /// Octets that came again with another value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Differing {
@@ -236,6 +251,8 @@ pub struct Differing {
     /// Octets that differ.
     pub octets: u64,
 }
+
+packs!(struct Differing { stamp, offset, octets });
 
 impl HalfNotes {
     /// The most octets that are missing in one place that is told, from a time on and before

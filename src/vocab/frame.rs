@@ -3,12 +3,15 @@
 use super::address::Side;
 use super::error_code::ErrorCode;
 use super::header::HeaderList;
+use super::pack::packs;
 use super::setting::SettingId;
 use super::time::Stamp;
 
 /// Frame type number. Unknown numbers survive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FrameType(pub u8);
+
+packs!(tuple FrameType(number));
 
 macro_rules! frame_types {
     ($($constant:ident = $number:literal;)*) => {
@@ -32,6 +35,8 @@ frame_types! {
 /// Frame flags; meaning depends on the type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flags(pub u8);
+
+packs!(tuple Flags(bits));
 
 impl Flags {
     /// DATA, HEADERS: last frame of this direction of the stream.
@@ -63,6 +68,8 @@ pub struct FrameHead {
     /// Stream identifier, 31 bits.
     pub stream: u32,
 }
+
+packs!(struct FrameHead { length, kind, flags, stream });
 
 /// One frame, or the client's connection preface (length 24, stream 0).
 #[derive(Clone, Copy, Debug)]
@@ -284,3 +291,5 @@ pub enum Transport {
     /// The beginning was not captured.
     Unknown,
 }
+
+packs!(enum Transport { 0 => PriorKnowledge, 1 => Upgrade, 2 => Tls, else Unknown });

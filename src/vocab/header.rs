@@ -1,5 +1,7 @@
 //! A decoded header list (RFC 9113 section 4.3, RFC 7541), as the capture can tell it.
 
+use super::pack::packs;
+
 /// One field of a header list. A name or value that the capture cannot tell (an HPACK entry
 /// inserted before the capture began or in lost octets) is `None`, never a guess.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub struct Tag {
     /// section 8.2.1).
     pub is_sound: bool,
 }
+
+packs!(struct Tag { name, is_sound });
 
 impl Tag {
     /// Whether neither the analysis nor the rules look at such a field.
@@ -87,6 +91,13 @@ pub enum Name {
     /// A field that proxies add: `via`, `forwarded`, `x-forwarded-for` and the like.
     Forwarded,
 }
+
+packs!(enum Name {
+    0 => Method, 1 => Scheme, 2 => Path, 3 => Authority, 4 => Protocol, 5 => Status, 6 => Pseudo,
+    7 => ContentLength, 8 => ContentType, 9 => Host, 10 => Te, 11 => OfHop, 12 => GrpcStatus,
+    13 => GrpcMessage, 14 => GrpcTimeout, 15 => EnvoyTimeout, 16 => UserAgent, 17 => Server,
+    18 => Trace, 19 => RequestId, 20 => Forwarded, else Other
+});
 
 impl Name {
     /// How many there are.

@@ -4,6 +4,7 @@ use super::address::{Endpoint, Side};
 use super::cause::{Cause, Confidence};
 use super::clock::ClockOffset;
 use super::error_code::ErrorCode;
+use super::pack::packs;
 use super::time::Stamp;
 
 /// What a request is known by again on another connection: hashes, 0 where there is nothing.
@@ -23,6 +24,8 @@ pub struct Mark {
     pub forwarded: u8,
 }
 
+packs!(struct Mark { trace, request, path, authority, port, forwarded });
+
 /// A request that did not end well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Troubled {
@@ -39,6 +42,8 @@ pub struct Troubled {
     /// What it is known by.
     pub mark: Mark,
 }
+
+packs!(struct Troubled { stream, opened, at, by, how, mark });
 
 /// One that was sent in HTTP/1.1, on a flow that no report lists: perhaps what a proxy made of one
 /// that is.
@@ -64,6 +69,8 @@ pub enum Trouble {
     /// Unanswered when the connection ended.
     Left,
 }
+
+packs!(enum Trouble { 0 => Reset(code), 1 => Status(code), 2 => Grpc(code), else Left });
 
 /// By what requests of two connections were recognised as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]

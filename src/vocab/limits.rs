@@ -1,11 +1,16 @@
 //! Every bound of the program, with its reason. A bound that was reached is always told.
 
+use super::pack::packs;
+
 /// Upper bounds on everything that input can grow.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// TCP flows followed at once; the quietest goes first.
     pub flows: usize,
-    /// Those among them that are not known to be HTTP/2, closed ones that are remembered too: some
+    /// Flows and HTTP/2 connections whose state is ready for their next packet, some 16 MB; that of
+    /// the others, the quietest, is packed until then.
+    pub awake: usize,
+    /// Flows that are not known to be HTTP/2, closed ones that are remembered too: some
     /// 300 MB.
     pub strangers: usize,
     /// Flows that are over and were not HTTP/2 of which more than their number is kept: some
@@ -133,6 +138,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             flows: 1 << 20,
+            awake: 1 << 11,
             strangers: 1 << 17,
             other_flows: 1 << 17,
             early_bytes_per_half: 256 * 1024,
@@ -195,6 +201,7 @@ impl Limits {
         let part = |bound: usize| bound.div_ceil(shards.max(1));
         Self {
             flows: part(self.flows),
+            awake: part(self.awake),
             strangers: part(self.strangers),
             other_flows: part(self.other_flows),
             early_bytes: part(self.early_bytes),
@@ -243,6 +250,12 @@ pub enum Hit {
     /// [`Limits::tls_waiting_flows`].
     TlsWaiting,
 }
+
+packs!(enum Hit {
+    0 => Flows, 1 => OtherFlows, 2 => EarlyBytes, 3 => HeaderBlock, 4 => HeaderList,
+    5 => DebugData, 6 => OpenStreams, 7 => Resets, 8 => Troubled, 9 => Goaways, 10 => Pings,
+    11 => Findings, 12 => Faults, 13 => Fragments, 14 => KeyLog, else TlsWaiting
+});
 
 impl Hit {
     /// Every one.

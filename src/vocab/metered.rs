@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::address::Both;
 use super::error_code::ErrorCode;
+use super::pack::packs;
 
 /// Counters of one connection, or of many. They only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -17,6 +18,8 @@ pub struct Metered {
     /// RST_STREAM of each side.
     pub resets: Both<ByCode>,
 }
+
+packs!(struct Metered { ages, answers, pings, resets });
 
 impl Metered {
     /// Adds what has come since `before`.
@@ -35,6 +38,8 @@ pub struct Histogram {
     counts: [u64; BOUNDS.len() + 1],
     sum: f64,
 }
+
+packs!(struct Histogram { counts, sum });
 
 /// Upper bounds in seconds: from a ping within a data centre to a stream that lives for long.
 pub const BOUNDS: [f64; 19] = [
@@ -80,6 +85,8 @@ impl Histogram {
 /// How often each error code came; codes that RFC 9113 does not have are one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ByCode([u64; CODES + 1]);
+
+packs!(tuple ByCode(counts));
 
 impl ByCode {
     /// Counts one; `None` where the code was not captured.

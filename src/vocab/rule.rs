@@ -2,6 +2,7 @@
 //! its section, its scope and the error code it calls for.
 
 use super::error_code::ErrorCode;
+use super::pack::{Pack, Packer, Unpacker};
 
 /// A rule that an endpoint can break.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,6 +17,18 @@ pub struct Rule {
     pub code: ErrorCode,
     /// The rule in one sentence.
     pub statement: &'static str,
+}
+
+/// By its place in the list of all.
+impl Pack for &'static Rule {
+    fn pack(&self, to: &mut Packer) {
+        let place = RULES.iter().position(|rule| std::ptr::eq(*rule, *self));
+        place.unwrap_or_default().pack(to);
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        RULES.get(usize::unpack(from)).copied().unwrap_or(&COPY_DIFFERS)
+    }
 }
 
 /// What a broken rule costs (RFC 9113 section 5.4).

@@ -1,6 +1,7 @@
 //! One TCP segment (RFC 9293), and arithmetic on sequence numbers.
 
 use super::address::Endpoint;
+use super::pack::packs;
 use super::time::Stamp;
 
 /// One TCP segment as a packet carried it.
@@ -51,6 +52,8 @@ impl TcpFlags {
 /// A TCP sequence number: wraps at 2^32, so it has no plain order (RFC 9293 section 3.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Seq(pub u32);
+
+packs!(tuple Seq(number));
 
 impl Seq {
     /// This number moved forward by `octets`.

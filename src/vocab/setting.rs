@@ -2,9 +2,13 @@
 
 use std::fmt;
 
+use super::pack::packs;
+
 /// Identifier of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SettingId(pub u16);
+
+packs!(tuple SettingId(number));
 
 /// Frame payloads of so many octets every endpoint takes, also without MAX_FRAME_SIZE (RFC 9113
 /// section 4.2).

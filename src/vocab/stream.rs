@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::address::Side;
 use super::error_code::ErrorCode;
+use super::pack::packs;
 use super::time::Stamp;
 
 /// Counters of a connection's streams.
@@ -23,6 +24,8 @@ pub struct StreamCounts {
     /// Still open when the connection or the capture ended.
     pub unfinished: u64,
 }
+
+packs!(struct StreamCounts { opened, completed, cancelled, reset, refused, unfinished });
 
 /// One stream.
 #[derive(Clone, Debug, Default)]

@@ -3,6 +3,8 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
+use super::pack::{Pack, Packer, Unpacker};
+
 /// Nanoseconds since the Unix epoch, as the capture tells them; never this machine's clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
@@ -81,6 +83,24 @@ impl Stamp {
     /// Whether this stamp lies before `other` in time, then in packet order.
     pub fn before(self, other: Self) -> bool {
         self.order() < other.order()
+    }
+}
+
+/// By what lies between it and the stamp before: stamps of one connection are close together.
+impl Pack for Stamp {
+    fn pack(&self, to: &mut Packer) {
+        let last = to.after(*self);
+        to.signed(self.place.get().wrapping_sub(last.place.get()) as i64);
+        to.signed(self.at.0.wrapping_sub(last.at.0));
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        let (place, at) = (from.signed(), from.signed());
+        let last = from.last();
+        let place = last.place.get().wrapping_add_signed(place);
+        last.place = NonZeroU64::new(place).unwrap_or(NonZeroU64::MIN);
+        last.at.0 = last.at.0.wrapping_add(at);
+        *last
     }
 }
 

@@ -5,6 +5,7 @@ use serde::ser::SerializeStruct as _;
 use super::address::Side;
 use super::cause::{Blame, Cause, Confidence};
 use super::hop::Hop;
+use super::pack::packs;
 use super::rule::Rule;
 use super::time::Stamp;
 
@@ -317,3 +318,5 @@ pub struct Finding {
     /// What was seen, in one sentence.
     pub text: String,
 }
+
+packs!(struct Finding { stamp, by, stream, rule, text });

@@ -11,6 +11,7 @@
 use std::collections::VecDeque;
 
 use crate::vocab::header::{Name, Tag};
+use crate::vocab::pack::{Pack, Packer, Unpacker};
 
 /// Where octets of a name or value lie: in [`Table::text`], or in the static table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -257,14 +258,19 @@ impl Table {
         if self.text.len() < self.tidy_at {
             return;
         }
-        let oldest = self.entries.front_mut();
-        let oldest = oldest.and_then(|oldest| oldest.spans().map(|span| span.start).min());
-        let gone = oldest.map_or(self.text.len(), |start| start as usize);
+        let gone = self.gone();
         self.text.drain(..gone);
         for span in self.entries.iter_mut().flat_map(Entry::spans) {
             span.start -= gone as u32;
         }
         self.tidy_at = self.text.len().saturating_mul(2).max(TIDY_MIN);
+    }
+
+    /// Octets in front of those of the oldest entry.
+    fn gone(&self) -> usize {
+        let mut oldest = self.entries.front().copied();
+        let first = oldest.as_mut().and_then(|of| of.spans().map(|span| span.start).min());
+        first.map_or(self.text.len(), |start| start as usize)
     }
 
     /// After a block: a huge literal leaves no huge buffer behind.
@@ -332,6 +338,70 @@ impl Table {
                 self.text.extend_from_slice(octets);
                 // `insert` refused what is longer than KEPT.
                 Span { start, length: u32::try_from(octets.len()).unwrap_or(UNKNOWN) }
+            }
+        }
+    }
+}
+
+/// Without the octets of entries that have left.
+impl Pack for Table {
+    fn pack(&self, to: &mut Packer) {
+        let gone = self.gone();
+        to.octets(self.text.get(gone..).unwrap_or_default());
+        ((self.size, self.max), (self.exact, self.hidden)).pack(to);
+        to.number(self.entries.len() as u64);
+        let mut end = gone as u32;
+        for Entry { name, value, tag } in &self.entries {
+            name.pack_behind(&mut end, to);
+            value.pack_behind(&mut end, to);
+            tag.pack(to);
+        }
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        let text = from.octets().to_vec();
+        let ((size, max), (exact, hidden)) = Pack::unpack(from);
+        let mut end = 0;
+        let entries: VecDeque<Entry> = (0..from.length())
+            .map(|_| Entry {
+                name: Span::unpack_behind(&mut end, from),
+                value: Span::unpack_behind(&mut end, from),
+                tag: Tag::unpack(from),
+            })
+            .collect();
+        let nameless = entries.iter().filter(|entry| entry.name().is_none()).count();
+        let tidy_at = text.len().saturating_mul(2).max(TIDY_MIN);
+        Self { entries, text, tidy_at, size, max, exact, hidden, nameless }
+    }
+}
+
+impl Span {
+    /// Writes it as what lies between it and the stored one before, which mostly is nothing.
+    fn pack_behind(self, end: &mut u32, to: &mut Packer) {
+        match self {
+            Self { length: UNKNOWN, .. } => to.octet(u8::MAX),
+            Self { start, .. } if start & IN_STATIC != 0 => to.octet(start as u8),
+            Self { start, length } => {
+                to.octet(0);
+                to.signed(i64::from(start) - i64::from(*end));
+                to.number(u64::from(length));
+                *end = start.wrapping_add(length);
+            }
+        }
+    }
+
+    fn unpack_behind(end: &mut u32, from: &mut Unpacker<'_>) -> Self {
+        match from.octet() {
+            u8::MAX => Self { start: 0, length: UNKNOWN },
+            0 => {
+                let start = end.wrapping_add_signed(from.signed() as i32);
+                let length = from.number() as u32;
+                *end = start.wrapping_add(length);
+                Self { start, length }
+            }
+            index => {
+                let index = u32::from(index);
+                Self { start: IN_STATIC | index, length: static_octets(index).len() as u32 }
             }
         }
     }

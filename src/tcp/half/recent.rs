@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 /// The latest octets handed up.
 #[derive(Default)]
 pub(super) struct Recent {
-    octets: VecDeque<u8>,
+    pub(super) octets: VecDeque<u8>,
     /// Offset behind the last of them.
-    end: u64,
+    pub(super) end: u64,
 }
 
 impl Recent {

@@ -4,6 +4,7 @@ use crate::vocab::address::Side;
 use crate::vocab::frame::{Flags, Payload};
 use crate::vocab::header::{Field, HeaderFaultKind, HeaderList, Name};
 use crate::vocab::header::{is_legal_value, is_no_name};
+use crate::vocab::pack::packs;
 use crate::vocab::rule;
 
 use super::{Breach, Breaches, Desk, Role, Rules, StreamRules, grouped};
@@ -20,6 +21,8 @@ pub(super) enum Method {
     ExtendedConnect,
     Other,
 }
+
+packs!(enum Method { 0 => Unknown, 1 => Head, 2 => Connect, 3 => ExtendedConnect, else Other });
 
 /// What a header list says.
 #[derive(Debug, Default)]

@@ -23,6 +23,7 @@ use crate::vocab::address::{Both, Side};
 use crate::vocab::frame::{Frame, FrameType, Payload, Transport};
 use crate::vocab::header::HeaderList;
 use crate::vocab::limits::{Hit, Limits};
+use crate::vocab::pack::packs;
 use crate::vocab::rule::{self, Rule};
 use crate::vocab::setting::SettingId;
 use crate::vocab::time::Stamp;
@@ -63,6 +64,8 @@ pub(super) struct Rules {
     fresh: StreamRules,
 }
 
+packs!(struct Rules { sides, losses, untracked, spare_ack, fresh });
+
 /// What the rules remember of one side.
 #[derive(Debug)]
 struct SideRules {
@@ -101,6 +104,11 @@ struct SideRules {
     lingering_told: bool,
 }
 
+packs!(struct SideRules {
+    announced, window, end, highest, skipped, block, goaway_last, goaway_at, answered, spoke,
+    told_by_head, torn, ack_told, asked, pong_told, lingering_told
+});
+
 /// A PING that waits for its answer.
 #[derive(Clone, Copy, Debug)]
 struct Asked {
@@ -108,6 +116,8 @@ struct Asked {
     stamp: Stamp,
     end_offset: u64,
 }
+
+packs!(struct Asked { opaque, stamp, end_offset });
 
 impl Default for SideRules {
     fn default() -> Self {
@@ -143,6 +153,8 @@ enum Block {
     Open(OpenBlock),
 }
 
+packs!(enum Block { 0 => Unknown, 1 => Open(block), else None });
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct OpenBlock {
     stream: u32,
@@ -151,6 +163,8 @@ struct OpenBlock {
     /// Whether an interruption of it was told.
     told: bool,
 }
+
+packs!(struct OpenBlock { stream, role, ends_stream, told });
 
 /// What a header list is (RFC 9113 section 8.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,6 +178,10 @@ enum Role {
     /// It is on no stream that could take it: that was told.
     Misplaced,
 }
+
+packs!(enum Role {
+    0 => Request, 1 => Promise, 2 => Response, 3 => Trailers, 4 => Unsure, else Misplaced
+});
 
 /// What the rules remember of one stream.
 #[derive(Clone, Copy, Debug, Default)]
@@ -187,6 +205,10 @@ pub(super) struct StreamRules {
     /// Whether each side went over its window already.
     is_overrun: Both<bool>,
 }
+
+packs!(struct StreamRules {
+    balance, declared, born, method, is_sure, is_answered, is_tunnel, is_blurred, is_overrun
+});
 
 /// What a check looks at.
 struct Desk<'a, 'f> {

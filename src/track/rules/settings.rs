@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::vocab::error_code::ErrorCode;
 use crate::vocab::frame::{Frame, Payload};
+use crate::vocab::pack::packs;
 use crate::vocab::rule;
 use crate::vocab::setting::{FRAME_SIZE_LEAST, SettingId};
 use crate::vocab::time::Stamp;
@@ -37,6 +38,8 @@ pub(super) struct Announced {
     no_priorities: Option<bool>,
 }
 
+packs!(struct Announced { acknowledged, pending, is_blurred, connects, no_priorities });
+
 /// Values that other rules rest on.
 #[derive(Clone, Copy, Debug)]
 struct Values {
@@ -46,12 +49,16 @@ struct Values {
     push: Option<u32>,
 }
 
+packs!(struct Values { frame_size, window, streams, push });
+
 #[derive(Debug)]
 struct Pending {
     values: Values,
     stamp: Stamp,
     end_offset: u64,
 }
+
+packs!(struct Pending { values, stamp, end_offset });
 
 impl Default for Announced {
     /// RFC 9113 section 6.5.2; MAX_CONCURRENT_STREAMS is unlimited.

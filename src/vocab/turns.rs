@@ -1,0 +1,75 @@
+//! Whose turn it is to rest: of many connections a few are busy, and only those are kept ready.
+
+use std::collections::VecDeque;
+
+/// Those that are awake, in rough order of when something last happened on them.
+#[derive(Debug)]
+pub struct Turns<K> {
+    queue: VecDeque<K>,
+    most: usize,
+}
+
+/// What became of one whose turn it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It rests, or is no more.
+    Left,
+    /// Something has happened on it since its last turn, or it cannot rest now.
+    Stays,
+}
+
+impl<K> Turns<K> {
+    /// At most about `most` of them are to be awake.
+    pub fn new(most: usize) -> Self {
+        Self { queue: VecDeque::new(), most }
+    }
+
+    /// Whether none is to stay awake.
+    pub fn has_no_room(&self) -> bool {
+        self.most == 0
+    }
+
+    /// One awakes. Where there are too many, others have their turn, a few at each call: that
+    /// spreads the cost, and those that cannot rest are not gone through again and again.
+    pub fn awakes(&mut self, key: K, mut turn: impl FnMut(&K) -> Turn) {
+        for _ in 0..LOOKS {
+            if self.queue.len() < self.most {
+                break;
+            }
+            let Some(next) = self.queue.pop_front() else { break };
+            if turn(&next) == Turn::Stays {
+                self.queue.push_back(next);
+            }
+        }
+        self.queue.push_back(key);
+    }
+}
+
+/// Turns in a call: more than one, so that their number falls again.
+const LOOKS: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_quietest_rests_first() {
+        let mut turns = Turns::new(3);
+        (0..3).for_each(|key| turns.awakes(key, |_| Turn::Left));
+        let mut rested = Vec::new();
+        turns.awakes(3, |key| match key {
+            0 => Turn::Stays,
+            _ => {
+                rested.push(*key);
+                Turn::Left
+            }
+        });
+        assert_eq!(rested, [1]);
+        assert_eq!(turns.queue, [2, 0, 3]);
+        // Where none can rest, their number grows.
+        turns.awakes(4, |_| Turn::Stays);
+        assert_eq!(turns.queue.len(), 4);
+        turns.awakes(5, |_| Turn::Left);
+        assert_eq!(turns.queue, [4, 5].into_iter().collect::<VecDeque<_>>().make_contiguous());
+    }
+}
