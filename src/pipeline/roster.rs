@@ -43,8 +43,7 @@ impl Roster {
     pub fn get_mut(&mut self, id: FlowId) -> Option<&mut Lane> {
         if let Place::Resting { .. } = self.lanes.get(&id)? {
             self.awakes(id);
-            let place = self.lanes.remove(&id)?;
-            self.lanes.insert(id, Place::Awake { lane: place.into_lane(), stirred: true });
+            self.lanes.get_mut(&id)?.wake();
         }
         match self.lanes.get_mut(&id)? {
             Place::Awake { lane, stirred } => {
@@ -60,7 +59,7 @@ impl Roster {
     }
 
     pub fn remove(&mut self, id: FlowId) -> Option<Box<Lane>> {
-        self.lanes.remove(&id).map(Place::into_lane)
+        self.lanes.remove(&id)?.into_lane()
     }
 
     /// Last packet of a lane's history.
@@ -116,14 +115,21 @@ impl Place {
         true
     }
 
-    fn into_lane(self) -> Box<Lane> {
+    fn wake(&mut self) {
+        if let Self::Resting { packed, session, touched } = self {
+            let mut from = Unpacker::new(packed);
+            Stamp::unpack(&mut from);
+            let mut lane = Box::new(Lane::unpack(&mut from));
+            (lane.session, lane.touched) = (session.take(), *touched);
+            *self = Self::Awake { lane, stirred: true };
+        }
+    }
+
+    fn into_lane(mut self) -> Option<Box<Lane>> {
+        self.wake();
         match self {
-            Self::Awake { lane, .. } => lane,
-            Self::Resting { packed, session, touched } => {
-                let mut from = Unpacker::new(&packed);
-                Stamp::unpack(&mut from);
-                Box::new(Lane { session, touched, ..Lane::unpack(&mut from) })
-            }
+            Self::Awake { lane, .. } => Some(lane),
+            Self::Resting { .. } => None,
         }
     }
 

@@ -127,11 +127,13 @@ pub struct Both<T> {
 }
 
 impl<T: Pack> Pack for Both<T> {
+    #[inline]
     fn pack(&self, to: &mut Packer) {
         self.first.pack(to);
         self.second.pack(to);
     }
 
+    #[inline]
     fn unpack(from: &mut Unpacker<'_>) -> Self {
         Self { first: T::unpack(from), second: T::unpack(from) }
     }

@@ -20,7 +20,22 @@ pub trait Pack: Sized {
 
     /// Reads it. Octets that nobody wrote give some value, never a failure.
     fn unpack(from: &mut Unpacker<'_>) -> Self;
+
+    /// Writes many.
+    fn pack_all(all: &[Self], to: &mut Packer) {
+        all.iter().for_each(|one| one.pack(to));
+    }
+
+    /// Reads as many, and makes room for exactly those.
+    fn unpack_all(count: usize, from: &mut Unpacker<'_>) -> Vec<Self> {
+        let mut all = Vec::with_capacity(count);
+        all.extend((0..count).map(|_| Self::unpack(from)));
+        all
+    }
 }
+
+/// The least number that does not fit into one octet beside the eight marks of longer ones.
+const WIDE: u64 = 248;
 
 /// Takes what is written.
 #[derive(Debug, Default)]
@@ -44,14 +59,19 @@ impl Packer {
         self.octets.push(octet);
     }
 
-    /// A number in groups of seven bits, the lowest first, as many as it needs (LEB128).
+    /// A number: itself where it is small, else how many octets it has and those, the lowest first.
     #[inline]
-    pub fn number(&mut self, mut number: u64) {
-        while number >= 0x80 {
-            self.octets.push(number as u8 | 0x80);
-            number >>= 7;
+    pub fn number(&mut self, number: u64) {
+        if number < WIDE {
+            self.octets.push(number as u8);
+            return;
         }
-        self.octets.push(number as u8);
+        let length = 8 - number.leading_zeros() as usize / 8;
+        self.octets.push((WIDE as usize + length - 1) as u8);
+        // All eight and back again: that is no call.
+        let end = self.octets.len() + length;
+        self.octets.extend_from_slice(&number.to_le_bytes());
+        self.octets.truncate(end);
     }
 
     /// A number that may be negative: small ones of either sign are short.
@@ -96,15 +116,19 @@ impl<'a> Unpacker<'a> {
     /// A number.
     #[inline]
     pub fn number(&mut self) -> u64 {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let octet = self.octet();
-            number |= u64::from(octet & 0x7f) << shift;
-            if octet < 0x80 {
-                break;
-            }
-        }
-        number
+        let first = u64::from(self.octet());
+        if first < WIDE { first } else { self.wide((first - WIDE) as usize + 1) }
+    }
+
+    /// A number of so many octets, eight at most.
+    #[inline]
+    fn wide(&mut self, length: usize) -> u64 {
+        let number = match self.rest.first_chunk::<8>() {
+            Some(octets) => u64::from_le_bytes(*octets),
+            None => self.rest.iter().rev().fold(0, |sum, octet| sum << 8 | u64::from(*octet)),
+        };
+        self.rest = self.rest.get(length..).unwrap_or_default();
+        number & u64::MAX >> (64 - 8 * length as u32)
     }
 
     /// A number that may be negative.
@@ -117,7 +141,11 @@ impl<'a> Unpacker<'a> {
     /// Octets.
     pub fn octets(&mut self) -> &'a [u8] {
         let length = self.length();
-        let (octets, rest) = self.rest.split_at(length);
+        self.take(length)
+    }
+
+    fn take(&mut self, length: usize) -> &'a [u8] {
+        let (octets, rest) = self.rest.split_at(length.min(self.rest.len()));
         self.rest = rest;
         octets
     }
@@ -219,45 +247,61 @@ impl Pack for u8 {
     fn unpack(from: &mut Unpacker<'_>) -> Self {
         from.octet()
     }
+
+    fn pack_all(all: &[Self], to: &mut Packer) {
+        to.octets.extend_from_slice(all);
+    }
+
+    fn unpack_all(count: usize, from: &mut Unpacker<'_>) -> Vec<Self> {
+        from.take(count).to_vec()
+    }
 }
 
 impl Pack for bool {
+    #[inline]
     fn pack(&self, to: &mut Packer) {
         to.octet(u8::from(*self));
     }
 
+    #[inline]
     fn unpack(from: &mut Unpacker<'_>) -> Self {
         from.octet() != 0
     }
 }
 
 impl Pack for i64 {
+    #[inline]
     fn pack(&self, to: &mut Packer) {
         to.signed(*self);
     }
 
+    #[inline]
     fn unpack(from: &mut Unpacker<'_>) -> Self {
         from.signed()
     }
 }
 
 impl Pack for f64 {
+    #[inline]
     fn pack(&self, to: &mut Packer) {
         // Zero and short fractions have their zeros in front then.
         to.number(self.to_bits().swap_bytes());
     }
 
+    #[inline]
     fn unpack(from: &mut Unpacker<'_>) -> Self {
         Self::from_bits(from.number().swap_bytes())
     }
 }
 
 impl Pack for Duration {
+    #[inline]
     fn pack(&self, to: &mut Packer) {
         to.number(self.as_secs());
         to.number(u64::from(self.subsec_nanos()));
     }
 
+    #[inline]
     fn unpack(from: &mut Unpacker<'_>) -> Self {
         let seconds = from.number();
         Self::from_secs(seconds).saturating_add(Self::from_nanos(from.number()))
@@ -265,26 +309,31 @@ impl Pack for Duration {
 }
 
 impl Pack for String {
+    #[inline]
     fn pack(&self, to: &mut Packer) {
         to.octets(self.as_bytes());
     }
 
+    #[inline]
     fn unpack(from: &mut Unpacker<'_>) -> Self {
         String::from_utf8_lossy(from.octets()).into_owned()
     }
 }
 
 impl Pack for Box<str> {
+    #[inline]
     fn pack(&self, to: &mut Packer) {
         to.octets(self.as_bytes());
     }
 
+    #[inline]
     fn unpack(from: &mut Unpacker<'_>) -> Self {
         String::from_utf8_lossy(from.octets()).into()
     }
 }
 
 impl Pack for IpAddr {
+    #[inline]
     fn pack(&self, to: &mut Packer) {
         match self {
             Self::V4(ip) => to.octets(&ip.octets()),
@@ -292,6 +341,7 @@ impl Pack for IpAddr {
         }
     }
 
+    #[inline]
     fn unpack(from: &mut Unpacker<'_>) -> Self {
         let octets = from.octets();
         match <[u8; 4]>::try_from(octets) {
@@ -302,6 +352,7 @@ impl Pack for IpAddr {
 }
 
 impl<T: Pack> Pack for Option<T> {
+    #[inline]
     fn pack(&self, to: &mut Packer) {
         to.octet(u8::from(self.is_some()));
         if let Some(inner) = self {
@@ -309,88 +360,108 @@ impl<T: Pack> Pack for Option<T> {
         }
     }
 
+    #[inline]
     fn unpack(from: &mut Unpacker<'_>) -> Self {
         (from.octet() != 0).then(|| T::unpack(from))
     }
 }
 
 impl<T: Pack> Pack for Box<T> {
+    #[inline]
     fn pack(&self, to: &mut Packer) {
         (**self).pack(to);
     }
 
+    #[inline]
     fn unpack(from: &mut Unpacker<'_>) -> Self {
         Self::new(T::unpack(from))
     }
 }
 
 impl<T: Pack, const N: usize> Pack for [T; N] {
+    #[inline]
     fn pack(&self, to: &mut Packer) {
         self.iter().for_each(|item| item.pack(to));
     }
 
+    #[inline]
     fn unpack(from: &mut Unpacker<'_>) -> Self {
         std::array::from_fn(|_| T::unpack(from))
     }
 }
 
 impl<A: Pack, B: Pack> Pack for (A, B) {
+    #[inline]
     fn pack(&self, to: &mut Packer) {
         self.0.pack(to);
         self.1.pack(to);
     }
 
+    #[inline]
     fn unpack(from: &mut Unpacker<'_>) -> Self {
         (A::unpack(from), B::unpack(from))
     }
 }
 
 impl<A: Pack, B: Pack, C: Pack> Pack for (A, B, C) {
+    #[inline]
     fn pack(&self, to: &mut Packer) {
         self.0.pack(to);
         self.1.pack(to);
         self.2.pack(to);
     }
 
+    #[inline]
     fn unpack(from: &mut Unpacker<'_>) -> Self {
         (A::unpack(from), B::unpack(from), C::unpack(from))
     }
 }
 
 impl<T: Pack> Pack for Range<T> {
+    #[inline]
     fn pack(&self, to: &mut Packer) {
         self.start.pack(to);
         self.end.pack(to);
     }
 
+    #[inline]
     fn unpack(from: &mut Unpacker<'_>) -> Self {
         T::unpack(from)..T::unpack(from)
     }
 }
 
-/// Those of a list, with their number; reading makes room for exactly as many.
-macro_rules! lists {
-    ($($type:ident),*) => {
-        $(impl<T: Pack> Pack for $type<T> {
-            fn pack(&self, to: &mut Packer) {
-                to.number(self.len() as u64);
-                self.iter().for_each(|item| item.pack(to));
-            }
+impl<T: Pack> Pack for Vec<T> {
+    #[inline]
+    fn pack(&self, to: &mut Packer) {
+        to.number(self.len() as u64);
+        T::pack_all(self, to);
+    }
 
-            fn unpack(from: &mut Unpacker<'_>) -> Self {
-                let length = from.length();
-                let mut list = Self::with_capacity(length);
-                list.extend((0..length).map(|_| T::unpack(from)));
-                list
-            }
-        })*
-    };
+    #[inline]
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        let length = from.length();
+        T::unpack_all(length, from)
+    }
 }
 
-lists!(Vec, VecDeque);
+impl<T: Pack> Pack for VecDeque<T> {
+    #[inline]
+    fn pack(&self, to: &mut Packer) {
+        to.number(self.len() as u64);
+        let (front, back) = self.as_slices();
+        T::pack_all(front, to);
+        T::pack_all(back, to);
+    }
+
+    #[inline]
+    fn unpack(from: &mut Unpacker<'_>) -> Self {
+        Vec::unpack(from).into()
+    }
+}
 
 /// Nobody may rest on the order in which such a map is gone through.
 impl<K: Pack + Eq + Hash, V: Pack, S: BuildHasher + Default> Pack for HashMap<K, V, S> {
+    #[inline]
     fn pack(&self, to: &mut Packer) {
         to.number(self.len() as u64);
         for (key, value) in self {
@@ -399,6 +470,7 @@ impl<K: Pack + Eq + Hash, V: Pack, S: BuildHasher + Default> Pack for HashMap<K,
         }
     }
 
+    #[inline]
     fn unpack(from: &mut Unpacker<'_>) -> Self {
         let length = from.length();
         (0..length).map(|_| Pack::unpack(from)).collect()
@@ -406,11 +478,13 @@ impl<K: Pack + Eq + Hash, V: Pack, S: BuildHasher + Default> Pack for HashMap<K,
 }
 
 impl<K: Pack + Eq + Hash, S: BuildHasher + Default> Pack for HashSet<K, S> {
+    #[inline]
     fn pack(&self, to: &mut Packer) {
         to.number(self.len() as u64);
         self.iter().for_each(|key| key.pack(to));
     }
 
+    #[inline]
     fn unpack(from: &mut Unpacker<'_>) -> Self {
         let length = from.length();
         (0..length).map(|_| K::unpack(from)).collect()

@@ -88,12 +88,14 @@ impl Stamp {
 
 /// By what lies between it and the stamp before: stamps of one connection are close together.
 impl Pack for Stamp {
+    #[inline]
     fn pack(&self, to: &mut Packer) {
         let last = to.after(*self);
         to.signed(self.place.get().wrapping_sub(last.place.get()) as i64);
         to.signed(self.at.0.wrapping_sub(last.at.0));
     }
 
+    #[inline]
     fn unpack(from: &mut Unpacker<'_>) -> Self {
         let (place, at) = (from.signed(), from.signed());
         let last = from.last();
