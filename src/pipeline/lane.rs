@@ -17,6 +17,7 @@ use crate::vocab::limits::Limits;
 use crate::vocab::pack::packs;
 use crate::vocab::time::Stamp;
 use crate::vocab::tls::{Alert, TlsFacts, TlsSide};
+use crate::vocab::turns::Awake;
 
 /// First octets kept of a flow that is not HTTP/2, to tell what it is.
 const FIRST_OCTETS: usize = 512;
@@ -298,7 +299,7 @@ impl Lanes {
         }
         if is_http2 && !was_http2 {
             uses.http2.push(key);
-            self.by_flow.awakes(id);
+            self.by_flow.awakes(id, Awake::New);
         }
         self.by_flow.settle(id);
     }

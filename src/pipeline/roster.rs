@@ -8,7 +8,7 @@ use crate::vocab::address::FlowKey;
 use crate::vocab::flow::FlowId;
 use crate::vocab::pack::{Pack, Packer, Unpacker};
 use crate::vocab::time::Stamp;
-use crate::vocab::turns::{Turn, Turns};
+use crate::vocab::turns::{Awake, Turn, Turns};
 
 /// Lanes by flow.
 pub(super) struct Roster {
@@ -42,7 +42,7 @@ impl Roster {
     /// A lane, to work on it.
     pub fn get_mut(&mut self, id: FlowId) -> Option<&mut Lane> {
         if let Place::Resting { .. } = self.lanes.get(&id)? {
-            self.awakes(id);
+            self.awakes(id, Awake::Again);
             self.lanes.get_mut(&id)?.wake();
         }
         match self.lanes.get_mut(&id)? {
@@ -81,10 +81,10 @@ impl Roster {
         }
     }
 
-    /// One more is awake, or has become HTTP/2: others may have to rest.
-    pub fn awakes(&mut self, id: FlowId) {
+    /// One more is awake, or is [new](Awake::New), known to be HTTP/2: others may have to rest.
+    pub fn awakes(&mut self, id: FlowId, why: Awake) {
         let (lanes, packer) = (&mut self.lanes, &mut self.packer);
-        self.turns.awakes(id, |id| match lanes.get_mut(id) {
+        self.turns.awakes(id, why, |id| match lanes.get_mut(id) {
             Some(Place::Awake { stirred: stirred @ true, .. }) => {
                 *stirred = false;
                 Turn::Stays

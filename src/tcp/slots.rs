@@ -4,7 +4,7 @@ use super::lifecycle::Flow;
 use crate::vocab::flow::FlowId;
 use crate::vocab::pack::{Pack, Packer, Unpacker};
 use crate::vocab::time::Stamp;
-use crate::vocab::turns::{Turn, Turns};
+use crate::vocab::turns::{Awake, Turn, Turns};
 
 /// Flows by place.
 pub(super) struct Slots {
@@ -101,7 +101,7 @@ impl Slots {
 
     /// Puts a flow where another one was.
     pub fn replace(&mut self, place: usize, flow: Flow) {
-        self.awakes(place, flow.id());
+        self.awakes(place, flow.id(), Awake::New);
         if let Some(slot) = self.slots.get_mut(place) {
             *slot = Slot::Awake { flow: Box::new(flow), stirred: false };
         }
@@ -130,7 +130,7 @@ impl Slots {
 
     fn wake(&mut self, place: usize) {
         let Some(Brief { id, .. }) = self.brief(place) else { return };
-        self.awakes(place, id);
+        self.awakes(place, id, Awake::Again);
         if let Some(slot) = self.slots.get_mut(place)
             && let Slot::Resting { brief, packed } = slot
         {
@@ -139,9 +139,9 @@ impl Slots {
     }
 
     /// One more is awake: others may have to rest.
-    fn awakes(&mut self, place: usize, id: FlowId) {
+    fn awakes(&mut self, place: usize, id: FlowId, why: Awake) {
         let (slots, packer) = (&mut self.slots, &mut self.packer);
-        self.turns.awakes((place, id), |(place, id)| match slots.get_mut(*place) {
+        self.turns.awakes((place, id), why, |(place, id)| match slots.get_mut(*place) {
             Some(Slot::Awake { flow, stirred }) if flow.id() == *id => {
                 if std::mem::take(stirred) || !flow.may_rest() {
                     return Turn::Stays;

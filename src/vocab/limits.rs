@@ -7,8 +7,8 @@ use super::pack::packs;
 pub struct Limits {
     /// TCP flows followed at once; the quietest goes first.
     pub flows: usize,
-    /// Flows and HTTP/2 connections whose state is ready for their next packet, some 16 MB; that of
-    /// the others, the quietest, is packed until then.
+    /// Flows and HTTP/2 connections whose state is ready for their next packet, some 16 MB, or 16
+    /// times as many where more are busy at once; that of the others, the quietest, is packed.
     pub awake: usize,
     /// Flows that are not known to be HTTP/2, closed ones that are remembered too: some
     /// 300 MB.

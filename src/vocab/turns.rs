@@ -6,7 +6,18 @@ use std::collections::VecDeque;
 #[derive(Debug)]
 pub struct Turns<K> {
     queue: VecDeque<K>,
+    least: usize,
+    /// How many are to be awake at most, for now.
     most: usize,
+}
+
+/// Why one is awake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awake {
+    /// It has begun.
+    New,
+    /// It rested, and something happens on it.
+    Again,
 }
 
 /// What became of one whose turn it was.
@@ -19,19 +30,23 @@ pub enum Turn {
 }
 
 impl<K> Turns<K> {
-    /// At most about `most` of them are to be awake.
-    pub fn new(most: usize) -> Self {
-        Self { queue: VecDeque::new(), most }
+    /// About `least` of them are to be awake, and more where those that rest do so for nothing.
+    pub fn new(least: usize) -> Self {
+        Self { queue: VecDeque::new(), least, most: least }
     }
 
     /// Whether none is to stay awake.
     pub fn has_no_room(&self) -> bool {
-        self.most == 0
+        self.least == 0
     }
 
     /// One awakes. Where there are too many, others have their turn, a few at each call: that
     /// spreads the cost, and those that cannot rest are not gone through again and again.
-    pub fn awakes(&mut self, key: K, mut turn: impl FnMut(&K) -> Turn) {
+    pub fn awakes(&mut self, key: K, why: Awake, mut turn: impl FnMut(&K) -> Turn) {
+        self.most = match why {
+            Awake::New => self.most.saturating_sub(1).max(self.least),
+            Awake::Again => (self.most + 1).min(self.least.saturating_mul(BUSIEST)),
+        };
         for _ in 0..LOOKS {
             if self.queue.len() < self.most {
                 break;
@@ -48,6 +63,9 @@ impl<K> Turns<K> {
 /// Turns in a call: more than one, so that their number falls again.
 const LOOKS: usize = 4;
 
+/// How many times as many as they are to be may be awake, where all of them are busy.
+const BUSIEST: usize = 16;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,9 +73,9 @@ mod tests {
     #[test]
     fn the_quietest_rests_first() {
         let mut turns = Turns::new(3);
-        (0..3).for_each(|key| turns.awakes(key, |_| Turn::Left));
+        (0..3).for_each(|key| turns.awakes(key, Awake::New, |_| Turn::Left));
         let mut rested = Vec::new();
-        turns.awakes(3, |key| match key {
+        turns.awakes(3, Awake::New, |key| match key {
             0 => Turn::Stays,
             _ => {
                 rested.push(*key);
@@ -67,9 +85,22 @@ mod tests {
         assert_eq!(rested, [1]);
         assert_eq!(turns.queue, [2, 0, 3]);
         // Where none can rest, their number grows.
-        turns.awakes(4, |_| Turn::Stays);
+        turns.awakes(4, Awake::New, |_| Turn::Stays);
         assert_eq!(turns.queue.len(), 4);
-        turns.awakes(5, |_| Turn::Left);
+        turns.awakes(5, Awake::New, |_| Turn::Left);
         assert_eq!(turns.queue, [2, 4, 5]);
+    }
+
+    #[test]
+    fn more_stay_awake_where_all_are_busy() {
+        let mut turns = Turns::new(4);
+        (0..40).for_each(|key| turns.awakes(key, Awake::New, |_| Turn::Left));
+        assert_eq!(turns.queue.len(), 4);
+        (0..40).for_each(|key| turns.awakes(key, Awake::Again, |_| Turn::Left));
+        assert_eq!(turns.queue.len(), 44);
+        (0..100).for_each(|key| turns.awakes(key, Awake::Again, |_| Turn::Left));
+        assert_eq!(turns.queue.len(), 4 * BUSIEST);
+        (0..100).for_each(|key| turns.awakes(key, Awake::New, |_| Turn::Left));
+        assert_eq!(turns.queue.len(), 4);
     }
 }
