@@ -125,10 +125,8 @@ fn mask_stream(stream: &mut StreamRow) {
         *message = HIDDEN.into();
     }
     let lists = [&mut stream.request_headers, &mut stream.response_headers, &mut stream.trailers];
-    for (_, value) in lists.into_iter().flatten() {
-        if value.is_some() {
-            *value = Some(HIDDEN.into());
-        }
+    for list in lists {
+        *list = list.iter().map(|(name, value)| (name, value.map(|_| HIDDEN))).collect();
     }
 }
 

@@ -10,6 +10,7 @@ use super::time::Rfc3339;
 use super::{Pick, plain};
 use crate::board::{Board, ClockOffset, ConnectionRow, StreamRow};
 use crate::vocab::address::Side;
+use crate::vocab::stream::Fields;
 use crate::vocab::text::printable;
 use crate::vocab::time::{Stamp, Timestamp};
 
@@ -214,11 +215,8 @@ impl Request {
 
 impl Response {
     fn of(stream: &StreamRow) -> Self {
-        let kind = stream
-            .response_headers
-            .iter()
-            .find(|(name, _)| name.as_deref().is_some_and(|name| name == "content-type"));
-        let kind = kind.and_then(|(_, value)| value.as_deref());
+        let kind = stream.response_headers.iter().find(|(name, _)| *name == Some("content-type"));
+        let kind = kind.and_then(|(_, value)| value);
         Self {
             // 0, as browsers say where no answer came.
             status: stream.status.unwrap_or(0),
@@ -248,9 +246,9 @@ fn query(path: Option<&str>) -> Vec<Field> {
 }
 
 /// Fields whose name is known; what opens doors is left out in any case.
-fn fields(list: &[(Option<String>, Option<String>)]) -> Vec<Field> {
-    let field = |(name, value): &(Option<String>, Option<String>)| {
-        let name = printable(name.as_deref()?);
+fn fields(list: &Fields) -> Vec<Field> {
+    let field = |(name, value): (Option<&str>, Option<&str>)| {
+        let name = printable(name?);
         let secret = SECRET.iter().any(|secret| name.eq_ignore_ascii_case(secret));
         Some(match value {
             Some(_) if secret => Field { name, value: HIDDEN.into(), comment: Some("left out") },
@@ -282,13 +280,13 @@ mod tests {
 
     #[test]
     fn what_opens_doors_is_left_out_and_what_is_unknown_is_said() {
-        let known = |name: &str, value: &str| (Some(name.to_owned()), Some(value.to_owned()));
         let list = [
-            known("Authorization", "Bearer abc"),
-            known("accept", "*/*"),
-            (Some("x-lost".to_owned()), None),
-            (None, Some("whose".to_owned())),
+            (Some("Authorization"), Some("Bearer abc")),
+            (Some("accept"), Some("*/*")),
+            (Some("x-lost"), None),
+            (None, Some("whose")),
         ];
+        let list: Fields = list.into_iter().collect();
         let told: Vec<(String, String)> =
             fields(&list).into_iter().map(|field| (field.name, field.value)).collect();
         let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());

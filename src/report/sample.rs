@@ -168,7 +168,7 @@ fn seed_stream() -> StreamRow {
         path: Some("/slow".into()),
         grpc: Some(Grpc { status: None, message: None, timeout_seconds: Some(4.0) }),
         first_response_after: Some(Duration::from_millis(3)),
-        request_headers: vec![(Some(":method".into()), Some("GET".into())), (None, None)],
+        request_headers: [(Some(":method"), Some("GET")), (None, None)].into_iter().collect(),
         ..StreamRow::default()
     }
 }

@@ -56,8 +56,8 @@ impl Teller<'_> {
             ("trailers", &stream.trailers),
         ] {
             for (index, (name, value)) in headers.iter().enumerate() {
-                let known = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".into());
-                let text = format!("{}: {}", known(name), shortened(&known(value), VALUE_SHOWN));
+                let (name, value) = (name.unwrap_or("?"), value.unwrap_or("?"));
+                let text = format!("{name}: {}", shortened(value, VALUE_SHOWN));
                 page.labelled(if index == 0 { label } else { "" }, &text);
             }
         }

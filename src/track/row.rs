@@ -3,13 +3,11 @@
 use crate::vocab::address::{Both, Side};
 use crate::vocab::error_code::ErrorCode;
 use crate::vocab::header::{HeaderList, Name};
-use crate::vocab::stream::{Grpc, StreamEnd, StreamRow};
-use crate::vocab::text::utf8_or_escaped;
+use crate::vocab::stream::{Fields, Grpc, StreamEnd, StreamRow};
+use crate::vocab::text::{push_utf8_or_escaped, utf8_or_escaped};
 use crate::vocab::time::Stamp;
 
 use super::header::Kept;
-
-type Fields = Vec<(Option<String>, Option<String>)>;
 
 pub(super) fn begin(id: u32, by: Side, opened: Option<Stamp>) -> StreamRow {
     StreamRow { id, by: Some(by), opened, ..StreamRow::default() }
@@ -54,8 +52,12 @@ fn grpc_status(row: &mut StreamRow, kept: &Kept<'_>) {
 }
 
 fn fields(list: &HeaderList<'_>) -> Fields {
-    let text = |part: Option<&[u8]>| part.map(utf8_or_escaped);
-    list.iter().map(|field| (text(field.name), text(field.value))).collect()
+    let write = |part: &Option<&[u8]>, text: &mut String| {
+        push_utf8_or_escaped(text, part.unwrap_or_default());
+        part.is_some()
+    };
+    let fields = list.iter().map(|field| (field.name, field.value));
+    Fields::written(fields, |part| part.map_or(0, <[u8]>::len), write)
 }
 
 fn bytes(mut row: StreamRow, data: &Both<u64>, opener: Side) -> StreamRow {

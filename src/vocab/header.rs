@@ -334,7 +334,7 @@ pub struct HeaderList<'a> {
 
 impl<'a> HeaderList<'a> {
     /// Fields in order.
-    pub fn iter(&self) -> impl Iterator<Item = Field<'a>> + use<'a> {
+    pub fn iter(&self) -> impl Iterator<Item = Field<'a>> + Clone + use<'a> {
         let text = self.text;
         self.fields.iter().map(move |span| span.field(text))
     }

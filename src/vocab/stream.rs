@@ -59,12 +59,69 @@ pub struct StreamRow {
     /// Time from the request's HEADERS to the final response's HEADERS.
     pub first_response_after: Option<Duration>,
     /// Request fields, unknown parts as `None`.
-    pub request_headers: Vec<(Option<String>, Option<String>)>,
+    pub request_headers: Fields,
     /// Response fields.
-    pub response_headers: Vec<(Option<String>, Option<String>)>,
+    pub response_headers: Fields,
     /// Trailer fields, of either side.
-    pub trailers: Vec<(Option<String>, Option<String>)>,
+    pub trailers: Fields,
 }
+
+/// Fields of a header list as text, in one piece: there are many of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fields {
+    text: Box<str>,
+    /// Where each name and each value ends; with [`UNKNOWN`] where the capture cannot tell it.
+    ends: Box<[(u32, u32)]>,
+}
+
+impl Fields {
+    /// A list; `write` appends a field's name or value, and tells whether it is known.
+    pub fn written<P>(
+        fields: impl Iterator<Item = (P, P)> + Clone,
+        length: impl Fn(&P) -> usize,
+        write: impl Fn(&P, &mut String) -> bool,
+    ) -> Self {
+        let octets = fields.clone().map(|(name, value)| length(&name) + length(&value)).sum();
+        let mut text = String::with_capacity(octets);
+        let mut end = |part: P| {
+            let known = write(&part, &mut text);
+            // Lists have their limit; one beyond 2 GiB would be cut.
+            u32::try_from(text.len()).unwrap_or(u32::MAX) & !UNKNOWN | u32::from(!known) << 31
+        };
+        let ends = fields.map(|(name, value)| (end(name), end(value))).collect();
+        Self { text: text.into(), ends }
+    }
+
+    /// Name and value of each field; `None` where the capture cannot tell.
+    pub fn iter(&self) -> impl Iterator<Item = (Option<&str>, Option<&str>)> {
+        let mut from = 0;
+        let mut part = move |end: u32| {
+            let begin = std::mem::replace(&mut from, (end & !UNKNOWN) as usize);
+            self.text.get(begin..from).filter(|_| end & UNKNOWN == 0)
+        };
+        self.ends.iter().map(move |(name, value)| (part(*name), part(*value)))
+    }
+}
+
+impl<'a> FromIterator<(Option<&'a str>, Option<&'a str>)> for Fields {
+    fn from_iter<I: IntoIterator<Item = (Option<&'a str>, Option<&'a str>)>>(fields: I) -> Self {
+        let fields: Vec<_> = fields.into_iter().collect();
+        let write = |part: &Option<&str>, text: &mut String| {
+            text.push_str(part.unwrap_or_default());
+            part.is_some()
+        };
+        Self::written(fields.into_iter(), |part| part.map_or(0, str::len), write)
+    }
+}
+
+impl serde::Serialize for Fields {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+/// Marks an end.
+const UNKNOWN: u32 = 1 << 31;
 
 /// gRPC facts of a stream.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
@@ -134,4 +191,17 @@ pub struct AnswerTimes {
     pub median: f64,
     /// The slowest.
     pub max: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_given_back_as_they_were() {
+        let all = [(Some("a"), Some("")), (None, Some("grün")), (None, None), (Some(""), None)];
+        let fields: Fields = all.into_iter().collect();
+        assert_eq!(fields.iter().collect::<Vec<_>>(), all);
+        assert_eq!(Fields::default().iter().count(), 0);
+    }
 }

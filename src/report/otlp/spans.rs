@@ -51,8 +51,8 @@ fn span(id: usize, row: &ConnectionRow, stream: &StreamRow) -> Option<Span> {
     let ended = stream.ended.unwrap_or(row.last);
     let of_connection = (row.client, row.server, row.first.at.0);
     let parent = stream.request_headers.iter().find_map(|(name, value)| {
-        let is_parent = name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(TRACE_PARENT));
-        is_parent.then_some(value.as_deref()).flatten().and_then(Parent::read)
+        let is_parent = name.is_some_and(|name| name.eq_ignore_ascii_case(TRACE_PARENT));
+        is_parent.then_some(value).flatten().and_then(Parent::read)
     });
     let trace = || [hash(&("trace", 1, of_connection)), hash(&("trace", 2, of_connection))];
     let trace_id = match &parent {
