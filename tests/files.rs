@@ -71,6 +71,9 @@ fn two_outputs_never_share_a_file() {
     let told = String::from_utf8(done.stderr).unwrap();
     assert_eq!(done.status.code(), Some(2), "{told}");
     assert!(told.contains("both"), "{told}");
+    let copy = folder.join(".").join("out");
+    let done = goawhy(&["report", SAMPLE, "-o", output, "--annotate"]).arg(copy).output().unwrap();
+    assert_eq!(done.status.code(), Some(2));
     assert!(names(&folder).is_empty());
 }
 
@@ -186,7 +189,53 @@ fn key_logs_and_what_stands_on_standard_input_are_never_written_over() {
     for words in [["report", "-o"], ["report", "--annotate"], ["check", "-o"]] {
         run(&[words[0], "a.pcap", "--keylog", "k", words[1], "k"], None);
     }
+    run(&["diff", "a.pcap", "a.pcap", "--keylog", "k", "-o", "k"], None);
+    #[cfg(feature = "live")]
+    {
+        run(&["live", "-", "-o", "a.pcap"], Some(&capture));
+        run(&["live", "-", "-o", "k", "--keylog", "k"], Some(&capture));
+        // One that a program will write later.
+        run(&["live", "-", "-o", "later", "--keylog", "./later"], Some(&capture));
+        run(&["live", "-i", "lo", "-w", "k", "--keylog", "k"], None);
+        std::fs::rename(&keys, folder.join("k_00002")).unwrap();
+        run(&["live", "-i", "lo", "-w", "k", "-C1", "-W2", "--keylog", "k_00002"], None);
+        std::fs::rename(folder.join("k_00002"), &keys).unwrap();
+    }
     assert_eq!(std::fs::read(&capture).unwrap(), before);
     assert_eq!(std::fs::read(&keys).unwrap(), b"# keys\n");
     std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn the_configuration_is_never_written_over() {
+    let folder = folder("config");
+    let config = folder.join("goawhy/config.toml");
+    fs::create_dir_all(config.parent().unwrap()).unwrap();
+    fs::write(&config, "ascii = true\n").unwrap();
+    let mut commands = vec![vec!["report", SAMPLE], vec!["check", SAMPLE]];
+    if cfg!(feature = "live") {
+        commands.push(vec!["live", "-"]);
+    }
+    for words in commands {
+        let mut command = goawhy(&words);
+        let done = command.arg("-o").arg(&config).env("XDG_CONFIG_HOME", &folder).output().unwrap();
+        let told = String::from_utf8(done.stderr).unwrap();
+        assert_eq!(done.status.code(), Some(2), "{told}");
+        assert!(told.contains("is the configuration; choose another name"), "{told}");
+    }
+    assert_eq!(fs::read_to_string(config).unwrap(), "ascii = true\n");
+}
+
+#[test]
+#[cfg(feature = "live")]
+fn packets_and_lines_never_share_a_file() {
+    let folder = folder("live");
+    for words in ["-w x -o x", "-w x -o ./x", "-w x -C 1 -W 3 -o x_00002"] {
+        let mut command = goawhy(&["live", "-i", "lo"]);
+        let done = command.args(words.split(' ')).current_dir(&folder).output().unwrap();
+        let told = String::from_utf8(done.stderr).unwrap();
+        assert_eq!((done.status.code(), told.lines().count()), (Some(2), 1), "{told}");
+        assert!(told.contains("cannot both write it"), "{told}");
+    }
+    assert!(names(&folder).is_empty());
 }

@@ -142,11 +142,17 @@ pub struct Saved {
     pub error: Option<String>,
     /// Why the next file could not begin: packets go on to the one that is open.
     pub stuck: Option<String>,
+    /// Whether no packet came yet, and the file still is what it was before.
+    #[serde(skip)]
+    pub untouched: bool,
 }
 
 impl Saved {
     /// What was saved, and where: `saved 812 packets (3 could not be), last to ring_00002.pcapng`.
     pub fn told(&self) -> String {
+        if self.untouched && self.lost == 0 {
+            return format!("no packet came to be saved: {} is as it was", self.file);
+        }
         let lost =
             if self.lost > 0 { format!(" ({} could not be)", self.lost) } else { String::new() };
         format!("saved {} packets{lost}, last to {}", self.packets, self.file)

@@ -119,6 +119,21 @@ enum DiffFormat {
     Json,
 }
 
+impl DiffArgs {
+    /// What is asked of some of the captures.
+    fn of(&self, files: &[&PathBuf]) -> InputArgs {
+        InputArgs {
+            files: files.iter().copied().cloned().collect(),
+            read: Vec::new(),
+            #[cfg(feature = "live")]
+            filter: self.filter.clone(),
+            only: self.only.clone(),
+            clock_offset: Vec::new(),
+            keylog: self.keylog.clone(),
+        }
+    }
+}
+
 impl CheckArgs {
     fn rules(&self) -> Rules {
         Rules {
@@ -180,22 +195,13 @@ pub(super) fn diff(arguments: &DiffArgs, runner: &impl Runner) -> Exit {
     if [before, after].iter().all(|file| file.as_os_str() == "-") {
         return complain(Exit::Usage, &"standard input can be one of them, not both");
     }
-    let files = [before.clone(), after.clone()];
-    let output = match Output::open(arguments.output.as_deref(), &files) {
+    let read = inputs(&arguments.of(&[before, after])).read_files();
+    let output = match Output::open(arguments.output.as_deref(), &read) {
         Ok(output) => output,
         Err(error) => return complain(Exit::Usage, &error),
     };
     let digest = |file: &PathBuf| {
-        let input = InputArgs {
-            files: vec![file.clone()],
-            read: Vec::new(),
-            #[cfg(feature = "live")]
-            filter: arguments.filter.clone(),
-            only: arguments.only.clone(),
-            clock_offset: Vec::new(),
-            keylog: arguments.keylog.clone(),
-        };
-        let mut inputs = inputs(&input);
+        let mut inputs = inputs(&arguments.of(&[file]));
         inputs.streams = inputs.only.as_ref().is_some_and(Filter::wants_streams);
         saved::digest(&inputs, runner).map_err(|(exit, error)| complain(exit, &error))
     };

@@ -68,7 +68,7 @@ fn is_there(path: &Path) -> bool {
 }
 
 /// XDG Base Directory Specification: an empty or relative value counts as none.
-fn place() -> Option<PathBuf> {
+pub(super) fn place() -> Option<PathBuf> {
     let folder = |name: &str| {
         let value = std::env::var_os(name).map(PathBuf::from);
         value.filter(|path| path.is_absolute())

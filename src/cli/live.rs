@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, ValueEnum, value_parser};
 
-use super::output::is_standard;
+use super::output::{are_one, followed, is_standard, refuse_inputs};
 use super::screen::{self, Look, ScreenArgs};
 use super::value::{pointed, time};
 use super::{Cli, Colour, Command, Config, Exit, Runner, Times, complain, style, told};
@@ -386,7 +386,7 @@ fn job(arguments: &LiveArgs) -> Result<Job, String> {
     if arguments.input.is_some() && capture.filter.is_some() {
         return Err(FILTER_OF_PIPE.into());
     }
-    if capture.write.as_ref().is_some_and(|path| path.as_os_str() == "-") {
+    if capture.write.as_deref().is_some_and(is_standard) {
         return Err("-w saves packets in a file; lines go to standard output".into());
     }
     let rotates = capture.rotate_size.is_some() || capture.rotate_time.is_some();
@@ -401,6 +401,11 @@ fn job(arguments: &LiveArgs) -> Result<Job, String> {
         keys: capture.embed_keys,
     });
     let environment = std::env::var_os("SSLKEYLOGFILE").filter(|name| !name.is_empty());
+    let keylog_of_environment = environment.map(PathBuf::from);
+    let keylogs = capture.keylog.iter().chain(&keylog_of_environment);
+    let mut read: Vec<PathBuf> = keylogs.cloned().collect();
+    read.extend(arguments.input.iter().map(PathBuf::from));
+    check_outputs(arguments.output(), save.as_ref(), &read)?;
     Ok(Job {
         interfaces,
         options: Options {
@@ -422,12 +427,37 @@ fn job(arguments: &LiveArgs) -> Result<Job, String> {
         #[cfg(target_os = "linux")]
         wish: Wish { drop_user: !capture.no_drop, sandbox: !capture.no_sandbox },
         keylogs: capture.keylog.clone(),
-        keylog_of_environment: environment.map(PathBuf::from),
+        keylog_of_environment,
         outputs: arguments.output().cloned().into_iter().collect(),
         commands: arguments.exec.clone().map(|line| Arc::new(Commands::new(line))),
         connects: None,
         limits: Limits::default(),
     })
+}
+
+/// Outputs are neither inputs nor one file.
+fn check_outputs(
+    lines: Option<&PathBuf>,
+    save: Option<&Target>,
+    read: &[PathBuf],
+) -> Result<(), String> {
+    if let Some(lines) = lines {
+        refuse_inputs(lines, read)?;
+    }
+    let Some(save) = save else { return Ok(()) };
+    refuse_inputs(&save.file, read)?;
+    if let Some(input) = read.iter().find(|input| save.takes_turn_with(&followed(input))) {
+        let what = "is an input, and would be written over when its turn comes";
+        return Err(format!("{}: {what}; choose another name for -w", input.display()));
+    }
+    let is_both =
+        |lines: &&PathBuf| are_one(lines, &save.file) || save.takes_turn_with(&followed(lines));
+    match lines.filter(is_both) {
+        Some(lines) => {
+            Err(format!("{}: -w and -o cannot both write it; choose two names", lines.display()))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Lists what can be captured, and says what is missing.

@@ -5,6 +5,9 @@ use std::io::{self, BufWriter, Write};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
+use super::config;
+use crate::run::beside;
+
 /// An open output.
 #[derive(Debug)]
 pub enum Output {
@@ -20,17 +23,15 @@ pub enum Output {
 #[derive(Debug)]
 pub struct Unfinished {
     file: File,
-    /// Whether it has no name yet: whatever ends the program leaves nothing behind.
-    is_nameless: bool,
-    beside: PathBuf,
+    /// Its name until then. It may have none yet: whatever ends the program leaves nothing behind.
+    beside: Option<PathBuf>,
     place: PathBuf,
-    done: bool,
 }
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        if !self.done {
-            let _ = fs::remove_file(&self.beside);
+        if let Some(beside) = &self.beside {
+            let _ = fs::remove_file(beside);
         }
     }
 }
@@ -39,15 +40,8 @@ impl Output {
     /// Opens `path`, or standard output where there is none. Never one of `inputs`.
     pub fn open(path: Option<&Path>, inputs: &[PathBuf]) -> Result<Self, String> {
         let Some(path) = path.filter(|path| !is_standard(path)) else { return Ok(Self::Standard) };
+        refuse_inputs(path, inputs)?;
         let shown = path.display();
-        // A file that stands on standard input is one, too.
-        let read = |input: &PathBuf| match input.as_os_str() == "-" {
-            true => path.is_file() && is_same(Path::new("/dev/stdin"), path),
-            false => is_same(input, path),
-        };
-        if inputs.iter().any(read) {
-            return Err(format!("{shown}: is an input; choose another name for the output"));
-        }
         let fails = |error: io::Error| format!("{shown}: cannot be written: {error}");
         let (place, known) = (followed(path), fs::metadata(path).ok());
         if let Some(known) = &known {
@@ -60,14 +54,14 @@ impl Output {
                 return Ok(Self::Direct(file));
             }
         }
-        let mut name = place.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}.part", std::process::id()));
-        let beside = place.with_file_name(name);
-        let nameless = nameless(&beside);
-        let is_nameless = nameless.is_some();
-        let named = || File::options().write(true).create_new(true).open(&beside);
-        let file = nameless.map_or_else(named, Ok).map_err(fails)?;
-        let unfinished = Unfinished { file, is_nameless, beside, place, done: false };
+        let (beside, file) = match nameless(&place) {
+            Some(file) => (None, file),
+            None => {
+                let made = beside::make(&place, beside::create).map_err(fails)?;
+                (Some(made.0), made.1)
+            }
+        };
+        let unfinished = Unfinished { file, beside, place };
         // Whoever may read the file before may read it behind.
         if let Some(known) = known {
             unfinished.file.set_permissions(known.permissions()).map_err(fails)?;
@@ -91,15 +85,43 @@ impl Output {
                 filled(&mut unfinished.file, fill)?;
                 // What is in the place by its name is on the disk as well.
                 unfinished.file.sync_all()?;
-                if unfinished.is_nameless {
-                    name(&unfinished.file, &unfinished.beside)?;
-                }
-                fs::rename(&unfinished.beside, &unfinished.place)?;
-                unfinished.done = true;
+                let beside = match &unfinished.beside {
+                    Some(beside) => beside,
+                    None => {
+                        let named = |path: &Path| name(&unfinished.file, path);
+                        let (beside, ()) = beside::make(&unfinished.place, named)?;
+                        unfinished.beside.insert(beside)
+                    }
+                };
+                fs::rename(beside, &unfinished.place)?;
+                unfinished.beside = None;
                 Ok(())
             }
         }
     }
+}
+
+/// Why `path` must not be written, where it is one of `inputs` or what the user has configured.
+pub(super) fn refuse_inputs(path: &Path, inputs: &[PathBuf]) -> Result<(), String> {
+    // A file that stands on standard input is one, too.
+    let is_read = |input: &PathBuf| match input.as_os_str() == "-" {
+        true => path.is_file() && is_same(Path::new("/dev/stdin"), path),
+        false => is_one(input, path),
+    };
+    let what = if inputs.iter().any(is_read) {
+        "an input"
+    } else if config::place().is_some_and(|config| is_same(&config, path)) {
+        "the configuration"
+    } else {
+        return Ok(());
+    };
+    Err(format!("{}: is {what}; choose another name for the output", path.display()))
+}
+
+/// Whether two outputs would be written to one file, which may not be there yet.
+pub(super) fn are_one(one: &Path, other: &Path) -> bool {
+    // What is no file (/dev/null) takes whatever comes.
+    fs::metadata(one).map_or(true, |known| known.is_file()) && is_one(one, other)
 }
 
 /// A file without a name on the file system of this path, where such files are known.
@@ -136,13 +158,16 @@ fn name(_: &File, _: &Path) -> io::Result<()> {
 }
 
 /// Where a link leads to, also where nothing is there yet: that is written, the link stays.
-fn followed(path: &Path) -> PathBuf {
+pub(super) fn followed(path: &Path) -> PathBuf {
     let mut place = path.to_owned();
     for _ in 0..LINKS {
         let Ok(target) = fs::read_link(&place) else { break };
         place = place.parent().map_or_else(|| target.clone(), |folder| folder.join(&target));
     }
-    fs::canonicalize(&place).unwrap_or(place)
+    let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = || fs::canonicalize(folder.unwrap_or(Path::new("."))).ok();
+    let named = || Some(folder()?.join(place.file_name()?));
+    fs::canonicalize(&place).ok().or_else(named).unwrap_or(place)
 }
 
 /// Whether this is a name of standard output.
@@ -155,7 +180,12 @@ const STANDARD: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"]
 /// Links that are followed: as many as Linux does.
 const LINKS: usize = 40;
 
-/// Whether two names are of one file, by whatever links.
+/// Whether two names are of one file, also where it is not there yet.
+fn is_one(one: &Path, other: &Path) -> bool {
+    is_same(one, other) || followed(one) == followed(other)
+}
+
+/// Whether two names are of one file that is there, by whatever links.
 fn is_same(one: &Path, other: &Path) -> bool {
     #[cfg(unix)]
     if let (Ok(one), Ok(other)) = (fs::metadata(one), fs::metadata(other)) {
@@ -193,12 +223,28 @@ mod tests {
         assert!(output.write(|_| Err(io::Error::other("full"))).is_err());
         assert_eq!(fs::read_to_string(&place).unwrap(), "before");
         let output = Output::open(Some(&place), &[]).unwrap();
-        if matches!(&output, Output::Whole(file) if file.is_nameless) {
+        if matches!(&output, Output::Whole(file) if file.beside.is_none()) {
             assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "nothing to leave behind");
         }
         output.write(|out| out.write_all(b"after")).unwrap();
         assert_eq!(fs::read_to_string(&place).unwrap(), "after");
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn what_another_run_left_behind_stays() {
+        let folder = folder("left");
+        let place = folder.join("out.txt");
+        let left = folder.join(format!("out.txt.{}.part", std::process::id()));
+        fs::write(&left, "left").unwrap();
+        drop(Output::open(Some(&place), &[]).unwrap());
+        assert_eq!(fs::read_to_string(&left).unwrap(), "left");
+        let output = Output::open(Some(&place), &[]).unwrap();
+        output.write(|out| out.write_all(b"whole")).unwrap();
+        assert_eq!(fs::read_to_string(&place).unwrap(), "whole");
+        assert_eq!(fs::read_to_string(&left).unwrap(), "left");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
         fs::remove_dir_all(folder).unwrap();
     }
 
@@ -257,6 +303,11 @@ mod tests {
         let other_spelling = folder.join(".").join("a.pcap");
         let error = Output::open(Some(&other_spelling), &[input]).unwrap_err();
         assert!(error.contains("is an input"), "{error}");
+        // One that is to come, as a key log may be.
+        let later = folder.join("keys.log");
+        assert!(Output::open(Some(&folder.join("./keys.log")), &[later]).is_err());
+        assert!(are_one(&folder.join("new"), &folder.join("./new")));
+        assert!(!are_one(Path::new("/dev/null"), Path::new("/dev/null")));
         assert!(Output::open(Some(&folder), &[]).unwrap_err().contains("directory"));
         fs::remove_dir_all(folder).unwrap();
     }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::output::Output;
+use super::output::{Output, are_one};
 use super::{
     Colour, Exit, FramesError, InputArgs, Inputs, Runner, Times, complain, drop_unreadable, finish,
     inputs, style, value, warn,
@@ -220,7 +220,7 @@ fn outputs(paper: &PaperArgs, inputs: &Inputs) -> Result<(Output, Option<Output>
     if to_screen && paper.report.output.is_none() {
         return Err("--annotate and the report cannot both go to standard output".to_owned());
     }
-    if paper.report.output.as_ref() == Some(path) {
+    if paper.report.output.as_ref().is_some_and(|output| are_one(output, path)) {
         return Err(format!("{}: --annotate and -o cannot both write it", path.display()));
     }
     Ok((output, Some(Output::open(Some(path), &read)?)))

@@ -4,6 +4,7 @@
 #[cfg(feature = "live")]
 mod alarm;
 pub mod annotate;
+pub mod beside;
 mod clocks;
 #[cfg(feature = "live")]
 pub mod command;

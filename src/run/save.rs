@@ -1,10 +1,11 @@
 //! Saves what is captured to files, in a thread of its own: a disk that is slow or full costs
 //! packets of the file, which are counted, and holds up nothing.
 
-use std::fs::{File, Metadata, OpenOptions};
+mod target;
+
+use std::fs::{File, Metadata};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,68 +19,9 @@ use crate::vocab::time::Timestamp;
 use crate::vocab::tls::KeyLines;
 
 use super::queue::Batch;
-
-/// Where packets go.
-#[derive(Clone, Debug, Default)]
-pub struct Target {
-    /// The file, or the pattern of names where files take turns: `web.pcapng` becomes
-    /// `web_00001.pcapng`.
-    pub file: PathBuf,
-    /// Octets after which the next file begins.
-    pub size: Option<u64>,
-    /// Time after which the next file begins.
-    pub time: Option<Duration>,
-    /// Files whose names take turns: the oldest is written over.
-    pub files: Option<u32>,
-    /// Whether each file has the TLS secrets, too, as far as they are known by then.
-    pub keys: bool,
-}
-
-impl Target {
-    fn rotates(&self) -> bool {
-        self.size.is_some() || self.time.is_some()
-    }
-
-    fn name(&self, number: u32) -> PathBuf {
-        if !self.rotates() {
-            return self.file.clone();
-        }
-        let stem = self.file.file_stem().unwrap_or_default().to_string_lossy();
-        let end = self.file.extension().map(|end| format!(".{}", end.to_string_lossy()));
-        let name = format!("{stem}_{number:05}{}", end.unwrap_or_default());
-        self.file.with_file_name(name)
-    }
-
-    /// The number of the first file. Earlier runs may have left some: a ring goes on at the first
-    /// that is missing, else at the oldest.
-    fn first(&self) -> u32 {
-        let Some(files) = self.files else { return self.next(0) };
-        let changed = |number: &u32| self.name(*number).metadata().and_then(|file| file.modified());
-        let missing = (1..=files).find(|number| changed(number).is_err());
-        let oldest = || (1..=files).min_by_key(|number| changed(number).ok());
-        missing.or_else(oldest).unwrap_or(1)
-    }
-
-    /// The number after this one; without a ring one whose file is not there.
-    fn next(&self, number: u32) -> u32 {
-        match self.files {
-            Some(files) => number % files.max(1) + 1,
-            None => (number.saturating_add(1)..u32::MAX)
-                .find(|number| !self.rotates() || self.name(*number).symlink_metadata().is_err())
-                .unwrap_or(u32::MAX),
-        }
-    }
-
-    /// Opens the file of this number; what is in it stays until it is written. Whether it is new.
-    fn create(&self, number: u32) -> Result<(File, bool), Error> {
-        let path = self.name(number);
-        if self.rotates() {
-            // One of the turn before may be another user's, and somebody may be reading it.
-            let _ = std::fs::remove_file(&path);
-        }
-        create(&path).map_err(|source| fails(&path, source))
-    }
-}
+pub use target::Target;
+use target::fails;
+pub(super) use target::{folder, open_or_make};
 
 /// The end of the pipeline that hands packets on.
 pub(super) struct Recorder {
@@ -99,7 +41,7 @@ pub(super) struct Counted {
     pub(super) counts: Vec<(u64, Option<u64>)>,
 }
 
-/// The first file, open, and nothing written yet.
+/// The first file, as far as it can be begun without a packet.
 pub(super) struct Opened(Writer, Option<File>);
 
 impl Opened {
@@ -137,6 +79,7 @@ impl Recorder {
             begun: 0,
             opened: Instant::now(),
             written: None,
+            next: None,
             facts: Arc::default(),
             counts: Arc::default(),
             reopen: Arc::default(),
@@ -144,10 +87,7 @@ impl Recorder {
             known: Vec::new(),
         };
         let first = writer.target.first();
-        let (file, is_new) = writer.target.create(first)?;
-        let made = is_new.then(|| file.try_clone()).transpose();
-        let made = made.map_err(|source| fails(&writer.target.name(first), source))?;
-        writer.take(first, file)?;
+        let made = writer.begin(first)?;
         Ok(Opened(writer, made))
     }
 
@@ -205,11 +145,15 @@ struct Writer {
     /// When that was.
     handed: Instant,
     number: u32,
-    /// Octets of the file that do not count towards its size: the next one could not be created.
+    /// Octets of the file that do not count towards its size: what stands before the packets, and
+    /// all where the next one could not be created.
     begun: u64,
     opened: Instant,
     /// The file that is written, by whatever name.
     written: Option<(u64, u64)>,
+    /// The file that begins with the next packet: its number, and the file where it could be
+    /// opened already. What is in it is not given up for nothing.
+    next: Option<(u32, Option<File>)>,
     facts: Arc<Mutex<Saved>>,
     counts: Arc<Mutex<Counted>>,
     reopen: Arc<AtomicBool>,
@@ -235,12 +179,15 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => self.flush(),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            self.turn();
+            self.anew();
         }
         self.close();
     }
 
     fn write(&mut self, batch: &Batch, first: u64) {
+        if batch.len() > 0 {
+            self.turn();
+        }
         self.embed();
         for (source, packet) in batch.packets(first) {
             let Some(saver) = &mut self.saver else {
@@ -293,38 +240,83 @@ impl Writer {
         }
     }
 
-    /// Begins the next file where it is time.
+    /// Begins the next file where it is time for it: there is a packet that will stand in it.
     fn turn(&mut self) {
+        let octets = self.saver.as_ref().map(|saver| saver.written().saturating_sub(self.begun));
+        if octets == Some(0) {
+            self.opened = Instant::now(); // as old as the first packet
+        }
+        let large = self.target.size.zip(octets).is_some_and(|(size, octets)| octets >= size);
+        let old = self.target.time.is_some_and(|time| self.opened.elapsed() >= time);
+        let next = self.next.take();
+        let next = next.or_else(|| (large || old).then(|| (self.target.next(self.number), None)));
+        let Some((number, file)) = next else { return };
+        // One that was moved away meanwhile is somebody's.
+        let file =
+            file.filter(|file| self.is_at(number, file.metadata().ok().as_ref().map(identity)));
+        let file = file.map_or_else(|| self.target.replace(number), Ok);
+        let taken = file.and_then(|file| {
+            self.close();
+            self.take(number, file)
+        });
+        if taken.is_err() && self.saver.is_none() {
+            self.next = Some((number, None));
+        }
+        self.settle_turn(taken);
+    }
+
+    /// Begins anew where that was asked for.
+    fn anew(&mut self) {
         let anew = self.reopen.swap(false, Ordering::Relaxed);
         // A file that nobody has moved away is written on.
-        let anew = anew && (self.target.rotates() || !self.is_in_place());
-        let large = self.target.size.zip(self.saver.as_ref());
-        let large = large.is_some_and(|(size, saver)| saver.written() - self.begun >= size);
-        let old = self.target.time.is_some_and(|time| self.opened.elapsed() >= time);
-        if !(large || old || anew) {
-            return;
-        }
-        let next = self.target.next(self.number);
-        let taken = self.target.create(next).and_then(|(file, _)| {
-            self.close();
-            self.take(next, file)
-        });
-        if let Err(error) = taken {
-            (self.begun, self.opened) = (self.flushed, Instant::now());
-            let mut facts = self.lock();
-            if self.saver.is_some() {
-                // Better in a file that is too large than nowhere.
-                facts.stuck = Some(format!("{error}; packets go on to {}", facts.file));
-            } else {
-                facts.error = Some(error.to_string());
-            }
+        let is_in_place = self.saver.is_some() && self.is_at(self.number, self.written);
+        if anew && (self.target.rotates() || !is_in_place) {
+            let begun = self.begin(self.target.next(self.number));
+            self.settle_turn(begun.map(drop));
         }
     }
 
-    /// Whether the file that is written still has its name.
-    fn is_in_place(&self) -> bool {
-        let there = self.target.name(self.number).metadata();
-        self.saver.is_some() && there.ok().map(|file| identity(&file)) == self.written
+    fn settle_turn(&mut self, taken: Result<(), Error>) {
+        let Err(error) = taken else { return };
+        (self.begun, self.opened) = (self.flushed, Instant::now());
+        let mut facts = self.lock();
+        if self.saver.is_some() {
+            // Better in a file that is too large than nowhere.
+            facts.stuck = Some(format!("{error}; packets go on to {}", facts.file));
+        } else {
+            facts.error = Some(error.to_string());
+        }
+    }
+
+    /// Begins a file, at once where nothing is lost by it, else with the next packet. Gives it
+    /// where it is new.
+    fn begin(&mut self, number: u32) -> Result<Option<File>, Error> {
+        let opened = self.target.open(number)?;
+        self.close();
+        let holds = |file: &File| file.metadata().is_ok_and(|it| it.is_file() && it.len() > 0);
+        let (file, is_new) = match opened {
+            Some((file, is_new)) if is_new || !holds(&file) => (file, is_new),
+            opened => {
+                self.next = Some((number, opened.map(|(file, _)| file)));
+                let name = self.target.name(number).display().to_string();
+                let mut facts = self.lock();
+                facts.untouched = facts.file.is_empty();
+                if facts.untouched {
+                    facts.file = name;
+                }
+                return Ok(None);
+            }
+        };
+        let made = is_new.then(|| file.try_clone()).transpose();
+        let made = made.map_err(|source| fails(&self.target.name(number), source))?;
+        self.take(number, file)?;
+        Ok(made)
+    }
+
+    /// Whether the file of this number is this one.
+    fn is_at(&self, number: u32, file: Option<(u64, u64)>) -> bool {
+        let there = self.target.name(number).metadata().ok();
+        file.is_some() && there.as_ref().map(identity) == file
     }
 
     /// Writes to this file from now on.
@@ -343,13 +335,13 @@ impl Writer {
             Ok((saver, identity(&known)))
         };
         let (saver, written) = begin().map_err(|source| fails(&path, source))?;
-        (self.number, self.begun, self.opened) = (number, 0, Instant::now());
+        (self.number, self.opened) = (number, Instant::now());
         self.written = Some(written);
-        self.flushed = saver.written();
+        (self.flushed, self.begun) = (saver.written(), saver.written());
         self.saver = Some(saver);
         let mut facts = self.lock();
         facts.file = path.display().to_string();
-        (facts.error, facts.stuck) = (None, None);
+        (facts.error, facts.stuck, facts.untouched) = (None, None, false);
         Ok(())
     }
 
@@ -396,30 +388,9 @@ impl Write for Whole {
     }
 }
 
-fn fails(file: &Path, source: io::Error) -> Error {
-    Error::Io { file: file.display().to_string(), operation: "write it", source }
-}
-
 /// Device and number of a file.
 fn identity(file: &Metadata) -> (u64, u64) {
     (file.dev(), file.ino())
-}
-
-/// A file for captures is for its owner alone: packets hold secrets.
-/// Whether it is new.
-fn create(path: &Path) -> io::Result<(File, bool)> {
-    open_or_make(OpenOptions::new().write(true).mode(0o600), path)
-}
-
-/// Opens a file as it is to be, or makes it. Whether it is new.
-pub(super) fn open_or_make(options: &mut OpenOptions, path: &Path) -> io::Result<(File, bool)> {
-    match options.create_new(true).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            // A link to nowhere is there, and what it names is not.
-            options.create_new(false).create(true).open(path).map(|file| (file, false))
-        }
-        opened => opened.map(|file| (file, true)),
-    }
 }
 
 /// Batches that may wait for the disk.
@@ -456,12 +427,10 @@ mod tests {
         let mut turns = Vec::new();
         for _ in 0..2 {
             let Opened(mut writer, _) = Recorder::open(target.clone(), Vec::new()).unwrap();
-            turns.push(writer.number);
-            for _ in 0..2 {
+            for _ in 0..3 {
                 // Times of files are no finer than a tick of the kernel.
                 thread::sleep(Duration::from_millis(20));
                 writer.write(&batch(), 1);
-                writer.turn();
                 turns.push(writer.number);
             }
             thread::sleep(Duration::from_millis(20));
@@ -484,7 +453,6 @@ mod tests {
         writer.flush();
         let file = writer.target.name(1);
         std::fs::rename(&folder, folder.with_extension("away")).unwrap();
-        writer.turn();
         writer.write(&batch(), 3);
         writer.flush();
         let saved = writer.lock().clone();
@@ -492,7 +460,7 @@ mod tests {
         assert_eq!(saved.error, None, "nothing is lost");
         assert!(saved.stuck.unwrap().contains(&format!("go on to {}", file.display())));
         std::fs::rename(folder.with_extension("away"), &folder).unwrap();
-        writer.turn();
+        writer.write(&batch(), 5);
         assert_eq!((writer.number, writer.lock().stuck.clone()), (2, None));
         std::fs::remove_dir_all(folder).unwrap();
     }
@@ -510,7 +478,7 @@ mod tests {
                 std::fs::rename(&file, file.with_extension("1")).unwrap();
             }
             writer.reopen.store(true, Ordering::Relaxed);
-            writer.turn();
+            writer.anew();
             file.metadata().unwrap().len()
         };
         let (one, two, anew) = (turn(false), turn(false), turn(true));
@@ -518,6 +486,43 @@ mod tests {
         let old = file.with_extension("1");
         assert!(old.metadata().unwrap().len() > two);
         [file, old].iter().for_each(|file| std::fs::remove_file(file).unwrap());
+    }
+
+    #[test]
+    fn what_is_there_stays_until_a_packet_comes() {
+        let folder = std::env::temp_dir().join(format!("goawhy-stays-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("a.pcapng");
+        let of = |file: &std::path::Path| std::fs::read_to_string(file).unwrap_or_default();
+        let ring = Target { time: Some(Duration::ZERO), files: Some(2), ..Target::default() };
+        for target in [Target::default(), ring] {
+            let target = Target { file: file.clone(), ..target };
+            let names = [target.name(1), target.name(2)];
+            names.iter().for_each(|name| std::fs::write(name, "before").unwrap());
+            let Opened(mut writer, made) = Recorder::open(target.clone(), Vec::new()).unwrap();
+            writer.write(&Batch::default(), 1);
+            writer.flush();
+            writer.close();
+            assert!(made.is_none() && names.iter().all(|name| of(name) == "before"));
+            let saved = writer.lock().clone();
+            assert!(saved.untouched && saved.told().contains("is as it was"), "{saved:?}");
+            writer.write(&batch(), 1);
+            writer.flush();
+            let written = names.iter().filter(|name| of(name) != "before").count();
+            // Another one begins with a packet only.
+            assert_eq!(written, if target.rotates() { 1 } else { 2 });
+            assert!(!writer.lock().untouched);
+        }
+        // Somebody keeps it under another name.
+        std::fs::write(&file, "before").unwrap();
+        let target = Target { file: file.clone(), ..Target::default() };
+        let Opened(mut writer, _) = Recorder::open(target, Vec::new()).unwrap();
+        let kept = folder.join("kept");
+        std::fs::rename(&file, &kept).unwrap();
+        writer.write(&batch(), 1);
+        writer.close();
+        assert!(of(&kept) == "before" && file.exists());
+        std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
@@ -534,8 +539,8 @@ mod tests {
             let (spares, _kept) = sync_channel(1);
             let mut recorder = Recorder::open(target, interfaces).unwrap().begin(spares);
             recorder.embed(&KeyLines::from(&b"CLIENT_RANDOM 00 11\n"[..]));
-            recorder.save(batch(), 1);
             while !files[1].exists() {
+                recorder.save(batch(), 1);
                 thread::sleep(Duration::from_millis(5));
             }
             recorder.finish();

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, Write as _};
 use std::panic;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ use crate::error::Error;
 use crate::guard;
 use crate::report::text;
 use crate::tui::{self, App, Effect, Screen, Settings};
+
+use super::beside;
 
 /// Why the dashboard ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,8 +143,8 @@ fn restore_on_panic() {
 /// Writes the report to a file of its own: whole or not at all, never over another.
 fn written(board: &Board) -> io::Result<String> {
     let now = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S");
-    let beside = PathBuf::from(format!(".goawhy-{}.part", std::process::id()));
-    let done = fill(&beside, board).and_then(|()| {
+    let (beside, file) = beside::make(Path::new(".goawhy"), beside::create)?;
+    let done = fill(file, board).and_then(|()| {
         let names = (1..=NAMES).map(|number| match number {
             1 => format!("goawhy-{now}.txt"),
             _ => format!("goawhy-{now}-{number}.txt"),
@@ -153,8 +155,7 @@ fn written(board: &Board) -> io::Result<String> {
     done.map(|name| format!("report written to {name}"))
 }
 
-fn fill(path: &Path, board: &Board) -> io::Result<()> {
-    let file = fs::File::options().write(true).create_new(true).open(path)?;
+fn fill(file: fs::File, board: &Board) -> io::Result<()> {
     let mut out = io::BufWriter::new(file);
     text::write(&mut out, board, &text::Options::default())?;
     out.flush()

@@ -1,7 +1,7 @@
 //! Opens what is to be captured, gives up what is not needed any more, starts the threads.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
@@ -21,7 +21,7 @@ use super::live::{Job, Notice};
 use super::publish::Publisher;
 use super::queue::Queue;
 use super::recent::Recent;
-use super::save::{Opened, Recorder};
+use super::save::{Opened, Recorder, folder};
 use super::secrets::Follow;
 use super::stage::{Counters, Stage};
 use super::tap;
@@ -163,7 +163,7 @@ fn give_up(
     // What is no regular file is open already, and never made anew in its folder.
     let is_made = |file: &&PathBuf| file.metadata().map_or(true, |known| known.is_file());
     let files = job.outputs.iter().chain(job.save.iter().map(|target| &target.file));
-    let writes: Vec<PathBuf> = files.filter(is_made).map(|file| folder(file)).collect();
+    let writes: Vec<PathBuf> = files.filter(is_made).map(|file| folder(file).to_owned()).collect();
     if job.wish.drop_user {
         // To look into other users' processes.
         let naming = [Capability::CAP_SYS_PTRACE, Capability::CAP_DAC_READ_SEARCH];
@@ -177,18 +177,13 @@ fn give_up(
     }
     if job.wish.sandbox {
         let logs = job.keylogs.iter().chain(&job.keylog_of_environment);
-        let reads: Vec<PathBuf> = logs.map(|file| folder(file)).collect();
+        let reads: Vec<PathBuf> = logs.map(|file| folder(file).to_owned()).collect();
         // Whoever looks closer at a screen types, and may write the report where he stands.
         let screen = job.details.then_some(["/dev/tty", "."]).into_iter().flatten();
         let writes: Vec<PathBuf> = writes.into_iter().chain(screen.map(PathBuf::from)).collect();
         notice(&privilege::sandbox(&reads, &writes, job.connects), false);
     }
     Ok(namer)
-}
-
-fn folder(file: &Path) -> PathBuf {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    folder.unwrap_or(Path::new(".")).to_owned()
 }
 
 /// Octets of memory for each row that is kept of a closed connection: what it takes with its
