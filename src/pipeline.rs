@@ -114,11 +114,6 @@ impl Pipeline {
         }
     }
 
-    /// Counts flow ids from `first` in steps of `step`, so that several shards share none.
-    pub fn number_flows(&mut self, first: u64, step: u64) {
-        self.flows.number(first, step);
-    }
-
     /// From now on follows this pair of endpoints alone.
     pub fn follow_only(&mut self, key: FlowKey) {
         self.only = Some(key);

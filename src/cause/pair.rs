@@ -87,6 +87,10 @@ impl PairFacts {
         }
         samples.extend([Side::Client, Side::Server].iter().filter_map(|by| pings(history, *by)));
         samples.extend(idle_client(history, judged));
+        let mut doubts = doubts::of(history, judged);
+        samples.shrink_to_fit();
+        killed.shrink_to_fit();
+        doubts.shrink_to_fit();
         Self {
             place: 0,
             client: history.ends.first.ip,
@@ -95,7 +99,7 @@ impl PairFacts {
             killed,
             cut: cut(history, judged),
             samples,
-            doubts: doubts::of(history, judged),
+            doubts,
             notes: Notes::of(history, judged, speak),
         }
     }

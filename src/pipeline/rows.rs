@@ -17,7 +17,7 @@ use crate::track;
 use crate::track::history::History;
 use crate::vocab::address::{Both, Endpoint, Side};
 use crate::vocab::drops::Drops;
-use crate::vocab::flow::{FlowEnd, FlowId, HalfNotes};
+use crate::vocab::flow::{FlowEnd, HalfNotes};
 use crate::vocab::frame::Transport;
 use crate::vocab::hop::{Guest, Troubled};
 use crate::vocab::limits::{Hit, Limits};
@@ -168,23 +168,8 @@ impl Rows {
         self.beyond += other.beyond;
     }
 
-    /// Gives every flow its number in order of first sight, whichever shard had it.
-    fn number_flows(&mut self) {
-        let connections = self.connections.iter_mut();
-        let flows = connections.map(|of| {
-            let row = Arc::make_mut(&mut of.row);
-            (row.first.order(), &mut row.flow)
-        });
-        let mut flows: Vec<_> = flows.chain(self.others.first_sights()).collect();
-        flows.sort_unstable_by_key(|(order, id)| (*order, **id));
-        for ((_, id), number) in flows.into_iter().zip(0..) {
-            *id = FlowId(number);
-        }
-    }
-
     /// The board, but for its captures: rows in order, revised by their neighbours.
     pub fn into_board(mut self) -> Board {
-        self.number_flows();
         let mut refused = Vec::new();
         let (rows, other_flows, others_beyond) = self.others.into_rows(&self.servers);
         for (row, was_refused) in rows {
@@ -460,6 +445,9 @@ fn connection(history: &History, mut judged: Judged, tls: Option<TlsFacts>) -> C
         first: implementation::of_side(history, Side::Client),
         second: implementation::of_side(history, Side::Server),
     };
+    // There may be very many of them: none keeps room for more than it has.
+    judged.goaways.iter_mut().for_each(|(_, verdict)| verdict.chain.shrink_to_fit());
+    judged.end.iter_mut().for_each(|verdict| verdict.chain.shrink_to_fit());
     for ((_, verdict), goaway) in judged.goaways.iter_mut().zip(&history.goaways) {
         let sender = || speak.side(goaway.by).clone();
         verdict.implementation = verdict.implementation.take().or_else(sender);
@@ -468,7 +456,8 @@ fn connection(history: &History, mut judged: Judged, tls: Option<TlsFacts>) -> C
         let sender = || speak.side(by).clone();
         verdict.implementation = verdict.implementation.take().or_else(sender);
     }
-    let endings = neighbours::endings(history, &judged);
+    let mut endings = neighbours::endings(history, &judged);
+    endings.shrink_to_fit();
     let facts = Some(PairFacts::of(history, &judged, &speak));
     let mut row = row(history, judged, speak);
     if tls.is_some() {

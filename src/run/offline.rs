@@ -159,12 +159,11 @@ fn board(
 fn shards(job: &Job, secrets: &[KeyLines]) -> Vec<Shard<Rows>> {
     let count = shard::count(&job.limits, secrets.iter().map(|text| text.len()).sum());
     let limits = job.limits.shared_by(count);
-    let shard = |place: usize| {
+    let shard = |_| {
         let mut pipeline = Pipeline::new(&limits, secrets, job.streams);
         if job.meters {
             pipeline.meter();
         }
-        pipeline.number_flows(place as u64, count as u64);
         let sink = Rows::within(&limits).measure_only(job.measured.clone());
         Shard { pipeline, sink }
     };

@@ -41,8 +41,6 @@ pub struct FlowTable {
     strange: usize,
     /// The flow of the last packet: most packets come in runs.
     last: Option<(FlowKey, usize)>,
-    next_id: u64,
-    id_step: u64,
     early_bytes: usize,
     /// Flows that remember octets.
     remembering: usize,
@@ -55,7 +53,7 @@ pub struct FlowTable {
 }
 
 impl FlowTable {
-    /// An empty table; flow ids count from 0.
+    /// An empty table.
     pub fn new(limits: Limits) -> Self {
         Self {
             flows: Slots::new(limits.awake),
@@ -65,19 +63,12 @@ impl FlowTable {
             strangers: VecDeque::new(),
             strange: 0,
             last: None,
-            next_id: 0,
-            id_step: 1,
             early_bytes: 0,
             remembering: 0,
             at: None,
             evicted: 0,
             early_limit_hits: 0,
         }
-    }
-
-    /// Flow ids count from `first` in steps of `step` from here.
-    pub fn number(&mut self, first: u64, step: u64) {
-        (self.next_id, self.id_step) = (first, step);
     }
 
     /// Takes one segment and hands up what it completes.
@@ -95,7 +86,7 @@ impl FlowTable {
             flow.close(FlowEnd::Reused, deliver);
             self.remembering -= usize::from(flow.has_forgotten());
             self.strange += usize::from(flow.is_welcome());
-            let id = self.fresh_id();
+            let id = FlowId::begun_at(segment.stamp);
             let mut flow = match (syn, far.first()) {
                 (Some(syn), _) => Flow::from_syn(id, key, syn, deliver),
                 (None, Some(far)) => Flow::open(id, key, far.by, &far.segment(key), deliver),
@@ -201,12 +192,13 @@ impl FlowTable {
     /// This program failed in the middle of its work: the flow that was worked on, or else that of
     /// `key`, is let go, and nothing more of it is handed up until its ports are used anew.
     pub fn lose(&mut self, key: Option<FlowKey>, stamp: Stamp) -> Option<(FlowKey, FlowId)> {
-        let (at, fresh) = (self.at.take(), self.fresh_id());
+        let at = self.at.take();
         let key = at.map(|(key, _)| key).or(key)?;
         self.last = None;
-        let lost = Flow::lost(fresh, key, stamp);
         let slot = self.index.get(&key).copied();
         let known = slot.and_then(|slot| self.flows.brief(slot)).map(|brief| brief.id);
+        let id = at.map(|(_, id)| id).or(known).unwrap_or(FlowId::begun_at(stamp));
+        let lost = Flow::lost(id, key, stamp);
         let slot = match slot {
             Some(slot) => {
                 self.flows.replace(slot, lost);
@@ -215,12 +207,12 @@ impl FlowTable {
             None => self.flows.insert(lost),
         };
         self.index.insert(key, slot);
-        self.strangers.push_back((slot, fresh));
+        self.strangers.push_back((slot, id));
         // What was counted half is counted anew.
         self.strange = self.flows.briefs().filter(|(_, flow)| !flow.is_welcome).count();
         self.early_bytes = self.flows.early_bytes();
         self.remembering = self.flows.briefs().filter(|(_, flow)| flow.remembers).count();
-        Some((key, at.map(|(_, id)| id).or(known).unwrap_or(fresh)))
+        Some((key, id))
     }
 
     /// Forgets a flow; one that is open is closed for it.
@@ -250,12 +242,6 @@ impl FlowTable {
         Some(slot)
     }
 
-    fn fresh_id(&mut self) -> FlowId {
-        let id = FlowId(self.next_id);
-        self.next_id += self.id_step;
-        id
-    }
-
     fn open(
         &mut self,
         key: FlowKey,
@@ -264,7 +250,7 @@ impl FlowTable {
         deliver: &mut impl FnMut(FlowId, FlowItem<'_>),
     ) -> usize {
         self.sweep(segment, deliver);
-        let id = self.fresh_id();
+        let id = FlowId::begun_at(segment.stamp);
         let mut flow = Flow::open(id, key, half, segment, deliver);
         remember(&mut flow, &mut self.remembering, &self.limits);
         let slot = self.flows.insert(flow);

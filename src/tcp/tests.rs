@@ -11,13 +11,14 @@ struct Wire {
     table: FlowTable,
     packet: u64,
     log: Vec<String>,
+    flows: Vec<FlowId>,
 }
 
 impl Wire {
     fn new() -> Self {
         // Flows rest after each packet: nobody sees it.
         let limits = Limits { awake: 0, ..Limits::default() };
-        Self { table: FlowTable::new(limits), packet: 0, log: Vec::new() }
+        Self { table: FlowTable::new(limits), packet: 0, log: vec![], flows: vec![] }
     }
 
     fn send(&mut self, from: char, flags: u8, seq: u32, ack: u32, payload: &str) -> &mut Self {
@@ -52,19 +53,24 @@ impl Wire {
             payload: data.as_bytes(),
             cut,
         };
-        let log = &mut self.log;
-        self.table.push(&segment, &mut |id, item| log.push(line(id, &item)));
+        let (log, flows) = (&mut self.log, &mut self.flows);
+        self.table.push(&segment, &mut |id, item| log.push(line(flows, id, &item)));
         self
     }
 
     fn finish(&mut self) -> String {
-        let log = &mut self.log;
-        self.table.finish(&mut |id, item| log.push(line(id, &item)));
+        let (log, flows) = (&mut self.log, &mut self.flows);
+        self.table.finish(&mut |id, item| log.push(line(flows, id, &item)));
         self.log.join(" ")
     }
 }
 
-fn line(id: FlowId, item: &FlowItem<'_>) -> String {
+/// What was handed up, behind the flow's place in order of first sight, unless it is the first.
+fn line(flows: &mut Vec<FlowId>, id: FlowId, item: &FlowItem<'_>) -> String {
+    if !flows.contains(&id) {
+        flows.push(id);
+    }
+    let place = flows.iter().position(|of| *of == id).unwrap();
     let who = |half: &Half| if *half == Half::A { 'c' } else { 's' };
     let what = match item {
         FlowItem::Opened { initiator, .. } => {
@@ -85,7 +91,7 @@ fn line(id: FlowId, item: &FlowItem<'_>) -> String {
         }
         FlowItem::Closed { how, .. } => format!("{how:?}"),
     };
-    if id.0 == 0 { what } else { format!("{}/{what}", id.0) }
+    if place == 0 { what } else { format!("{place}/{what}") }
 }
 
 fn greeted() -> Wire {
@@ -292,9 +298,9 @@ fn syn(packet: u64, port: u16) -> Segment<'static> {
 #[test]
 fn the_quietest_flow_goes_first() {
     let mut table = FlowTable::new(Limits { flows: 2, ..Limits::default() });
-    let mut log = Vec::new();
+    let (mut log, mut flows) = (Vec::new(), Vec::new());
     for (packet, port) in [(1, 1), (2, 2), (3, 1), (4, 3)] {
-        table.push(&syn(packet, port), &mut |id, item| log.push(line(id, &item)));
+        table.push(&syn(packet, port), &mut |id, item| log.push(line(&mut flows, id, &item)));
     }
     assert!(log.contains(&"1/Evicted".to_string()), "{log:?}");
     assert_eq!(table.evicted, 1);
@@ -331,9 +337,9 @@ fn what_waits_for_its_begin_is_bounded() {
 fn what_is_of_use_stays_while_strangers_go() {
     let limits = Limits { flows: 4, strangers: 2, ..Limits::default() };
     let mut table = FlowTable::new(limits.clone());
-    let mut log = Vec::new();
+    let (mut log, mut flows) = (Vec::new(), Vec::new());
     let mut push = |table: &mut FlowTable, packet, port| {
-        table.push(&syn(packet, port), &mut |id, item| log.push(line(id, &item)));
+        table.push(&syn(packet, port), &mut |id, item| log.push(line(&mut flows, id, &item)));
     };
     for port in 1..=2 {
         push(&mut table, u64::from(port), port);

@@ -3,6 +3,7 @@
 use super::Tracker;
 use super::history::{
     Burst, Goaway, History, Late, Loss, Moment, OpenStream, Ping, Reset, SettingsSent, SideFacts,
+    Still,
 };
 use super::stream::Stream;
 use crate::vocab::pack::packs;
@@ -20,14 +21,15 @@ impl Tracker {
 
 packs!(struct Tracker {
     history, client, open, reset_places, last_answered, late, rates, messages_since_ping, open_of,
-    skipped, first_opened, answered, block_of, unfinished_block, rules; resting keep_rows
+    asked, skipped, first_opened, answered, block_of, unfinished_block, rules; resting keep_rows
 });
 
 packs!(struct History {
     flow, ends, transport, joined_midway, client_speaks_http2, foreign, server_in_http1, first,
     last, syn, accepted, fin, rst, closed, close_notify, sealed, closing, end, tcp, sides, counts,
     resets, resets_beyond, late, pings, goaways, findings, losses, newest, bare_rst, notes,
-    idle_since, reused, open, last_completed, troubled, answers, metered, hits; resting rows
+    idle_since, reused, open, last_completed, troubled, expired, still, answers, metered, hits;
+    resting rows
 });
 
 packs!(struct SideFacts {
@@ -42,15 +44,15 @@ packs!(struct SettingsSent { stamp, values, acknowledged });
 packs!(struct Reset {
     stream, by, code, stamp, opener, opened, request_ended, responded, answer_ended,
     last_from_peer, last_own, deadline, grpc, class, request, is_cancel, rival_answered,
-    end_offset, sent
+    end_offset, sent, held_by
 });
 
 packs!(struct Late { stream, by, stamp, kind, reset, since_opened, knowing });
 packs!(struct Ping { by, opaque, sent, answered, open_streams, peer_messages, heard });
 
 packs!(struct Goaway {
-    stamp, by, code, last_stream_id, debug, moment, highest_stream, after_peer_close, newest, seen,
-    end
+    stamp, by, code, last_stream_id, debug, debug_missing, moment, highest_stream, after_peer_close,
+    newest, seen, end
 });
 
 packs!(struct Moment {
@@ -62,6 +64,7 @@ packs!(struct OpenStream {
     id, by, opened, described, request_ended, responded, answer_ended, last, starved
 });
 
+packs!(struct Still { from, until, asked });
 packs!(struct Loss { stamp, by, bytes, frames });
 
 packs!(struct Stream {

@@ -6,11 +6,19 @@ use super::address::{FlowKey, Half};
 use super::pack::packs;
 use super::time::{Stamp, Timestamp};
 
-/// One TCP connection of this run, in order of first sight, from 0.
+/// One TCP connection, by the packet it was first seen with: the same in every run, whoever else
+/// is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FlowId(pub u64);
 
 packs!(tuple FlowId(number));
+
+impl FlowId {
+    /// The flow that this packet began; of one capture, the packet's number.
+    pub fn begun_at(stamp: Stamp) -> Self {
+        Self(stamp.number())
+    }
+}
 
 /// One thing that happened on a flow.
 #[derive(Clone, Copy, Debug)]

@@ -65,6 +65,11 @@ impl Stamp {
         (self.place.get() >> Self::PACKET_BITS) as usize
     }
 
+    /// The packet's number over all captures; in the first one its number there.
+    pub fn number(self) -> u64 {
+        self.place.get() - 1
+    }
+
     /// Time since an earlier stamp; zero where it is not earlier.
     pub fn since(self, earlier: Self) -> Duration {
         self.at.since(earlier.at)
@@ -114,6 +119,7 @@ mod tests {
     fn a_stamp_keeps_capture_and_packet_apart() {
         let stamp = Stamp::new(3, 1 << 40, Timestamp(5));
         assert_eq!((stamp.capture(), stamp.packet()), (3, 1 << 40));
+        assert_eq!(stamp.number(), 3 << 48 | 1 << 40);
         assert_eq!((Stamp::default().capture(), Stamp::default().packet()), (0, 0));
         let last = Stamp::new(u16::MAX, u64::MAX, Timestamp(5));
         assert_eq!((last.capture(), last.packet()), (0xffff, (1 << 48) - 2));

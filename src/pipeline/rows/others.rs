@@ -5,9 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use crate::board::ConnectionRow;
 use crate::pipeline::{OtherFlow, other};
 use crate::vocab::address::Endpoint;
-use crate::vocab::flow::FlowId;
 use crate::vocab::limits::Limits;
-use crate::vocab::time::Stamp;
 
 /// Flows that were not HTTP/2, within [`Limits::other_flows`].
 #[derive(Debug)]
@@ -16,8 +14,8 @@ pub(super) struct Others {
     latest: VecDeque<OtherFlow>,
     /// Earlier ones that will be told.
     missed: Vec<OtherFlow>,
-    /// Of all others what numbers rest on.
-    passed: Vec<(Stamp, FlowId)>,
+    /// How many others there were.
+    passed: u64,
     /// As many as are kept of `latest` and of `missed`.
     most: usize,
     /// How many would be told and were not kept.
@@ -29,7 +27,7 @@ impl Others {
         Self {
             latest: VecDeque::new(),
             missed: Vec::new(),
-            passed: Vec::new(),
+            passed: 0,
             most: limits.other_flows,
             beyond: 0,
         }
@@ -47,7 +45,7 @@ impl Others {
             self.missed.push(oldest);
         } else {
             self.beyond += u64::from(is_missed);
-            self.passed.push((oldest.first, oldest.id));
+            self.passed += 1;
         }
     }
 
@@ -55,15 +53,8 @@ impl Others {
     pub(super) fn merge(&mut self, other: Self) {
         self.latest.extend(other.latest);
         self.missed.extend(other.missed);
-        self.passed.extend(other.passed);
+        self.passed += other.passed;
         self.beyond += other.beyond;
-    }
-
-    /// Each one's first sight and its number.
-    pub(super) fn first_sights(&mut self) -> impl Iterator<Item = ((i64, u64), &mut FlowId)> {
-        let kept = self.latest.iter_mut().chain(&mut self.missed);
-        let passed = self.passed.iter_mut().map(|(first, id)| (first.order(), id));
-        kept.map(|flow| (flow.first.order(), &mut flow.id)).chain(passed)
     }
 
     /// Rows in order of first sight, each with whether the connection was refused; how many flows
@@ -72,13 +63,13 @@ impl Others {
         self,
         servers: &BTreeSet<Endpoint>,
     ) -> (Vec<(ConnectionRow, bool)>, u64, u64) {
-        let count = self.missed.len() + self.latest.len() + self.passed.len();
+        let told = self.missed.len() + self.latest.len();
         let flows = self.missed.into_iter().chain(self.latest);
         let rows = flows.filter_map(|flow| Some((other::row(&flow, servers)?, flow.refused)));
         let mut rows: Vec<_> = rows.collect();
         // Whichever ended first, and whichever shard had it: nobody must see that.
         rows.sort_by_cached_key(|(row, _)| row.flow);
-        let unmissed = (count - rows.len()) as u64;
+        let unmissed = (told - rows.len()) as u64 + self.passed;
         (rows, unmissed, self.beyond)
     }
 }

@@ -10,7 +10,7 @@ packs!(struct Flow {
     remembers, swept, welcome; resting far, opening
 });
 
-packs!(struct Abort { by, stamp, seq, bare });
+packs!(struct Abort { by, stamp, seq, ack });
 packs!(struct NewSyn { by, stamp, seq, ack });
 
 impl Flow {
