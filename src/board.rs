@@ -76,7 +76,7 @@ pub struct Board {
     pub hits: BTreeMap<Hit, u64>,
     /// What was left out because this program failed on it, in order of packets.
     pub faults: Vec<Fault>,
-    /// Connections that a long live capture no longer lists.
+    /// Connections that are no longer listed: a long live capture had them, or too many had ended.
     pub earlier: Tally,
 }
 
@@ -106,6 +106,19 @@ impl Tally {
             *self.blame.entry(verdict.blame).or_default() += 1;
         }
         self.fared.add(row);
+    }
+
+    /// Adds what others counted.
+    pub fn merge(&mut self, other: Self) {
+        self.connections += other.connections;
+        self.goaways += other.goaways;
+        for (cause, count) in other.causes {
+            *self.causes.entry(cause).or_default() += count;
+        }
+        for (blame, count) in other.blame {
+            *self.blame.entry(blame).or_default() += count;
+        }
+        self.fared.merge(other.fared);
     }
 }
 

@@ -6,12 +6,16 @@
 mod common;
 
 use goawhy::board::Board;
+use goawhy::board::check::{self, Rules};
+use goawhy::board::digest::Digest;
 use goawhy::report::{json, text};
 use goawhy::run::offline::{self, Job};
+use goawhy::vocab::cause::Cause;
 use goawhy::vocab::frame::PREFACE;
 use goawhy::vocab::limits::{Hit, Limits};
 
 use common::sound;
+use common::tls::home;
 use common::wire::{Flow, Owned, Wire, frame, with_file};
 
 const PUSH: u8 = 0x18;
@@ -143,6 +147,84 @@ fn limits_of_a_capture() {
     tells(&limits, fragments.collect(), "fragments", "more IP fragments waiting than are kept");
 }
 
+/// A connection with a server on this port; where it is `faulty`, requests die with it.
+fn ended(number: u16, server: u16, faulty: bool) -> Vec<Owned> {
+    let mut flow = Flow::new(40_000 + number);
+    let at = 3_000_000_000 + i64::from(number) * 100_000_000;
+    let mut packets = flow.open(at);
+    let hello = [PREFACE, &frame(4, 0, 0, b"")[..]].concat();
+    packets.push(flow.send(at + 1_000, false, PUSH, &hello));
+    packets.push(flow.send(at + 2_000, true, PUSH, &frame(4, 0, 0, b"")));
+    if faulty {
+        packets.push(flow.send(at + 3_000, false, PUSH, &requests(3)));
+        let error = frame(7, 0, 0, &[0, 0, 0, 1, 0, 0, 0, 2]);
+        packets.push(flow.send(at + 4_000, true, PUSH, &error));
+    }
+    packets.push(flow.send(at + 5_000, faulty, 0x11, b""));
+    packets.push(flow.send(at + 6_000, !faulty, 0x11, b""));
+    for packet in &mut packets {
+        let ends = if packet.data[34..36] == 8080_u16.to_be_bytes() { 34..36 } else { 36..38 };
+        packet.data[ends].copy_from_slice(&server.to_be_bytes());
+    }
+    packets
+}
+
+#[test]
+fn connections_beyond_those_that_are_listed_are_counted() {
+    let packets: Vec<Owned> = (0..9).flat_map(|number| ended(number, 8080, number == 2)).collect();
+    let limits = Limits { connections: 3, flows: 16, ..Limits::default() };
+    let told = told(&limits, packets.clone());
+    has(&told, "connections", "3 of them are listed; 6 rows were given up for memory.");
+    let (object, lines) = &told;
+    assert!(lines.contains("more connections than are listed"), "{lines}");
+    assert_eq!(
+        (&object["limits"]["connections"], &object["summary"]["connections"]),
+        (&6.into(), &9.into())
+    );
+    let whole = self::told(&Limits::default(), packets).0;
+    for counts in ["causes", "blame", "goaways"] {
+        assert_eq!(object["summary"][counts], whole["summary"][counts]);
+    }
+    // Who is to blame for one is told, however long ago that was.
+    let clients = object["connections"].as_array().unwrap().iter().map(|row| &row["client"]);
+    let clients: Vec<&str> = clients.map(|client| client.as_str().unwrap()).collect();
+    assert_eq!(clients, ["10.0.0.1:40002", "10.0.0.1:40007", "10.0.0.1:40008"]);
+    // What was not looked at has not passed.
+    let digest: Digest = serde_json::from_value(object.clone()).unwrap();
+    let outcome = check::check(&digest, &Rules { allow: Cause::ALL.to_vec(), ..Rules::default() });
+    assert!(!outcome.passed);
+}
+
+#[test]
+fn servers_beyond_those_that_are_measured() {
+    let packets = (0..9).flat_map(|number| ended(number, 8080 + number % 3, false)).collect();
+    let limits = Limits { servers: 2, flows: 16, ..Limits::default() };
+    let told = told(&limits, packets);
+    has(&told, "servers", "more servers than are measured");
+    assert_eq!(told.0["limits"]["servers"], 3);
+    assert_eq!(told.0["summary"]["connections"], 9);
+}
+
+/// Secrets that come in a pipe behind what they open.
+#[test]
+#[cfg(unix)]
+fn keys_that_are_not_waited_for() {
+    let name = format!("goawhy-limits-{}.pipe", std::process::id());
+    let pipe = std::env::temp_dir().join(name);
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let late = std::fs::read(home().join("tls13_dsb_late.pcapng")).unwrap();
+    let writer = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::write(pipe, late).unwrap()
+    });
+    let limits = Limits { tls_waiting_flows: 0, ahead_bytes: 0, ..Limits::default() };
+    let board = offline::report(&Job { files: vec![pipe.clone()], limits, ..Job::default() });
+    writer.join().unwrap();
+    std::fs::remove_file(pipe).unwrap();
+    has(&written(&board.unwrap()), "tls_waiting", "more encrypted connections waited for keys");
+}
+
 #[test]
 fn fragments_that_were_put_together_are_no_loss() {
     let mut flow = Flow::new(40_000);
@@ -174,9 +256,8 @@ fn keys_beyond_those_that_are_kept() {
     });
 }
 
-/// Two limits take a fault of the program, or a capture that arrives while its keys do: how they
-/// come about is tested with guards and with TLS; that nobody loses them on the way to a reader,
-/// here.
+/// One limit takes faults of the program: how that comes about is tested with its guards; that
+/// nobody loses any on the way to a reader, here.
 #[test]
 fn every_limit_has_a_name_and_words_of_its_own() {
     let mut seen = std::collections::BTreeSet::new();

@@ -145,6 +145,12 @@ pub fn check(digest: &Digest, rules: &Rules) -> Outcome {
         plain("max-cancelled-share", share <= most, text)
     }));
     checks.extend(answers(digest, rules));
+    // What was not looked at has not passed.
+    checks.extend(
+        digest
+            .unlisted()
+            .map(|what| plain("unlisted", false, format!("{what}: check parts of it"))),
+    );
     if rules.deny_conflicts {
         checks.push(conflicts(digest));
     }

@@ -250,6 +250,7 @@ fn notes(before: &Digest, after: &Digest) -> Vec<String> {
     let mut notes = Vec::new();
     let both = [("before", before), ("after", after)];
     for (name, digest) in both {
+        notes.extend(digest.unlisted().map(|what| format!("{name}: {what}, and not in this")));
         if digest.loss() > 0.0 {
             let share = super::check::percent(digest.loss());
             notes.push(format!("{name}: {share} of the traffic is missing from the capture"));

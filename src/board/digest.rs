@@ -9,6 +9,8 @@ use serde::de::{Deserializer, IgnoredAny};
 use super::{Board, ConnectionRow, GoawayRow, ServerTimes, StreamCounts, group};
 use crate::vocab::address::Side;
 use crate::vocab::hop::Way;
+use crate::vocab::limits::Hit;
+use crate::vocab::text::count;
 use crate::vocab::verdict::{Cancellation, Verdict};
 
 /// A report without its evidence. Fields are named as in the JSON report; what an older or newer
@@ -28,6 +30,19 @@ pub struct Digest {
     pub server_answers: Vec<Answered>,
     /// Settings that do not fit together.
     pub conflicts: Vec<Clash>,
+    /// What it does not list, though it was there.
+    #[serde(rename = "limits")]
+    pub left: Left,
+}
+
+/// What was beyond the limits of a report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Left {
+    /// Connections that are only counted.
+    pub connections: u64,
+    /// Connections of servers that were not measured.
+    pub servers: u64,
 }
 
 /// A capture.
@@ -249,6 +264,7 @@ impl Digest {
     /// is the board's.
     pub fn of(board: &Board, wanted: impl Fn(&ConnectionRow) -> bool) -> Self {
         let rows = board.rows().map(|(_, row)| row).filter(|row| wanted(row));
+        let hit = |hit: Hit| board.hits.get(&hit).copied().unwrap_or(0);
         Self {
             schema: SCHEMA,
             captures: board.captures.iter().map(Taken::of).collect(),
@@ -256,6 +272,7 @@ impl Digest {
             server_answers: board.server_answers.iter().map(Answered::of).collect(),
             conflicts: board.conflicts.iter().map(Clash::of).collect(),
             connections: rows.map(Connection::of).collect(),
+            left: Left { connections: hit(Hit::Connections), servers: hit(Hit::Servers) },
         }
     }
 
@@ -272,6 +289,24 @@ impl Digest {
         self.inferred_timeouts.extend(other.inferred_timeouts);
         self.server_answers.extend(other.server_answers);
         self.conflicts.extend(other.conflicts);
+        self.left.connections = self.left.connections.saturating_add(other.left.connections);
+        self.left.servers = self.left.servers.saturating_add(other.left.servers);
+    }
+
+    /// What it does not list, in words.
+    pub fn unlisted(&self) -> Option<String> {
+        let Left { connections, servers } = self.left;
+        let mut parts = Vec::new();
+        if connections > 0 {
+            parts.push(format!("{} too many to be listed", count(connections, "connection")));
+        }
+        if servers > 0 {
+            parts.push(format!(
+                "{} of too many servers to be measured",
+                count(servers, "connection")
+            ));
+        }
+        (!parts.is_empty()).then(|| parts.join(", "))
     }
 
     /// Requests that were seen.

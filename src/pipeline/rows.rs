@@ -2,6 +2,7 @@
 
 mod advise;
 mod doubts;
+mod kept;
 mod others;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,18 +31,23 @@ use super::hops::Hops;
 use super::other;
 use super::{OtherFlow, Sink};
 use advise::{Slowest, advise, advise_all};
+use kept::Kept;
 use others::Others;
 
 /// What was found so far.
 #[derive(Debug)]
 pub struct Rows {
-    connections: Vec<Connection>,
-    /// Answer times of each server.
+    connections: Kept,
+    /// Answer times of each server, within [`Limits::servers`].
     answered: BTreeMap<Endpoint, Answered>,
     /// Flows that were not HTTP/2.
     others: Others,
     /// Endpoints that serve HTTP/2 in this capture.
     servers: BTreeSet<Endpoint>,
+    /// As many as are known of those.
+    most_servers: usize,
+    /// Connections of others.
+    servers_beyond: u64,
     /// Requests that may still be kept for the other side of a proxy.
     room: usize,
     /// Connections whose requests were not kept any more.
@@ -103,15 +109,16 @@ impl Sink for Rows {
     const READS_FIELDS: bool = false;
 
     fn connection(&mut self, history: History, tls: Option<TlsFacts>) {
-        self.servers.insert(history.ends.second);
         let judged = cause::judge(&history);
         let mut answered = Answered::default();
         answered.add(&history, &judged);
-        self.answered.entry(history.ends.second).or_default().merge(&answered);
+        self.answers(history.ends.second, &answered);
         let mut connection = finished(history, judged, tls);
         connection.answered = self.only.is_some().then(|| Box::new(answered));
         self.beyond += u64::from(!connection.troubled_within(&mut self.room));
-        self.connections.push(connection);
+        if let Some(gone) = self.connections.push(connection) {
+            self.room += gone.troubled.len();
+        }
     }
 
     fn other_flow(&mut self, flow: OtherFlow) {
@@ -132,10 +139,12 @@ impl Rows {
     /// Nothing found yet.
     pub fn within(limits: &Limits) -> Self {
         Self {
-            connections: Vec::new(),
+            connections: Kept::within(limits.connections),
             answered: BTreeMap::new(),
             others: Others::within(limits),
             servers: BTreeSet::new(),
+            most_servers: limits.servers,
+            servers_beyond: 0,
             room: limits.troubled_of_all,
             beyond: 0,
             guests: Vec::new(),
@@ -156,37 +165,51 @@ impl Rows {
         self.drops = drops;
     }
 
+    /// Answers of a server, as far as there is room for it.
+    fn answers(&mut self, server: Endpoint, answered: &Answered) {
+        if self.servers.len() >= self.most_servers && !self.servers.contains(&server) {
+            self.servers_beyond += 1;
+            return;
+        }
+        self.servers.insert(server);
+        self.answered.entry(server).or_default().merge(answered);
+    }
+
     /// Takes in what another shard found.
     pub fn merge(&mut self, other: Self) {
-        self.connections.extend(other.connections);
+        self.connections.merge(other.connections);
         for (server, answered) in other.answered {
-            self.answered.entry(server).or_default().merge(&answered);
+            self.answers(server, &answered);
         }
+        self.servers_beyond += other.servers_beyond;
         self.others.merge(other.others);
         self.guests.extend(other.guests);
-        self.servers.extend(other.servers);
         self.beyond += other.beyond;
     }
 
     /// The board, but for its captures: rows in order, revised by their neighbours.
-    pub fn into_board(mut self) -> Board {
+    pub fn into_board(self) -> Board {
         let mut refused = Vec::new();
+        let (mut all, earlier) = self.connections.into_parts();
         let (rows, other_flows, others_beyond) = self.others.into_rows(&self.servers);
         for (row, was_refused) in rows {
             refused.extend(was_refused.then_some((row.server, row.last)));
-            self.connections.push(Connection::alone(row));
+            all.push(Connection::alone(row));
         }
         // Moves each but once.
-        self.connections.sort_by_cached_key(|of| (of.row.first.order(), of.row.flow));
-        self.connections.iter_mut().zip(1..).for_each(|(of, number)| of.is_number(number));
-        let Self { connections, answered, beyond, mut guests, drops, only, .. } = self;
+        all.sort_by_cached_key(|of| (of.row.first.order(), of.row.flow));
+        all.iter_mut().zip(1..).for_each(|(of, number)| of.is_number(number));
+        let Self { answered, beyond, mut guests, drops, only, servers_beyond, .. } = self;
         guests.sort_by_key(|guest| guest.of.opened.order());
         let beside = Beside { refused: &refused, guests: &guests, drops: &drops };
-        let mut board = second_pass(connections, beside, &answered, beyond, only.as_ref());
-        if others_beyond > 0 {
-            board.hits.insert(Hit::OtherFlows, others_beyond);
-        }
-        Board { other_flows, ..board }
+        let mut board = second_pass(all, beside, &answered, beyond, only.as_ref());
+        let hits = [
+            (Hit::OtherFlows, others_beyond),
+            (Hit::Connections, earlier.connections),
+            (Hit::Servers, servers_beyond),
+        ];
+        board.hits.extend(hits.into_iter().filter(|(_, count)| *count > 0));
+        Board { other_flows, earlier, ..board }
     }
 }
 

@@ -212,6 +212,13 @@ fn hit_meaning(hit: Hit) -> &'static str {
     match hit {
         Hit::Flows => "more TCP flows at once than are followed; the quietest were let go",
         Hit::OtherFlows => "more flows that never became HTTP/2 than are told",
+        Hit::Connections => {
+            "more connections than are listed; of the others, untroubled ones first, only the \
+             counts are left"
+        }
+        Hit::Servers => {
+            "more servers than are measured; the answer times of the others are left out"
+        }
         Hit::EarlyBytes => "more octets out of order than are kept; some count as lost",
         Hit::HeaderBlock => "a header block larger than is read",
         Hit::HeaderList => "a header list larger than is kept",

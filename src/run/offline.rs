@@ -403,6 +403,18 @@ mod tests {
     }
 
     #[test]
+    fn faults_beyond_those_that_are_told_are_counted() {
+        let file = std::env::temp_dir().join(format!("goawhy-faults-{}.pcap", std::process::id()));
+        let script =
+            inject::SCRIPT.replace("FAULT", inject::PLACES[1]).replace("well", inject::PLACES[1]);
+        std::fs::write(&file, exchange::pcap(&script).unwrap()).unwrap();
+        let limits = Limits { faults: 1, flows: 16, ..Limits::default() };
+        let board = report(&Job { files: vec![file.clone()], limits, ..Job::default() }).unwrap();
+        std::fs::remove_file(file).unwrap();
+        assert_eq!((board.faults.len(), board.hits.get(&Hit::Faults)), (1, Some(&1)));
+    }
+
+    #[test]
     fn a_connection_that_fails_is_left_out_and_told_whatever_the_threads() {
         for (number, place) in inject::PLACES.into_iter().enumerate() {
             let file = format!("goawhy-fault-{}-{number}.pcap", std::process::id());

@@ -16,6 +16,11 @@ pub struct Limits {
     /// Flows that are over and were not HTTP/2 of which more than their number is kept: some
     /// 100 MB.
     pub other_flows: usize,
+    /// HTTP/2 connections that are over of which more than their number is kept; the untroubled go
+    /// first: some 600 MB while they are weighed against each other.
+    pub connections: usize,
+    /// Servers whose answer times are kept: some 10 MB, and once in each shard.
+    pub servers: usize,
     /// Octets that may wait for a missing segment, per half: four full 64 KB windows.
     pub early_bytes_per_half: usize,
     /// The same over all flows.
@@ -141,6 +146,8 @@ impl Default for Limits {
             awake: 1 << 11,
             strangers: 1 << 17,
             other_flows: 1 << 17,
+            connections: 1 << 17,
+            servers: 1 << 13,
             early_bytes_per_half: 256 * 1024,
             early_bytes: 64 * 1024 * 1024,
             sorting_bytes: 128 * 1024 * 1024,
@@ -204,6 +211,7 @@ impl Limits {
             awake: part(self.awake),
             strangers: part(self.strangers),
             other_flows: part(self.other_flows),
+            connections: part(self.connections),
             early_bytes: part(self.early_bytes),
             detect_bytes_of_all: part(self.detect_bytes_of_all),
             tls_waiting_flows: part(self.tls_waiting_flows),
@@ -221,6 +229,10 @@ pub enum Hit {
     Flows,
     /// [`Limits::other_flows`].
     OtherFlows,
+    /// [`Limits::connections`].
+    Connections,
+    /// [`Limits::servers`].
+    Servers,
     /// [`Limits::early_bytes`] or one of its kin.
     EarlyBytes,
     /// [`Limits::header_block`].
@@ -259,9 +271,11 @@ packs!(enum Hit {
 
 impl Hit {
     /// Every one.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Flows,
         Self::OtherFlows,
+        Self::Connections,
+        Self::Servers,
         Self::EarlyBytes,
         Self::HeaderBlock,
         Self::HeaderList,
