@@ -24,12 +24,32 @@ pub struct Detail {
     pub frames: Vec<FrameRow>,
     /// Streams by identifier.
     pub streams: Vec<StreamRow>,
-    /// Frames left out because there are more than are kept.
-    pub frames_beyond: u64,
+    /// Frames left out because there are more than are kept, in order.
+    pub gaps: Vec<Gap>,
     /// Streams left out.
     pub streams_beyond: u64,
     /// Why nothing was found, in one line.
     pub error: Option<String>,
+}
+
+/// Frames that were left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// Place of the frame that follows.
+    pub before: usize,
+    /// How many.
+    pub frames: u64,
+    /// Packet of the first of them.
+    pub first: Stamp,
+    /// Packet of the last of them.
+    pub last: Stamp,
+}
+
+impl Detail {
+    /// How many frames were left out.
+    pub fn frames_beyond(&self) -> u64 {
+        self.gaps.iter().map(|gap| gap.frames).sum()
+    }
 }
 
 /// Which connections have a stream that a filter asks for.

@@ -1,15 +1,17 @@
 //! What passes again: one connection's frames and streams, or the connections that have a stream
 //! of some kind, picked out of everything.
 
-use rustc_hash::FxHashMap;
+use std::collections::VecDeque;
 
-use crate::board::ConnectionRow;
-use crate::board::detail::{Detail, FrameRow, Matching};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::board::detail::{Detail, FrameRow, Gap, Matching};
 use crate::board::filter::Filter;
+use crate::board::{ConnectionRow, StreamRow};
 use crate::track::history::History;
 use crate::vocab::address::FlowKey;
 use crate::vocab::flow::FlowId;
-use crate::vocab::frame::Frame;
+use crate::vocab::frame::{Frame, FrameType};
 use crate::vocab::limits::Limits;
 use crate::vocab::time::Stamp;
 use crate::vocab::tls::TlsFacts;
@@ -54,15 +56,52 @@ impl Wanted {
     }
 }
 
-/// Collects frames and streams of one connection; whatever else comes is let go.
+/// What of a connection is kept however much there is of it: what its verdicts rest on.
+#[derive(Clone, Debug, Default)]
+pub struct Marks {
+    /// Packets, by the order of their stamps.
+    packets: FxHashSet<(i64, u64)>,
+    streams: FxHashSet<u32>,
+}
+
+impl Marks {
+    /// The evidence of this connection.
+    pub fn of(row: &ConnectionRow) -> Self {
+        let mut marks = Self::default();
+        let goaways = row.goaways.iter().map(|goaway| (goaway.stamp, 0));
+        let steps = row.verdicts().flat_map(|verdict| &verdict.chain);
+        let steps = steps.filter(|step| step.connection.is_none_or(|of| of == row.number));
+        let findings = row.findings.iter().map(|finding| (finding.stamp, finding.stream));
+        let late = row.verdicts().filter_map(|verdict| verdict.late_answer.as_ref());
+        let late = late.flat_map(|late| [late.request, late.reset].map(|at| (at, late.stream)));
+        let late = late.filter_map(|(at, stream)| Some((at?, stream)));
+        let steps = steps.map(|step| (step.stamp, step.stream));
+        for (stamp, stream) in goaways.chain(steps).chain(findings).chain(late) {
+            marks.packets.insert(stamp.order());
+            marks.streams.insert(stream);
+        }
+        for set in &row.cancellations {
+            marks.packets.extend([set.first.order(), set.last.order()]);
+            marks.streams.extend(&set.streams);
+        }
+        marks
+    }
+
+    fn has(&self, frame: &FrameRow) -> bool {
+        frame.head.kind == FrameType::GOAWAY || self.packets.contains(&frame.stamp.order())
+    }
+}
+
+/// Collects frames and streams of one connection; whatever else comes is let go. Of more than is
+/// kept the first, the last and what is marked remain: an ending shows best from close by.
 pub struct Collector {
     wanted: Wanted,
+    marks: Marks,
     /// Whether its first packets may be missing.
     late: bool,
-    detail: Detail,
-    /// Octets that `detail` holds.
-    weight: usize,
-    most: usize,
+    frames: Kept,
+    streams: Vec<StreamRow>,
+    streams_beyond: u64,
     most_streams: usize,
     /// The flow whose frames are being collected.
     current: Option<FlowId>,
@@ -71,13 +110,14 @@ pub struct Collector {
 
 impl Collector {
     /// For this connection, within `limits`.
-    pub fn new(wanted: Wanted, limits: &Limits) -> Self {
+    pub fn new(wanted: Wanted, marks: Marks, limits: &Limits) -> Self {
         Self {
             wanted,
+            marks,
             late: false,
-            detail: Detail::default(),
-            weight: 0,
-            most: limits.detail_bytes,
+            frames: Kept::new(limits.detail_bytes),
+            streams: Vec::new(),
+            streams_beyond: 0,
             most_streams: limits.detail_streams,
             current: None,
             found: false,
@@ -85,8 +125,8 @@ impl Collector {
     }
 
     /// The same for packets of which the first may have been let go.
-    pub fn recent(wanted: Wanted, limits: &Limits) -> Self {
-        Self { late: true, ..Self::new(wanted, limits) }
+    pub fn recent(wanted: Wanted, marks: Marks, limits: &Limits) -> Self {
+        Self { late: true, ..Self::new(wanted, marks, limits) }
     }
 
     /// Whether the connection is over, so that no more will come.
@@ -97,19 +137,115 @@ impl Collector {
     /// What was found.
     pub fn into_detail(self) -> Detail {
         // What another connection of the same endpoints left is none of it.
-        let mut detail = if self.found { self.detail } else { Detail::default() };
-        detail.frames.sort_by_key(|frame| frame.stamp.order());
-        detail
+        if !self.found {
+            return Detail::default();
+        }
+        let (streams, streams_beyond) = (self.streams, self.streams_beyond);
+        let (frames, gaps) = self.frames.into_parts();
+        Detail { frames, gaps, streams, streams_beyond, ..Detail::default() }
     }
 
     /// Another connection of the same endpoints begins.
     fn begin(&mut self, flow: FlowId) {
         if self.current != Some(flow) {
             self.current = Some(flow);
-            self.detail = Detail::default();
-            self.weight = 0;
+            self.frames = Kept::new(self.frames.most);
         }
     }
+}
+
+/// Frames within a bound: the first quarter of what fits, the last half, and between them what is
+/// marked.
+#[derive(Default)]
+struct Kept {
+    /// Octets.
+    most: usize,
+    first: Vec<FrameRow>,
+    first_weight: usize,
+    marked: Vec<FrameRow>,
+    marked_weight: usize,
+    last: VecDeque<FrameRow>,
+    last_weight: usize,
+    gaps: Vec<Gap>,
+    /// Whether the last frame that was let go had none kept behind it.
+    goes_on: bool,
+}
+
+impl Kept {
+    fn new(most: usize) -> Self {
+        Self { most, ..Self::default() }
+    }
+
+    fn add(&mut self, frame: FrameRow, marks: &Marks) {
+        let weight = frame.weight();
+        if self.last.is_empty() && self.first_weight + weight <= self.most / 4 {
+            self.first_weight += weight;
+            return self.first.push(frame);
+        }
+        self.last_weight += weight;
+        self.last.push_back(frame);
+        while self.last_weight > self.most / 2
+            && let Some(oldest) = self.last.pop_front()
+        {
+            let weight = oldest.weight();
+            self.last_weight -= weight;
+            if marks.has(&oldest) && self.marked_weight + weight <= self.most / 4 {
+                self.marked_weight += weight;
+                self.marked.push(oldest);
+                self.goes_on = false;
+            } else {
+                self.let_go(oldest.stamp);
+            }
+        }
+    }
+
+    fn let_go(&mut self, stamp: Stamp) {
+        if let Some(gap) = self.gaps.last_mut().filter(|_| self.goes_on) {
+            gap.frames += 1;
+            gap.last = stamp;
+        } else {
+            self.gaps.push(Gap { before: 0, frames: 1, first: stamp, last: stamp });
+        }
+        self.goes_on = true;
+    }
+
+    fn into_parts(self) -> (Vec<FrameRow>, Vec<Gap>) {
+        let (mut frames, mut gaps) = (self.first, self.gaps);
+        frames.extend(self.marked);
+        frames.extend(self.last);
+        frames.sort_by_key(|frame| frame.stamp.order());
+        for gap in &mut gaps {
+            let first = gap.first.order();
+            gap.before = frames.partition_point(|frame| frame.stamp.order() < first);
+        }
+        (frames, gaps)
+    }
+}
+
+/// Of more streams than are kept, the first quarter, up to half those that are marked, and the last
+/// ones. Gives how many were left out.
+fn bound(streams: &mut Vec<StreamRow>, most: usize, marks: &Marks) -> u64 {
+    let beyond = streams.len().saturating_sub(most);
+    if beyond == 0 {
+        return 0;
+    }
+    let mut keeps = vec![false; streams.len()];
+    let mut keep = |place: usize, room: &mut usize| {
+        if let Some(kept) = keeps.get_mut(place).filter(|kept| !**kept && *room > 0) {
+            *kept = true;
+            *room -= 1;
+        }
+    };
+    let (mut first, mut marked) = (most / 4, most / 2);
+    (0..first).for_each(|place| keep(place, &mut first));
+    let places = streams.iter().enumerate().rev();
+    let of_marks = places.filter(|(_, stream)| marks.streams.contains(&stream.id));
+    of_marks.for_each(|(place, _)| keep(place, &mut marked));
+    let mut last = most - most / 4 - (most / 2 - marked);
+    (0..streams.len()).rev().for_each(|place| keep(place, &mut last));
+    let mut keeps = keeps.into_iter();
+    streams.retain(|_| keeps.next().unwrap_or(false));
+    beyond as u64
 }
 
 /// Finds connections with a stream that a filter asks for.
@@ -165,13 +301,7 @@ impl Sink for Collector {
             return;
         }
         self.begin(flow);
-        if self.weight >= self.most {
-            self.detail.frames_beyond += 1;
-            return;
-        }
-        let row = FrameRow::of(frame);
-        self.weight += row.weight();
-        self.detail.frames.push(row);
+        self.frames.add(FrameRow::of(frame), &self.marks);
     }
 
     fn connection(&mut self, history: History, _tls: Option<TlsFacts>) {
@@ -179,10 +309,63 @@ impl Sink for Collector {
             return;
         }
         self.begin(history.flow);
-        self.detail.streams = history.rows;
-        let beyond = self.detail.streams.len().saturating_sub(self.most_streams);
-        self.detail.streams.truncate(self.most_streams);
-        self.detail.streams_beyond = beyond as u64;
+        self.streams = history.rows;
+        self.streams_beyond = bound(&mut self.streams, self.most_streams, &self.marks);
         self.found = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vocab::address::Side;
+    use crate::vocab::frame::{Flags, FrameHead, Payload};
+    use crate::vocab::time::Timestamp;
+
+    fn stamp(packet: u64) -> Stamp {
+        Stamp::new(0, packet, Timestamp(packet as i64))
+    }
+
+    fn frame(packet: u64) -> FrameRow {
+        let kind = FrameType::WINDOW_UPDATE;
+        FrameRow::of(&Frame {
+            by: Side::Client,
+            stamp: stamp(packet),
+            head: FrameHead { length: 4, kind, flags: Flags(0), stream: 0 },
+            payload: Payload::WindowUpdate { increment: 1 },
+            headers: None,
+            offset: 0,
+            seen: 4,
+        })
+    }
+
+    #[test]
+    fn of_many_frames_the_first_the_marked_and_the_last_are_kept() {
+        let marks =
+            Marks { packets: [stamp(500).order()].into_iter().collect(), ..Marks::default() };
+        let mut kept = Kept::new(frame(1).weight() * 40);
+        (1..=1000).for_each(|packet| kept.add(frame(packet), &marks));
+        let (frames, gaps) = kept.into_parts();
+        let packets: Vec<u64> = frames.iter().map(|frame| frame.stamp.packet()).collect();
+        let wanted: Vec<u64> = (1..=10).chain([500]).chain(981..=1000).collect();
+        assert_eq!(packets, wanted);
+        let gap = |before, first, last| Gap {
+            before,
+            frames: last - first + 1,
+            first: stamp(first),
+            last: stamp(last),
+        };
+        assert_eq!(gaps, [gap(10, 11, 499), gap(11, 501, 980)]);
+    }
+
+    #[test]
+    fn of_many_streams_the_first_the_marked_and_the_last_are_kept() {
+        let row = |id| StreamRow { id, ..StreamRow::default() };
+        let marks = Marks { streams: [3, 47, 50, 99].into_iter().collect(), ..Marks::default() };
+        let mut streams: Vec<StreamRow> = (0..100).map(row).collect();
+        assert_eq!(bound(&mut streams, 12, &marks), 88);
+        let ids: Vec<u32> = streams.iter().map(|stream| stream.id).collect();
+        assert_eq!(ids, [0, 1, 2, 3, 47, 50, 94, 95, 96, 97, 98, 99]);
+        assert_eq!(bound(&mut streams, 12, &marks), 0);
     }
 }

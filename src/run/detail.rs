@@ -13,7 +13,7 @@ use crate::capture::Source;
 #[cfg(feature = "live")]
 use crate::capture::filter::Filter;
 use crate::error::Error;
-use crate::pipeline::detail::{Collector, Matcher, Wanted};
+use crate::pipeline::detail::{Collector, Marks, Matcher, Wanted};
 use crate::pipeline::{Pipeline, Sink};
 use crate::vocab::address::FlowKey;
 use crate::vocab::tls::KeyLines;
@@ -33,13 +33,15 @@ pub(super) enum Again {
 }
 
 impl Again {
-    fn read(&self, wanted: Wanted, stop: &AtomicBool) -> Detail {
+    fn read(&self, wanted: Wanted, marks: Marks, stop: &AtomicBool) -> Detail {
         match self {
             Self::Files(job, secrets) => {
-                read(job, secrets.get().map_or(&[][..], Vec::as_slice), wanted, stop)
+                let secrets = secrets.get().map_or(&[][..], Vec::as_slice);
+                let collector = Collector::new(wanted, marks, &job.limits);
+                read(job, secrets, wanted.key(), collector, stop)
             }
             #[cfg(feature = "live")]
-            Self::Recent(recent) => recent.read(wanted, stop),
+            Self::Recent(recent) => recent.read(wanted, marks, stop),
         }
     }
 
@@ -101,7 +103,8 @@ impl Details {
     }
 
     /// What is known of a connection by now; what is missing is looked for meanwhile.
-    pub(super) fn get(&self, wanted: Wanted) -> Arc<Detail> {
+    pub(super) fn get(&self, row: &ConnectionRow) -> Arc<Detail> {
+        let wanted = Wanted::of(row);
         let mut known = lock(&self.known);
         if let Some(found) = known.iter().find(|known| known.wanted.is_of(&wanted)) {
             let mut shown = lock(&found.shown);
@@ -109,7 +112,7 @@ impl Details {
             if shown.read_as != wanted && !rests {
                 shown.is_being_read = true;
                 shown.read_as = wanted;
-                self.begin(wanted, Arc::clone(&found.shown));
+                self.begin(row, Arc::clone(&found.shown));
             }
             return Arc::clone(&shown.detail);
         }
@@ -124,15 +127,16 @@ impl Details {
         }
         known.push_back(Known { wanted, shown: Arc::clone(&shown) });
         let detail = Arc::clone(&lock(&shown).detail);
-        self.begin(wanted, shown);
+        self.begin(row, shown);
         detail
     }
 
-    fn begin(&self, wanted: Wanted, shown: Arc<Mutex<Shown>>) {
+    fn begin(&self, row: &ConnectionRow, shown: Arc<Mutex<Shown>>) {
+        let (wanted, marks) = (Wanted::of(row), Marks::of(row));
         let (again, gone) = (self.again.clone(), Arc::clone(&self.gone));
         thread::spawn(move || {
             let begun = Instant::now();
-            let detail = Arc::new(again.read(wanted, &gone));
+            let detail = Arc::new(again.read(wanted, marks, &gone));
             let mut shown = lock(&shown);
             shown.detail = detail;
             shown.is_being_read = false;
@@ -152,10 +156,15 @@ pub(super) fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Reads frames and streams of a connection; ends early where `stop` is set.
-fn read(job: &Job, secrets: &[KeyLines], wanted: Wanted, stop: &AtomicBool) -> Detail {
-    let mut collector = Collector::new(wanted, &job.limits);
+fn read(
+    job: &Job,
+    secrets: &[KeyLines],
+    key: FlowKey,
+    mut collector: Collector,
+    stop: &AtomicBool,
+) -> Detail {
     let done = |collector: &Collector| collector.is_done() || stop.load(Ordering::Relaxed);
-    let read = replay(job, secrets, Some(wanted.key()), &mut collector, done);
+    let read = replay(job, secrets, Some(key), &mut collector, done);
     let error = read.err().map(|error| error.to_string());
     let detail = collector.into_detail();
     Detail { state: DetailState::Whole, error, ..detail }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::board::detail::{Detail, DetailState};
-use crate::pipeline::detail::{Collector, Wanted};
+use crate::pipeline::detail::{Collector, Marks, Wanted};
 use crate::pipeline::{Pipeline, Sink};
 use crate::vocab::address::FlowKey;
 use crate::vocab::limits::Limits;
@@ -82,8 +82,8 @@ impl Recent {
     }
 
     /// Frames and streams of a connection, as far as its packets are still here.
-    pub(super) fn read(&self, wanted: Wanted, stop: &AtomicBool) -> Detail {
-        let mut collector = Collector::recent(wanted, &self.limits);
+    pub(super) fn read(&self, wanted: Wanted, marks: Marks, stop: &AtomicBool) -> Detail {
+        let mut collector = Collector::recent(wanted, marks, &self.limits);
         let done = |collector: &Collector| collector.is_done() || stop.load(Ordering::Relaxed);
         let begins = self.replay(Some(wanted.key()), &mut collector, done);
         let detail = collector.into_detail();
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn what_is_kept_gives_frames_and_streams() {
         let (recent, wanted) = kept(SAMPLE, usize::MAX);
-        let detail = recent.read(wanted, &AtomicBool::new(false));
+        let detail = recent.read(wanted, Marks::default(), &AtomicBool::new(false));
         assert_eq!((detail.state, &detail.error), (DetailState::Whole, &None));
         assert_eq!(detail.frames.first().map(|frame| frame.type_name()), Some("PREFACE".into()));
         assert!(detail.frames.iter().any(|frame| frame.type_name() == "GOAWAY"));
@@ -172,7 +172,7 @@ mod tests {
     fn what_is_let_go_is_said_to_be() {
         let (recent, wanted) = kept(SAMPLE, 0);
         assert!(recent.lock().pieces.is_empty());
-        let detail = recent.read(wanted, &AtomicBool::new(false));
+        let detail = recent.read(wanted, Marks::default(), &AtomicBool::new(false));
         assert!(detail.frames.is_empty() && detail.error.is_some());
         assert_eq!(detail.state, DetailState::Recent);
     }

@@ -19,7 +19,6 @@ use crate::capture::{Item, Source};
 use crate::error::Error;
 use crate::guard::against_panics;
 use crate::pipeline::Pipeline;
-use crate::pipeline::detail::Wanted;
 use crate::pipeline::moving::Moving;
 use crate::vocab::capture::put_together;
 use crate::vocab::drops::Drops;
@@ -141,7 +140,7 @@ impl Feed for Watch {
     }
 
     fn detail(&self, row: &ConnectionRow) -> Arc<Detail> {
-        self.details.get(Wanted::of(row))
+        self.details.get(row)
     }
 
     fn matching(&self, filter: &filter::Filter, snapshot: &Arc<Snapshot>) -> Arc<Matching> {

@@ -239,7 +239,10 @@ impl App {
         let nearest = later.unwrap_or(shown.len()).saturating_sub(1);
         self.frames.list.picked = nearest;
         self.frames.wanted = None;
-        self.say(format!("packet {} has no frame here; the one before it", stamp.packet()));
+        let is_out =
+            detail.gaps.iter().any(|gap| !stamp.before(gap.first) && !gap.last.before(stamp));
+        let why = if is_out { "is among what is left out" } else { "has no frame here" };
+        self.say(format!("packet {} {why}; the one before it", stamp.packet()));
     }
 
     /// The verdict that is looked at.

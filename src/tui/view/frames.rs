@@ -13,6 +13,7 @@ use crate::tui::theme::Ink;
 use crate::vocab::address::Side;
 use crate::vocab::frame::{Flags, FrameFault, FrameType};
 use crate::vocab::text::{span, utf8_or_escaped};
+use crate::vocab::time::Stamp;
 
 pub(super) fn render(frame: &mut Frame<'_>, app: &mut App, area: Rect) {
     let detail = app.detail.clone();
@@ -49,8 +50,9 @@ fn about(app: &App, detail: &Detail, wide: u16) -> Line<'static> {
         None if shown < all => format!(" {} of {} frames", grouped(shown), grouped(all)),
         None => format!(" {} frames", grouped(all)),
     };
-    if detail.frames_beyond > 0 {
-        text.push_str(&format!(" · {} more are not kept", grouped(detail.frames_beyond)));
+    if let [first, .., last] | [first @ last] = detail.gaps.as_slice() {
+        let packets = packets(first.first, last.last);
+        text.push_str(&format!(" · {} left out {packets}", grouped(detail.frames_beyond())));
     }
     if detail.state == DetailState::Reading {
         text.push_str(" · reading …");
@@ -58,6 +60,17 @@ fn about(app: &App, detail: &Detail, wide: u16) -> Line<'static> {
         text.push_str(" · filtering …");
     }
     Line::styled(paint::cut(&text, usize::from(wide)), app.theme.ink(Ink::Plain))
+}
+
+/// Where frames lie that were left out.
+fn packets(first: Stamp, last: Stamp) -> String {
+    format!("(packets {}-{})", first.packet(), last.packet())
+}
+
+/// What was left out right before the frame at this place.
+fn left_out(detail: &Detail, place: usize) -> Option<String> {
+    let gap = detail.gaps.iter().find(|gap| gap.before == place)?;
+    Some(format!("{} frames {}", grouped(gap.frames), packets(gap.first, gap.last)))
 }
 
 fn draw_list(frame: &mut Frame<'_>, app: &mut App, detail: &Detail, area: Rect) {
@@ -80,6 +93,7 @@ fn draw_list(frame: &mut Frame<'_>, app: &mut App, detail: &Detail, area: Rect) 
     if length == 0 {
         let text = match app.is_asking() {
             true => " Filtering …",
+            false if !detail.gaps.is_empty() => " None of these: what was asked for is left out.",
             false => " No frame passes the filter.",
         };
         return put(frame.buffer_mut(), &mut room, &Line::raw(text));
@@ -87,8 +101,8 @@ fn draw_list(frame: &mut Frame<'_>, app: &mut App, detail: &Detail, area: Rect) 
     let sight = app.frames.list.in_sight(length, usize::from(room.height));
     clickable(app, room, sight.start, sight.len());
     for place in sight {
-        let found = app.frames.shown.get(place).and_then(|place| detail.frames.get(*place));
-        let Some(found) = found else { continue };
+        let Some(at) = app.frames.shown.get(place).copied() else { continue };
+        let Some(found) = detail.frames.get(at) else { continue };
         let (sign, ink) = match found.by {
             Side::Client => ("→", Ink::Client),
             Side::Server => ("←", Ink::Server),
@@ -103,7 +117,7 @@ fn draw_list(frame: &mut Frame<'_>, app: &mut App, detail: &Detail, area: Rect) 
             (if stream == 0 { "-".into() } else { stream.to_string() }, Style::new()),
             (found.type_name().into_owned(), kind),
             (found.head.length.to_string(), dim),
-            (app.veiled_says(found), Style::new()),
+            (lead(detail, at) + &says(found, app.mask), Style::new()),
         ];
         let y = room.y;
         put(frame.buffer_mut(), &mut room, &paint::row(&columns, &wide, cells.into_iter()));
@@ -113,10 +127,9 @@ fn draw_list(frame: &mut Frame<'_>, app: &mut App, detail: &Detail, area: Rect) 
     }
 }
 
-impl App {
-    fn veiled_says(&self, frame: &FrameRow) -> String {
-        says(frame, self.mask)
-    }
+/// What stands before the words of a frame that does not follow the one above it.
+fn lead(detail: &Detail, place: usize) -> String {
+    left_out(detail, place).map_or(String::new(), |what| format!("⋯ {what} left out above · "))
 }
 
 /// What a frame says, in one line.
@@ -264,6 +277,10 @@ fn draw_pane(frame: &mut Frame<'_>, app: &mut App, area: Rect) {
         let since = picked.stamp.since(row.first).as_secs_f64();
         told.insert(1, ("at".into(), format!("{} after the connection began", span(since))));
     }
+    let place = app.frames.shown.get(app.frames.list.picked);
+    if let Some(what) = place.and_then(|place| left_out(&app.detail, *place)) {
+        told.insert(1, ("before it".into(), format!("{what} left out")));
+    }
     told.extend(windows(app));
     let label = 24.min(usize::from(area.width) / 3);
     let mut lines = Vec::new();
@@ -292,7 +309,8 @@ fn windows(app: &App) -> Vec<(String, String)> {
     let Some((_, row)) = app.row() else { return Vec::new() };
     let whole = !row.joined_midway && row.lost_bytes.first == 0 && row.lost_bytes.second == 0;
     let Some(frame) = app.detail.frames.get(*place) else { return Vec::new() };
-    if !whole || app.detail.frames_beyond > 0 || *place > WINDOW_FRAMES {
+    let before = app.detail.gaps.first().map_or(WINDOW_FRAMES, |gap| gap.before);
+    if !whole || *place >= before.min(WINDOW_FRAMES) {
         return vec![("window".into(), "? (not all frames are known)".into())];
     }
     let known = app.detail.frames.get(..=*place).unwrap_or_default();
