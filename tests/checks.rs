@@ -33,6 +33,25 @@ fn said(status: i32, words: &[&str]) -> String {
     String::from_utf8(done.stdout).unwrap()
 }
 
+#[test]
+fn a_word_is_found_wherever_it_stands() {
+    // A path, a method, a GOAWAY's text, a cause, what is no part of either.
+    let of = |word: &str| {
+        let report = said(0, &["report", "--format", "json", SEED, "-Y", word]);
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        report["connections"].as_array().unwrap().len()
+    };
+    assert_eq!(of("/slow/131"), 1);
+    assert_eq!(of("/fast"), 2);
+    assert_eq!(of("get"), 2);
+    assert_eq!(of("\"is not correct for server connection\""), 1);
+    assert_eq!(of("client_request_timeout"), 1);
+    assert_eq!((of("/nowhere"), of("not /nowhere")), (0, 2));
+    said(1, &["check", SEED, "-Y", "/fast"]);
+    let frames = said(0, &["frames", SEED, "-Y", "/slow/131"]);
+    assert!(frames.lines().all(|line| line.contains(" #2 ")), "{frames}");
+}
+
 /// Compares with a stored file; `UPDATE=1` rewrites it.
 fn stored(name: &str, found: &str) {
     let path = format!("{}/tests/snapshots/{name}", env!("CARGO_MANIFEST_DIR"));

@@ -86,7 +86,7 @@ impl Alarm {
             rest.replace_range(at..at.saturating_add(word.len()), &" ".repeat(word.len()));
         }
         let filter = Filter::new(&rest)?;
-        if filter.wants_streams() {
+        if filter.is_of_streams() {
             let what = "alarms know connections, verdicts and cancellations, but no single streams";
             return Err(Fault { at: 0, what: what.to_owned() });
         }

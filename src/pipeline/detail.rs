@@ -285,8 +285,7 @@ impl Sink for Matcher<'_> {
         let (key, _) = FlowKey::of(history.ends.first, history.ends.second);
         let rows = self.asked.get(&key).into_iter().flatten();
         for row in rows.filter(|row| Wanted::of(row).is_at(history.first, self.late)) {
-            let passes = |stream| self.filter.connection_with(row, stream);
-            if history.rows.iter().any(passes) {
+            if self.filter.connection_among(row, &history.rows) {
                 self.found.flows.insert(row.flow);
             } else {
                 self.found.others.insert(row.flow);

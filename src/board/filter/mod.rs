@@ -97,6 +97,11 @@ impl Filter {
         self.any(&|field| field.wants_streams)
     }
 
+    /// Whether only streams can answer it: a word may stand elsewhere.
+    pub fn is_of_streams(&self) -> bool {
+        self.any(&|field| field.wants_streams && !field.name.is_empty())
+    }
+
     /// Whether each frame can answer it by itself, without its connection.
     pub fn is_of_frames(&self) -> bool {
         !self.any(&|field| !field.of_frames)
@@ -108,8 +113,15 @@ impl Filter {
 
     /// Whether a connection passes; where that depends on its streams, with one of them.
     pub fn connection(&self, row: &ConnectionRow) -> bool {
+        self.without_streams(row).unwrap_or_else(|| self.connection_among(row, &row.stream_list))
+    }
+
+    /// Whether a connection passes with one of these streams of it, or without any where it has
+    /// none.
+    pub fn connection_among(&self, row: &ConnectionRow, streams: &[StreamRow]) -> bool {
+        let alone = Facts { of_connection: true, row: Some(row), ..Facts::default() };
         let with = |stream| self.connection_with(row, stream);
-        self.without_streams(row).unwrap_or_else(|| row.stream_list.iter().any(with))
+        streams.iter().any(with) || (streams.is_empty() && self.tree.holds(&alone))
     }
 
     /// Whether a connection passes, where its streams are not known; nothing where that depends
@@ -175,8 +187,11 @@ impl Tree {
                 if parts.contains(&Some(true)) { Some(true) } else { none }
             }
             Self::Not(part) => part.may_hold(facts).map(|holds| !holds),
-            Self::Term(term) if term.field().wants_streams => None,
-            Self::Term(term) => Some(term.holds(facts)),
+            // A word may stand in the connection itself.
+            Self::Term(term) => match term.holds(facts) {
+                false if term.field().wants_streams => None,
+                holds => Some(holds),
+            },
         }
     }
 
@@ -208,8 +223,12 @@ pub fn help() -> String {
 
 const GRAMMAR: &str = "\
 field:value is equal (names may be shortened, a,b is either, /x/ a regular expression), > >= < <=
-compare, != differs; a word alone is looked for everywhere. Spaces mean and; or, not (or !) and
-parentheses as usual. Of a connection, fields of streams ask whether one of its streams is so.
+compare, != differs. A word alone (too_many_pings, /orders?id=3) is looked for everywhere: in causes
+and their summaries, texts and codes of GOAWAYs, rules, programs, addresses, names in TLS, methods,
+paths, authorities and types of frames. Spaces mean and; or, not (or !) and parentheses as usual;
+\"quotes\" keep spaces and signs in a word or value, and \\\" stands for a quote among them; a shell
+wants '...' around the filter. Of a connection, fields of streams ask whether one of its streams is
+so.
 ";
 
 /// Whether `ip` lies in the network of `address` with this many leading bits in common.

@@ -7,7 +7,7 @@ use winnow::stream::{LocatingSlice, Location as _};
 use winnow::token::{literal, one_of, take_while};
 
 use super::term::{Operator, Term, Value, Wrong};
-use super::{Fault, Tree};
+use super::{Fault, Place, Tree};
 
 type Input<'a> = LocatingSlice<&'a str>;
 
@@ -85,6 +85,7 @@ fn piece<'a>(behind: bool) -> impl ModalParser<Input<'a>, What, ContextError> {
             operator.map(What::Operator),
             '!'.value(What::Not),
             quoted.map(What::Quoted),
+            plain.map(What::Quoted),
             word.map(What::Word),
         ))
         .parse_next(input)
@@ -138,6 +139,14 @@ fn word(input: &mut Input<'_>) -> ModalResult<String> {
         .parse_next(input)
 }
 
+/// A path with its query, or an address with its port: their signs are no operators.
+fn plain(input: &mut Input<'_>) -> ModalResult<String> {
+    let is_whole = |text: &String| {
+        text.starts_with('/') || Place::new(text).is_some_and(|place| place.port.is_some())
+    };
+    value.verify(is_whole).parse_next(input)
+}
+
 /// What stands behind an operator: addresses and paths keep their signs.
 fn value(input: &mut Input<'_>) -> ModalResult<String> {
     take_while(1.., |c: char| !c.is_whitespace() && !matches!(c, ')' | '"' | ','))
@@ -155,6 +164,10 @@ impl<I: Iterator<Item = Piece>> Reader<I> {
     fn any(&mut self, depth: usize) -> Result<Tree, Broken> {
         let mut parts = vec![self.all(depth)?];
         while self.takes_word(&["or", "OR", "||"]) {
+            if matches!(self.pieces.peek(), None | Some(Piece { what: What::Close, .. })) {
+                let at = self.pieces.peek().map_or(self.end, |piece| piece.at);
+                return Err((at, "something has to follow 'or'".into()));
+            }
             parts.push(self.all(depth)?);
         }
         let several = parts.len() > 1;
@@ -166,9 +179,11 @@ impl<I: Iterator<Item = Piece>> Reader<I> {
         loop {
             let joined = !parts.is_empty() && self.takes_word(&["and", "AND", "&&"]);
             match self.pieces.peek() {
-                None if joined => return Err((self.end, "something has to follow 'and'".into())),
-                None => break,
-                Some(Piece { what: What::Close, .. }) => break,
+                None | Some(Piece { what: What::Close, .. }) if joined => {
+                    let at = self.pieces.peek().map_or(self.end, |piece| piece.at);
+                    return Err((at, "something has to follow 'and'".into()));
+                }
+                None | Some(Piece { what: What::Close, .. }) => break,
                 Some(Piece { what: What::Word(word), at }) if is_or(word) => {
                     if parts.is_empty() {
                         return Err((*at, "something has to stand before 'or'".into()));
@@ -195,6 +210,9 @@ impl<I: Iterator<Item = Piece>> Reader<I> {
             return Ok(Tree::Not(Box::new(self.not(depth.saturating_add(1))?)));
         }
         if let Some(open) = self.pieces.next_if(|piece| piece.what == What::Open) {
+            if matches!(self.pieces.peek(), Some(Piece { what: What::Close, .. })) {
+                return Err((open.at, "nothing stands between ( and )".into()));
+            }
             let tree = self.any(depth.saturating_add(1))?;
             return match self.pieces.next() {
                 Some(Piece { what: What::Close, .. }) => Ok(tree),

@@ -9,6 +9,9 @@ use crate::board::ConnectionRow;
 use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
+use crate::vocab::frame::FrameType;
+use crate::vocab::rule::RULES;
+use crate::vocab::text::utf8_or_escaped;
 
 /// A field that filters know.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ enum Kind {
     Word(fn() -> Vec<&'static str>),
     /// Text that contains the value.
     Text,
+    /// The same, where only some values can be contained at all; and what they look like.
+    Name(fn(&str) -> bool, &'static str),
     Number,
     /// Seconds; a value without a unit is in seconds.
     Span,
@@ -186,7 +191,8 @@ fn wanted(field: &Field, value: Value) -> Result<Wanted, String> {
     };
     let is_no = |example: &str| format!("'{text}' is no value of '{}', {example} is", field.name);
     let known = match field.kind {
-        Kind::Text => Some(Wanted::Containing(text.to_lowercase())),
+        Kind::Name(is_known, _) if !is_known(&text.to_lowercase()) => None,
+        Kind::Text | Kind::Name(..) => Some(Wanted::Containing(text.to_lowercase())),
         Kind::Word(words) => {
             let lower = text.to_lowercase();
             if !words().iter().any(|word| word.starts_with(&lower)) {
@@ -200,7 +206,7 @@ fn wanted(field: &Field, value: Value) -> Result<Wanted, String> {
             }
             Some(Wanted::Beginning(lower))
         }
-        Kind::Number => text.parse().ok().map(Wanted::Number),
+        Kind::Number => text.parse().ok().filter(is_amount).map(Wanted::Number),
         Kind::Span => seconds(&text).map(Wanted::Number),
         Kind::Code => code(&text).map(|code| Wanted::Number(f64::from(code))),
         Kind::Address => Place::new(&text).map(Wanted::Place),
@@ -213,6 +219,7 @@ impl Kind {
     fn example(self) -> &'static str {
         match self {
             Self::Word(_) | Self::Text => "a word",
+            Self::Name(_, example) => example,
             Self::Number => "3",
             Self::Span => "4s (or 250ms, 2m, 1.5h)",
             Self::Code => "1 or PROTOCOL_ERROR",
@@ -233,7 +240,23 @@ fn seconds(text: &str) -> Option<f64> {
         "h" => 3600.0,
         _ => return None,
     };
-    digits.parse::<f64>().ok().filter(|value| value.is_finite()).map(|value| value * scale)
+    digits.parse::<f64>().ok().filter(is_amount).map(|value| value * scale)
+}
+
+/// Nothing that filters compare can be less than nothing.
+fn is_amount(number: &f64) -> bool {
+    number.is_finite() && *number >= 0.0
+}
+
+fn is_rule(part: &str) -> bool {
+    RULES.iter().any(|rule| rule.id.contains(part))
+}
+
+/// Whether this is part of a frame type's name, as frames tell it.
+fn is_type(part: &str) -> bool {
+    let mut names = (0..=u8::MAX).filter_map(|number| FrameType(number).name());
+    let is_number = part.strip_prefix("0x").is_some_and(|of| u8::from_str_radix(of, 16).is_ok());
+    is_number || "preface".contains(part) || names.any(|name| name.to_lowercase().contains(part))
 }
 
 fn code(text: &str) -> Option<u32> {
@@ -361,8 +384,13 @@ fn all_text(facts: &Facts<'_>) -> Vec<Fact> {
     found.extend(told(facts, false));
     if let Some(row) = facts.row {
         found.extend([text(row.client), text(row.server)]);
-        found.extend(row.lead().map(|verdict| text(&verdict.summary)));
+        found.extend(row.verdicts().map(|verdict| text(&verdict.summary)));
         found.extend(speakers(row));
+        found.extend(row.tls.iter().filter_map(|tls| tls.sni.as_ref()).map(text));
+        found.extend(row.findings.iter().map(|finding| text(finding.rule.id)));
+        for goaway in &row.goaways {
+            found.extend([text(goaway.code), text(utf8_or_escaped(&goaway.debug))]);
+        }
     }
     if let Some(stream) = facts.stream {
         let parts = [&stream.method, &stream.authority, &stream.path];
@@ -437,7 +465,8 @@ fields! {
         };
     "program", Kind::Text, false, false, "who speaks, recognised: program:vert",
         |facts| facts.row.map_or(Vec::new(), |row| speakers(row).collect());
-    "rule", Kind::Text, false, false, "a rule of the RFC that was broken: rule:hpack",
+    "rule", Kind::Name(is_rule, "part of a rule's name, as in hpack,"), false, false,
+        "a rule of the RFC that was broken: rule:hpack",
         |facts| facts.row.map_or(Vec::new(), |row| {
             row.findings.iter().map(|finding| text(finding.rule.id)).collect()
         });
@@ -466,14 +495,15 @@ fields! {
     "packet", Kind::Number, false, true,
         "packet of the frame, the stream's request, the connection's beginning: packet<=400",
         packets;
-    "type", Kind::Text, false, true, "type of the frame: type:GOAWAY",
+    "type", Kind::Name(is_type, "GOAWAY (or HEADERS, 0x2a)"), false, true,
+        "type of the frame: type:GOAWAY",
         |facts| one(facts.frame, |frame| text(frame.kind));
 }
 
 static EVERYWHERE: Field = Field {
     name: "",
     meaning: "",
-    wants_streams: false,
+    wants_streams: true,
     of_frames: false,
     kind: Kind::Text,
     of: all_text,

@@ -47,6 +47,11 @@ fn conditions_compare() {
         "end:reset",
         "orders",
         "\"/orders/7\"",
+        "/orders",
+        "/orders/7",
+        "(/orders)",
+        "!/users",
+        "not 10.0.0.1:443",
         "stream!=5",
     ] {
         assert!(holds(yes, &orders), "{yes}");
@@ -55,6 +60,21 @@ fn conditions_compare() {
         assert!(!holds(no, &orders), "{no}");
     }
     assert!(!holds("status!=200", &orders), "what is not known differs from nothing");
+}
+
+#[test]
+fn a_path_keeps_its_signs() {
+    let asked = stream(3, "/orders?id=3&by=(me)", 5);
+    for yes in ["/orders?id=3", "/orders?id=3&by=(me", "path:/orders?id=3", "\"by=(me)\""] {
+        assert!(holds(yes, &asked), "{yes}");
+    }
+    assert!(!holds("/orders?id=4", &asked));
+}
+
+#[test]
+fn words_may_stand_in_streams() {
+    assert!(Filter::new("/orders").unwrap().wants_streams());
+    assert!(!Filter::new("/orders").unwrap().is_of_streams());
 }
 
 #[test]
@@ -91,6 +111,18 @@ fn a_bad_filter_says_what_and_where() {
         ("path>4", "at character 5: 'path' has no order; write path:value"),
         ("or stream:3", "at character 1: something has to stand before 'or'"),
         ("stream:3 and", "at character 13: something has to follow 'and'"),
+        ("by:server or", "at character 13: something has to follow 'or'"),
+        ("(by:server or)", "at character 14: something has to follow 'or'"),
+        ("(by:server and)", "at character 15: something has to follow 'and'"),
+        ("by:server ()", "at character 11: nothing stands between ( and )"),
+        ("type:FOO", "at character 6: 'FOO' is no value of 'type', GOAWAY (or HEADERS, 0x2a) is"),
+        (
+            "rule:zzz",
+            "at character 6: 'zzz' is no value of 'rule', part of a rule's name, as in hpack, is",
+        ),
+        ("age>-1s", "at character 5: '-1s' is no value of 'age', 4s (or 250ms, 2m, 1.5h) is"),
+        ("streams>-1", "at character 9: '-1' is no value of 'streams', 3 is"),
+        ("lost>nan", "at character 6: 'nan' is no value of 'lost', 3 is"),
         ("not", "at character 1: something has to follow 'not'"),
         (":3", "at character 1: a field has to stand before this"),
         ("é \"open", "at character 3: the quote does not end"),
