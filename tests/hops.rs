@@ -340,8 +340,34 @@ fn on_one_host_a_request_must_show_that_it_was_forwarded() {
     is_alone(&both("replicas", WORK, WORK));
     let forwarded = format!("{WORK} x-forwarded-for=127.0.0.1");
     assert_eq!(hops(&both("forwarded", WORK, &forwarded))[0]["requests"], 3);
+    // Nor that both are asked by the name of the first one.
     let named = ":authority=localhost:8080 :path=/slow";
-    assert_eq!(hops(&both("named", named, named))[0]["requests"], 3);
+    is_alone(&both("named", named, named));
+    // Another program that asks by that name has it from the first one's client.
+    let other = |leg: Leg| {
+        let lines = leg.lines.into_iter().map(|(at, line)| match line.as_str() {
+            "C> SETTINGS" => (at, "C> SETTINGS ENABLE_PUSH=0".to_owned()),
+            _ => (at, line),
+        });
+        Leg { lines: lines.collect(), ..leg }
+    };
+    let legs = [
+        cancels(Leg::new(1, hosts.0), 0.0, &|_| named.into()),
+        other(cancels(Leg::new(2, hosts.1), 2.0, &|_| named.into())),
+    ];
+    assert_eq!(hops(&scripted("another", &[&script(&legs, 0.0)], &[]))[0]["requests"], 3);
+    // So has one that carries its identifiers on.
+    let traced =
+        format!("{WORK} traceparent=00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    let legs = [
+        cancels(Leg::new(1, hosts.0), 0.0, &|n| traced.replace("4736", &format!("{n:04}"))),
+        other(cancels(Leg::new(2, hosts.1), 2.0, &|n| traced.replace("4736", &format!("{n:04}")))),
+    ];
+    let known = scripted("carried-on", &[&script(&legs, 0.0)], &[]);
+    assert_eq!(
+        (&hops(&known)[0]["requests"], &hops(&known)[0]["joined_by"]),
+        (&3.into(), &"trace_id".into())
+    );
 }
 
 #[test]

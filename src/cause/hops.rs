@@ -145,7 +145,7 @@ impl Search<'_> {
             let fits = |front: &&usize| {
                 let a = self.requests.get(**front)?;
                 let round = self.joined.get(*front).is_some_and(|of| of.front == *back);
-                let fits = !round && told_apart(a, b);
+                let fits = !round && (told_apart(a, b) || other_program(a, b));
                 let (way, delay) = self.related(a, b, LONG).filter(|_| fits)?;
                 let rank = (a.of.mark.path == b.of.mark.path, a.server.ip == b.client.ip);
                 Some((rank, Joined { front: **front, back: *back, way, by, delay }))
@@ -274,20 +274,29 @@ fn contradict(a: &Mark, b: &Mark) -> bool {
 
 /// Whether, with one authority and path and no identifier, `b` may be what a proxy made of `a`:
 /// whoever sent `b` is where `a` went. A client of `a` on that same host may have sent `b` too,
-/// and then `b` must show that it was forwarded: its authority names where `a` went, or it carries
-/// what proxies add.
+/// and then `b` must show that it was forwarded.
 fn is_plausible(a: &Request, b: &Request) -> bool {
     let (of_a, of_b) = (&a.of.mark, &b.of.mark);
     let same = of_a.path == of_b.path && of_a.authority == of_b.authority;
     same && a.server.ip == b.client.ip && told_apart(a, b)
 }
 
-/// Whether `b` was hardly sent by the client of `a` itself: it comes from elsewhere, names where
-/// `a` went, or carries what proxies add.
+/// Whether `b` was hardly sent by the client of `a` itself: it comes from elsewhere, carries what
+/// proxies add, or another program sent it that names where `a` went. A client of several replicas
+/// names one of them to all, but introduces itself to all in the same way.
 fn told_apart(a: &Request, b: &Request) -> bool {
     let (of_a, of_b) = (&a.of.mark, &b.of.mark);
     let names_front = of_a.port == a.server.port && of_b.port != b.server.port;
-    a.client.ip != b.client.ip || names_front || of_b.forwarded > of_a.forwarded
+    let in_http1 = b.number == 0 && of_a.greeting != 0;
+    a.client.ip != b.client.ip
+        || of_b.forwarded > of_a.forwarded
+        || (names_front && (in_http1 || other_program(a, b)))
+}
+
+/// Whether both are known to come from programs that differ.
+fn other_program(a: &Request, b: &Request) -> bool {
+    let (of_a, of_b) = (a.of.mark.greeting, b.of.mark.greeting);
+    of_a != 0 && of_b != 0 && of_a != of_b
 }
 
 impl Request {

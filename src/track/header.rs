@@ -186,7 +186,7 @@ fn port(authority: &[u8], secure: bool) -> u16 {
 }
 
 /// A hash that is never 0.
-fn hash(parts: &[&[u8]]) -> u64 {
+pub(super) fn hash(parts: &[&[u8]]) -> u64 {
     let mut hasher = rustc_hash::FxHasher::default();
     parts.iter().for_each(|part| hasher.write(part));
     hasher.finish().max(1)

@@ -2,12 +2,12 @@
 
 use crate::vocab::address::Side;
 use crate::vocab::header::Name;
-use crate::vocab::hop::{Trouble, Troubled};
+use crate::vocab::hop::{Mark, Trouble, Troubled};
 use crate::vocab::limits::{Hit, Limits};
 use crate::vocab::time::Stamp;
 
 use super::Tracker;
-use super::header::Kept;
+use super::header::{Kept, hash};
 use super::history::History;
 use super::stream::Stream;
 
@@ -26,11 +26,23 @@ impl History {
             return;
         }
         if self.troubled.len() < limits.troubled {
-            let (stream, mark) = (stream.id, stream.mark);
+            let greeting = self.greeting(stream.opener);
+            let (stream, mark) = (stream.id, Mark { greeting, ..stream.mark });
             self.troubled.push(Troubled { stream, opened, at, by, how, mark });
         } else {
             self.hit(Hit::Troubled);
         }
+    }
+
+    /// What a side's first SETTINGS come to; zero where they are not known.
+    fn greeting(&self, side: Side) -> u64 {
+        let facts = self.sides.side(side);
+        let first = facts.settings.first().filter(|_| facts.preface.is_some());
+        let values = first.map(|sent| sent.values.iter());
+        values.map_or(0, |values| {
+            let octets = values.map(|(id, value)| [u32::from(id.0), *value].map(u32::to_be_bytes));
+            hash(&[octets.flatten().flatten().collect::<Vec<u8>>().as_slice()])
+        })
     }
 }
 

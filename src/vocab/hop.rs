@@ -22,6 +22,9 @@ pub struct Mark {
     pub port: u16,
     /// Fields that proxies add: `via`, `forwarded`, `x-forwarded-for` ...
     pub forwarded: u8,
+    /// The SETTINGS with which its sender began the connection: programs differ in them. Zero where
+    /// they are not known, or the request is in HTTP/1.1.
+    pub greeting: u64,
 }
 
 packs!(struct Mark { trace, request, path, authority, port, forwarded });
