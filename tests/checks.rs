@@ -34,6 +34,35 @@ fn said(status: i32, words: &[&str]) -> String {
 }
 
 #[test]
+fn a_gateways_timeout_fails_whether_it_cancels_anything_or_not() {
+    let nginx = "captures/servers/nginx-504.pcap";
+    let told = said(1, &["check", nginx]);
+    assert!(told.contains("1 request answered with status 504"), "{told}");
+    said(1, &["check", "--deny", "server_request_timeout", nginx]);
+    said(0, &["check", "--allow", "server_request_timeout", nginx]);
+    let report = |file: &str| -> serde_json::Value {
+        let report = said(0, &["report", "--format", "json", file]);
+        serde_json::from_str(&report).unwrap()
+    };
+    let found = report(nginx);
+    assert_eq!(found["connections"][0]["streams"]["timed_out"], 1);
+    let [timer] = found["inferred_timeouts"].as_array().unwrap().as_slice() else { panic!() };
+    assert_eq!(
+        (&timer["kind"], &timer["configured_in"]),
+        (&"server_request_timeout".into(), &"server".into(),)
+    );
+    assert!((timer["seconds"].as_f64().unwrap() - 2.0).abs() < 0.02, "{timer}");
+    // Seen from both sides, the side that waited measures it.
+    let haproxy = "captures/servers/haproxy-504.pcap";
+    let found = report(haproxy);
+    let [timer] = found["inferred_timeouts"].as_array().unwrap().as_slice() else { panic!() };
+    assert_eq!(timer["server"], "127.0.0.1:21010");
+    let told = said(0, &["report", haproxy]);
+    assert!(told.contains("1 stream by the proxy, the client here, after 2.0"), "{told}");
+    assert!(told.contains("4 completed (2 with status 504)"), "{told}");
+}
+
+#[test]
 fn a_word_is_found_wherever_it_stands() {
     // A path, a method, a GOAWAY's text, a cause, what is no part of either.
     let of = |word: &str| {

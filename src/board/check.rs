@@ -234,7 +234,7 @@ fn causes(digest: &Digest, rules: &Rules) -> Checked {
             if own == 0 {
                 continue;
             }
-            let key = format!("{} {}", set.cause, set.by);
+            let key = format!("{} {} {}", set.cause, set.by, set.gave_up());
             let alike = broken.entry(key).or_insert_with(|| Broken {
                 text: String::new(),
                 count: 0,
@@ -248,9 +248,11 @@ fn causes(digest: &Digest, rules: &Rules) -> Checked {
             });
             alike.count = alike.count.saturating_add(own);
             let requests = count(alike.count, "request");
-            alike.text = format!("{requests} cancelled by the {}", set.by);
+            let by = if set.gave_up() { "proxy, the client there" } else { &set.by };
+            alike.text = format!("{requests} cancelled by the {by}");
         }
     }
+    broken.extend(gateway(digest, rules).map(|of| (String::new(), of)));
     let broken: Vec<Broken> = broken.into_values().collect();
     let named = |causes: &[Cause]| -> String {
         let names: Vec<&str> = causes.iter().map(|cause| cause.name()).collect();
@@ -270,6 +272,27 @@ fn causes(digest: &Digest, rules: &Rules) -> Checked {
     let sure = Confidence::new(rules.min_confidence as f32).word();
     let text = format!("{found}; denied, {sure} or surer: {asked}");
     Checked { name: "causes", passed: broken.is_empty(), text, broken }
+}
+
+/// Requests that a gateway answered with 504: its timeout ran out, whether it cancelled anything
+/// that can be seen or not.
+fn gateway(digest: &Digest, rules: &Rules) -> Option<Broken> {
+    let cause = Cause::ServerRequestTimeout.name();
+    let sure = Confidence::LIKELY.value();
+    let first = digest.connections.iter().find(|of| of.streams.timed_out > 0)?;
+    let of_captures = digest.captures.get(first.capture).filter(|_| digest.captures.len() > 1);
+    let total = digest.sum(|connection| connection.streams.timed_out);
+    rules.denies_cancelling(cause, sure).then(|| Broken {
+        text: format!("{} answered with status 504", count(total, "request")),
+        count: total,
+        cause: Some(cause.to_owned()),
+        trigger: None,
+        blame: None,
+        confidence: Some(sure),
+        connection: Some(first.id),
+        packet: None,
+        file: of_captures.map(|taken| taken.file.clone()),
+    })
 }
 
 impl Rules {

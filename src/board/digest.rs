@@ -472,6 +472,11 @@ impl Cancelled {
         hop.map_or(0, |hop| hop.requests.min(self.streams))
     }
 
+    /// Whether a proxy gave them up by itself.
+    pub fn gave_up(&self) -> bool {
+        self.hop.as_ref().is_some_and(|hop| hop.way == Way::ProxyGaveUp.name())
+    }
+
     fn of(set: &Cancellation) -> Self {
         Self {
             cause: set.cause.name().to_owned(),

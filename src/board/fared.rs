@@ -29,6 +29,8 @@ pub struct Fared {
     pub refused: usize,
     /// Streams that were reset by who should have answered, for no reason that is told.
     pub reset: usize,
+    /// Requests that a gateway answered with status 504.
+    pub timed_out: usize,
     /// Why connections ended and streams were cancelled: whether none ended by it, the chain, who
     /// has to act.
     pub reasons: BTreeMap<(bool, String, Blame), Reason>,
@@ -94,6 +96,7 @@ impl Fared {
         add(&mut self.left, other.left);
         add(&mut self.refused, other.refused);
         add(&mut self.reset, other.reset);
+        add(&mut self.timed_out, other.timed_out);
         for (key, reason) in other.reasons {
             let of = self.reasons.entry(key).or_default();
             of.count = of.count.saturating_add(reason.count);
@@ -119,6 +122,7 @@ impl Fared {
         let number = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
         add(&mut self.reset, number(row.streams.reset).saturating_sub(told));
         add(&mut self.refused, number(row.streams.refused));
+        add(&mut self.timed_out, number(row.streams.timed_out));
         let lead = row.lead();
         if let Some(done) = lead.filter(|verdict| verdict.cause == Cause::ClientShutdown) {
             add(&mut self.left, done.died());

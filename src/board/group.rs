@@ -72,7 +72,7 @@ impl ConnectionRow {
         });
         if troubled {
             Standing::Trouble
-        } else if self.victims() > 0 || !self.findings.is_empty() {
+        } else if self.victims() > 0 || self.streams.timed_out > 0 || !self.findings.is_empty() {
             Standing::Scratched
         } else {
             Standing::Orderly

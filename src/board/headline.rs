@@ -87,6 +87,7 @@ fn answer(board: &Board, tally: &Fared) -> String {
     parts.extend(cancelled(tally));
     parts.extend(left(tally));
     parts.extend(reset(tally));
+    parts.extend(timed_out(tally));
     match parts.is_empty() {
         true => format!("{all}: none went away in trouble."),
         false => format!("{all}: none went away in trouble, but {}.", parts.join(", and ")),
@@ -147,6 +148,14 @@ fn reset(tally: &Fared) -> Option<String> {
     let reset = of(tally.reset, "reset before the answer ended");
     let parts: Vec<String> = [refused, reset].into_iter().flatten().collect();
     (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// `2 requests were answered with status 504`: a gateway's time was over.
+fn timed_out(tally: &Fared) -> Option<String> {
+    let number = tally.timed_out;
+    let were = if number == 1 { "was" } else { "were" };
+    let requests = count(number, "request");
+    (number > 0).then(|| format!("{requests} {were} answered with status 504 by a gateway"))
 }
 
 /// Who has to change something, behind a cause.

@@ -39,7 +39,15 @@ pub fn streams(counts: &StreamCounts) -> String {
         (counts.unfinished, "unfinished"),
     ];
     let parts = parts.iter().filter(|(number, _)| *number > 0);
-    let parts: Vec<String> = parts.map(|(number, word)| format!("{number} {word}")).collect();
+    let timed_out = match counts.timed_out {
+        0 => String::new(),
+        some => format!(" ({some} with status 504)"),
+    };
+    let named = |(number, word): &(u64, &str)| match *word {
+        "completed" => format!("{number} {word}{timed_out}"),
+        _ => format!("{number} {word}"),
+    };
+    let parts: Vec<String> = parts.map(named).collect();
     match (counts.opened, parts.is_empty()) {
         (0, _) => String::new(),
         (opened, true) => count(opened, "stream"),
@@ -88,8 +96,14 @@ fn summary(set: &Cancellation, verb: &str) -> String {
     let timer = set.timeout.as_ref().map_or(String::new(), |measured| {
         format!(" after {}", bound(measured.seconds, measured.at_least))
     });
-    let (streams, by) = (count(set.streams.len(), "stream"), set.by.name());
+    let (streams, by) = (count(set.streams.len(), "stream"), gave_up(set));
     format!("{streams}{verb} by the {by}{timer}: {} ({})", set.cause, set.confidence.word())
+}
+
+/// Who reset the streams of a set.
+pub fn gave_up(set: &Cancellation) -> &'static str {
+    let by_itself = set.hop.as_ref().is_some_and(|hop| hop.way == Way::ProxyGaveUp);
+    if by_itself { "proxy, the client here," } else { set.by.name() }
 }
 
 /// `passed on by a proxy from #1, #4 (likely)`.

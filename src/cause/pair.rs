@@ -2,6 +2,7 @@
 //! connections may settle, and a few facts for conflicts. Small, whatever the connection was.
 
 mod doubts;
+mod gateway;
 mod notes;
 
 use std::net::IpAddr;
@@ -87,6 +88,7 @@ impl PairFacts {
         }
         samples.extend([Side::Client, Side::Server].iter().filter_map(|by| pings(history, *by)));
         samples.extend(idle_client(history, judged));
+        samples.extend(gateway::timers(history));
         let mut doubts = doubts::of(history, judged);
         samples.shrink_to_fit();
         killed.shrink_to_fit();
@@ -132,6 +134,16 @@ impl PairFacts {
         if let Some(place) = self.killed.iter().position(|killed| *killed == of_set) {
             self.killed.remove(place);
         }
+    }
+
+    /// What answers 504 tell is measured where the proxy gave up.
+    pub fn is_measured_behind(&mut self) {
+        let told = |sample: &Sample| {
+            sample.by == ConfiguredIn::Server
+                && sample.timer == Timer::Of(Cause::ServerRequestTimeout)
+                && !sample.direct
+        };
+        self.samples.retain(|sample| !told(sample));
     }
 
     /// The client is a proxy, and the timer of this set its own.

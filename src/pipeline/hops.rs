@@ -68,14 +68,29 @@ impl Hops {
 
     /// Timers that belong to another connection are none of this one's.
     pub fn unload(&self, rows: &[Arc<ConnectionRow>], facts: &mut [PairFacts]) {
+        let mut fronts = BTreeSet::new();
         for (place, index, hop) in &self.sets {
             let set = rows.get(*place).and_then(|row| row.cancellations.get(*index));
             let Some((set, facts)) = set.zip(of_place(facts, *place)) else { continue };
             match hop.way {
                 Way::CancelPassedOn | Way::FailurePassedOn => facts.forget(*index, set),
-                Way::ProxyGaveUp => facts.is_of_proxy(*index, set),
+                Way::ProxyGaveUp => {
+                    facts.is_of_proxy(*index, set);
+                    fronts.extend(self.before(rows, *place, *index));
+                }
             }
         }
+        for front in fronts {
+            of_place(facts, front).into_iter().for_each(PairFacts::is_measured_behind);
+        }
+    }
+
+    /// Places of those before the proxy whose requests it gave up in sets with a timer.
+    fn before(&self, rows: &[Arc<ConnectionRow>], place: usize, index: usize) -> BTreeSet<usize> {
+        let set = rows.get(place).and_then(|row| row.cancellations.get(index));
+        let Some(set) = set.filter(|set| set.timeout.is_some()) else { return BTreeSet::new() };
+        let pairs = self.of_streams(place, set.by, &set.streams).into_iter();
+        pairs.filter_map(|pair| Some(self.requests.get(pair.front)?.place)).collect()
     }
 
     /// How clocks of captures differ from the first one's.

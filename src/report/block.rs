@@ -3,7 +3,9 @@
 use super::style::{Ink, Page, count, cut_short, packet, shortened, span};
 use super::time::Clock;
 use super::{hit_meaning, timeline};
-use crate::board::words::{because, cancellation, last_stream, numbered, streams, timeout};
+use crate::board::words::{
+    because, cancellation, gave_up, last_stream, numbered, streams, timeout,
+};
 use crate::board::{ConnectionRow, EndHow, GoawayRow, TlsRow};
 use crate::vocab::address::Side;
 use crate::vocab::cause::Blame;
@@ -320,7 +322,7 @@ fn together(first: &Cancellation, sets: &[&Cancellation]) -> String {
     format!(
         "{} by the {} in {} sets{after}: {} ({}); {}",
         count(streams.len(), "stream"),
-        first.by.name(),
+        gave_up(first),
         sets.len(),
         first.cause,
         first.confidence.word(),

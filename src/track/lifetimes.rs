@@ -190,6 +190,8 @@ impl Tracker {
         let lived = stream.opened.zip(ended);
         self.last_answered = last.map(|last| (stream.class, last));
         if let Some(how) = stream.failed {
+            let timed_out = opener == Side::Client && how == Trouble::GATEWAY_TIMEOUT;
+            self.history.counts.timed_out += u64::from(timed_out);
             self.history.note_trouble(stream, ended, opener.other(), how, limits);
         }
         if let Some(row) = stream.row.take() {

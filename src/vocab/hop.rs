@@ -27,7 +27,7 @@ pub struct Mark {
     pub greeting: u64,
 }
 
-packs!(struct Mark { trace, request, path, authority, port, forwarded });
+packs!(struct Mark { trace, request, path, authority, port, forwarded, greeting });
 
 /// A request that did not end well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +74,11 @@ pub enum Trouble {
 }
 
 packs!(enum Trouble { 0 => Reset(code), 1 => Status(code), 2 => Grpc(code), else Left });
+
+impl Trouble {
+    /// A gateway had no answer in time (RFC 9110 section 15.6.5).
+    pub const GATEWAY_TIMEOUT: Self = Self::Status(504);
+}
 
 /// By what requests of two connections were recognised as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]

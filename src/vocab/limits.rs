@@ -266,7 +266,8 @@ pub enum Hit {
 packs!(enum Hit {
     0 => Flows, 1 => OtherFlows, 2 => EarlyBytes, 3 => HeaderBlock, 4 => HeaderList,
     5 => DebugData, 6 => OpenStreams, 7 => Resets, 8 => Troubled, 9 => Goaways, 10 => Pings,
-    11 => Findings, 12 => Faults, 13 => Fragments, 14 => KeyLog, else TlsWaiting
+    11 => Findings, 12 => Faults, 13 => Fragments, 14 => KeyLog,
+    15 => Connections, 16 => Servers, else TlsWaiting
 });
 
 impl Hit {

@@ -23,9 +23,14 @@ pub struct StreamCounts {
     pub refused: u64,
     /// Still open when the connection or the capture ended.
     pub unfinished: u64,
+    /// Of those that completed, answered with status 504: a gateway had no answer in time (RFC 9110
+    /// section 15.6.5).
+    pub timed_out: u64,
 }
 
-packs!(struct StreamCounts { opened, completed, cancelled, reset, refused, unfinished });
+packs!(struct StreamCounts {
+    opened, completed, cancelled, reset, refused, unfinished, timed_out
+});
 
 /// One stream.
 #[derive(Clone, Debug, Default)]
