@@ -1,6 +1,7 @@
 //! Finished connections become rows of the board.
 
 mod advise;
+mod copies;
 mod doubts;
 mod kept;
 mod others;
@@ -18,11 +19,10 @@ use crate::track;
 use crate::track::history::History;
 use crate::vocab::address::{Both, Endpoint, Side};
 use crate::vocab::drops::Drops;
-use crate::vocab::flow::{FlowEnd, HalfNotes};
+use crate::vocab::flow::FlowEnd;
 use crate::vocab::frame::Transport;
 use crate::vocab::hop::{Guest, Troubled};
 use crate::vocab::limits::{Hit, Limits};
-use crate::vocab::rule;
 use crate::vocab::time::Stamp;
 use crate::vocab::tls::{TlsFacts, TlsSide};
 use crate::vocab::verdict::{Finding, Implementation, Verdict};
@@ -31,6 +31,7 @@ use super::hops::Hops;
 use super::other;
 use super::{OtherFlow, Sink};
 use advise::{Slowest, advise, advise_all};
+pub(super) use copies::copies;
 use kept::Kept;
 use others::Others;
 
@@ -322,24 +323,6 @@ fn measured(facts: &[PairFacts], answered: &BTreeMap<Endpoint, Answered>) -> Boa
     }
 }
 
-/// Copies that differ from what they repeat, as findings: they are nobody's reason to leave.
-pub(super) fn copies(notes: &Both<HalfNotes>) -> Vec<Finding> {
-    let mut found = Vec::new();
-    for by in [Side::Client, Side::Server] {
-        found.extend(notes.side(by).differing.iter().map(|copy| Finding {
-            stamp: copy.stamp,
-            by,
-            stream: 0,
-            rule: &rule::COPY_DIFFERS,
-            text: format!(
-                "{} octets sent again differ from the first copy, which is the one told",
-                copy.octets
-            ),
-        }));
-    }
-    found
-}
-
 /// TLS as the report shows it.
 pub(super) fn tls_row(facts: TlsFacts) -> TlsRow {
     let sent = |side: &TlsSide| TlsSent {
@@ -590,22 +573,5 @@ fn one_sided(history: &History) -> Option<Side> {
         (true, false) if lost(Side::Server) || history.sealed.second => Some(Side::Client),
         (false, true) if lost(Side::Client) || history.sealed.first || open => Some(Side::Server),
         _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::vocab::flow::Differing;
-    use crate::vocab::time::Timestamp;
-
-    #[test]
-    fn copies_that_differ_are_findings_of_their_sender() {
-        let mut notes: Both<HalfNotes> = Both::default();
-        assert!(copies(&notes).is_empty());
-        let stamp = Stamp::new(0, 9, Timestamp(0));
-        notes.second.differing.push(Differing { stamp, offset: 4, octets: 3 });
-        let found = copies(&notes);
-        assert_eq!((found.len(), found[0].by, found[0].rule.id), (1, Side::Server, "copy-differs"));
     }
 }
