@@ -332,9 +332,17 @@ fn root_of_cancels<'a>(
     let known = if scene.history.joined_midway { aged } else { streams.len() };
     let most = shared(&group) * 2 > known;
     // Resets at once are the attack itself, or its like: there is nothing behind them to name.
-    let worth = group.cause == Cause::ClientRequestTimeout || trigger.cause == Cause::LateResponse;
+    // Requests that had waited were given up by somebody.
+    let old = |reset: &&Reset| reset.age().is_some_and(|age| age >= WAITED);
+    let waited = group.resets(scene.history).filter(old).count() * 2 > group.places.len();
+    let decided = waited && group.confidence >= Confidence::new(0.7);
+    let timed = group.cause == Cause::ClientRequestTimeout;
+    let worth = timed || decided || trigger.cause == Cause::LateResponse;
     (most && worth).then_some(group)
 }
+
+/// Who gives up a request so old had waited for it.
+const WAITED: Duration = Duration::from_millis(500);
 
 fn assemble(scene: &Scene<'_>, trigger: Step, root: Option<&CancelGroup>) -> Verdict {
     let retry = match scene.goaway {

@@ -189,4 +189,21 @@ mod tests {
             .s(last + 1.0, "GOAWAY 2147483647 ENHANCE_YOUR_CALM")
             .is_unsure(Cause::RapidResetProtection);
     }
+
+    #[test]
+    fn who_gave_up_what_had_waited_is_the_root() {
+        let asked = (0..60_u32).fold(Talk::opened(), |talk, number| {
+            talk.get(10.0 + f64::from(number) * 40.0, number * 2 + 1)
+        });
+        let talk = (0..60_u32).fold(asked, |talk, number| {
+            talk.cancel(3300.0 + f64::from(number) * 0.02, number * 2 + 1)
+        });
+        let talk = talk.s(3302.0, "GOAWAY 119 ENHANCE_YOUR_CALM");
+        let verdict = talk.is(Cause::ClientCancelBurst, 0.7);
+        assert_eq!(verdict.trigger, Cause::RapidResetProtection);
+        // Reset at once, they are the attack.
+        let (talk, end) = resets(60, 0.5, 0.1);
+        let verdict = talk.s(end + 1.0, "GOAWAY 119 ENHANCE_YOUR_CALM").told();
+        assert_eq!(verdict.cause, Cause::RapidResetProtection, "{}", verdict.summary);
+    }
 }

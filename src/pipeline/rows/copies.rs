@@ -27,7 +27,7 @@ pub(in crate::pipeline) fn copies(notes: &Both<HalfNotes>) -> Vec<Finding> {
 mod tests {
     use super::*;
     use crate::vocab::flow::Differing;
-    use crate::vocab::time::Timestamp;
+    use crate::vocab::time::{Stamp, Timestamp};
 
     #[test]
     fn copies_that_differ_are_findings_of_their_sender() {
