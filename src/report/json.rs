@@ -9,6 +9,7 @@ use std::io::{self, Write};
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use super::plain::Pairs;
 use super::time::Rfc3339;
 use super::{Pick, plain, skip_reason};
 use crate::board::digest::SCHEMA;
@@ -482,9 +483,9 @@ impl Serialize for View<'_, StreamRow> {
         let first = stream.first_response_after.map(|after| after.as_secs_f64());
         map.serialize_entry("first_response_after", &first)?;
         map.serialize_entry("duration", &lasted)?;
-        map.serialize_entry("request_headers", &stream.request_headers)?;
-        map.serialize_entry("response_headers", &stream.response_headers)?;
-        map.serialize_entry("trailers", &stream.trailers)?;
+        map.serialize_entry("request_headers", &Pairs(&stream.request_headers))?;
+        map.serialize_entry("response_headers", &Pairs(&stream.response_headers))?;
+        map.serialize_entry("trailers", &Pairs(&stream.trailers))?;
         map.end()
     }
 }

@@ -3,15 +3,63 @@
 
 use std::io::{self, Write};
 
-use serde::Serialize;
+use serde::ser::Error as _;
+use serde::{Serialize, Serializer};
 
+use crate::vocab::stream::Fields;
 use crate::vocab::text::acts;
 
 /// Writes a value as compact JSON.
 pub(super) fn write(out: impl Write, value: &(impl Serialize + ?Sized)) -> io::Result<()> {
     let mut page = Page { out, text: Vec::new() };
-    serde_json::to_writer(&mut page, value)?;
+    value.serialize(&mut serde_json::Serializer::with_formatter(&mut page, Compact))?;
     page.turn()
+}
+
+/// As [`write`] writes it: compact, and octets are JSON that was made elsewhere.
+struct Compact;
+
+impl serde_json::ser::Formatter for Compact {
+    fn write_byte_array<W: Write + ?Sized>(&mut self, out: &mut W, json: &[u8]) -> io::Result<()> {
+        out.write_all(json)
+    }
+}
+
+/// Fields as pairs, `null` for what is not known. There are so many of them that they are written
+/// as one piece, which only [`write`] can read.
+pub(super) struct Pairs<'a>(pub &'a Fields);
+
+impl Serialize for Pairs<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = self.0.text();
+        let as_it_is = text.bytes().fold(true, |all, octet| {
+            all & (b' '..0x7f).contains(&octet) & (octet != b'"') & (octet != b'\\')
+        });
+        let mut json = Vec::with_capacity(text.len() + 12 * self.0.len() + 2);
+        json.push(b'[');
+        for (place, (name, value)) in self.0.iter().enumerate() {
+            json.extend_from_slice(if place == 0 { b"[" } else { b",[" });
+            part(&mut json, name, as_it_is).map_err(S::Error::custom)?;
+            json.push(b',');
+            part(&mut json, value, as_it_is).map_err(S::Error::custom)?;
+            json.push(b']');
+        }
+        json.push(b']');
+        serializer.serialize_bytes(&json)
+    }
+}
+
+fn part(json: &mut Vec<u8>, part: Option<&str>, as_it_is: bool) -> io::Result<()> {
+    match part {
+        None => json.extend_from_slice(b"null"),
+        Some(part) if as_it_is => {
+            json.push(b'"');
+            json.extend_from_slice(part.as_bytes());
+            json.push(b'"');
+        }
+        Some(part) => string(json, part)?,
+    }
+    Ok(())
 }
 
 /// Appends a text as a JSON string.
@@ -34,6 +82,14 @@ struct Page<W> {
 }
 
 impl<W: Write> Page<W> {
+    /// Hands on what there is, where that is much.
+    #[cold]
+    fn make_room(&mut self, octets: usize) -> io::Result<()> {
+        self.turn()?;
+        self.text.reserve(octets.max(PAGE));
+        Ok(())
+    }
+
     /// Hands on what there is.
     fn turn(&mut self) -> io::Result<()> {
         match is_harmless(&self.text) {
@@ -48,10 +104,10 @@ impl<W: Write> Page<W> {
 impl<W: Write> Write for Page<W> {
     #[inline]
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        self.text.extend_from_slice(text);
-        if self.text.len() >= PAGE {
-            self.turn()?;
+        if self.text.capacity() - self.text.len() < text.len() {
+            self.make_room(text.len())?;
         }
+        self.text.extend_from_slice(text);
         Ok(text.len())
     }
 
@@ -96,6 +152,11 @@ mod tests {
         super::write(&mut out, &[text]).unwrap();
         let json = String::from_utf8(out).unwrap();
         assert_eq!(serde_json::from_str::<Vec<String>>(&json).unwrap(), [text]);
+        let fields = super::Fields::from_iter([(Some(text), None), (Some(""), Some("a\"b"))]);
+        let mut out = Vec::new();
+        super::write(&mut out, &[super::Pairs(&fields)]).unwrap();
+        let pairs = String::from_utf8(out).unwrap();
+        assert_eq!(pairs, format!(r#"[[[{},null],["","a\"b"]]]"#, &json[1..json.len() - 1]));
         assert_eq!(json, r#"["a\u001b[2J\u009b31m\u007f\u202e\u2028\ufeff\"\\\né漢😀"]"#);
     }
 }

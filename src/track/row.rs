@@ -4,7 +4,7 @@ use crate::vocab::address::{Both, Side};
 use crate::vocab::error_code::ErrorCode;
 use crate::vocab::header::{HeaderList, Name};
 use crate::vocab::stream::{Fields, Grpc, StreamEnd, StreamRow};
-use crate::vocab::text::{push_utf8_or_escaped, utf8_or_escaped};
+use crate::vocab::text::utf8_or_escaped;
 use crate::vocab::time::Stamp;
 
 use super::header::Kept;
@@ -52,12 +52,7 @@ fn grpc_status(row: &mut StreamRow, kept: &Kept<'_>) {
 }
 
 fn fields(list: &HeaderList<'_>) -> Fields {
-    let write = |part: &Option<&[u8]>, text: &mut String| {
-        push_utf8_or_escaped(text, part.unwrap_or_default());
-        part.is_some()
-    };
-    let fields = list.iter().map(|field| (field.name, field.value));
-    Fields::written(fields, |part| part.map_or(0, <[u8]>::len), write)
+    Fields::of(list.iter().map(|field| (field.name, field.value)))
 }
 
 fn bytes(mut row: StreamRow, data: &Both<u64>, opener: Side) -> StreamRow {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::address::Side;
 use super::error_code::ErrorCode;
 use super::pack::packs;
+use super::text::utf8_or_escaped;
 use super::time::Stamp;
 
 /// Counters of a connection's streams.
@@ -80,21 +81,45 @@ pub struct Fields {
 }
 
 impl Fields {
-    /// A list; `write` appends a field's name or value, and tells whether it is known.
-    pub fn written<P>(
-        fields: impl Iterator<Item = (P, P)> + Clone,
-        length: impl Fn(&P) -> usize,
-        write: impl Fn(&P, &mut String) -> bool,
+    /// A list of octets; what is no UTF-8 is escaped.
+    pub fn of<'a>(
+        fields: impl Iterator<Item = (Option<&'a [u8]>, Option<&'a [u8]>)> + Clone,
     ) -> Self {
-        let octets = fields.clone().map(|(name, value)| length(&name) + length(&value)).sum();
-        let mut text = String::with_capacity(octets);
-        let mut end = |part: P| {
-            let known = write(&part, &mut text);
-            // Lists have their limit; one beyond 2 GiB would be cut.
-            u32::try_from(text.len()).unwrap_or(u32::MAX) & !UNKNOWN | u32::from(!known) << 31
+        let length = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
+        let octets = fields.clone().map(|(name, value)| length(name) + length(value)).sum();
+        let mut text = Vec::with_capacity(octets);
+        let mut end = |part: Option<&[u8]>| {
+            text.extend_from_slice(part.unwrap_or_default());
+            mark(text.len(), part.is_some())
         };
-        let ends = fields.map(|(name, value)| (end(name), end(value))).collect();
-        Self { text: text.into(), ends }
+        let ends: Box<[_]> = fields.clone().map(|(name, value)| (end(name), end(value))).collect();
+        // Nearly always, and all octets at a time.
+        if let Ok(text) = String::from_utf8(text)
+            && ends.iter().all(|(name, value)| {
+                let is_end = |end: &u32| text.is_char_boundary((end & !UNKNOWN) as usize);
+                is_end(name) && is_end(value)
+            })
+        {
+            return Self { text: text.into(), ends };
+        }
+        let text = |part: Option<&[u8]>| part.map(utf8_or_escaped);
+        let parts: Vec<_> = fields.map(|(name, value)| (text(name), text(value))).collect();
+        parts.iter().map(|(name, value)| (name.as_deref(), value.as_deref())).collect()
+    }
+
+    /// Names and values behind each other.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
     }
 
     /// Name and value of each field; `None` where the capture cannot tell.
@@ -110,19 +135,20 @@ impl Fields {
 
 impl<'a> FromIterator<(Option<&'a str>, Option<&'a str>)> for Fields {
     fn from_iter<I: IntoIterator<Item = (Option<&'a str>, Option<&'a str>)>>(fields: I) -> Self {
-        let fields: Vec<_> = fields.into_iter().collect();
-        let write = |part: &Option<&str>, text: &mut String| {
+        let mut text = String::new();
+        let mut end = |part: Option<&str>| {
             text.push_str(part.unwrap_or_default());
-            part.is_some()
+            mark(text.len(), part.is_some())
         };
-        Self::written(fields.into_iter(), |part| part.map_or(0, str::len), write)
+        let ends = fields.into_iter().map(|(name, value)| (end(name), end(value))).collect();
+        Self { text: text.into(), ends }
     }
 }
 
-impl serde::Serialize for Fields {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.iter())
-    }
+/// An end; lists have their limit, and one beyond 2 GiB would be cut.
+fn mark(end: usize, is_known: bool) -> u32 {
+    let end = u32::try_from(end).unwrap_or(u32::MAX) & !UNKNOWN;
+    if is_known { end } else { end | UNKNOWN }
 }
 
 /// Marks an end.
@@ -208,5 +234,16 @@ mod tests {
         let fields: Fields = all.into_iter().collect();
         assert_eq!(fields.iter().collect::<Vec<_>>(), all);
         assert_eq!(Fields::default().iter().count(), 0);
+    }
+
+    #[test]
+    fn octets_that_are_no_text_are_escaped_also_where_they_make_a_sign_together() {
+        let all = [(Some(&b"a"[..]), Some(&b"\xc3"[..])), (Some(&b"\xbc"[..]), None)];
+        let fields = Fields::of(all.into_iter());
+        let told = [(Some("a"), Some("\\xc3")), (Some("\\xbc"), None)];
+        assert_eq!(fields.iter().collect::<Vec<_>>(), told);
+        let all = [(Some(&b"a"[..]), Some(&b"\xc3\xbc"[..])), (None, Some(&b"b"[..]))];
+        let fields = Fields::of(all.into_iter());
+        assert_eq!(fields.iter().collect::<Vec<_>>(), [(Some("a"), Some("ü")), (None, Some("b"))]);
     }
 }

@@ -12,22 +12,13 @@ pub fn utf8_or_escaped(octets: &[u8]) -> String {
         return text.to_owned();
     }
     let mut text = String::with_capacity(octets.len());
-    push_utf8_or_escaped(&mut text, octets);
-    text
-}
-
-/// Appends them.
-pub fn push_utf8_or_escaped(text: &mut String, octets: &[u8]) {
-    if let Ok(whole) = str::from_utf8(octets) {
-        text.push_str(whole);
-        return;
-    }
     for chunk in octets.utf8_chunks() {
         text.push_str(chunk.valid());
         for octet in chunk.invalid() {
             let _ = write!(text, "\\x{octet:02x}");
         }
     }
+    text
 }
 
 /// The same, with control characters (and the invisible ones that reorder text) escaped too: safe
