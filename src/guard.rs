@@ -13,9 +13,9 @@ use std::panic::{self, AssertUnwindSafe, Location};
 /// # Errors
 /// The place of a panic, such as `src/h2/half.rs:120`.
 pub fn against_panics<R>(work: impl FnOnce() -> R) -> Result<R, String> {
-    DEPTH.set(DEPTH.get().saturating_add(1));
+    DEPTH.with(|depth| depth.set(depth.get().saturating_add(1)));
     let done = panic::catch_unwind(AssertUnwindSafe(work));
-    DEPTH.set(DEPTH.get().saturating_sub(1));
+    DEPTH.with(|depth| depth.set(depth.get().saturating_sub(1)));
     done.map_err(|_| PLACE.take().unwrap_or_else(|| UNKNOWN.to_owned()))
 }
 

@@ -1,6 +1,7 @@
 //! One flow on its way through the rooms, and all flows of a shard.
 
 use std::collections::BTreeSet;
+use std::iter;
 
 use super::Sink;
 use super::roster::Roster;
@@ -479,7 +480,7 @@ impl Lane {
                 if keep.meters {
                     fresh.meter();
                 }
-                fresh.known_before(&known_items(&known), limits);
+                known_items(&known).for_each(|item| fresh.flow(&item, limits));
                 *tracker = Some(Box::new(fresh));
             }
             if let Signal::Frame(frame) = &signal {
@@ -523,19 +524,18 @@ fn is_read_first(item: &FlowItem<'_>) -> bool {
 }
 
 /// What happened on a flow before it was known to be HTTP/2.
-fn known_items(known: &OtherFlow) -> Vec<FlowItem<'static>> {
+fn known_items(known: &OtherFlow) -> impl Iterator<Item = FlowItem<'static>> {
     let opened = FlowItem::Opened {
         stamp: known.first,
         key: known.key,
         initiator: known.initiator,
         first: Half::A,
     };
-    let mut items = vec![opened];
     let server = known.initiator.map_or(Half::B, Half::other);
-    items.extend(known.accepted.map(|stamp| FlowItem::Accepted { stamp, by: server }));
-    items.extend(known.ends.iter().map(|(stamp, by, rst)| match *rst {
+    let accepted = known.accepted.map(|stamp| FlowItem::Accepted { stamp, by: server });
+    let ends = known.ends.iter().map(|(stamp, by, rst)| match *rst {
         true => FlowItem::Rst { stamp: *stamp, by: *by, refused: false, bare: false },
         false => FlowItem::Fin { stamp: *stamp, by: *by },
-    }));
-    items
+    });
+    iter::once(opened).chain(accepted).chain(ends)
 }

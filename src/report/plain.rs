@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use serde::ser::Error as _;
+use serde::ser::Error;
 use serde::{Serialize, Serializer};
 
 use crate::vocab::stream::Fields;
@@ -49,6 +49,7 @@ impl Serialize for Pairs<'_> {
     }
 }
 
+#[inline]
 fn part(json: &mut Vec<u8>, part: Option<&str>, as_it_is: bool) -> io::Result<()> {
     match part {
         None => json.extend_from_slice(b"null"),

@@ -68,10 +68,7 @@ impl serde::Serialize for Rfc3339 {
         thread_local! {
             static TICKER: RefCell<Ticker> = RefCell::default();
         }
-        TICKER.with_borrow_mut(|ticker| {
-            let (text, nanoseconds) = ticker.split(self.0);
-            serializer.collect_str(&format_args!("{text}.{nanoseconds:09}Z"))
-        })
+        TICKER.with_borrow_mut(|ticker| serializer.serialize_str(ticker.whole(self.0)))
     }
 }
 
@@ -80,6 +77,8 @@ impl serde::Serialize for Rfc3339 {
 pub(super) struct Ticker {
     second: Option<i64>,
     text: String,
+    /// Of the text, without a fraction.
+    length: usize,
 }
 
 impl Ticker {
@@ -90,14 +89,27 @@ impl Ticker {
             self.second = Some(second);
             let whole = Timestamp(second.saturating_mul(NANOSECONDS));
             self.text = civil(whole).strftime("%Y-%m-%dT%H:%M:%S").to_string();
+            self.length = self.text.len();
         }
+        self.text.truncate(self.length);
         (&self.text, at.0.rem_euclid(NANOSECONDS))
     }
 
     /// RFC 3339 in UTC with nanoseconds.
     pub(super) fn rfc3339(&mut self, out: &mut impl Write, at: Timestamp) -> io::Result<()> {
-        let (text, nanoseconds) = self.split(at);
-        write!(out, "{text}.{nanoseconds:09}Z")
+        out.write_all(self.whole(at).as_bytes())
+    }
+
+    fn whole(&mut self, at: Timestamp) -> &str {
+        let (_, mut rest) = self.split(at);
+        self.text.push('.');
+        for place in (0..9).rev() {
+            let unit = 10_i64.pow(place);
+            self.text.push(char::from(b'0' + (rest / unit) as u8));
+            rest %= unit;
+        }
+        self.text.push('Z');
+        &self.text
     }
 
     /// Time of day in UTC with microseconds.

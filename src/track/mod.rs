@@ -258,13 +258,6 @@ impl Tracker {
         }
     }
 
-    /// What happened on the flow before it was known to be HTTP/2.
-    pub fn known_before(&mut self, items: &[FlowItem<'_>], limits: &Limits) {
-        for item in items {
-            self.flow(item, limits);
-        }
-    }
-
     /// Takes what HTTP/2 says.
     pub fn apply(&mut self, signal: &Signal<'_>, limits: &Limits) {
         match signal {
