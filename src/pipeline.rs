@@ -255,6 +255,14 @@ impl Pipeline {
         }
     }
 
+    /// Notes, once, a place where this program failed on what connections say of each other.
+    pub fn failed_at(&mut self, place: String, sink: &mut impl Sink) {
+        let known = |fault: &Fault| fault.flow.is_none() && fault.place == place;
+        if !self.lanes.faults.iter().any(known) {
+            self.lanes.left_out(None, None, place, sink);
+        }
+    }
+
     /// Fragments that became part of whole datagrams: they are no loss.
     pub fn joined_fragments(&self) -> u64 {
         self.packets.joined_fragments()

@@ -1,4 +1,5 @@
-//! Memory of the analysis while it goes on: an idle connection, a closed stream.
+//! Memory of the analysis while it goes on: an idle connection, a closed stream, a connection that
+//! is over.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
@@ -6,6 +7,7 @@ mod common;
 
 use std::alloc::System;
 
+use goawhy::pipeline::rows::Rows;
 use goawhy::pipeline::{Pipeline, Sink};
 use goawhy::vocab::frame::PREFACE;
 use goawhy::vocab::limits::Limits;
@@ -24,6 +26,10 @@ const IDLE: usize = 1_664;
 
 /// Octets that a closed stream may keep.
 const CLOSED: usize = 120;
+
+/// Octets that a connection keeps that is over: what is shown of it, and what it and its neighbours
+/// are weighed by. Those that fit under [`Limits::connections`] take 600 MB at most, as it says.
+const FINISHED: usize = 3 * 1024 + 512;
 
 const PUSH: u8 = 0x18;
 /// GET http /a with a user-agent and an authority, all but the method as literals for the table.
@@ -54,6 +60,10 @@ impl Run {
     }
 
     fn take(&mut self, packet: &Owned) {
+        self.take_to(packet, &mut Nobody);
+    }
+
+    fn take_to(&mut self, packet: &Owned, sink: &mut impl Sink) {
         self.number += 1;
         let packet = Packet {
             stamp: Stamp::new(0, self.number, Timestamp(packet.at)),
@@ -62,7 +72,7 @@ impl Run {
             wire_length: packet.wire_length,
             fcs_length: 0,
         };
-        self.pipeline.push(&packet, &mut Nobody).unwrap();
+        self.pipeline.push(&packet, sink).unwrap();
     }
 
     /// A connection that has greeted and answered one request.
@@ -101,7 +111,17 @@ impl Conversation {
 
 /// One test, so that nothing else allocates meanwhile.
 #[test]
-fn idle_connections_and_closed_streams_cost_little() {
+fn idle_connections_closed_streams_and_what_is_over_cost_little() {
+    let mut run = Run::new();
+    let mut rows = Rows::within(&Limits::default());
+    let count = 20_000;
+    (0..count).for_each(|number| end(&mut run, &mut rows, number));
+    let before = held();
+    (count..2 * count).for_each(|number| end(&mut run, &mut rows, number));
+    let each = (held() - before) / usize::from(count);
+    assert!(each <= FINISHED, "a connection that is over keeps {each} octets");
+    drop(rows);
+
     let mut run = Run::new();
     run.connect(0);
     let before = held();
@@ -130,4 +150,28 @@ fn idle_connections_and_closed_streams_cost_little() {
     }
     let each = held().saturating_sub(before) / count as usize;
     assert!(each <= CLOSED, "a stream that was reset keeps {each} octets");
+}
+
+/// A connection that asks twice, and ends with an error before the second answer.
+fn end(run: &mut Run, rows: &mut Rows, number: u16) {
+    let mut flow = Flow::new(1024 + number);
+    let at = 1_000_000_000 + i64::from(number) * 10_000_000;
+    let settings = frame(4, 0, 0, &[0, 3, 0, 0, 0, 100]);
+    let answer = [frame(1, 4, 1, ANSWER), frame(0, 1, 1, b"{\"price\": 17}")].concat();
+    let asks = |stream| frame(1, 5, stream, REQUEST);
+    let said = [
+        (false, [&PREFACE[..], &settings].concat()),
+        (true, [settings, frame(4, 1, 0, b"")].concat()),
+        (false, asks(1)),
+        (true, answer),
+        (false, asks(3)),
+        (true, frame(7, 0, 0, &[0, 0, 0, 1, 0, 0, 0, 2])),
+    ];
+    let mut packets = flow.open(at);
+    for (server, octets) in said {
+        packets.push(flow.send(at + packets.len() as i64 * 1000, server, PUSH, &octets));
+    }
+    packets.push(flow.send(at + 20_000, true, 0x11, b""));
+    packets.push(flow.send(at + 21_000, false, 0x11, b""));
+    packets.iter().for_each(|packet| run.take_to(packet, rows));
 }

@@ -9,6 +9,7 @@ use std::num::NonZeroUsize;
 use common::{Case, cases, home};
 use goawhy::report::json;
 use goawhy::run::offline::{self, Job};
+use goawhy::vocab::limits::Limits;
 
 /// The report as it is written, with every stream.
 fn octets(job: &Job, threads: usize) -> String {
@@ -42,9 +43,13 @@ fn all_captures_at_once_read_the_same_with_any_number_of_threads() {
     files.sort();
     files.dedup();
     assert!(files.len() > 20, "too few captures below {}", home().display());
-    let job = Job { files, ..Job::default() };
-    let alone = octets(&job, 1);
-    for threads in [2, 3, 7] {
-        assert_eq!(alone, octets(&job, threads), "{threads} threads");
+    // Also where most of what is found has to be let go.
+    let few = Limits { connections: 64, servers: 4, other_flows: 32, ..Limits::default() };
+    for limits in [Limits::default(), few] {
+        let job = Job { files: files.clone(), limits, ..Job::default() };
+        let alone = octets(&job, 1);
+        for threads in [2, 3, 7] {
+            assert_eq!(alone, octets(&job, threads), "{threads} threads");
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Faults for tests: the program as it is shipped has nothing of them.
 
+use std::cell::Cell;
+
 use crate::track::history::History;
 use crate::vocab::frame::{Frame, Payload};
 use crate::vocab::segment::Segment;
@@ -52,6 +54,26 @@ pub(super) fn at_look(history: &History) {
 
 pub(super) fn at_end(history: &History) {
     at_history(history, PLACES[3]);
+}
+
+/// The step of the second pass with this number, from 0, fails next in this thread.
+pub fn fail_at_step(number: u32) {
+    STEPS_LEFT.set(Some(number));
+}
+
+/// Whether that step has not come yet.
+pub fn is_armed() -> bool {
+    STEPS_LEFT.take().is_some()
+}
+
+pub(super) fn at_step() {
+    let left = STEPS_LEFT.take();
+    assert!(left != Some(0), "as asked");
+    STEPS_LEFT.set(left.map(|left| left - 1));
+}
+
+thread_local! {
+    static STEPS_LEFT: Cell<Option<u32>> = const { Cell::new(None) };
 }
 
 fn at_history(history: &History, text: &str) {

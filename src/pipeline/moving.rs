@@ -22,7 +22,7 @@ use crate::vocab::process::Named;
 use crate::vocab::time::Stamp;
 use crate::vocab::tls::TlsFacts;
 
-use super::rows::{Beside, Connection, finished, running, second_pass};
+use super::rows::{Beside, Connection, finished, guarded, running, second_pass};
 use super::{Open, OtherFlow, Pipeline, Sink, other};
 
 /// Where a row stands on the board: first packet, then flow.
@@ -216,9 +216,10 @@ impl Moving {
         if let Some(last) = &self.last {
             return last.clone();
         }
+        let mut faults = Vec::new();
         if mem::take(&mut self.new_server) {
             for flow in mem::take(&mut self.waiting) {
-                if !self.tell(&flow) {
+                if !guarded(&mut faults, || self.tell(&flow)) {
                     self.waiting.push_back(flow);
                 }
             }
@@ -233,11 +234,10 @@ impl Moving {
         let refused = self.refused.make_contiguous();
         let guests = self.guests.make_contiguous();
         let beside = Beside { refused, guests, drops: &self.drops };
-        let board = Board {
-            other_flows: self.other_flows + self.waiting.len() as u64,
-            earlier: self.earlier.clone(),
-            ..second_pass(rows, beside, &self.answered, self.beyond, None)
-        };
+        let mut board = second_pass(rows, beside, &self.answered, self.beyond, None);
+        board.other_flows = self.other_flows + self.waiting.len() as u64;
+        board.earlier = self.earlier.clone();
+        board.faults.append(&mut faults);
         self.last = Some(board.clone());
         board
     }

@@ -5,16 +5,16 @@ mod copies;
 mod doubts;
 mod kept;
 mod others;
+mod second;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::board::filter::Filter;
 use crate::board::{Board, ConnectionRow, End, EndHow, GoawayRow, TlsAlert, TlsRow, TlsSent};
-use crate::cause::neighbours::{self, Ending, Revision};
-use crate::cause::pair::{About, Answered, PairFacts};
-use crate::cause::timeouts::{self, Settled};
-use crate::cause::{self, Judged, conflicts, implementation};
+use crate::cause::neighbours::{self, Ending};
+use crate::cause::pair::{Answered, PairFacts};
+use crate::cause::{self, Judged, implementation};
 use crate::track;
 use crate::track::history::History;
 use crate::vocab::address::{Both, Endpoint, Side};
@@ -23,17 +23,16 @@ use crate::vocab::flow::FlowEnd;
 use crate::vocab::frame::Transport;
 use crate::vocab::hop::{Guest, Troubled};
 use crate::vocab::limits::{Hit, Limits};
-use crate::vocab::time::Stamp;
 use crate::vocab::tls::{TlsFacts, TlsSide};
-use crate::vocab::verdict::{Finding, Implementation, Verdict};
+use crate::vocab::verdict::{Finding, Implementation};
 
-use super::hops::Hops;
 use super::other;
 use super::{OtherFlow, Sink};
 use advise::{Slowest, advise, advise_all};
 pub(super) use copies::copies;
 use kept::Kept;
 use others::Others;
+pub(super) use second::{Beside, guarded, of_place, second_pass};
 
 /// What was found so far.
 #[derive(Debug)]
@@ -192,7 +191,9 @@ impl Rows {
     pub fn into_board(self) -> Board {
         let mut refused = Vec::new();
         let (mut all, earlier) = self.connections.into_parts();
-        let (rows, other_flows, others_beyond) = self.others.into_rows(&self.servers);
+        let mut faults = Vec::new();
+        let others = guarded(&mut faults, || self.others.into_rows(&self.servers));
+        let (rows, other_flows, others_beyond) = others;
         for (row, was_refused) in rows {
             refused.extend(was_refused.then_some((row.server, row.last)));
             all.push(Connection::alone(row));
@@ -210,116 +211,8 @@ impl Rows {
             (Hit::Servers, servers_beyond),
         ];
         board.hits.extend(hits.into_iter().filter(|(_, count)| *count > 0));
-        Board { other_flows, earlier, ..board }
-    }
-}
-
-/// What connections are judged by beside each other.
-#[derive(Clone, Copy)]
-pub(super) struct Beside<'a> {
-    /// Servers that refused a connection, and when.
-    pub(super) refused: &'a [(Endpoint, Stamp)],
-    /// Requests of flows that were not HTTP/2.
-    pub(super) guests: &'a [Guest],
-    /// When packets were dropped.
-    pub(super) drops: &'a Drops,
-}
-
-/// The second pass over connections in order: what neighbours say of each other. Of `beyond`
-/// connections the failed requests were not kept; those that pass `only` are measured.
-pub(super) fn second_pass(
-    all: Vec<Connection>,
-    beside: Beside<'_>,
-    answered: &BTreeMap<Endpoint, Answered>,
-    beyond: u64,
-    only: Option<&Filter>,
-) -> Board {
-    let Beside { refused, guests, drops } = beside;
-    let mut connections = Vec::with_capacity(all.len());
-    let mut times = Vec::new();
-    let mut endings = Vec::new();
-    let mut facts = Vec::new();
-    let mut troubled = Vec::with_capacity(all.len());
-    for (place, mut of) in all.into_iter().enumerate() {
-        doubts::before(&mut of, drops);
-        troubled.push(of.troubled);
-        let (placed, number) = (of.endings.into_iter(), of.row.number);
-        endings.extend(placed.map(|end| Ending { place: (place, end.place.1), number, ..end }));
-        facts.extend(of.facts.map(|facts| PairFacts { place, ..facts }));
-        times.extend(of.answered.map(|times| (place, times)));
-        connections.push(of.row);
-    }
-    for revision in neighbours::revise(&endings, refused) {
-        let (place, goaway) = revision.place;
-        let Some(row) = connections.get_mut(place) else { continue };
-        let revision = weighed(row, revision);
-        revise(Arc::make_mut(row), goaway, &revision);
-    }
-    admit_lost_neighbours(&mut connections);
-    for facts in &mut facts {
-        if let Some(row) = connections.get(facts.place) {
-            facts.conclude(row.verdicts(), &row.cancellations);
-        }
-    }
-    for (place, why) in timeouts::strangers(&facts) {
-        if let Some(row) = connections.get_mut(place) {
-            let row = Arc::make_mut(row);
-            let goaways = row.goaways.iter_mut().map(|goaway| &mut goaway.verdict);
-            goaways
-                .chain(&mut row.end_verdict)
-                .for_each(|verdict| timeouts::doubt_lone(verdict, why));
-        }
-        if let Some(facts) = of_place(&mut facts, place) {
-            facts.samples.retain(|sample| !timeouts::is_lone(sample));
-        }
-    }
-    let hops = Hops::join(&connections, &troubled, guests);
-    hops.unload(&connections, &mut facts);
-    for settled in timeouts::settle(&facts) {
-        if let Some(row) = connections.get_mut(settled.place) {
-            settle(Arc::make_mut(row), &settled);
-        }
-        if let Some(facts) = of_place(&mut facts, settled.place) {
-            facts.learn(&settled);
-        }
-    }
-    doubts::after(&mut connections);
-    let clock_offsets = hops.clock_offsets();
-    let hops = hops.tell(&mut connections);
-    let mut board = measured(&facts, answered);
-    advise_all(&mut connections, answered, &board.inferred_timeouts);
-    if let Some(only) = only {
-        board = measured_of(only, &connections, facts, &times);
-    }
-    let hits = Some((Hit::Troubled, beyond)).filter(|_| beyond > 0).into_iter().collect();
-    Board { hops, clock_offsets, connections, hits, ..board }
-}
-
-/// The same of those connections that pass; `times` are their answers by place.
-fn measured_of(
-    only: &Filter,
-    connections: &[Arc<ConnectionRow>],
-    mut facts: Vec<PairFacts>,
-    times: &[(usize, Box<Answered>)],
-) -> Board {
-    let passes = |place: usize| connections.get(place).filter(|row| only.connection(row));
-    facts.retain(|facts| passes(facts.place).is_some());
-    let mut answered: BTreeMap<Endpoint, Answered> = BTreeMap::new();
-    for (row, times) in times.iter().filter_map(|(place, of)| Some((passes(*place)?, of))) {
-        answered.entry(row.server).or_default().merge(times);
-    }
-    measured(&facts, &answered)
-}
-
-/// What several connections show together.
-fn measured(facts: &[PairFacts], answered: &BTreeMap<Endpoint, Answered>) -> Board {
-    let inferred_timeouts = timeouts::infer(facts);
-    Board {
-        conflicts: conflicts::find(facts, &inferred_timeouts, answered),
-        server_answers: timeouts::answers(answered),
-        ages: timeouts::ages(answered.values()),
-        inferred_timeouts,
-        ..Board::default()
+        faults.append(&mut board.faults);
+        Board { other_flows, earlier, faults, ..board }
     }
 }
 
@@ -343,81 +236,6 @@ pub(super) fn tls_row(facts: TlsFacts) -> TlsRow {
         offered: facts.alpn_offered,
         sni: facts.sni,
         why_not: facts.why_not,
-    }
-}
-
-/// What neighbours say of a connection whose beginning was not seen is worth less.
-fn weighed(row: &ConnectionRow, mut revision: Revision) -> Revision {
-    if row.joined_midway {
-        revision.confidence = revision.confidence.lowered();
-    }
-    revision
-}
-
-/// Puts a revision in, for the GOAWAY and those that follow it.
-fn revise(row: &mut ConnectionRow, goaway: Option<usize>, revision: &Revision) {
-    let Some(leader) = goaway else {
-        if let Some(verdict) = &mut row.end_verdict {
-            neighbours::apply(verdict, revision);
-        }
-        return;
-    };
-    for (index, goaway) in row.goaways.iter_mut().enumerate() {
-        if index == leader || goaway.follows == Some(leader) {
-            neighbours::apply(&mut goaway.verdict, revision);
-        }
-    }
-}
-
-/// Where the capture lacks octets of a server's connections, those of its neighbours that would
-/// speak for another reason may not be there.
-fn admit_lost_neighbours(connections: &mut [Arc<ConnectionRow>]) {
-    let lossy = |row: &&Arc<ConnectionRow>| row.lost_bytes != Both::default();
-    let servers: BTreeSet<Endpoint> =
-        connections.iter().filter(lossy).map(|row| row.server).collect();
-    if servers.is_empty() {
-        return;
-    }
-    for row in connections.iter_mut().filter(|row| servers.contains(&row.server)) {
-        let lone = |verdict: &Verdict| neighbours::is_lone_silence(verdict);
-        if row.verdicts().any(lone) {
-            let row = Arc::make_mut(row);
-            let goaways = row.goaways.iter_mut().map(|goaway| &mut goaway.verdict);
-            goaways.chain(&mut row.end_verdict).for_each(neighbours::doubt_lone_silence);
-        }
-    }
-}
-
-/// Those of a connection. `facts` have the order of the connections, without those that have none.
-pub(super) fn of_place(facts: &mut [PairFacts], place: usize) -> Option<&mut PairFacts> {
-    let at = facts.binary_search_by_key(&place, |facts| facts.place).ok()?;
-    facts.get_mut(at)
-}
-
-/// Puts in what other connections of the pair have settled.
-fn settle(row: &mut ConnectionRow, settled: &Settled) {
-    match settled.about {
-        About::Cancels(index) => {
-            let Some(set) = row.cancellations.get_mut(index) else { return };
-            timeouts::apply_to_cancels(set, settled);
-            let set = &*set;
-            let verdicts = row.goaways.iter_mut().map(|goaway| &mut goaway.verdict);
-            for verdict in verdicts.chain(&mut row.end_verdict) {
-                timeouts::apply_to_root(verdict, set);
-            }
-        }
-        About::Goaway(leader) => {
-            for (index, goaway) in row.goaways.iter_mut().enumerate() {
-                if index == leader || goaway.follows == Some(leader) {
-                    timeouts::apply_to_verdict(&mut goaway.verdict, settled);
-                }
-            }
-        }
-        About::End => {
-            if let Some(verdict) = &mut row.end_verdict {
-                timeouts::apply_to_verdict(verdict, settled);
-            }
-        }
     }
 }
 

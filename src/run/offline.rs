@@ -149,6 +149,7 @@ fn board(
     clocks::tell(&job.clock_offsets, &mut board);
     board.key_log = key_log;
     faults.sort_by_key(|fault| fault.stamp.map(Stamp::order));
+    faults.append(&mut board.faults);
     board.faults = faults;
     for (hit, count) in hits {
         *board.hits.entry(hit).or_default() += count;
@@ -399,6 +400,29 @@ mod tests {
         let listed = Listed { sorted_behind: Some(behind), ..Listed::default() };
         let told = crate::report::listed(&listed, false);
         assert!(told[0].contains("from packet 4 on they are put in order"), "{told:?}");
+        std::fs::remove_file(file).unwrap();
+    }
+
+    #[test]
+    fn a_step_that_fails_at_the_end_costs_what_it_would_have_added() {
+        let file = std::env::temp_dir().join(format!("goawhy-steps-{}.pcap", std::process::id()));
+        std::fs::write(&file, exchange::pcap(inject::SCRIPT).unwrap()).unwrap();
+        let only = Filter::new("cause:graceful_shutdown").ok();
+        let job = Job { files: vec![file.clone()], measured: only, ..Job::default() };
+        let mut steps = 0;
+        loop {
+            inject::fail_at_step(steps);
+            let board = report(&job).unwrap();
+            assert_eq!(board.connections.len(), 2, "step {steps}");
+            assert!(board.connections.iter().all(|row| row.goaways.len() == 1), "step {steps}");
+            if inject::is_armed() {
+                assert!(board.faults.is_empty());
+                break;
+            }
+            assert_eq!(board.faults.len(), 1, "step {steps}");
+            steps += 1;
+        }
+        assert!(steps >= 10, "{steps}");
         std::fs::remove_file(file).unwrap();
     }
 

@@ -1,5 +1,6 @@
 //! Snapshots on a timer: often enough for a screen, and never more than a tenth of the time.
 
+use std::mem;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -66,6 +67,9 @@ impl Publisher {
             *board.hits.entry(hit).or_default() += count;
         }
         board.key_log = pipeline.key_log();
+        for fault in mem::take(&mut board.faults) {
+            pipeline.failed_at(fault.place, rows);
+        }
         board.faults = pipeline.faults().to_vec();
         let octets = now.captures.iter().map(|facts| facts.bytes).fold(0, u64::saturating_add);
         self.measure(begun, now.progress.packets, octets);
