@@ -113,8 +113,8 @@ impl LiveFacts {
 pub struct InterfaceFacts {
     /// Its name.
     pub name: String,
-    /// Whether it is a loopback interface: Linux counts each packet twice there, as sent and as
-    /// received, and hands out one.
+    /// Whether it is a loopback interface: Linux has each packet twice there, as sent and as
+    /// received, and hands out one. It is counted once here.
     pub loopback: bool,
     /// Packets that passed the filter, as the kernel counts.
     pub received: u64,

@@ -121,6 +121,11 @@ impl Tap {
         &self.name
     }
 
+    /// Whether it captures from every interface at once.
+    pub fn is_any(&self) -> bool {
+        self.name == ANY
+    }
+
     /// Link type of its packets.
     pub fn link(&self) -> LinkType {
         self.link

@@ -105,7 +105,6 @@ impl LiveText {
             page.paragraph(2, Ink::Plain, &format!("{streams} cancelled: {cause}"));
         }
         for of in &live.interfaces {
-            let twice = if of.loopback { " (each twice, as sent and as received)" } else { "" };
             let dropped = match (of.kernel_dropped, of.interface_dropped) {
                 (Some(kernel), Some(interface)) => {
                     format!("{kernel} dropped by the kernel, {interface} by the interface")
@@ -113,7 +112,7 @@ impl LiveText {
                 (Some(before), None) => format!("{before} dropped where it was captured"),
                 _ => "what was dropped where it was captured is not known".to_owned(),
             };
-            let text = format!("{}: {} received{twice}, {dropped}", of.name, of.received);
+            let text = format!("{}: {} received, {dropped}", of.name, of.received);
             page.paragraph(2, Ink::Dim, &text);
             if let Some(error) = &of.error {
                 page.paragraph(2, Ink::Red, &format!("{}: {error}", of.name));

@@ -22,6 +22,7 @@ use crate::error::Error;
 use crate::report::live::LiveText;
 use crate::report::{Style, alert, fault, json};
 use crate::vocab::limits::Limits;
+use crate::vocab::text::count;
 
 use super::alarm::Duty;
 use super::command;
@@ -232,6 +233,8 @@ struct Heard {
     unsaved: Option<String>,
     down: String,
     faults: usize,
+    /// Packets that were told to be dropped, and when.
+    dropped: Option<(u64, Instant)>,
     /// Alarms that were not written.
     unwritten: u64,
 }
@@ -256,6 +259,7 @@ impl Heard {
             notice(&fault(of, false), true);
         }
         self.faults = snapshot.board.faults.len();
+        self.drops(snapshot, notice);
         let unsaved = snapshot.live.as_ref().and_then(LiveFacts::saving_trouble);
         if unsaved != self.unsaved.as_deref() {
             self.unsaved = unsaved.map(ToOwned::to_owned);
@@ -263,6 +267,25 @@ impl Heard {
         }
     }
 }
+
+impl Heard {
+    /// Tells that packets are dropped, at once and then every few seconds while more are.
+    fn drops(&mut self, snapshot: &Snapshot, notice: Notice<'_>) {
+        let dropped = snapshot.live.as_ref().map_or(0, LiveFacts::dropped);
+        let (told, rests) =
+            self.dropped.map_or((0, false), |(told, at)| (told, at.elapsed() < DROPS_EVERY));
+        let over = snapshot.state == State::Ended;
+        if dropped > told && (over || !rests) {
+            let packets = count(dropped, "packet");
+            let text = format!("{packets} dropped by now: endings of that time are less sure");
+            notice(&text, true);
+            self.dropped = Some((dropped, Instant::now()));
+        }
+    }
+}
+
+/// Between two lines that tell of dropped packets.
+const DROPS_EVERY: Duration = Duration::from_secs(10);
 
 /// What may happen next.
 enum Call {
@@ -491,3 +514,30 @@ const TICK: Duration = Duration::from_millis(100);
 const SAME_WISH: Duration = Duration::from_secs(1);
 /// What keeps it from ending.
 const COMMANDS_RUN: &str = "waiting for the command of an alarm";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::board::snapshot::InterfaceFacts;
+
+    #[test]
+    fn drops_are_told_as_they_happen_and_not_all_the_time() {
+        let dropped = |packets| {
+            let of = InterfaceFacts { kernel_dropped: Some(packets), ..InterfaceFacts::default() };
+            let live = LiveFacts { interfaces: vec![of], ..LiveFacts::default() };
+            Snapshot { live: Some(live), state: State::Live, ..Snapshot::default() }
+        };
+        let (mut heard, mut told) = (Heard::default(), Vec::new());
+        let mut hear = |heard: &mut Heard, snapshot: &Snapshot| {
+            heard.take(snapshot, &mut |text, _| told.push(text.to_owned()));
+        };
+        hear(&mut heard, &dropped(0));
+        hear(&mut heard, &dropped(57));
+        hear(&mut heard, &dropped(58));
+        hear(&mut heard, &Snapshot { state: State::Ended, ..dropped(60) });
+        let text = |packets| {
+            format!("{packets} packets dropped by now: endings of that time are less sure")
+        };
+        assert_eq!(told, [text(57), text(60)]);
+    }
+}

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::board::snapshot::InterfaceFacts;
-use crate::capture::live::Tap;
+use crate::capture::live::{Counts, Tap};
 use crate::capture::{Item, Source};
 use crate::error::Error;
 use crate::vocab::capture::CaptureFacts;
@@ -75,13 +75,13 @@ struct Counter {
     looked: (Timestamp, Instant),
     /// Packets read since.
     read: u64,
-    /// Packets that the kernel had dropped by then.
-    dropped: u64,
+    /// Packets read before.
+    read_in_all: u64,
 }
 
 impl Counter {
     fn new(facts: Facts, source: u16) -> Self {
-        Self { facts, source, looked: (now(), Instant::now()), read: 0, dropped: 0 }
+        Self { facts, source, looked: (now(), Instant::now()), read: 0, read_in_all: 0 }
     }
 
     /// Looks, if it has not for so long; says when packets were dropped since the last time, where
@@ -94,15 +94,35 @@ impl Counter {
         let to = now();
         self.looked = (to, Instant::now());
         let counts = tap.counts()?;
+        let seen = std::mem::take(&mut self.read);
+        self.read_in_all = self.read_in_all.saturating_add(seen);
+        let (mut dropped, read) = (0, self.read_in_all);
         change(&self.facts, self.source, |of| {
-            of.received = counts.received;
-            of.kernel_dropped = Some(counts.kernel_dropped);
+            let once = |copies: u64| packets(copies, counts, read, of.loopback, tap.is_any());
+            of.received = once(counts.received).max(of.received);
+            let before = of.kernel_dropped.unwrap_or(0);
+            let kernel_dropped = once(counts.kernel_dropped).max(before);
+            dropped = kernel_dropped - before;
+            of.kernel_dropped = Some(kernel_dropped);
             of.interface_dropped = Some(counts.interface_dropped);
         });
-        let dropped = counts.kernel_dropped.saturating_sub(self.dropped);
-        self.dropped = counts.kernel_dropped;
-        let seen = std::mem::take(&mut self.read);
         (dropped > 0).then_some(Stretch { from, to, dropped, seen })
+    }
+}
+
+/// How many packets so many copies are that the kernel counted. On loopback interfaces it has each
+/// packet twice, as sent and as received (packet(7)), and libpcap hands out one; among those of all
+/// interfaces what was `read` beside what was handed out tells how many are such.
+fn packets(copies: u64, counts: Counts, read: u64, loopback: bool, any: bool) -> u64 {
+    let handed_out = counts.received.saturating_sub(counts.kernel_dropped);
+    match (loopback, any) {
+        (true, _) => copies.div_ceil(2),
+        (false, true) if handed_out > read && read > 0 => {
+            let least = copies.div_ceil(2);
+            let once = u128::from(copies) * u128::from(read) / u128::from(handed_out);
+            u64::try_from(once).unwrap_or(copies).max(least)
+        }
+        _ => copies,
     }
 }
 
@@ -189,3 +209,21 @@ const IFF_UP: u32 = 1;
 const COUNT_EVERY: Duration = Duration::from_millis(20);
 /// Time between two looks whether the interface is up, and at what a pipe has told of itself.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_of_one_packet_count_once() {
+        let counts = Counts { received: 4000, kernel_dropped: 1000, interface_dropped: 0 };
+        let dropped = |read, loopback, any| packets(1000, counts, read, loopback, any);
+        assert_eq!(dropped(3000, false, false), 1000);
+        assert_eq!(dropped(1500, true, false), 500);
+        // Of 2,000 packets that were read 1,000 came twice.
+        assert_eq!(dropped(2000, false, true), 666);
+        assert_eq!(dropped(3000, false, true), 1000);
+        // What waits to be read makes it no less than half.
+        assert_eq!((dropped(10, false, true), dropped(0, false, true)), (500, 1000));
+    }
+}
