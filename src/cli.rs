@@ -114,6 +114,9 @@ struct FramesArgs {
     /// Header lists too, on the frame that completes them
     #[arg(long)]
     headers: bool,
+    /// Hide header values and debug data (names, methods, statuses and addresses stay)
+    #[arg(long)]
+    mask: bool,
 }
 
 #[derive(Debug, Args)]
@@ -345,11 +348,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>, runner: &impl Runner) -> E
 impl Command {
     /// Whether it shows nothing that could be masked, or can mask it.
     fn masks(&self) -> bool {
-        #[cfg(feature = "live")]
-        if matches!(self, Self::Live(_)) {
-            return false;
-        }
-        !matches!(self, Self::Frames(_) | Self::Check(_) | Self::Diff(_))
+        !matches!(self, Self::Check(_) | Self::Diff(_))
     }
 }
 
@@ -468,6 +467,7 @@ fn frames(arguments: &FramesArgs, runner: &impl Runner) -> Exit {
     let out = io::BufWriter::with_capacity(BUFFER, io::stdout().lock());
     let several = inputs.files.len() > 1;
     let mut writer = FrameWriter::new(out, format, arguments.headers, several);
+    writer.mask(arguments.mask);
     match runner.frames(&inputs, &mut writer) {
         Ok(listed) => {
             warn(&listed.captures);

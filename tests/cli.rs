@@ -106,7 +106,7 @@ fn what_cannot_be_masked_is_refused_where_all_is_to_be() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_goawhy"));
         command.args(line.split_whitespace()).env("XDG_CONFIG_HOME", &folder).output().unwrap()
     };
-    for line in ["frames FILE", "check FILE", "live -", "diff FILE FILE"] {
+    for line in ["check FILE", "diff FILE FILE"] {
         let done = run(&line.replace("FILE", SAMPLE));
         assert_eq!(done.status.code(), Some(2), "{line}");
         let said = String::from_utf8(done.stderr).unwrap();
@@ -116,7 +116,26 @@ fn what_cannot_be_masked_is_refused_where_all_is_to_be() {
     let masked = String::from_utf8(run(&format!("report {SAMPLE}")).stdout).unwrap();
     let open = String::from_utf8(run(&format!("report {SAMPLE} --no-config")).stdout).unwrap();
     assert!(open.contains("/slow") && !masked.contains("/slow"), "{masked}");
-    assert!(run(&format!("frames {SAMPLE} --no-config")).status.success());
+    let frames = |more: &str| {
+        let done = run(&format!("frames --headers {SAMPLE} {more}"));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    for (told, is_masked) in [(frames(""), true), (frames("--no-config"), false)] {
+        assert!(told.contains(":method: GET") && told.contains("GOAWAY"));
+        let hidden = ["/slow", "is not correct", "127.0.0.1:20002"];
+        assert!(hidden.iter().all(|text| told.contains(text) != is_masked), "{told}");
+    }
+    let lines = |more: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_goawhy"));
+        let words = ["live", "-", "--format", "jsonl"].into_iter().chain(more.split_whitespace());
+        command.args(words).env("XDG_CONFIG_HOME", &folder);
+        let done = command.stdin(std::fs::File::open(SAMPLE).unwrap()).output().unwrap();
+        String::from_utf8(done.stdout).unwrap()
+    };
+    for (told, is_masked) in [(lines(""), true), (lines("--no-config"), false)] {
+        assert!(told.contains("client_request_timeout") && told.contains("\"summary\""));
+        assert!(told.contains("is not correct") != is_masked, "{told}");
+    }
     assert!(run("explain idle_timeout").status.success());
     std::fs::remove_dir_all(folder).unwrap();
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::told::Told;
 use super::{Board, ConnectionRow, StreamRow};
 use crate::vocab::hop::Hop;
 use crate::vocab::verdict::{Implementation, Verdict};
@@ -24,6 +25,13 @@ impl Board {
                 hide(text);
             }
         }
+    }
+}
+
+impl Told {
+    /// The same of what is told of one connection; `names` are those of the board.
+    pub fn mask(&mut self, names: &Names) {
+        mask_row(Arc::make_mut(&mut self.row), names);
     }
 }
 

@@ -11,7 +11,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, ValueEnum, value_parser};
 
 use super::output::{are_one, followed, is_standard, refuse_inputs};
-use super::screen::{self, Look, ScreenArgs};
+use super::screen::{Look, ScreenArgs};
 use super::value::{pointed, time};
 use super::{Cli, Colour, Command, Config, Exit, Runner, Times, complain, style, told};
 use crate::board::filter::Filter;
@@ -106,6 +106,10 @@ pub(super) struct LiveArgs {
     /// How to write what happens
     #[arg(long, value_enum, default_value_t = LiveFormat::Text)]
     format: LiveFormat,
+    /// Hide authorities, paths and debug data in lines and alarms (addresses stay; packets that are
+    /// saved have all)
+    #[arg(long)]
+    mask: bool,
     /// Append lines to this file instead of writing to standard output
     #[arg(short = 'o', long, value_name = "OUT")]
     output: Option<PathBuf>,
@@ -193,11 +197,12 @@ impl LiveArgs {
     }
 
     /// Lines of text on standard output.
-    fn of(capture: CaptureArgs) -> Self {
+    fn of(capture: CaptureArgs, mask: bool) -> Self {
         Self {
             input: None,
             capture,
             format: LiveFormat::Text,
+            mask,
             output: None,
             metrics: None,
             #[cfg(feature = "otlp")]
@@ -254,6 +259,7 @@ pub(super) fn live(arguments: &LiveArgs) -> Exit {
         #[cfg(feature = "otlp")]
         collector: arguments.otlp.clone(),
         alarms,
+        mask: arguments.mask,
     };
     match live::run(&job, outputs, &mut heard) {
         Ok(Ended::InOrder) => Exit::Done,
@@ -277,14 +283,11 @@ pub(super) fn live(arguments: &LiveArgs) -> Exit {
 pub(super) fn watch(arguments: WatchArgs, runner: &impl Runner) -> Exit {
     let WatchArgs { capture, time, color, screen } = arguments;
     if screen.no_tui || !io::stdout().is_terminal() {
-        if screen.mask {
-            return complain(Exit::Usage, &screen::MASK_NEEDS_TERMINAL);
-        }
-        return live(&LiveArgs::of(capture));
+        return live(&LiveArgs::of(capture, screen.mask));
     }
     let look = screen.look(color, capture.ascii, time.into());
     let verbose = capture.verbose;
-    let arguments = LiveArgs::of(capture);
+    let arguments = LiveArgs::of(capture, screen.mask);
     match job(&arguments) {
         Ok(mut job) => {
             leave_out_own(&mut job, verbose);

@@ -63,11 +63,6 @@ pub enum Colours {
     Many,
 }
 
-/// Why `--mask` is refused.
-#[cfg(feature = "live")]
-pub(super) const MASK_NEEDS_TERMINAL: &str = "--mask is for the dashboard, which needs a terminal \
-                                              (--no-config leaves mask = true out)";
-
 /// Opens the dashboard.
 #[cfg_attr(not(feature = "live"), allow(unused_variables))] // A pipe is asked for once more.
 pub(super) fn dashboard(

@@ -9,8 +9,9 @@ use std::io::{self, Write};
 
 use super::plain;
 use super::time::Ticker;
+use crate::board::mask::HIDDEN;
 use crate::vocab::frame::{Frame, FrameFault, Payload};
-use crate::vocab::header::HeaderList;
+use crate::vocab::header::{Field, HeaderList};
 use crate::vocab::text::{printable, utf8_or_escaped};
 use crate::vocab::time::Stamp;
 
@@ -30,6 +31,8 @@ pub struct FrameWriter<W> {
     format: Format,
     headers: bool,
     several: bool,
+    /// Whether what strangers should not see is hidden.
+    mask: bool,
     /// Whether each line goes out at once.
     prompt: bool,
     ticker: Ticker,
@@ -51,6 +54,7 @@ impl<W: Write> FrameWriter<W> {
             format,
             headers,
             several,
+            mask: false,
             prompt: false,
             ticker: Ticker::default(),
             waiting: BinaryHeap::new(),
@@ -59,6 +63,11 @@ impl<W: Write> FrameWriter<W> {
             held: 0,
             arrivals: 0,
         }
+    }
+
+    /// Hides header values and debug data, where that is wanted.
+    pub fn mask(&mut self, mask: bool) {
+        self.mask = mask;
     }
 
     /// Lines go out as the frames are read, even if one that waited for a missing packet comes
@@ -75,8 +84,8 @@ impl<W: Write> FrameWriter<W> {
             self.lines.len().saturating_sub(1)
         });
         let Some(line) = self.lines.get_mut(slot) else { return Ok(()) };
-        let mut pen =
-            Pen { line, ticker: &mut self.ticker, headers: self.headers, several: self.several };
+        let (headers, several, mask) = (self.headers, self.several, self.mask);
+        let mut pen = Pen { line, ticker: &mut self.ticker, headers, several, mask };
         match self.format {
             Format::Jsonl => pen.json(connection, frame)?,
             Format::Text => pen.text(connection, frame)?,
@@ -130,6 +139,7 @@ struct Pen<'a> {
     ticker: &'a mut Ticker,
     headers: bool,
     several: bool,
+    mask: bool,
 }
 
 /// Octets of a GOAWAY's debug data that the capture lacks.
@@ -204,7 +214,7 @@ impl Pen<'_> {
                      \"debug\":",
                     code.0
                 )?;
-                octets(line, debug)?;
+                octets(line, veiled(self.mask, debug))?;
             }
             Payload::WindowUpdate { increment } => write!(line, ",\"increment\":{increment}")?,
             Payload::Broken(fault) => write!(line, ",\"broken\":\"{}\"", fault_name(fault))?,
@@ -225,7 +235,7 @@ impl Pen<'_> {
             line.extend_from_slice(if index > 0 { b",[" } else { b"[" });
             known(line, field.name)?;
             line.push(b',');
-            known(line, field.value)?;
+            known(line, value(self.mask, &field))?;
             line.push(b']');
         }
         line.push(b']');
@@ -264,7 +274,7 @@ impl Pen<'_> {
         self.line.push(b'\n');
         if let Some(headers) = frame.headers.as_ref().filter(|_| self.headers) {
             for field in headers.iter() {
-                let [name, value] = [field.name, field.value].map(|part| {
+                let [name, value] = [field.name, value(self.mask, &field)].map(|part| {
                     part.map_or_else(|| "?".into(), |part| printable(&utf8_or_escaped(part)))
                 });
                 writeln!(self.line, "{:>9}{name}: {value}", "")?;
@@ -290,7 +300,7 @@ impl Pen<'_> {
                 write!(line, "{ack} {:016x}", u64::from_be_bytes(opaque))
             }
             Payload::GoAway { last_stream_id, code, debug } => {
-                let debug = printable(&utf8_or_escaped(debug));
+                let debug = printable(&utf8_or_escaped(veiled(self.mask, debug)));
                 write!(line, " {code} last {last_stream_id} \"{debug}\"")
             }
             Payload::WindowUpdate { increment } => write!(line, " +{increment}"),
@@ -304,6 +314,18 @@ impl Pen<'_> {
             | Payload::Other => Ok(()),
         }
     }
+}
+
+/// The value of a field; hidden but for what tells how a request fared.
+fn value<'a>(mask: bool, field: &Field<'a>) -> Option<&'a [u8]> {
+    let shown = [&b":method"[..], b":status", b":scheme", b"grpc-status"];
+    let hides = mask && !field.name.is_some_and(|name| shown.contains(&name));
+    field.value.map(|value| veiled(hides, value))
+}
+
+/// Octets, or what stands for them.
+fn veiled(mask: bool, octets: &[u8]) -> &[u8] {
+    if mask && !octets.is_empty() { HIDDEN.as_bytes() } else { octets }
 }
 
 fn known(line: &mut Vec<u8>, part: Option<&[u8]>) -> io::Result<()> {

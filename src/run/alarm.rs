@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::board::alarm::{Alarms, Raised};
+use crate::board::mask::Names;
 use crate::board::meter::Meter;
 use crate::board::snapshot::Snapshot;
 use crate::report::alert;
@@ -20,6 +21,8 @@ pub(super) struct Duty {
     /// What is told to whoever fetches metrics.
     scrape: Arc<Mutex<Option<Scrape>>>,
     is_metered: bool,
+    /// Whether what strangers should not see is taken out of what is told.
+    mask: bool,
     seen: u64,
     /// Who hands metrics to a collector.
     #[cfg(feature = "otlp")]
@@ -27,7 +30,12 @@ pub(super) struct Duty {
 }
 
 impl Duty {
-    pub(super) fn new(alarms: Alarms, is_metered: bool, commands: Option<Arc<Commands>>) -> Self {
+    pub(super) fn new(
+        alarms: Alarms,
+        is_metered: bool,
+        mask: bool,
+        commands: Option<Arc<Commands>>,
+    ) -> Self {
         let (meter, scrape) = (Meter::default(), Arc::default());
         Self {
             meter,
@@ -35,6 +43,7 @@ impl Duty {
             commands,
             scrape,
             is_metered,
+            mask,
             seen: 0,
             #[cfg(feature = "otlp")]
             pusher: None,
@@ -61,7 +70,11 @@ impl Duty {
         }
         self.seen = snapshot.revision;
         let events = self.meter.take(snapshot);
-        let raised = self.alarms.take(&events);
+        let mut raised = self.alarms.take(&events);
+        if self.mask && !raised.is_empty() {
+            let names = Names::of(&snapshot.board);
+            raised.iter_mut().for_each(|raised| raised.told.mask(&names));
+        }
         if let Some(commands) = &self.commands {
             for raised in &raised {
                 let mut input = Vec::new();

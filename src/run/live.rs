@@ -14,6 +14,7 @@ use crate::board::ConnectionRow;
 pub use crate::board::alarm::{Alarm, Alarms};
 use crate::board::detail::Matching;
 use crate::board::filter::Filter;
+use crate::board::mask::Names;
 use crate::board::snapshot::{Feed, LiveFacts, Snapshot, State};
 use crate::board::told::{Teller, Told};
 use crate::capture::live;
@@ -94,6 +95,8 @@ pub struct Outputs {
     pub collector: Option<Collector>,
     /// What is watched for.
     pub alarms: Alarms,
+    /// Whether what strangers should not see is taken out of all that is told.
+    pub mask: bool,
 }
 
 /// How lines are written.
@@ -147,7 +150,7 @@ pub fn probe(name: &str) -> Result<(), Error> {
 /// # Errors
 /// Where nothing can be captured, or the runtime cannot start.
 pub fn run(job: &Job, outputs: Outputs, notice: Notice<'_>) -> Result<Ended, Error> {
-    let Outputs { format, file: output, metrics, alarms, .. } = outputs;
+    let Outputs { format, file: output, metrics, alarms, mask, .. } = outputs;
     let fails = |source| Error::Io { file: "live".into(), operation: "start it", source };
     // Opened while this still may; the thread that writes begins when nothing more is given up.
     let sink = open(output.as_ref())?;
@@ -162,12 +165,12 @@ pub fn run(job: &Job, outputs: Outputs, notice: Notice<'_>) -> Result<Ended, Err
     };
     let (teller, only) = (Teller::default(), job.only.clone().map(Arc::new));
     #[allow(unused_mut)] // Nothing is pushed where OTLP is not built in.
-    let mut duty = Duty::new(alarms, metrics.is_some(), job.commands.clone());
+    let mut duty = Duty::new(alarms, metrics.is_some(), mask, job.commands.clone());
     #[cfg(feature = "otlp")]
     duty.push(outputs.collector);
     let (asking, heard) = (None, Heard::default());
     let mut telling =
-        Telling { watch, printer, teller, only, asking, format, duty, heard, seen: 0 };
+        Telling { watch, printer, teller, only, asking, format, mask, duty, heard, seen: 0 };
     let ended = runtime.block_on(telling.run(metrics, notice)).map_err(fails);
     if !matches!(ended, Ok(Ended::Interrupted)) {
         telling.watch.stop(); // what is saved comes to its end
@@ -215,6 +218,7 @@ struct Telling {
     /// What passes the filter is being looked for: packets are read again for it.
     asking: Option<JoinHandle<Vec<Told>>>,
     format: Form,
+    mask: bool,
     duty: Duty,
     heard: Heard,
     seen: u64,
@@ -447,7 +451,7 @@ impl Telling {
     fn tell(&mut self, snapshot: &Snapshot) {
         if let Some(asking) = self.asking.take_if(|asking| asking.is_finished()) {
             // What panicked has said so.
-            self.print(&asking.join().unwrap_or_default());
+            self.print(asking.join().unwrap_or_default(), snapshot);
         }
         let waits = self.asking.is_some() || !self.printer.has_room();
         if snapshot.revision == self.seen || waits {
@@ -458,7 +462,7 @@ impl Telling {
         match &self.only {
             Some(only) if !only.wants_streams() => {
                 told.retain(|told| only.connection(&told.row));
-                self.print(&told);
+                self.print(told, snapshot);
             }
             Some(only) if !told.is_empty() => {
                 // Packets are read again for streams: that takes its time.
@@ -468,16 +472,20 @@ impl Telling {
                     told
                 }));
             }
-            _ => self.print(&told),
+            _ => self.print(told, snapshot),
         }
     }
 
-    fn print(&mut self, told: &[Told]) {
+    fn print(&mut self, mut told: Vec<Told>, snapshot: &Snapshot) {
         if told.is_empty() {
             return;
         }
+        if self.mask {
+            let names = Names::of(&snapshot.board);
+            told.iter_mut().for_each(|told| told.mask(&names));
+        }
         let mut text = Vec::new();
-        for told in told {
+        for told in &told {
             // Memory does not fail.
             let _ = match &self.format {
                 Form::Text(lines) => lines.told(&mut text, told),
