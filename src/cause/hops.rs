@@ -199,11 +199,17 @@ impl Search<'_> {
             let free = near.iter().filter(|front| !self.taken.contains(&(**front, b.server)));
             let pair = free.into_iter().find_map(|front| {
                 let a = self.requests.get(*front)?;
+                let (way, delay) = self.related(a, b, SHORT)?;
+                // What both ends of a request show within a breath, two programs hardly do alike.
+                let prompt = self.opened_apart(a, b) <= PROMPT
+                    && delay <= Duration::from_nanos(PROMPT.unsigned_abs() / 4);
                 let fits = match by {
                     JoinedBy::Path => is_renamed(a, b) && self.opened_apart(a, b) <= SHORT,
-                    _ => is_plausible(a, b),
+                    _ => is_plausible(a, b, prompt),
                 };
-                let (way, delay) = self.related(a, b, SHORT).filter(|_| fits)?;
+                if !fits {
+                    return None;
+                }
                 Some(Joined { front: *front, back: *back, way, by, delay })
             });
             if let Some(pair) = pair {
@@ -275,10 +281,11 @@ fn contradict(a: &Mark, b: &Mark) -> bool {
 /// Whether, with one authority and path and no identifier, `b` may be what a proxy made of `a`:
 /// whoever sent `b` is where `a` went. A client of `a` on that same host may have sent `b` too,
 /// and then `b` must show that it was forwarded.
-fn is_plausible(a: &Request, b: &Request) -> bool {
+fn is_plausible(a: &Request, b: &Request, prompt: bool) -> bool {
     let (of_a, of_b) = (&a.of.mark, &b.of.mark);
     let same = of_a.path == of_b.path && of_a.authority == of_b.authority;
-    same && a.server.ip == b.client.ip && told_apart(a, b)
+    let apart = told_apart(a, b) || (prompt && other_program(a, b));
+    same && a.server.ip == b.client.ip && apart
 }
 
 /// Whether `b` was hardly sent by the client of `a` itself: it comes from elsewhere, carries what
@@ -322,6 +329,9 @@ const MILLISECOND: i64 = 1_000_000;
 const LONG: i64 = 1_000 * MILLISECOND;
 /// The same where only time and order do.
 const SHORT: i64 = 100 * MILLISECOND;
+/// A proxy that is connected sends a request on within this time, and what happens to it far
+/// sooner.
+const PROMPT: i64 = 20 * MILLISECOND;
 /// A proxy sends a request on within this time, also where it has to connect first.
 const OPENED_APART: i64 = 1_000 * MILLISECOND;
 /// Requests of a kind that are looked at for one.

@@ -383,10 +383,14 @@ pub struct OpenStream {
 pub struct Still {
     /// Its last frame before.
     pub from: Stamp,
-    /// Its next.
+    /// Its next, or the end of the connection or the capture.
     pub until: Stamp,
     /// Requests that the client sent meanwhile.
     pub asked: u64,
+    /// How long what it then answered had waited.
+    pub waited: Duration,
+    /// Whether it never spoke again.
+    pub lasting: bool,
 }
 
 impl Still {
@@ -489,15 +493,30 @@ impl History {
         };
         let unread = finding.by == Side::Server
             && std::ptr::eq(&rule::RST_THEN_SILENT, finding.rule)
-            && self.stood_still().is_some_and(at_once);
+            && self.stood_still().is_some_and(|still| !still.lasting && at_once(still));
         !(unread || rests_on_peer && self.losses.iter().any(lost))
     }
 
-    /// A time in which the server sent nothing for far longer than its answers take.
+    /// A time in which the server sent nothing though requests of kinds waited that it answers far
+    /// sooner; what it answered then was one of those.
     pub fn stood_still(&self) -> Option<&Still> {
-        let answers = self.answers.total();
-        let quick = |still: &&Still| answers.quantile(0.5) * 8 <= still.span();
-        self.still.as_deref().filter(|_| answers.count() >= QUICK_ANSWERS).filter(quick)
+        let still = self.still.as_deref()?;
+        let (mut quick, mut slow) = (0, 0);
+        let within = |at: Stamp| still.from.before(at) && !still.until.before(at);
+        for reset in self.cancels().filter(|reset| within(reset.stamp)) {
+            let usual = self.usual(reset.class);
+            let is_quick = usual.is_some_and(|usual| usual * 8 <= still.span());
+            *if is_quick { &mut quick } else { &mut slow } += 1;
+        }
+        let usual = self.answers.total().quantile(0.5);
+        let late = still.lasting || still.waited >= (usual * 8).max(WAITED);
+        (late && quick > slow && quick >= GIVEN_UP).then_some(still)
+    }
+
+    /// What half of the answers to a kind of request take at most, where there are enough of them.
+    fn usual(&self, class: u32) -> Option<Duration> {
+        let class = self.answers.classes().iter().find(|of| of.id == class)?;
+        (class.answers.count() >= QUICK_ANSWERS).then(|| class.answers.quantile(0.5))
     }
 
     /// Cancels: resets by the request's sender before the answer ended.
@@ -532,7 +551,13 @@ impl History {
 const WAKING: Duration = Duration::from_millis(50);
 
 /// Fewer answers do not show how quick a server is.
-const QUICK_ANSWERS: u64 = 10;
+const QUICK_ANSWERS: u64 = 5;
+
+/// A server that stood still answers first what has waited for so long.
+const WAITED: Duration = Duration::from_millis(300);
+
+/// Fewer requests given up show no server that stood still.
+const GIVEN_UP: u32 = 2;
 
 /// Lengths of deadlines that ran out which are told apart.
 const EXPIRED_KEPT: usize = 8;

@@ -18,6 +18,8 @@ mod trouble;
 
 use std::collections::VecDeque;
 
+use std::time::Duration;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::vocab::address::{Both, FlowKey, Half, Side};
@@ -47,13 +49,13 @@ const SETTINGS_KEPT: usize = 16;
 const OPEN_KEPT: usize = 1024;
 
 /// A block as large as the largest one counts anew after this time.
-const AS_LARGE_AGAIN: std::time::Duration = std::time::Duration::from_millis(250);
+const AS_LARGE_AGAIN: Duration = Duration::from_millis(250);
 
 /// Gaps in the stream identifiers remembered.
 const SKIPPED_KEPT: usize = 32;
 
 /// Shorter, or with fewer requests meanwhile, no server stands still.
-const STILL: std::time::Duration = std::time::Duration::from_secs(1);
+const STILL: Duration = Duration::from_secs(1);
 const ASKED: u64 = 3;
 
 /// Late frames and losses remembered.
@@ -318,6 +320,9 @@ impl Tracker {
         let clients = self.open_of.first;
         let (open, resets) = (&mut self.open, &self.reset_places);
         self.rules.check(&mut self.history, open, resets, clients, frame, limits);
+        if frame.by == Side::Server {
+            self.speaks_again(frame);
+        }
         if matches!(frame.payload, Payload::Preface) {
             self.history.sides.side_mut(frame.by).preface = Some(frame.stamp);
             return;
@@ -365,9 +370,6 @@ impl Tracker {
 
     /// Counts a frame, after it was applied: a GOAWAY's record shows what came before it.
     fn count(&mut self, frame: &Frame<'_>) {
-        if frame.by == Side::Server {
-            self.stood_still(frame.stamp);
-        }
         let facts = self.history.sides.side_mut(frame.by);
         facts.frames.add(frame.head.kind);
         facts.first_frame.get_or_insert(frame.stamp);
@@ -391,13 +393,27 @@ impl Tracker {
     }
 
     /// Notes for how long the server had sent nothing when it speaks again.
-    fn stood_still(&mut self, until: Stamp) {
+    fn speaks_again(&mut self, frame: &Frame<'_>) {
         let opened = self.history.sides.first.opened;
         let asked = opened - std::mem::replace(&mut self.asked, opened);
-        let Some(from) = self.history.sides.second.last_frame.filter(|_| asked >= ASKED) else {
+        if asked < ASKED {
             return;
+        }
+        let id = frame.head.stream;
+        let reset = || self.reset_places.get(&id).and_then(|at| self.history.resets.get(*at));
+        let asked_at = match frame.payload {
+            Payload::Ping { ack: true, opaque } => {
+                self.history.pings.iter().find(|ping| ping.opaque == opaque).map(|ping| ping.sent)
+            }
+            _ => self.open.get(&id).map_or_else(|| reset()?.opened, |stream| stream.opened),
         };
-        let still = Still { from, until, asked };
+        let waited = asked_at.map(|asked| frame.stamp.since(asked));
+        self.stood_still(frame.stamp, asked, waited.unwrap_or_default(), false);
+    }
+
+    fn stood_still(&mut self, until: Stamp, asked: u64, waited: Duration, lasting: bool) {
+        let Some(from) = self.history.sides.second.last_frame else { return };
+        let still = Still { from, until, asked, waited, lasting };
         let longest = self.history.still.as_ref().map_or(STILL, |old| old.span());
         if still.span() > longest {
             self.history.still = Some(Box::new(still));
@@ -553,6 +569,11 @@ impl Tracker {
         self.block_is_over(Side::Server, limits);
         if self.history.tcp_end().is_some() {
             self.closes();
+        }
+        let asked = self.history.sides.first.opened - self.asked;
+        if asked >= ASKED {
+            let until = self.history.tcp_end().map_or(self.history.last, |(stamp, ..)| stamp);
+            self.stood_still(until, asked, Duration::ZERO, true);
         }
         self.history.open = self.open_streams();
         self.history.counts.unfinished = self.open_of.first;

@@ -64,7 +64,7 @@ packs!(struct OpenStream {
     id, by, opened, described, request_ended, responded, answer_ended, last, starved
 });
 
-packs!(struct Still { from, until, asked });
+packs!(struct Still { from, until, asked, waited, lasting });
 packs!(struct Loss { stamp, by, bytes, frames });
 
 packs!(struct Stream {

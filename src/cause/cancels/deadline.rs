@@ -24,15 +24,19 @@ struct Left {
     deadline: Duration,
     /// Nanoseconds since 1970.
     opened: Option<i64>,
+    /// Whether it was sent in one go with others that had other deadlines: all of them had waited
+    /// for that, and carry what was left.
+    is_rest: bool,
 }
 
 /// Adds the groups of requests that were reset when their deadlines ran out.
 pub(super) fn by_deadline(history: &History, items: Vec<Waited>, groups: &mut Vec<CancelGroup>) {
     let left = |item: Waited| {
         let deadline = history.resets.get(item.place)?.deadline?;
-        Some(Left { item, deadline, opened: opened(history, &item) })
+        Some(Left { item, deadline, opened: opened(history, &item), is_rest: false })
     };
     let mut items: Vec<Left> = items.into_iter().filter_map(left).collect();
+    mark_rests(&mut items);
     items.sort_by_key(|of| (std::cmp::Reverse(of.deadline), of.item.place));
     let first: Vec<Duration> =
         items.iter().filter(|of| is_of_first_flight(history, of)).map(|of| of.deadline).collect();
@@ -43,7 +47,8 @@ pub(super) fn by_deadline(history: &History, items: Vec<Waited>, groups: &mut Ve
             items.into_iter().partition(|of| is_of(history, &longest, of));
         items = rest;
         let odd = steps >= LADDER || round_value(longest.deadline).is_none();
-        let fresh = odd && same.iter().all(|of| is_of_first_flight(history, of));
+        let waited = |of: &Left| of.is_rest || is_of_first_flight(history, of);
+        let fresh = odd && same.iter().all(waited);
         let waited = same.iter().map(|of| of.item);
         match found.last_mut().filter(|_| fresh) {
             // A rest of no length that people set, of a call that waited for its connection.
@@ -64,6 +69,19 @@ pub(super) fn by_deadline(history: &History, items: Vec<Waited>, groups: &mut Ve
             timeout.samples = group.places.len() as u32;
         }
         groups.push(group);
+    }
+}
+
+/// Finds those that were sent in one go with deadlines of several odd lengths.
+fn mark_rests(items: &mut [Left]) {
+    items.sort_by_key(|of| (of.opened, of.deadline));
+    for flight in items.chunk_by_mut(|a, b| a.opened == b.opened) {
+        let odd = flight.iter().filter(|of| round_value(of.deadline).is_none());
+        let mut lengths: Vec<Duration> = odd.map(|of| of.deadline).collect();
+        lengths.sort_unstable();
+        let steps = lengths.chunk_by(|a, b| *b <= a.mul_f64(1.002)).count();
+        let rest = steps >= LADDER;
+        flight.iter_mut().for_each(|of| of.is_rest = rest);
     }
 }
 

@@ -48,8 +48,9 @@ pub(super) fn server_stood_still(pair: &Pair<'_>) -> Option<Conflict> {
     let longest = still.max_by_key(|still| still.of.span())?;
     let given_up = stood_still(pair);
     let span = spoken(longest.of.span());
+    let to_the_end = if longest.of.lasting { ", to the end," } else { "" };
     let text = format!(
-        "The server sent nothing for {span} (packets {} to {}), though {} came meanwhile and half \
+        "The server sent nothing for {span}{to_the_end} (packets {} to {}), though {} came meanwhile and half \
          of its answers take no more than {}; {} given up.",
         longest.of.from.packet(),
         longest.of.until.packet(),
@@ -135,19 +136,21 @@ mod tests {
             let at = 2000.0 + f64::from(n) * 310.0;
             talk.get(at, 101 + n * 2).cancel(at + 1000.0, 101 + n * 2)
         });
-        asked.served(7000.0, 201)
+        asked.get(6000.0, 201)
     }
 
     #[test]
     fn a_server_that_answered_quickly_and_then_not_at_all_stood_still() {
         let quick = (0..12_u32)
             .fold(Talk::opened(), |talk, n| talk.served(10.0 + f64::from(n) * 100.0, 1 + n * 2));
-        let told = rules(&given_up(quick.clone()));
+        let told = rules(&given_up(quick.clone()).ok(7000.0, 201));
         assert!(told.iter().any(|(rule, _)| *rule == "server_stood_still"), "{told:?}");
         assert!(told.iter().all(|(rule, _)| *rule != "client_timeout_below_answer_time"));
         // One that speaks meanwhile only takes long for these.
-        for talk in [given_up(quick.s(2900.0, "PING ACK\n+ PING")), given_up(Talk::opened())] {
-            let told = rules(&talk.served(4000.0, 191));
+        let pinged = given_up(quick.clone().s(2900.0, "PING ACK\n+ PING"));
+        let woken = given_up(quick.clone()).ok(6010.0, 201);
+        for talk in [pinged, woken, given_up(Talk::opened())] {
+            let told = rules(&talk.served(7100.0, 211));
             assert!(told.iter().all(|(rule, _)| *rule != "server_stood_still"), "{told:?}");
             let below = |(rule, _): &(&str, String)| *rule == "client_timeout_below_answer_time";
             assert!(told.iter().any(below), "{told:?}");

@@ -140,7 +140,7 @@ fn held(history: &History, by: Side) -> u64 {
 fn standstill(history: &History) -> Option<Standstill> {
     let of = *history.stood_still()?;
     let usual = history.answers.total().quantile(0.5);
-    let meanwhile = |reset: &&Reset| of.from.before(reset.stamp) && reset.stamp.before(of.until);
+    let meanwhile = |reset: &&Reset| of.from.before(reset.stamp) && !of.until.before(reset.stamp);
     let given_up = history.cancels().filter(meanwhile).count() as u64;
     let heard = !history.has_loss() && dead_path::harm(history).is_none();
     (heard && given_up > 0).then_some(Standstill { of, given_up, usual })
