@@ -231,6 +231,11 @@ fn drained(verdict: &Verdict, of: &Circumstances<'_>) -> String {
         Some(_) if verdict.safe_to_retry_streams.is_empty() => {
             "Nothing, if the server was meant to stop: clients open a new connection.".into()
         }
+        Some(LAST_STREAM_MAX) => {
+            "Nothing on the server. Client: send the refused requests again on \
+                                  a new connection."
+                .into()
+        }
         Some(last) => format!(
             "Nothing on the server. Client: send the requests above stream {last} again on a new \
              connection; they were not processed."

@@ -4,6 +4,7 @@
 //! clients cancel with NO_ERROR, most with CANCEL.
 
 mod deadline;
+mod queue;
 mod reading;
 mod rivals;
 mod server;
@@ -21,6 +22,7 @@ use crate::vocab::verdict::{Cancellation, Timeout};
 use super::chance::round_value;
 use super::dead_path;
 use deadline::{by_deadline, is_at};
+use queue::{Queue, join_queued};
 use reading::{by_silence, whole_time};
 use turns::Turns;
 
@@ -85,6 +87,8 @@ pub fn groups(history: &History) -> Vec<CancelGroup> {
     let mut reading = Vec::new();
     let mut with_deadline = Vec::new();
     let mut changed_mind = Vec::new();
+    let mut queued = Vec::new();
+    let queue = Queue::of(history);
     let mut of_grpc = Vec::new();
     let mut blurred: Both<Vec<Waited>> = Both::default();
     let mut reacting = Vec::new();
@@ -103,6 +107,8 @@ pub fn groups(history: &History) -> Vec<CancelGroup> {
             with_deadline.push(item);
         } else if let Some(whose) = dead_path::blurs(history, reset) {
             blurred.side_mut(whose).push(item);
+        } else if queue.held_back(reset) {
+            queued.push(item);
         } else if span < AT_ONCE {
             changed_mind.push(item);
         } else if reset.grpc && reset.deadline.is_none() {
@@ -125,6 +131,7 @@ pub fn groups(history: &History) -> Vec<CancelGroup> {
     }
     by_age(history, waited, &mut groups);
     join_timers(&mut groups, reacting, FEW);
+    join_queued(history, &mut groups, queued);
     let changed_mind = join_moments(history, &mut groups, changed_mind);
     if !changed_mind.is_empty() {
         groups.push(burst(&changed_mind, Confidence::CERTAIN, "they were reset at once"));
@@ -207,7 +214,7 @@ fn by_age(history: &History, items: Vec<Waited>, groups: &mut Vec<CancelGroup>) 
     items.sort_by_key(|item| (item.span, item.place));
     let mut lone = Vec::new();
     let all = history.cancels().count();
-    for cluster in clusters(&items) {
+    for cluster in rivals::smeared(&items) {
         // A few of one age among many of others are chance, the more so the younger they are.
         let young = cluster.last().is_some_and(|item| item.span < AT_ONCE * 5);
         let few = cluster.len() < 3 || cluster.len() * 20 < all || (young && cluster.len() < 10);
@@ -218,6 +225,7 @@ fn by_age(history: &History, items: Vec<Waited>, groups: &mut Vec<CancelGroup>) 
         groups.push(judge_cluster(history, cluster));
     }
     let lone = join_timers(groups, lone, 1);
+    let lone = rivals::join_first_flight(history, groups, lone);
     let all = lone.len();
     let (mut round, mut other): (Vec<_>, Vec<_>) =
         lone.into_iter().partition(|item| is_round(item) && item.span >= AT_ONCE * 10);
@@ -417,7 +425,9 @@ fn clusters(items: &[Waited]) -> impl Iterator<Item = &[Waited]> {
 fn judge_cluster(history: &History, cluster: &[Waited]) -> CancelGroup {
     let middle = median(cluster);
     if !are_most_alike(cluster, 0.02) {
-        return coarse(history, cluster).unwrap_or_else(|| judge_wide(history, cluster));
+        return coarse(history, cluster)
+            .or_else(|| rivals::jittered(history, cluster))
+            .unwrap_or_else(|| judge_wide(history, cluster));
     }
     if opened_apart(history, cluster) {
         // Opened at different times, each gave up at the same age: timers.

@@ -121,6 +121,15 @@ impl Pair<'_> {
         agreed(self.facts.iter().map(|facts| facts.notes.names.second.as_deref()))
     }
 
+    /// Requests that these timers ended.
+    fn killed_by(&self, timers: &[&InferredTimeout]) -> u64 {
+        let by_these = |value: f64| timers.iter().any(|timer| near(timer.seconds, value));
+        self.sum(|facts| {
+            let theirs = facts.killed.iter().filter(|(seconds, _)| by_these(*seconds));
+            theirs.map(|(_, count)| count).sum()
+        })
+    }
+
     fn sum(&self, value: impl Fn(&PairFacts) -> u64) -> u64 {
         self.facts.iter().map(|facts| value(facts)).sum()
     }
@@ -154,11 +163,7 @@ fn timeout_below_answers(pair: &Pair<'_>) -> Option<Conflict> {
         .iter()
         .map(|timer| timer.confidence)
         .fold(Confidence::NONE, |a, b| if a < b { b } else { a });
-    let by_these = |value: f64| timers.iter().any(|timer| near(timer.seconds, value));
-    let killed = pair.sum(|facts| {
-        let theirs = facts.killed.iter().filter(|(seconds, _)| by_these(*seconds));
-        theirs.map(|(_, count)| count).sum()
-    });
+    let killed = pair.killed_by(&timers);
     // What waited for window, or for a server that stood still, waited for no answer.
     let held = pair.sum(|facts| facts.notes.held.first + facts.notes.held.second);
     if (held + stood_still(pair)) * 2 > killed {
@@ -187,6 +192,15 @@ fn timeout_below_answers(pair: &Pair<'_>) -> Option<Conflict> {
         let advice = format!(
             "{title}: give answers that take long, or never end, a longer request timeout than \
              {values}, or none{setting}."
+        );
+        return Some(pair.conflict(rule, sure, text, vec![advice]));
+    }
+    let uploads = pair.sum(|facts| facts.notes.uploads);
+    if uploads * 2 > killed {
+        let text = format!("{of} while {uploads} of their bodies were still being sent.");
+        let advice = format!(
+            "{title}: give requests that take long to send a longer timeout than {values}, or \
+             none{setting}."
         );
         return Some(pair.conflict(rule, sure, text, vec![advice]));
     }

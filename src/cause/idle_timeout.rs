@@ -13,7 +13,7 @@ use crate::vocab::verdict::{Step, Timeout};
 use super::chance::{is_setting, is_timer, round_value};
 use super::explain::Explain;
 use super::scene::{PROMPT, Scene, spoken};
-use super::{Detector, evidence};
+use super::{Detector, evidence, implementation};
 
 /// The detector.
 pub const DETECTOR: Detector = Detector {
@@ -92,7 +92,11 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         // Who promises to finish what is open counts streams, not octets.
         (_, _, false) if promises(scene) => 0.5,
         // Something waited: the server may have counted that request's time as well.
-        (_, _, false) if is_timer(span) => 0.66,
+        (_, _, false) if is_timer(span) => match counts_streams(scene) {
+            Some(true) => 0.2,
+            Some(false) => 0.62,
+            None => 0.61,
+        },
         (_, _, false) if round && span >= LONG && scene.cut_off().is_some() => 0.6,
         (_, _, false) => 0.3,
     };
@@ -102,6 +106,13 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let least = Confidence::new(if doubtful { 0.45 } else { 1.0 });
     let confidence = scene.despite_holes(Confidence::new(confidence).and(least));
     Some(told(scene, span, since, confidence))
+}
+
+/// Whether the sender's idle timer runs only while no stream is open; `None` where it is not
+/// recognised.
+fn counts_streams(scene: &Scene<'_>) -> Option<bool> {
+    let speaks = implementation::of_side(scene.history, scene.by)?;
+    implementation::counts_streams(&speaks.name)
 }
 
 /// Whether a client's end may be that of an idle timer of its pool: it had been served, and was

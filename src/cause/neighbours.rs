@@ -8,6 +8,7 @@
 mod common;
 mod cut;
 mod endings;
+mod outlived;
 mod reasons;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use crate::vocab::verdict::{Evidence, Timeout, Verdict};
 use self::common::{Common, crossing, is_spread, same};
 use self::cut::{cut_at_age, waited};
 pub use self::endings::endings;
+use self::outlived::{doubted, outlived};
 pub use self::reasons::apply;
 use super::chance::{is_setting, round_value};
 use super::scene::UNSEEN;
@@ -242,6 +244,14 @@ fn limit(ending: &Ending, elsewhere: &[&Ending]) -> Option<Revision> {
         let few = alike.len() == 1 && ending.requests < 50;
         let sure = if few { if ending.requests < 15 { 0.7 } else { 0.79 } } else { 1.0 };
         counted.confidence = counted.confidence.and(Confidence::new(sure));
+        // Connections that live at one pace reach a count and an age together.
+        let aged = crossing(ending, &alike).filter(|((from, to), by_chance)| {
+            *by_chance < 0.06 && Duration::from_secs(to.as_secs()) > *from
+        });
+        if aged.is_some() {
+            counted.confidence = counted.confidence.and(Confidence::new(0.55));
+            counted.rival = Some((Cause::MaxConnectionAge, Confidence::new(0.5)));
+        }
         return Some(counted);
     }
     let all: Vec<&Ending> = at_limit().collect();
@@ -272,7 +282,9 @@ const RARE: f64 = 0.002;
 
 /// Equal silences, or equal ages, at different moments.
 fn timer(ending: &Ending, elsewhere: &[&Ending], moments: &Moments<'_>) -> Option<Revision> {
-    let silences = Common::of(ending, elsewhere, |e| e.idle).filter(|_| ending.is_silent());
+    // Who announces the end of requests that wait counts no silence.
+    let silent = ending.is_silent() && !(ending.announced && ending.waited.is_some());
+    let silences = Common::of(ending, elsewhere, |e| e.idle).filter(|_| silent);
     let fits = |other: &&Ending| may_be_age(ending, other) && !moments.ended(ending, other);
     let of_age: Vec<&Ending> = elsewhere.iter().copied().filter(fits).collect();
     let ages = Common::of(ending, &of_age, |e| e.age).filter(|_| ending.is_aged());
@@ -310,7 +322,11 @@ fn timer(ending: &Ending, elsewhere: &[&Ending], moments: &Moments<'_>) -> Optio
                 idle
             }
         }),
-        (None, Some(ages)) if !coarse || ages.by_chance < RARE => Some(by_age(&ages)),
+        (None, Some(ages)) if !coarse || ages.by_chance < RARE => {
+            let one = by_age(&ages);
+            let many = if alone { spread(ending, elsewhere, moments) } else { None };
+            many.filter(|many| many.confidence > one.confidence).or(Some(one))
+        }
         (None, _) if alone && !coarse => spread(ending, elsewhere, moments),
         _ => None,
     }
@@ -452,7 +468,7 @@ fn moment(ending: &Ending, together: &[&Ending], refusals: &[Stamp]) -> Option<R
         if ending.requests > 1 && together.iter().all(counted) {
             // A count that nobody sets is hardly a limit.
             let round = ending.requests.is_multiple_of(10);
-            let (sure, most) = if round || together.len() < 2 { (0.5, 1.0) } else { (0.66, 0.4) };
+            let (sure, most) = if round || together.len() < 2 { (0.5, 1.0) } else { (0.55, 0.5) };
             drained.confidence = drained.confidence.and(Confidence::new(sure));
             drained.most = drained.most.and(Confidence::new(most));
         } else if together.iter().all(old) {
@@ -469,36 +485,6 @@ fn moment(ending: &Ending, together: &[&Ending], refusals: &[Stamp]) -> Option<R
     })?;
     let orderly = !ending.is_silent() && ending.orderly;
     orderly.then(|| reasons::drain(ending, &[], Some(*gone)))
-}
-
-/// By how much another connection of the server was silent for longer than this one, where that is
-/// more than a timer may be late: so many times, and a second.
-fn outlived(ending: &Ending, elsewhere: &[&Ending]) -> Option<f64> {
-    let idle = ending.idle.filter(|_| ending.is_idle())?;
-    let others = elsewhere.iter().filter(|other| other.is_idle());
-    let longest = others.map(|other| other.quiet).max()?.checked_sub(Duration::from_secs(1))?;
-    let times = longest.as_secs_f64() / idle.as_secs_f64().max(1e-3);
-    (times > 1.25).then_some(times)
-}
-
-/// An idle timer that other connections of the server outlived in silence.
-fn doubted(ending: &Ending, elsewhere: &[&Ending]) -> Option<Revision> {
-    let idle = ending.idle.filter(|_| ending.cause == Cause::IdleTimeout && ending.is_idle())?;
-    let outlived = outlived(ending, elsewhere);
-    let why = "the server left another of its connections idle for longer";
-    // Some look for idle connections only now and then, up to twice the time later.
-    if outlived.is_some_and(|times| times > 2.2) {
-        return Some(reasons::doubt(ending, Cause::GracefulShutdown, 0.4, why));
-    }
-    let unlike = elsewhere.iter().filter(|other| other.is_idle()).filter(|other| {
-        let width = idle.mul_f64(0.25) + Duration::from_secs(1);
-        other.idle.is_some_and(|other| other.abs_diff(idle) > width)
-    });
-    let unlike = unlike.count() >= 2;
-    let why =
-        if outlived.is_some() { why } else { "its other connections ended after other silences" };
-    let doubted = outlived.is_some() || unlike;
-    doubted.then(|| reasons::doubt(ending, Cause::GracefulShutdown, 0.6, why))
 }
 
 #[cfg(test)]

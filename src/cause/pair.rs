@@ -224,7 +224,7 @@ impl Answered {
             let told = verdict
                 .late_answer
                 .as_ref()
-                .filter(|_| verdict.confidence >= Confidence::LIKELY)
+                .filter(|_| verdict.confidence >= Confidence::new(0.5))
                 .filter(|late| !history.late.iter().any(|frame| frame.stream == late.stream));
             let Some((stream, after)) = told.and_then(|t| t.answered_after.map(|a| (t.stream, a)))
             else {

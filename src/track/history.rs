@@ -238,6 +238,8 @@ pub struct Reset {
     pub grpc: bool,
     /// Requests of one method and path (without query) share it.
     pub class: u32,
+    /// Requests of one method and path, with its query, share it; 0 where that is not known.
+    pub target: u64,
     /// `method path` of the class, at most 80 octets.
     pub request: Option<String>,
     /// Whether the request's sender gave up before the answer ended.

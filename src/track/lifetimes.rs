@@ -260,6 +260,7 @@ impl Tracker {
             let how = Trouble::Reset(code);
             self.history.note_trouble(&stream, Some(frame.stamp), frame.by, how, limits);
         }
+        let rival = self.last_answered.filter(|(class, _)| *class == stream.class);
         if self.history.resets.len() < limits.resets {
             self.reset_places.insert(id, self.history.resets.len());
             self.history.resets.push(Reset {
@@ -277,12 +278,10 @@ impl Tracker {
                 deadline: stream.deadline,
                 grpc: stream.grpc,
                 class: stream.class,
+                target: stream.mark.path,
                 request: stream.request.text(),
                 is_cancel,
-                rival_answered: self
-                    .last_answered
-                    .filter(|(class, _)| *class == stream.class)
-                    .map(|(_, stamp)| stamp),
+                rival_answered: rival.map(|(_, stamp)| stamp),
                 end_offset: frame.end_offset(),
                 sent: *stream.data.side(frame.by),
                 held_by: self.rules.held_by(&self.history, &stream),

@@ -13,6 +13,7 @@ mod rate;
 mod rest;
 mod row;
 mod rules;
+mod still;
 mod stream;
 mod trouble;
 
@@ -32,7 +33,7 @@ use crate::vocab::stream::StreamCounts;
 use crate::vocab::time::Stamp;
 
 use header::Kept;
-use history::{History, Loss, Ping, SettingsSent, Still};
+use history::{History, Loss, Ping, SettingsSent};
 use open::OpenStreams;
 use rate::Rates;
 use rules::Rules;
@@ -53,10 +54,6 @@ const AS_LARGE_AGAIN: Duration = Duration::from_millis(250);
 
 /// Gaps in the stream identifiers remembered.
 const SKIPPED_KEPT: usize = 32;
-
-/// Shorter, or with fewer requests meanwhile, no server stands still.
-const STILL: Duration = Duration::from_secs(1);
-const ASKED: u64 = 3;
 
 /// Late frames and losses remembered.
 const NOTES_KEPT: usize = 1024;
@@ -392,34 +389,6 @@ impl Tracker {
         }
     }
 
-    /// Notes for how long the server had sent nothing when it speaks again.
-    fn speaks_again(&mut self, frame: &Frame<'_>) {
-        let opened = self.history.sides.first.opened;
-        let asked = opened - std::mem::replace(&mut self.asked, opened);
-        if asked < ASKED {
-            return;
-        }
-        let id = frame.head.stream;
-        let reset = || self.reset_places.get(&id).and_then(|at| self.history.resets.get(*at));
-        let asked_at = match frame.payload {
-            Payload::Ping { ack: true, opaque } => {
-                self.history.pings.iter().find(|ping| ping.opaque == opaque).map(|ping| ping.sent)
-            }
-            _ => self.open.get(&id).map_or_else(|| reset()?.opened, |stream| stream.opened),
-        };
-        let waited = asked_at.map(|asked| frame.stamp.since(asked));
-        self.stood_still(frame.stamp, asked, waited.unwrap_or_default(), false);
-    }
-
-    fn stood_still(&mut self, until: Stamp, asked: u64, waited: Duration, lasting: bool) {
-        let Some(from) = self.history.sides.second.last_frame else { return };
-        let still = Still { from, until, asked, waited, lasting };
-        let longest = self.history.still.as_ref().map_or(STILL, |old| old.span());
-        if still.span() > longest {
-            self.history.still = Some(Box::new(still));
-        }
-    }
-
     /// Adds up a header block's octets on the wire: a block that is cut off never has a list.
     fn block_octets(&mut self, frame: &Frame<'_>) {
         let length = u64::from(frame.head.length);
@@ -570,11 +539,7 @@ impl Tracker {
         if self.history.tcp_end().is_some() {
             self.closes();
         }
-        let asked = self.history.sides.first.opened - self.asked;
-        if asked >= ASKED {
-            let until = self.history.tcp_end().map_or(self.history.last, |(stamp, ..)| stamp);
-            self.stood_still(until, asked, Duration::ZERO, true);
-        }
+        self.speaks_no_more();
         self.history.open = self.open_streams();
         self.history.counts.unfinished = self.open_of.first;
         self.left_unanswered(limits);

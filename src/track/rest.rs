@@ -43,7 +43,7 @@ packs!(struct SettingsSent { stamp, values, acknowledged });
 
 packs!(struct Reset {
     stream, by, code, stamp, opener, opened, request_ended, responded, answer_ended,
-    last_from_peer, last_own, deadline, grpc, class, request, is_cancel, rival_answered,
+    last_from_peer, last_own, deadline, grpc, class, target, request, is_cancel, rival_answered,
     end_offset, sent, held_by
 });
 

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use super::super::chance;
-use super::{FEW, MILLI, Waited, median, opened};
+use super::{CancelGroup, FEW, MILLI, Waited, median, opened};
 use crate::track::history::{History, Reset};
 use crate::vocab::address::Side;
+use crate::vocab::cause::Confidence;
 use crate::vocab::time::Stamp;
 
 /// Whether as many as agree here may do so by chance, among cancels of all ages around.
@@ -81,3 +82,84 @@ pub(super) fn is_replaced(history: &History, cluster: &[Waited]) -> bool {
     };
     cluster.iter().filter(near).count() * 5 >= cluster.len() * 3
 }
+
+/// Requests of a connection's first flight had waited for it: those that were given up before they
+/// were as old as a timer that many others show, by which they were begun before they could be
+/// sent, ended by that. Returns the others.
+pub(super) fn join_first_flight(
+    history: &History,
+    groups: &mut [CancelGroup],
+    items: Vec<Waited>,
+) -> Vec<Waited> {
+    let Some(begun) = history.sides.first.preface else { return items };
+    let many = |group: &&mut CancelGroup| group.by == Side::Client && group.places.len() >= MANY;
+    let mut timers: Vec<&mut CancelGroup> = groups.iter_mut().filter(many).collect();
+    timers.retain(|group| group.timeout.is_some() && group.confidence >= Confidence::new(0.9));
+    let stays = |item: &Waited| {
+        let sent = history.resets.get(item.place).and_then(|reset| reset.opened);
+        let first = sent.is_some_and(|sent| sent.since(begun) <= FLIGHT);
+        let fits = |group: &&mut &mut CancelGroup| {
+            let seconds = group.timeout.as_ref().map_or(0.0, |timeout| timeout.seconds);
+            let age = item.span.as_secs_f64();
+            age < seconds && age * 3.0 >= seconds
+        };
+        match timers.iter_mut().find(fits).filter(|_| first) {
+            Some(group) => group.places.push(item.place),
+            None => return true,
+        }
+        false
+    };
+    items.into_iter().filter(stays).collect()
+}
+
+/// Runs of ages, those put together between which there is no more room than within them: ages
+/// that are smeared over a range cluster by chance.
+pub(super) fn smeared(items: &[Waited]) -> Vec<&[Waited]> {
+    let width = |run: &[Waited]| super::spread(run);
+    let gap = |a: &[Waited], b: &[Waited]| match (a.last(), b.first()) {
+        (Some(a), Some(b)) => b.span.saturating_sub(a.span),
+        _ => Duration::MAX,
+    };
+    // Places where runs end.
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    let mut from = 0;
+    for run in super::clusters(items) {
+        runs.push((from, from + run.len()));
+        from += run.len();
+    }
+    let slice = |(from, to): (usize, usize)| items.get(from..to).unwrap_or_default();
+    let mut all: Vec<(usize, usize)> = Vec::new();
+    for run in runs {
+        let last = all.last().copied();
+        let near = last.is_some_and(|last| {
+            let (a, b) = (slice(last), slice(run));
+            let wide = width(a).min(width(b)) > MILLI * 20 && a.len() >= FEW && b.len() >= FEW;
+            wide && gap(a, b) <= width(a).max(width(b))
+        });
+        match all.last_mut().filter(|_| near) {
+            Some(last) => last.1 = run.1,
+            None => all.push(run),
+        }
+    }
+    all.into_iter().map(slice).collect()
+}
+
+/// Ages of requests opened at many times that are smeared evenly over a range which is short
+/// against them: a timer that is spread on purpose.
+pub(super) fn jittered(history: &History, cluster: &[Waited]) -> Option<CancelGroup> {
+    let (least, most) = (cluster.first()?.span, cluster.last()?.span);
+    let narrow = most.saturating_sub(least) <= least.mul_f64(0.3);
+    let enough = cluster.len() >= 8 && super::opened_apart(history, cluster);
+    // One decision ends what is open in one moment.
+    let spread = super::reset_over(history, cluster) > most;
+    (narrow && enough && spread).then(|| {
+        let told_by = "they were opened at many times, and reset at ages of one short range";
+        super::timed(cluster, Confidence::new(0.6), told_by)
+    })
+}
+
+/// A timer that so many show.
+const MANY: usize = 5;
+
+/// A connection's first requests are sent within this time.
+const FLIGHT: Duration = Duration::from_millis(100);

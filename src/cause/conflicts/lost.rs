@@ -50,8 +50,8 @@ pub(super) fn server_stood_still(pair: &Pair<'_>) -> Option<Conflict> {
     let span = spoken(longest.of.span());
     let to_the_end = if longest.of.lasting { ", to the end," } else { "" };
     let text = format!(
-        "The server sent nothing for {span}{to_the_end} (packets {} to {}), though {} came meanwhile and half \
-         of its answers take no more than {}; {} given up.",
+        "The server sent nothing for {span}{to_the_end} (packets {} to {}), though {} came \
+         meanwhile and half of its answers take no more than {}; {} given up.",
         longest.of.from.packet(),
         longest.of.until.packet(),
         plural(longest.of.asked, "request"),

@@ -36,6 +36,8 @@ pub struct Notes {
     pub reused: Option<Duration>,
     /// Cancelled requests that waited for window, by the side that gave none.
     pub held: Both<u64>,
+    /// Cancelled requests whose body was still coming.
+    pub uploads: u64,
     /// What a dead path did.
     pub dead: Option<Harm>,
     /// The server stood still.
@@ -82,6 +84,7 @@ impl Notes {
             reused: history.reused.map(|(idle, _)| idle),
             repeats: repeats(history, judged),
             held: Both { first: held(history, Side::Client), second: held(history, Side::Server) },
+            uploads: uploads(history),
             still: standstill(history),
             ..Notes::default()
         };
@@ -135,6 +138,16 @@ fn held(history: &History, by: Side) -> u64 {
     history.cancels().filter(|reset| reset.held_by == Some(by)).count() as u64
 }
 
+/// Cancels of requests that their client was still sending.
+fn uploads(history: &History) -> u64 {
+    let sending = |reset: &&Reset| {
+        let since = reset.last_own.map(|last| reset.stamp.since(last));
+        let busy = since.zip(reset.age()).is_some_and(|(since, age)| since * 4 <= age);
+        !reset.request_ended && reset.sent > 0 && reset.responded.is_none() && busy
+    };
+    history.cancels().filter(sending).count() as u64
+}
+
 /// A server that stood still for far longer than its answers take, with requests given up
 /// meanwhile. Where its octets did not arrive, it may have spoken.
 fn standstill(history: &History) -> Option<Standstill> {
@@ -169,7 +182,7 @@ fn within(history: &History, window: Duration) -> u32 {
 
 /// Whether requests come at one pace, whatever becomes of them: the next before the last one was
 /// given up, at the age of `oldest` at most.
-fn are_paced(opened: &[(u32, i64)], oldest: Duration) -> bool {
+fn are_paced(opened: &[(u64, i64)], oldest: Duration) -> bool {
     let mut times: Vec<i64> = opened.iter().map(|(_, at)| *at).collect();
     times.sort_unstable();
     let gaps = times.iter().zip(times.iter().skip(1)).map(|(a, b)| b - a);
@@ -201,8 +214,9 @@ fn repeats(history: &History, judged: &Judged) -> Option<Repeats> {
         lost && reset.opener == Side::Client && reset.age().is_some_and(|age| age >= AT_ONCE)
     };
     let cancels: Vec<&Reset> = history.cancels().filter(waited).collect();
-    let mut opened: Vec<(u32, i64)> =
-        cancels.iter().filter_map(|r| Some((r.class, r.opened?.at.0))).collect();
+    // Who works through a list asks for the next item.
+    let mut opened: Vec<(u64, i64)> =
+        cancels.iter().filter_map(|r| Some((r.target, r.opened?.at.0))).collect();
     opened.sort_unstable();
     opened.dedup();
     let ages = cancels.iter().filter_map(|reset| reset.age()).max().unwrap_or_default();
@@ -213,13 +227,13 @@ fn repeats(history: &History, judged: &Judged) -> Option<Repeats> {
     let (mut after, mut before) = (Vec::new(), 0u32);
     for reset in &cancels {
         let at = reset.stamp.at.0;
-        let place = opened.partition_point(|(class, time)| (*class, *time) < (reset.class, at));
-        let next = opened.get(place).filter(|(class, _)| *class == reset.class);
+        let place = opened.partition_point(|(class, time)| (*class, *time) < (reset.target, at));
+        let next = opened.get(place).filter(|(class, _)| *class == reset.target);
         if let Some((_, time)) = next.filter(|(_, time)| time - at <= window) {
             after.push(Duration::from_nanos((time - at) as u64));
         }
         let last = place.checked_sub(1).and_then(|place| opened.get(place));
-        let near = last.is_some_and(|(class, t)| *class == reset.class && at - t <= window);
+        let near = last.is_some_and(|(class, t)| *class == reset.target && at - t <= window);
         before += u32::from(near);
     }
     let count = after.len() as u32;
