@@ -29,7 +29,8 @@ fn readable() -> Vec<Case> {
 fn every_capture_reads_the_same_where_all_rest_after_each_packet() {
     let cases = readable();
     let faults: Vec<Vec<String>> = parallel(&cases, |case| {
-        let job = Job { threads: NonZeroUsize::new(1), ..case.job() };
+        // A list of streams would keep them awake.
+        let job = Job { threads: NonZeroUsize::new(1), streams: false, ..case.job() };
         let ready = octets(&job, usize::MAX);
         let differs = |awake: &usize| octets(&job, *awake) != ready;
         let differing = [0, 1, 3].into_iter().filter(differs);

@@ -18,7 +18,6 @@ use crate::vocab::limits::Limits;
 use crate::vocab::pack::packs;
 use crate::vocab::time::Stamp;
 use crate::vocab::tls::{Alert, TlsFacts, TlsSide};
-use crate::vocab::turns::Awake;
 
 /// First octets kept of a flow that is not HTTP/2, to tell what it is.
 const FIRST_OCTETS: usize = 512;
@@ -298,11 +297,11 @@ impl Lanes {
         if interest == Interest::Drop && !matches!(item, FlowItem::Closed { .. }) {
             uses.none.push(key);
         }
-        if is_http2 && !was_http2 {
+        let is_new = is_http2 && !was_http2;
+        if is_new {
             uses.http2.push(key);
-            self.by_flow.awakes(id, Awake::New);
         }
-        self.by_flow.settle(id);
+        self.by_flow.settle(id, is_new);
     }
 
     /// Opens what has waited for keys that have come.

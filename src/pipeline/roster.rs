@@ -15,6 +15,8 @@ pub(super) struct Roster {
     lanes: FxHashMap<FlowId, Place>,
     /// Those that have become HTTP/2: others are soon known or gone.
     turns: Turns<FlowId>,
+    /// Those that are awake again, and not among them yet.
+    woken: Vec<FlowId>,
     packer: Packer,
 }
 
@@ -35,17 +37,21 @@ enum Place {
 impl Roster {
     /// At most about `awake` lanes are ready.
     pub fn new(awake: usize) -> Self {
-        let lanes = FxHashMap::default();
-        Self { lanes, turns: Turns::new(awake), packer: Packer::default() }
+        Self {
+            lanes: FxHashMap::default(),
+            turns: Turns::new(awake),
+            woken: Vec::new(),
+            packer: Packer::default(),
+        }
     }
 
     /// A lane, to work on it.
     pub fn get_mut(&mut self, id: FlowId) -> Option<&mut Lane> {
-        if let Place::Resting { .. } = self.lanes.get(&id)? {
-            self.awakes(id, Awake::Again);
-            self.lanes.get_mut(&id)?.wake();
+        let place = self.lanes.get_mut(&id)?;
+        if place.wake() {
+            self.woken.push(id);
         }
-        match self.lanes.get_mut(&id)? {
+        match place {
             Place::Awake { lane, stirred } => {
                 *stirred = true;
                 Some(lane)
@@ -72,8 +78,15 @@ impl Roster {
         self.lanes.values().map(Place::brief)
     }
 
-    /// Nothing more happens on this lane with the packet at hand.
-    pub fn settle(&mut self, id: FlowId) {
+    /// Nothing more happens on this lane with what is at hand, by which it is known to be HTTP/2
+    /// where it `is_new`.
+    pub fn settle(&mut self, id: FlowId, is_new: bool) {
+        while let Some(woken) = self.woken.pop() {
+            self.awakes(woken, Awake::Again);
+        }
+        if is_new {
+            self.awakes(id, Awake::New);
+        }
         if self.turns.has_no_room()
             && let Some(place) = self.lanes.get_mut(&id)
         {
@@ -81,8 +94,8 @@ impl Roster {
         }
     }
 
-    /// One more is awake, or is [new](Awake::New), known to be HTTP/2: others may have to rest.
-    pub fn awakes(&mut self, id: FlowId, why: Awake) {
+    /// One more is awake: others may have to rest.
+    fn awakes(&mut self, id: FlowId, why: Awake) {
         let (lanes, packer) = (&mut self.lanes, &mut self.packer);
         self.turns.awakes(id, why, |id| match lanes.get_mut(id) {
             Some(Place::Awake { stirred: stirred @ true, .. }) => {
@@ -115,7 +128,9 @@ impl Place {
         true
     }
 
-    fn wake(&mut self) {
+    /// Whether it has rested until now.
+    fn wake(&mut self) -> bool {
+        let rests = matches!(self, Self::Resting { .. });
         if let Self::Resting { packed, session, touched } = self {
             let mut from = Unpacker::new(packed);
             Stamp::unpack(&mut from);
@@ -123,6 +138,7 @@ impl Place {
             (lane.session, lane.touched) = (session.take(), *touched);
             *self = Self::Awake { lane, stirred: true };
         }
+        rests
     }
 
     fn into_lane(mut self) -> Option<Box<Lane>> {

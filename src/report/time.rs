@@ -102,12 +102,13 @@ impl Ticker {
 
     fn whole(&mut self, at: Timestamp) -> &str {
         let (_, mut rest) = self.split(at);
-        self.text.push('.');
-        for place in (0..9).rev() {
-            let unit = 10_i64.pow(place);
-            self.text.push(char::from(b'0' + (rest / unit) as u8));
-            rest %= unit;
+        let mut digits = [b'0'; 9];
+        for digit in digits.iter_mut().rev() {
+            *digit += (rest % 10) as u8;
+            rest /= 10;
         }
+        self.text.push('.');
+        self.text.extend(digits.map(char::from));
         self.text.push('Z');
         &self.text
     }
