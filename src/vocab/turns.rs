@@ -45,7 +45,7 @@ impl<K> Turns<K> {
     pub fn awakes(&mut self, key: K, why: Awake, mut turn: impl FnMut(&K) -> Turn) {
         self.most = match why {
             Awake::New => self.most.saturating_sub(1).max(self.least),
-            Awake::Again => (self.most + 1).min(self.least.saturating_mul(BUSIEST)),
+            Awake::Again => self.most.saturating_add(1).min(self.least.saturating_mul(BUSIEST)),
         };
         for _ in 0..LOOKS {
             if self.queue.len() < self.most {
