@@ -302,6 +302,21 @@ impl ConnectionRow {
         self.own_goaways().map(|goaway| &goaway.verdict).chain(&self.end_verdict)
     }
 
+    /// Octets that it takes, about.
+    pub fn weight(&self) -> usize {
+        let goaways = self
+            .goaways
+            .iter()
+            .map(|goaway| size_of::<GoawayRow>() + goaway.debug.len() + goaway.verdict.weight());
+        let findings = self.findings.iter().map(|of| size_of::<Finding>() + of.text.len());
+        let streams = |set: &Cancellation| set.streams.len() * size_of::<u32>();
+        let sets = self.cancellations.iter().map(|of| size_of::<Cancellation>() + streams(of));
+        let parts = goaways.chain(findings).chain(sets);
+        let end = self.end_verdict.as_ref().map_or(0, Verdict::weight);
+        let metered = self.metered.as_ref().map_or(0, |_| size_of::<Metered>());
+        size_of::<Self>() + parts.sum::<usize>() + end + metered
+    }
+
     /// Whether it is inside TLS that was not decrypted.
     pub fn is_dark(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| !tls.decrypted)

@@ -434,7 +434,7 @@ fn job(arguments: &LiveArgs) -> Result<Job, String> {
         outputs: arguments.output().cloned().into_iter().collect(),
         commands: arguments.exec.clone().map(|line| Arc::new(Commands::new(line))),
         connects: None,
-        limits: Limits::default(),
+        limits: Limits::default().in_memory(usize::try_from(capture.memory).unwrap_or(usize::MAX)),
     })
 }
 

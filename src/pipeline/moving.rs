@@ -33,7 +33,12 @@ type Place = ((i64, u64), FlowId);
 pub struct Moving {
     /// Rows of closed connections that are kept, and flows that may yet be told.
     most: usize,
-    rows: BTreeMap<Place, Connection>,
+    /// Octets that rows of closed connections may take.
+    octets: usize,
+    /// What those take, and those of open ones, about.
+    taken: Taken,
+    /// Each with what it takes.
+    rows: BTreeMap<Place, (Connection, usize)>,
     /// Places of open connections.
     open: BTreeMap<FlowId, Place>,
     /// Places of closed connections that had trouble, in the order in which they closed.
@@ -68,6 +73,13 @@ pub struct Moving {
     programs: Option<BTreeMap<FlowId, Option<Named>>>,
     /// Flows that are new since they were last asked for.
     fresh: Vec<(FlowId, Both<Endpoint>)>,
+}
+
+/// Octets that rows take.
+#[derive(Debug, Default)]
+struct Taken {
+    closed: usize,
+    open: usize,
 }
 
 impl Sink for Moving {
@@ -121,6 +133,8 @@ impl Moving {
     pub fn new(most: usize) -> Self {
         Self {
             most,
+            octets: usize::MAX,
+            taken: Taken::default(),
             rows: BTreeMap::new(),
             open: BTreeMap::new(),
             troubled: VecDeque::new(),
@@ -142,6 +156,16 @@ impl Moving {
             programs: None,
             fresh: Vec::new(),
         }
+    }
+
+    /// An empty board whose rows of closed connections take so many octets at most, about.
+    pub fn within(octets: usize) -> Self {
+        Self { octets, ..Self::new(octets / ROW) }
+    }
+
+    /// Octets that rows of open connections take, about.
+    pub fn open_weight(&self) -> usize {
+        self.taken.open
     }
 
     /// From now on tells which flows are new, whose programs are to be named.
@@ -181,7 +205,7 @@ impl Moving {
             let Some(place) = self.open.get(&id).or_else(|| closed.get(&id)) else { continue };
             if let Some(row) = self.rows.get_mut(place) {
                 self.last = None;
-                put(&named, &mut row.row);
+                put(&named, &mut row.0.row);
             }
         }
     }
@@ -203,11 +227,11 @@ impl Moving {
             }
             self.last = None;
             if let Some(old) = self.open.insert(id, place)
-                && old != place
+                && let Some((_, weight)) = self.rows.remove(&old)
             {
-                self.rows.remove(&old);
+                self.taken.open -= weight;
             }
-            self.insert(place, row);
+            self.taken.open += self.insert(place, row);
         }
     }
 
@@ -226,11 +250,11 @@ impl Moving {
         }
         if self.most == usize::MAX {
             // None is let go: each has its place.
-            for (row, number) in self.rows.values_mut().zip(1..) {
+            for ((row, _), number) in self.rows.values_mut().zip(1..) {
                 row.is_number(number);
             }
         }
-        let rows = self.rows.values().cloned().collect();
+        let rows = self.rows.values().map(|(row, _)| row.clone()).collect();
         let refused = self.refused.make_contiguous();
         let guests = self.guests.make_contiguous();
         let beside = Beside { refused, guests, drops: &self.drops };
@@ -299,8 +323,13 @@ impl Moving {
             true => self.healthy.push_back(place),
             false => self.troubled.push_back(place),
         }
-        self.insert(place, row);
-        if self.healthy.len() + self.troubled.len() > self.most {
+        self.taken.closed += self.insert(place, row);
+        loop {
+            let closed = self.healthy.len() + self.troubled.len();
+            let fit = closed <= self.most && self.taken.closed <= self.octets;
+            if fit || closed == 0 {
+                break;
+            }
             self.let_go();
         }
     }
@@ -314,33 +343,42 @@ impl Moving {
         };
         let oldest = oldest.or_else(|| self.healthy.pop_front());
         if let Some(oldest) = oldest
-            && let Some(old) = self.rows.remove(&oldest)
+            && let Some((old, weight)) = self.rows.remove(&oldest)
         {
+            self.taken.closed -= weight;
             self.numbers.remove(&oldest.1);
             self.room += old.troubled.len();
             self.earlier.add(&old.row);
         }
     }
 
-    fn insert(&mut self, place: Place, mut row: Connection) {
+    /// Puts a row in its place; gives what it takes.
+    fn insert(&mut self, place: Place, mut row: Connection) -> usize {
         if self.most < usize::MAX {
             row.is_number(*self.numbers.entry(place.1).or_insert_with(|| {
                 self.numbered += 1;
                 self.numbered
             }));
         }
-        self.rows.insert(place, row);
+        let weight = row.weight();
+        self.rows.insert(place, (row, weight));
+        weight
     }
 
     fn forget_open(&mut self, id: FlowId) {
         if let Some(programs) = &mut self.programs {
             programs.remove(&id);
         }
-        if let Some(place) = self.open.remove(&id) {
-            self.rows.remove(&place);
+        if let Some(place) = self.open.remove(&id)
+            && let Some((_, weight)) = self.rows.remove(&place)
+        {
+            self.taken.open -= weight;
         }
     }
 }
+
+/// Octets of the smallest row with what surrounds it.
+const ROW: usize = 4 * 1024;
 
 /// Requests of flows that were not HTTP/2 that are kept.
 const GUESTS: usize = 1 << 14;

@@ -73,6 +73,15 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    /// Octets that it takes, about: twice what is shown, for boards have rows that their neighbours
+    /// made others.
+    pub(super) fn weight(&self) -> usize {
+        let heard = size_of_val(self.endings.as_slice()) + size_of_val(&*self.troubled);
+        size_of::<Self>() + heard + 2 * self.row.weight()
+    }
+}
+
+impl Connection {
     /// One that its neighbours say nothing about.
     pub(super) fn alone(row: ConnectionRow) -> Self {
         let row = Arc::new(row);

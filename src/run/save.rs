@@ -4,9 +4,9 @@
 mod target;
 
 use std::fs::{File, Metadata};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -20,12 +20,16 @@ use crate::vocab::tls::KeyLines;
 
 use super::queue::Batch;
 pub use target::Target;
-use target::fails;
+use target::{Whole, fails};
 pub(super) use target::{folder, open_or_make};
 
 /// The end of the pipeline that hands packets on.
 pub(super) struct Recorder {
     batches: Option<SyncSender<(Batch, u64)>>,
+    /// Octets that wait for the writer.
+    waiting: Arc<AtomicUsize>,
+    /// As many as may.
+    most: usize,
     facts: Arc<Mutex<Saved>>,
     counts: Arc<Mutex<Counted>>,
     reopen: Arc<AtomicBool>,
@@ -50,15 +54,18 @@ impl Opened {
         self.1.as_ref()
     }
 
-    /// Begins to write; memory that is done with goes to `spares`.
-    pub(super) fn begin(self, spares: SyncSender<Batch>) -> Recorder {
+    /// Begins to write; `most` octets may wait for it. Memory that is done with goes to `spares`.
+    pub(super) fn begin(self, spares: SyncSender<Batch>, most: usize) -> Recorder {
         let Self(writer, _) = self;
         let (sender, batches) = sync_channel(BATCHES);
         let (facts, counts) = (Arc::clone(&writer.facts), Arc::clone(&writer.counts));
         let reopen = Arc::clone(&writer.reopen);
         let keys = writer.target.keys.then(|| Arc::clone(&writer.keys));
-        let writer = thread::spawn(move || writer.run(&batches, &spares));
-        Recorder { batches: Some(sender), facts, counts, reopen, keys, writer: Some(writer) }
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let done = Arc::clone(&waiting);
+        let writer = thread::spawn(move || writer.run(&batches, &spares, &done));
+        let (batches, writer) = (Some(sender), Some(writer));
+        Recorder { batches, waiting, most, facts, counts, reopen, keys, writer }
     }
 }
 
@@ -94,7 +101,19 @@ impl Recorder {
     /// Hands packets over, numbered from `first`; gives them back where the writer is too slow.
     pub(super) fn save(&mut self, batch: Batch, first: u64) -> Option<Batch> {
         let sender = self.batches.as_ref()?;
-        match sender.try_send((batch, first)) {
+        let octets = batch.weight();
+        // One has room in any case.
+        let waiting = self.waiting.load(Ordering::Relaxed);
+        let sent = match waiting > 0 && waiting.saturating_add(octets) > self.most {
+            true => Err(TrySendError::Full((batch, first))),
+            false => {
+                self.waiting.fetch_add(octets, Ordering::Relaxed);
+                sender.try_send((batch, first)).inspect_err(|_| {
+                    self.waiting.fetch_sub(octets, Ordering::Relaxed);
+                })
+            }
+        };
+        match sent {
             Ok(()) => None,
             Err(TrySendError::Full((batch, _)) | TrySendError::Disconnected((batch, _))) => {
                 let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -164,11 +183,18 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, batches: &Receiver<(Batch, u64)>, spares: &SyncSender<Batch>) {
+    fn run(
+        mut self,
+        batches: &Receiver<(Batch, u64)>,
+        spares: &SyncSender<Batch>,
+        waiting: &AtomicUsize,
+    ) {
         loop {
             match batches.recv_timeout(FLUSH_EVERY) {
                 Ok((mut batch, first)) => {
+                    let octets = batch.weight();
                     self.write(&batch, first);
+                    waiting.fetch_sub(octets, Ordering::Relaxed);
                     if self.handed.elapsed() >= FLUSH_AT_LEAST_EVERY {
                         self.flush();
                     }
@@ -328,7 +354,7 @@ impl Writer {
             if known.is_file() {
                 file.set_len(0)?;
             }
-            let out = Whole { file, blocks: Vec::new(), length: 0 };
+            let out = Whole::new(file, 0);
             let mut saver = Saver::new(out, &self.interfaces)?;
             self.known.iter().try_for_each(|lines| saver.secrets(lines))?;
             saver.flush()?;
@@ -361,33 +387,6 @@ impl Writer {
     }
 }
 
-/// A file that holds whole blocks, whatever the disk does.
-struct Whole {
-    file: File,
-    /// What is not written yet.
-    blocks: Vec<u8>,
-    /// Octets written.
-    length: u64,
-}
-
-impl Write for Whole {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        self.blocks.extend_from_slice(octets);
-        Ok(octets.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        let written = self.file.write_all(&self.blocks);
-        match written {
-            Ok(()) => self.length += self.blocks.len() as u64,
-            // A block that was begun is taken back; where that fails too, readers stop there.
-            Err(_) => drop(self.file.set_len(self.length)),
-        }
-        self.blocks.clear();
-        written
-    }
-}
-
 /// Device and number of a file.
 fn identity(file: &Metadata) -> (u64, u64) {
     (file.dev(), file.ino())
@@ -403,178 +402,4 @@ const FLUSH_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 const BUFFER: u64 = 256 * 1024;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::vocab::packet::{LinkType, Packet};
-    use crate::vocab::time::Stamp;
-
-    fn batch() -> Batch {
-        let mut batch = Batch::default();
-        let stamp = Stamp::new(0, 1, Timestamp(7));
-        let link = LinkType::ETHERNET;
-        let packet = Packet { stamp, link, data: &[7; 60], wire_length: 60, fcs_length: 0 };
-        batch.add(0, &packet);
-        batch.add(0, &packet);
-        batch
-    }
-
-    #[test]
-    fn a_ring_goes_on_where_the_last_run_ended() {
-        let folder = std::env::temp_dir().join(format!("goawhy-ring-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let file = folder.join("web.pcapng");
-        let target = Target { file, size: Some(1), files: Some(3), ..Target::default() };
-        let mut turns = Vec::new();
-        for _ in 0..2 {
-            let Opened(mut writer, _) = Recorder::open(target.clone(), Vec::new()).unwrap();
-            for _ in 0..3 {
-                // Times of files are no finer than a tick of the kernel.
-                thread::sleep(Duration::from_millis(20));
-                writer.write(&batch(), 1);
-                turns.push(writer.number);
-            }
-            thread::sleep(Duration::from_millis(20));
-            writer.close();
-        }
-        assert_eq!(turns, [1, 2, 3, 1, 2, 3]);
-        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 3);
-        let unbounded = Target { files: None, ..target };
-        assert_eq!((unbounded.first(), unbounded.next(7)), (4, 8));
-        std::fs::remove_dir_all(folder).unwrap();
-    }
-
-    #[test]
-    fn where_the_next_file_cannot_be_created_the_old_one_goes_on() {
-        let folder = std::env::temp_dir().join(format!("goawhy-stuck-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let target = Target { file: folder.join("a.pcapng"), size: Some(1), ..Target::default() };
-        let Opened(mut writer, _) = Recorder::open(target, Vec::new()).unwrap();
-        writer.write(&batch(), 1);
-        writer.flush();
-        let file = writer.target.name(1);
-        std::fs::rename(&folder, folder.with_extension("away")).unwrap();
-        writer.write(&batch(), 3);
-        writer.flush();
-        let saved = writer.lock().clone();
-        assert_eq!((saved.packets, saved.lost), (4, 0));
-        assert_eq!(saved.error, None, "nothing is lost");
-        assert!(saved.stuck.unwrap().contains(&format!("go on to {}", file.display())));
-        std::fs::rename(folder.with_extension("away"), &folder).unwrap();
-        writer.write(&batch(), 5);
-        assert_eq!((writer.number, writer.lock().stuck.clone()), (2, None));
-        std::fs::remove_dir_all(folder).unwrap();
-    }
-
-    #[test]
-    fn a_file_that_nobody_moved_is_written_on() {
-        let name = format!("goawhy-hup-{}.pcapng", std::process::id());
-        let file = std::env::temp_dir().join(name);
-        let target = Target { file: file.clone(), ..Target::default() };
-        let Opened(mut writer, _) = Recorder::open(target, Vec::new()).unwrap();
-        let mut turn = |moved: bool| {
-            writer.write(&batch(), 1);
-            writer.flush();
-            if moved {
-                std::fs::rename(&file, file.with_extension("1")).unwrap();
-            }
-            writer.reopen.store(true, Ordering::Relaxed);
-            writer.anew();
-            file.metadata().unwrap().len()
-        };
-        let (one, two, anew) = (turn(false), turn(false), turn(true));
-        assert!(anew < one && one < two, "{anew} {one} {two}");
-        let old = file.with_extension("1");
-        assert!(old.metadata().unwrap().len() > two);
-        [file, old].iter().for_each(|file| std::fs::remove_file(file).unwrap());
-    }
-
-    #[test]
-    fn what_is_there_stays_until_a_packet_comes() {
-        let folder = std::env::temp_dir().join(format!("goawhy-stays-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let file = folder.join("a.pcapng");
-        let of = |file: &std::path::Path| std::fs::read_to_string(file).unwrap_or_default();
-        let ring = Target { time: Some(Duration::ZERO), files: Some(2), ..Target::default() };
-        for target in [Target::default(), ring] {
-            let target = Target { file: file.clone(), ..target };
-            let names = [target.name(1), target.name(2)];
-            names.iter().for_each(|name| std::fs::write(name, "before").unwrap());
-            let Opened(mut writer, made) = Recorder::open(target.clone(), Vec::new()).unwrap();
-            writer.write(&Batch::default(), 1);
-            writer.flush();
-            writer.close();
-            assert!(made.is_none() && names.iter().all(|name| of(name) == "before"));
-            let saved = writer.lock().clone();
-            assert!(saved.untouched && saved.told().contains("is as it was"), "{saved:?}");
-            writer.write(&batch(), 1);
-            writer.flush();
-            let written = names.iter().filter(|name| of(name) != "before").count();
-            // Another one begins with a packet only.
-            assert_eq!(written, if target.rotates() { 1 } else { 2 });
-            assert!(!writer.lock().untouched);
-        }
-        // Somebody keeps it under another name.
-        std::fs::write(&file, "before").unwrap();
-        let target = Target { file: file.clone(), ..Target::default() };
-        let Opened(mut writer, _) = Recorder::open(target, Vec::new()).unwrap();
-        let kept = folder.join("kept");
-        std::fs::rename(&file, &kept).unwrap();
-        writer.write(&batch(), 1);
-        writer.close();
-        assert!(of(&kept) == "before" && file.exists());
-        std::fs::remove_dir_all(folder).unwrap();
-    }
-
-    #[test]
-    fn secrets_are_in_every_file_where_that_is_asked_for() {
-        for keys in [true, false] {
-            let name = format!("goawhy-keys-{}-{keys}.pcapng", std::process::id());
-            let file = std::env::temp_dir().join(name);
-            let size = Some(1);
-            let target = Target { file, size, keys, ..Target::default() };
-            let files = [target.name(1), target.name(2)];
-            let link = LinkType::ETHERNET;
-            let name = "eth0".to_owned();
-            let interfaces = vec![Described { name, link, snap_length: 0, filter: None }];
-            let (spares, _kept) = sync_channel(1);
-            let mut recorder = Recorder::open(target, interfaces).unwrap().begin(spares);
-            recorder.embed(&KeyLines::from(&b"CLIENT_RANDOM 00 11\n"[..]));
-            while !files[1].exists() {
-                recorder.save(batch(), 1);
-                thread::sleep(Duration::from_millis(5));
-            }
-            recorder.finish();
-            for file in files {
-                let octets = std::fs::read(&file).unwrap();
-                let found = octets.windows(13).any(|part| part == b"CLIENT_RANDOM");
-                assert_eq!(found, keys, "{}", file.display());
-                std::fs::remove_file(file).unwrap();
-            }
-        }
-    }
-
-    #[test]
-    fn a_disk_that_takes_no_more_is_told_and_what_was_written_stays() {
-        let file = std::env::temp_dir().join(format!("goawhy-full-{}.pcapng", std::process::id()));
-        let target = Target { file: file.clone(), ..Target::default() };
-        let link = LinkType::ETHERNET;
-        let name = "eth0".to_owned();
-        let interfaces = vec![Described { name, link, snap_length: 0, filter: None }];
-        let Opened(mut writer, _) = Recorder::open(target, interfaces.clone()).unwrap();
-        writer.write(&batch(), 1);
-        writer.flush();
-        let size = file.metadata().unwrap().len();
-        // A file that cannot be written stands for the disk.
-        let out = Whole { file: File::open(&file).unwrap(), blocks: Vec::new(), length: size };
-        writer.saver = Some(Saver::new(out, &interfaces).unwrap());
-        writer.flushed = 0;
-        writer.write(&batch(), 3);
-        writer.flush();
-        writer.write(&batch(), 5);
-        let saved = writer.lock().clone();
-        assert_eq!((saved.packets, saved.lost), (2, 4));
-        assert!(saved.error.unwrap().contains("nothing more is saved"));
-        assert_eq!(file.metadata().unwrap().len(), size);
-        std::fs::remove_file(file).unwrap();
-    }
-}
+mod tests;

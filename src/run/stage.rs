@@ -58,6 +58,8 @@ pub(super) struct Counters {
     weight: usize,
     ticked: Instant,
     weighed: Instant,
+    /// Octets of packets since.
+    unweighed: usize,
     /// Time of the latest packet, and when that came here.
     clock: Option<(Timestamp, Instant)>,
 }
@@ -71,6 +73,7 @@ impl Counters {
             weight: 0,
             ticked: now,
             weighed: now,
+            unweighed: 0,
             clock: None,
         }
     }
@@ -132,6 +135,10 @@ impl Stage {
         self.learn(secrets);
         let first = self.facts.packets + 1;
         for (_, packet) in batch.packets(first) {
+            self.state.unweighed += HEAD + packet.data.len();
+            if self.state.unweighed > self.memory / UNWEIGHED {
+                self.weigh();
+            }
             if self.count.is_some_and(|count| self.facts.packets >= count) {
                 break;
             }
@@ -186,13 +193,22 @@ impl Stage {
             }
         }
         if self.state.weighed.elapsed() >= WEIGH {
-            self.state.weight = self.pipeline.weight();
-            if self.state.weight > self.memory {
-                self.pipeline.shed(self.memory / 10 * 9, &mut self.rows);
-                self.state.weight = self.pipeline.weight();
-            }
-            self.state.weighed = Instant::now();
+            self.weigh();
         }
+    }
+
+    /// Looks at memory; lets the quietest flows go where they take too much of it.
+    fn weigh(&mut self) {
+        let weight = |stage: &Self| stage.pipeline.weight() + stage.rows.open_weight();
+        self.state.weight = weight(self);
+        if self.state.weight > self.memory {
+            // Their rows go with them.
+            let kept = self.memory as f64 * 0.9 / self.state.weight as f64;
+            let most = self.pipeline.weight() as f64 * kept;
+            self.pipeline.shed(most as usize, &mut self.rows);
+            self.state.weight = weight(self);
+        }
+        (self.state.weighed, self.state.unweighed) = (Instant::now(), 0);
     }
 
     fn counted(&self) -> Counted {
@@ -269,5 +285,10 @@ fn count(facts: &mut CaptureFacts, packet: &Packet<'_>) {
 const FOR_NAMES: Duration = Duration::from_millis(500);
 /// Time between two looks at flows that wait in vain.
 const TICK: Duration = Duration::from_millis(250);
-/// Time between two looks at memory.
+/// So small a part of the memory comes in as packets between two looks at it: a connection takes
+/// twenty times as much as the packets that open it.
+const UNWEIGHED: usize = 128;
+/// Octets that a packet counts for beside its own.
+const HEAD: usize = 64;
+/// Longest time between two looks at memory.
 const WEIGH: Duration = Duration::from_secs(1);

@@ -49,7 +49,8 @@ pub(super) fn stage(
     };
     #[cfg(not(target_os = "linux"))]
     job.commands.iter().for_each(|commands| commands.begin());
-    let queue = Arc::new(Queue::new(queue_octets(job), taps.len().max(1)));
+    let memory = usize::try_from(job.memory).unwrap_or(usize::MAX);
+    let queue = Arc::new(Queue::new(memory / QUEUE, taps.len().max(1)));
     let interfaces = Arc::new(Mutex::new(facts_before(job, is_pipe)));
     for (source, tap) in (0_u16..).zip(taps) {
         let (queue, facts) = (Arc::clone(&queue), Arc::clone(&interfaces));
@@ -64,18 +65,16 @@ pub(super) fn stage(
     if let Some(recent) = &recent {
         secrets.iter().for_each(|lines| recent.learn(lines));
     }
-    let recorder = begun.map(|opened| opened.begin(returned));
+    let recorder = begun.map(|opened| opened.begin(returned, memory / SAVED));
     if let Some(recorder) = &recorder {
         secrets.iter().for_each(|lines| recorder.embed(lines));
     }
     let pipeline = pipeline(job, &secrets, !follow.is_empty() || brings_secrets);
-    let memory = usize::try_from(job.memory).unwrap_or(usize::MAX);
-    let names: Vec<String> = job.interfaces.iter().map(|name| shown(name)).collect();
     Ok(Stage {
         queue,
         pipeline,
         follow,
-        rows: Moving::new(memory / ROW),
+        rows: Moving::within(memory / ROWS),
         publisher,
         recent,
         recorder,
@@ -84,13 +83,14 @@ pub(super) fn stage(
         namer,
         interfaces,
         facts: CaptureFacts {
-            file: names.join(", "),
+            file: job.interfaces.iter().map(|name| shown(name)).collect::<Vec<_>>().join(", "),
             format: "live".to_owned(),
             ..CaptureFacts::default()
         },
         stop,
         reopen,
-        memory: memory / 2,
+        // What nobody saves, or looks closer at, flows may take.
+        memory: memory / 8 * (4 - usize::from(job.save.is_some()) - usize::from(job.details)),
         count: job.count,
         until: job.duration.map(|duration| Instant::now() + duration),
         state: Counters::new(),
@@ -122,11 +122,6 @@ fn facts_before(job: &Job, is_pipe: bool) -> Vec<InterfaceFacts> {
 
 fn shown(name: &str) -> String {
     if name == "-" { "standard input".to_owned() } else { name.to_owned() }
-}
-
-/// A sixteenth of the memory, twice: one piece fills while the other is analyzed.
-fn queue_octets(job: &Job) -> usize {
-    usize::try_from(job.memory / 16).unwrap_or(usize::MAX)
 }
 
 fn taps(job: &Job) -> Result<Vec<Tap>, Error> {
@@ -186,8 +181,12 @@ fn give_up(
     Ok(namer)
 }
 
-/// Octets of memory for each row that is kept of a closed connection: what it takes with its
-/// verdicts, once more for what neighbours revise, and once more while a reader has an old one.
-const ROW: usize = 32 * 1024;
-/// Pieces of memory that wait to be used again.
-const SPARES: usize = 4;
+/// Part of the memory for packets that wait, which is taken twice: one piece fills while the other
+/// is analyzed.
+const QUEUE: usize = 16;
+/// Part for packets that wait for the disk.
+const SAVED: usize = 16;
+/// Part for rows of closed connections.
+const ROWS: usize = 4;
+/// Pieces of memory that wait to be used again; each may be as large as a queue.
+const SPARES: usize = 1;

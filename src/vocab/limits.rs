@@ -17,7 +17,7 @@ pub struct Limits {
     /// 100 MB.
     pub other_flows: usize,
     /// HTTP/2 connections that are over of which more than their number is kept; the untroubled go
-    /// first: some 600 MB while they are weighed against each other.
+    /// first: some 700 MB while they are weighed against each other.
     pub connections: usize,
     /// Servers whose answer times are kept: some 10 MB, and once in each shard.
     pub servers: usize,
@@ -216,6 +216,28 @@ impl Limits {
             detect_bytes_of_all: part(self.detect_bytes_of_all),
             tls_waiting_flows: part(self.tls_waiting_flows),
             troubled_of_all: part(self.troubled_of_all),
+            ..self.clone()
+        }
+    }
+}
+
+impl Limits {
+    /// The same where so many octets are to be enough, about: what all flows share takes its part
+    /// of them.
+    pub fn in_memory(&self, octets: usize) -> Self {
+        // Whoever gives next to nothing gets a little more than that.
+        let part =
+            |bound: usize, share: usize, each: usize| bound.min((octets / share / each).max(8));
+        Self {
+            flows: part(self.flows, 1, 8 * 1024),
+            strangers: part(self.strangers, 4, 3 * 1024),
+            early_bytes: part(self.early_bytes, 16, 1),
+            detect_bytes_of_all: part(self.detect_bytes_of_all, 16, 1),
+            troubled_of_all: part(self.troubled_of_all, 32, 128),
+            remembered_flows: part(self.remembered_flows, 32, 8 * 1024),
+            fragmented_datagrams: part(self.fragmented_datagrams, 32, self.datagram_bytes),
+            key_log_connections: part(self.key_log_connections, 4, 512),
+            tls_waiting_flows: part(self.tls_waiting_flows, 16, 2 * self.tls_waiting_bytes),
             ..self.clone()
         }
     }

@@ -264,6 +264,16 @@ impl Verdict {
         self.maybe_processed_streams.len().saturating_add(self.safe_to_retry_streams.len())
     }
 
+    /// Octets that it points to, about.
+    pub fn weight(&self) -> usize {
+        let texts = self.advice.iter().chain([&self.summary]).map(String::len);
+        let weighed =
+            self.alternatives.iter().map(|of| size_of::<Alternative>() + of.against.len());
+        let steps = self.chain.iter().map(|step| size_of::<Evidence>() + step.text.len());
+        let streams = self.cancelled_streams.len() + self.died();
+        texts.chain(weighed).chain(steps).sum::<usize>() + streams * size_of::<u32>()
+    }
+
     /// Streams that were cancelled before the ending. What the ending itself gave up died with it.
     pub fn cancelled_before(&self) -> Vec<u32> {
         let died = |stream: &u32| self.maybe_processed_streams.contains(stream);

@@ -1,7 +1,7 @@
 //! Files that packets are saved in: their names, and whose turn it is.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -128,6 +128,40 @@ pub(in crate::run) fn open_or_make(
             options.create_new(false).create(true).open(path).map(|file| (file, false))
         }
         opened => opened.map(|file| (file, true)),
+    }
+}
+
+/// A file that holds whole blocks, whatever the disk does.
+pub(super) struct Whole {
+    file: File,
+    /// What is not written yet.
+    blocks: Vec<u8>,
+    /// Octets written.
+    length: u64,
+}
+
+impl Whole {
+    /// With so many octets in it.
+    pub(super) fn new(file: File, length: u64) -> Self {
+        Self { file, blocks: Vec::new(), length }
+    }
+}
+
+impl Write for Whole {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        self.blocks.extend_from_slice(octets);
+        Ok(octets.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let written = self.file.write_all(&self.blocks);
+        match written {
+            Ok(()) => self.length += self.blocks.len() as u64,
+            // A block that was begun is taken back; where that fails too, readers stop there.
+            Err(_) => drop(self.file.set_len(self.length)),
+        }
+        self.blocks.clear();
+        written
     }
 }
 
