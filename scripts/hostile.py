@@ -1,19 +1,21 @@
 #!/usr/bin/env python3
 """The hostile table: inputs made to exhaust, and what they cost beside normal ones.
 
-    scripts/hostile.py PROGRAM FOLDER [SCALE]
+    scripts/hostile.py PROGRAM FOLDER [SCALE [NAME...]]
 
 Writes captures to FOLDER (about 1 GB at SCALE 1, which is the full size: ten million streams), reads
 each with `PROGRAM report --format json`, and prints a row: octets, packets, peak memory, CPU per
 octet against that of normal traffic, and which limits the report names. Normal are small requests
 with answers of 60 octets: what an octet costs is a matter of how many frames there are in it, for
 bodies are passed over. The second row is the same with answers of 4 KB. Fails where CPU per octet
-is more than 20 times the first row's, or peak memory above 1 GB.
+is more than 20 times the first row's, or peak memory above 1 GB. With names only those rows are made, and
+the first one.
 """
 import gzip, json, os, random, struct, subprocess, sys
 
 PROGRAM, FOLDER = sys.argv[1], sys.argv[2]
 SCALE = float(sys.argv[3]) if len(sys.argv) > 3 else 1.0
+NAMES = sys.argv[4:]
 RATIO_MAX, MEMORY_MAX = 20, 1 << 30
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 GET = b"\x82\x86\x84\x41\x01a"
@@ -43,10 +45,22 @@ class Capture:
             "!BBHHHBBHIIHHIIBBHHH", 0x45, 0, 40 + len(payload), 0, 0x4000, 64, 6, 0, ends[0], ends[1],
             ends[2], ends[3], seq & 0xffffffff, ack & 0xffffffff, 0x50, flags, 65535, 0, 0) + payload)
 
-    def opened(self, port):
-        self.segment(port, False, 2, 999, 0)
-        self.segment(port, True, 0x12, 4999, 1000)
-        self.segment(port, False, 0x10, 1000, 5000)
+    def opened(self, port, client=0x0A000001):
+        self.segment(port, False, 2, 999, 0, client=client)
+        self.segment(port, True, 0x12, 4999, 1000, client=client)
+        self.segment(port, False, 0x10, 1000, 5000, client=client)
+
+    def talk(self, client, said, apart=0):
+        """A connection of this client: (server, octets) in turn, so many nanoseconds apart; then the
+        server closes it."""
+        self.opened(40000, client)
+        ends = {False: 1000, True: 5000}
+        for server, octets in [(False, PREFACE + frame(4, 0, 0)), (True, frame(4, 0, 0) + frame(4, 1, 0))] + said:
+            self.at += apart
+            self.segment(40000, server, 0x18, ends[server], ends[not server], octets, client)
+            ends[server] += len(octets)
+        self.segment(40000, True, 0x11, ends[True], ends[False], client=client)
+        self.segment(40000, False, 0x11, ends[False], ends[True] + 1, client=client)
 
     def client_sends(self, pieces, port=40000):
         """One connection on which the client sends these octets in segments of 1400."""
@@ -170,6 +184,31 @@ def settings(capture):
     capture.client_sends([frame(4, 0, 0, b"\0\4\0\0\xff\xff" * 2000)] * times(5000))
 
 
+def finished(capture):
+    """Connections that end at once with an error, each of another client: rows without end."""
+    error = (True, frame(7, 0, 0, struct.pack("!II", 0, 2)))
+    for number in range(times(250_000)):
+        capture.talk(0x0B000000 + number, [(False, frame(1, 5, 1, GET)), error])
+
+
+def many_clients(capture):
+    """Clients of one server, each with three requests that it gives up after the same time: what
+    each shows is held against all others."""
+    for number in range(times(60_000)):
+        asks = [(False, frame(1, 5, stream, GET)) for stream in (1, 3, 5)]
+        gives_up = [(False, frame(3, 0, stream, struct.pack("!I", 8))) for stream in (1, 3, 5)]
+        capture.talk(0x0B000000 + number, asks + gives_up, 50_000_000)
+
+
+def eager_pings(capture):
+    """Clients of one server, each with keepalive PINGs of its own pace that the server punishes."""
+    enough = (True, frame(7, 0, 0, struct.pack("!II", 0, 11) + b"too_many_pings"))
+    ping, answer = frame(6, 0, 0, bytes(8)), frame(6, 1, 0, bytes(8))
+    for number in range(times(20_000)):
+        said = [(False, ping), (True, answer)] * 12 + [enough]
+        capture.talk(0x0B000000 + number, said, 100_000_000 + number * 1000)
+
+
 def pings(capture):
     capture.client_sends([frame(6, 0, 0, bytes(8))] * times(3_000_000))
 
@@ -269,11 +308,12 @@ def measure(path):
 def main():
     os.makedirs(FOLDER, exist_ok=True)
     inputs = [normal, with_bodies, syns, one_shard, streams, resets, continuations, empty_continuations, bomb, churn,
-              cookies, settings, pings, goaways, tiny, dribble, holes, fragments, tunnels]
+              cookies, settings, finished, many_clients, eager_pings, pings, goaways, tiny, dribble, holes, fragments, tunnels]
     rows, base, bad = [], None, []
     jobs = [(make.__name__, make, "pcap", open) for make in inputs]
     jobs.append(("zeros in gzip", zeros, "pcap.gz", lambda path, mode: gzip.open(path, mode, 6)))
     jobs.append(("zeros in zstd", zeros, "zst", open))
+    jobs = [job for job in jobs if not NAMES or job[0] in ["normal"] + NAMES]
     print("| input | octets | packets | peak memory | CPU | CPU per octet | the report says |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for name, make, end, opener in jobs:
