@@ -20,6 +20,8 @@ use goawhy::run::offline::Job;
 use goawhy::run::watch::Watch;
 use goawhy::tui::{App, Colours, Settings, Theme, render};
 
+#[cfg(feature = "live")]
+use common::process::Process;
 use common::wire::{Flow, Owned, frame};
 
 const PUSH: u8 = 0x18;
@@ -225,6 +227,107 @@ fn outputs_on_captures_are_plain() {
         let (out, _) = run(&["live", "-i", "-", "--format", format], Some(path));
         assert!(out.contains("goaway") || out.contains("GOAWAY"), "{out}");
     }
+}
+
+/// Comments of packets (pcapng, opt_comment of Enhanced Packet Blocks).
+fn comments(file: &[u8]) -> Vec<Vec<u8>> {
+    let word = |octets: &[u8]| u32::from_ne_bytes(octets[..4].try_into().unwrap()) as usize;
+    let half = |octets: &[u8]| usize::from(u16::from_ne_bytes(octets[..2].try_into().unwrap()));
+    let (mut rest, mut found) = (file, Vec::new());
+    while rest.len() > 12 {
+        let (block, behind) = rest.split_at(word(&rest[4..]));
+        rest = behind;
+        if word(block) != 6 {
+            continue;
+        }
+        let mut options = &block[28 + word(&block[20..]).next_multiple_of(4)..block.len() - 4];
+        while options.len() >= 4 {
+            let length = half(&options[2..]);
+            if half(options) == 1 {
+                found.push(options[4..4 + length].to_vec());
+            }
+            options = &options[(4 + length.next_multiple_of(4)).min(options.len())..];
+        }
+    }
+    found
+}
+
+#[test]
+fn comments_of_a_copy_are_plain() {
+    // What the capture itself has for comments is copied by nobody.
+    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("output/copy.pcapng");
+    let file = capture().to_str().unwrap();
+    run(&["report", file, "--annotate", copy.to_str().unwrap()], None);
+    let comments = comments(&fs::read(copy).unwrap());
+    comments.iter().for_each(|comment| is_plain("a comment", comment));
+    let all = comments.concat();
+    let all = String::from_utf8(all).unwrap();
+    assert!(all.contains("GOAWAY") && all.contains("[2J"), "{all}");
+}
+
+/// The page of metrics while a capture arrives.
+#[test]
+#[cfg(feature = "live")]
+fn metrics_are_plain() {
+    use std::io::{BufRead, BufReader, Read, Write};
+    let mut command = Command::new(env!("CARGO_BIN_EXE_goawhy"));
+    command.args(["live", "-", "--metrics", "127.0.0.1:0", "-o", "/dev/null"]);
+    command.stdin(Stdio::piped()).stderr(Stdio::piped()).env_remove("SSLKEYLOGFILE");
+    let mut process = Process(command.spawn().unwrap());
+    let mut pipe = process.0.stdin.take().unwrap();
+    pipe.write_all(&fs::read(capture()).unwrap()).unwrap();
+    let mut lines = BufReader::new(process.0.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let address = lines.find_map(|line| {
+        let url = line.split("http://").nth(1)?;
+        Some(url.split('/').next()?.to_owned())
+    });
+    let address = address.unwrap();
+    let begun = Instant::now();
+    loop {
+        let mut stream = std::net::TcpStream::connect(&address).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let mut page = Vec::new();
+        stream.read_to_end(&mut page).unwrap();
+        let body = page.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
+        is_plain("metrics", &page[body..]);
+        let page = String::from_utf8(page).unwrap();
+        let mut lines = page.lines();
+        if lines.any(|line| line.starts_with("goawhy_goaways_total{") && line.ends_with(" 1")) {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "{page}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// What an alarm says, and what its command gets.
+#[test]
+#[cfg(feature = "live")]
+fn alarms_are_plain() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = std::env::temp_dir().join(format!("goawhy-plain-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    // As root the command runs as somebody else.
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+    let (told, known) = (folder.join("told"), folder.join("known"));
+    let script = format!(
+        "cat > {}; tr '\\0' '\\n' < /proc/$$/environ > {known}; tr '\\0' ' ' < /proc/$$/cmdline \
+         >> {known}",
+        told.display(),
+        known = known.display()
+    );
+    for format in ["text", "jsonl"] {
+        let words = ["live", "-", "--format", format, "--alert", "end:goaway", "--exec", &script];
+        let (out, _) = run(&words, Some(capture()));
+        assert!(out.to_lowercase().contains("alarm"), "{out}");
+        for file in [&told, &known] {
+            is_plain("an alarm's command", &fs::read(file).unwrap());
+        }
+        let alarm = fs::read_to_string(&told).unwrap();
+        assert!(alarm.contains("goaway"), "{alarm}");
+        [&told, &known].into_iter().for_each(|file| fs::remove_file(file).unwrap());
+    }
+    fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]
