@@ -28,7 +28,7 @@ const IDLE: usize = 1_664;
 const CLOSED: usize = 120;
 
 /// Octets that a connection keeps that is over: what is shown of it, and what it and its neighbours
-/// are weighed by. Those that fit under [`Limits::connections`] take some 500 MB while the capture is read.
+/// are weighed by. As many as [`Limits::connections`] take some 500 MB while a capture is read.
 const FINISHED: usize = 3 * 1024 + 512;
 
 const PUSH: u8 = 0x18;
