@@ -244,6 +244,49 @@ fn times_say_what_they_count_from() {
 }
 
 #[test]
+fn what_is_asked_of_a_list_before_it_is_there_is_done_once_it_is() {
+    for view in ["3", "5"] {
+        let mut desk = Desk::on(SAMPLE, Settings::default());
+        let known = desk.feed.latest();
+        let nothing = Crowd { snapshot: known, detail: Arc::default() };
+        let quick = std::mem::replace(&mut desk.feed, Box::new(nothing));
+        desk.keys(view).keys("G");
+        let waits = desk.text((100, 30));
+        assert!(waits.contains("Looking for the"), "{waits}");
+        desk.feed = quick;
+        desk.app.refresh(desk.feed.as_ref());
+        let there = desk.text((100, 30));
+        assert_eq!(
+            there,
+            Desk::on(SAMPLE, Settings::default()).keys(view).keys("G").text((100, 30))
+        );
+    }
+}
+
+#[test]
+fn there_and_back_again_is_no_way() {
+    let mut desk = Desk::on(SAMPLE, Settings::default());
+    let there = desk.keys("5G").text((100, 30));
+    let of_stream = desk.keys("gjjjjjjjjaaaaa").text((100, 30));
+    assert!(of_stream.contains(" stream 7: "), "{of_stream}");
+    desk.keys("a⎋");
+    assert!(desk.text((100, 30)).contains("went away in trouble"), "{}", desk.text((100, 30)));
+    assert!(there.contains("frames"));
+}
+
+#[test]
+fn without_a_connection_nothing_is_looked_for() {
+    let mut desk = Desk::on(SAMPLE, Settings::default());
+    let nothing = Crowd { snapshot: Arc::default(), detail: Arc::default() };
+    desk.feed = Box::new(nothing);
+    let mut desk = Desk::of(desk.feed, Settings::default());
+    for view in ["2", "3", "5"] {
+        let told = desk.keys(view).text((80, 24));
+        assert!(told.contains("No connection is picked"), "{view}: {told}");
+    }
+}
+
+#[test]
 fn goaways_follow_each_other() {
     let mut desk = Desk::on("servers/nginx-reload.pcap", Settings::default());
     let first = desk.keys("n").text((100, 30));

@@ -166,7 +166,8 @@ impl App {
         // The picked one keeps its place while more is asked.
         let (mut found, mut asked) = (Vec::new(), self.frames.asked);
         let until = if free { all } else { all.min(asked.saturating_add(FRAMES_AT_ONCE)) };
-        let enough = (self.frames.list.picked + 1).saturating_sub(self.frames.shown.len());
+        let wanted = self.frames.list.picked.saturating_add(1);
+        let enough = wanted.saturating_sub(self.frames.shown.len());
         while let Some(frame) = detail.frames.get(asked)
             && (asked < until || found.len() < enough)
         {
@@ -313,7 +314,8 @@ impl App {
             Action::PageUp => list.picked.saturating_sub(page),
             Action::First => 0,
             Action::Pick(row) => row,
-            _ => length,
+            // Of what is still looked for, the last once it is there.
+            _ => length.checked_sub(1).unwrap_or(super::List::LAST),
         };
         list.bound(length);
         match self.view {
@@ -342,7 +344,7 @@ impl App {
         let (shown, picked) = (&self.frames.shown, self.frames.list.picked);
         let next = match forward {
             true => {
-                let later = shown.iter().skip(picked + 1).position(is_goaway);
+                let later = shown.iter().skip(picked.saturating_add(1)).position(is_goaway);
                 later.map(|after| picked + 1 + after)
             }
             false => shown.get(..picked).and_then(|before| before.iter().rposition(is_goaway)),

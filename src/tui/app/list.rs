@@ -15,9 +15,14 @@ pub(in crate::tui) struct List {
 }
 
 impl List {
-    /// Keeps the picked row among `length`.
+    /// The last row of a list of which nothing is there yet.
+    pub const LAST: usize = usize::MAX / 2;
+
+    /// Keeps the picked row among `length`; where there is none yet, what was asked for stays.
     pub fn bound(&mut self, length: usize) {
-        self.picked = self.picked.min(length.saturating_sub(1));
+        if length > 0 {
+            self.picked = self.picked.min(length - 1);
+        }
     }
 
     /// The rows to draw in `page` lines: the picked one among them.
@@ -49,5 +54,8 @@ mod tests {
         assert_eq!(list.in_sight(100, 10), 3..13);
         assert_eq!(list.in_sight(2, 10), 0..2);
         assert_eq!(list.in_sight(0, 10), 0..0);
+        list.picked = List::LAST;
+        assert_eq!(list.in_sight(0, 10), 0..0);
+        assert_eq!((list.in_sight(30, 10), list.picked), (20..30, 29));
     }
 }

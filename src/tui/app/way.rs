@@ -115,7 +115,14 @@ impl App {
             Some(_) => None,
             None => self.frame().map(|frame| frame.head.stream).filter(|id| *id > 0),
         };
+        // There and back again is no way.
+        let (view, flow) = (self.view, self.flow);
+        let is_back = |place: &Place| (place.view, place.flow, place.only) == (view, flow, only);
+        let came_from = self.past.pop_if(|place| is_back(place)).is_some();
         self.show_only(only);
+        if came_from {
+            self.past.pop();
+        }
     }
 
     /// The frames of one stream, or of all; the picked one stays picked.

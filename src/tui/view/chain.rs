@@ -306,9 +306,6 @@ fn diagram(app: &App, chain: &[Evidence], verdict: &Verdict, wide: u16, room: Ro
     let taken = 1 + events.iter().map(Vec::len).sum::<usize>();
     let told = gaps.iter().filter(|gap| **gap >= GAP_SECONDS).count();
     let lines = shares(&gaps, room.spare(taken, told));
-    let total: usize = lines.iter().sum();
-    let whole: f64 = gaps.iter().zip(&lines).filter(|(_, n)| **n > 0).map(|(gap, _)| gap).sum();
-    let row = whole / total.max(1) as f64;
     for (place, event) in events.into_iter().enumerate() {
         rows.extend(event);
         let between = chain.get(place).zip(chain.get(place + 1));
@@ -321,10 +318,23 @@ fn diagram(app: &App, chain: &[Evidence], verdict: &Verdict, wide: u16, room: Ro
             }));
         }
     }
-    if total > 1 {
-        rows.push(lanes.scale(row));
+    if lines.iter().sum::<usize>() > 1 {
+        rows.push(lanes.scale(of_row(&gaps, &lines)));
     }
     rows
+}
+
+/// Seconds that a line of a gap stands for, where that holds for all of them: there may be no room
+/// for more than a line each.
+fn of_row(gaps: &[f64], lines: &[usize]) -> Option<f64> {
+    let told = || gaps.iter().zip(lines).filter(|(_, lines)| **lines > 0);
+    let (longest, most) = told().max_by(|(a, _), (b, _)| a.total_cmp(b))?;
+    let row = longest / *most as f64;
+    let fits = |(gap, lines): (&f64, &usize)| match *lines {
+        1 => *gap <= row * 1.5,
+        lines => (gap / row - lines as f64).abs() <= 1.0,
+    };
+    told().all(fits).then_some(row)
 }
 
 /// How many lines each gap gets: in proportion to its length, at least one where there is a gap
@@ -386,8 +396,11 @@ impl Lanes<'_> {
         (None, Line::from(spans))
     }
 
-    fn scale(&self, seconds: f64) -> Row {
-        let text = format!("one row of ┊ is about {}", span(seconds));
+    fn scale(&self, seconds: Option<f64>) -> Row {
+        let text = match seconds {
+            Some(seconds) => format!("one row of ┊ is about {}", span(seconds)),
+            None => "rows of ┊ are not to scale".to_owned(),
+        };
         let spans = vec![
             self.margin("", ""),
             Span::raw("     "),
@@ -397,14 +410,8 @@ impl Lanes<'_> {
     }
 
     fn event(&self, place: usize, step: &Evidence, several: bool) -> Vec<Row> {
-        let label = step.label();
-        let shaft = "─".repeat(self.lane.saturating_sub(paint::width(&label) + 4));
-        let arrow = match step.by {
-            Some(Side::Client) => (format!("── {label} {shaft}▶"), Side::Client),
-            Some(Side::Server) => (format!("◀{shaft} {label} ──"), Side::Server),
-            None => (format!("{label:^lane$}", lane = self.lane), Side::Client),
-        };
-        let arrow = (arrow.0, self.app.theme.of_side(arrow.1));
+        let ink = self.app.theme.of_side(step.by.unwrap_or(Side::Client));
+        let arrow = (arrow(step.by, &step.label(), self.lane), ink);
         let mut texts = wrap(&self.app.veiled(&step.text), self.text).into_iter();
         let time = self.clock.at(step.stamp.at);
         let mut spans = vec![self.margin(&time, &number(step, several))];
@@ -420,6 +427,19 @@ impl Lanes<'_> {
     }
 }
 
+/// An arrow between the lifelines, as wide as what is between them.
+fn arrow(by: Option<Side>, label: &str, lane: usize) -> String {
+    let label = paint::cut(label, lane.saturating_sub(ARROW));
+    let shaft = "─".repeat(lane.saturating_sub(paint::width(&label) + ARROW));
+    match by {
+        Some(Side::Client) => format!("── {label} {shaft}▶"),
+        Some(Side::Server) => format!("◀{shaft} {label} ──"),
+        None => format!("{label:^lane$}"),
+    }
+}
+
+/// Columns of an arrow beside its label and its shaft.
+const ARROW: usize = 5;
 /// The list beside stands from this width on.
 const ASIDE_FROM: u16 = 112;
 /// Lines of one gap at most.
@@ -440,6 +460,26 @@ mod tests {
         assert_eq!(shares(&[0.0, 0.01, 1000.0], 20), [0, 1, 12]);
         assert_eq!(shares(&[1.0, 1.0, 1.0], 0), [1, 1, 1]);
         assert_eq!(shares(&[], 5), [] as [usize; 0]);
+    }
+
+    #[test]
+    fn a_scale_is_told_where_it_holds() {
+        assert_eq!(of_row(&[4.0, 6.0], &[4, 6]), Some(1.0));
+        assert_eq!(of_row(&[0.0, 0.01, 1000.0], &[0, 1, 10]), Some(100.0));
+        assert_eq!(of_row(&[0.1, 4.0], &[1, 1]), Some(4.0));
+        assert_eq!(of_row(&[9.0, 4.0, 4.0], &[1, 1, 1]), Some(9.0));
+        assert_eq!(of_row(&[9.0, 4.0], &[2, 2]), None);
+        assert_eq!(of_row(&[], &[]), None);
+    }
+
+    #[test]
+    fn arrows_end_at_the_lifelines() {
+        for label in ["GOAWAY", "RST_STREAM 2147483647", "#12345 PRIORITY_UPDATE 2147483647"] {
+            for by in [Some(Side::Client), Some(Side::Server), None] {
+                let told = arrow(by, label, 26);
+                assert_eq!(paint::width(&told), 26, "{told}");
+            }
+        }
     }
 
     #[test]

@@ -19,9 +19,9 @@ pub(super) fn render(frame: &mut Frame<'_>, app: &mut App, area: Rect) {
     let detail = app.detail.clone();
     if detail.frames.is_empty() {
         let row = app.row().map(|(_, row)| row);
-        let lines = match (row, app.flow) {
-            (None, Some(_)) => super::gone(app),
-            _ => streams::waiting(&detail, "frame", row),
+        let lines = match row {
+            None => super::gone(app),
+            Some(_) => streams::waiting(&detail, "frame", row),
         };
         return empty(frame, app, area, &lines);
     }
