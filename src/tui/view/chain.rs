@@ -343,7 +343,10 @@ fn shares(gaps: &[f64], spare: usize) -> Vec<usize> {
     let told = |gap: &f64| *gap >= GAP_SECONDS;
     let whole: f64 = gaps.iter().filter(|gap| told(gap)).sum();
     let count = gaps.iter().filter(|gap| told(gap)).count();
-    let spare = spare.min(count * GAP_LINES).max(count);
+    // The longest bounds them all, so that they stay to scale.
+    let longest = gaps.iter().copied().fold(0.0, f64::max);
+    let most = (GAP_LINES as f64 * whole / longest.max(f64::MIN_POSITIVE)).round() as usize;
+    let spare = spare.min(most).max(count);
     let share = |gap: &f64| match told(gap) {
         true => ((gap / whole * spare as f64).round() as usize).clamp(1, GAP_LINES),
         false => 0,
@@ -459,6 +462,7 @@ mod tests {
         assert_eq!(shares(&[4.0, 6.0], 10), [4, 6]);
         assert_eq!(shares(&[0.0, 0.01, 1000.0], 20), [0, 1, 12]);
         assert_eq!(shares(&[1.0, 1.0, 1.0], 0), [1, 1, 1]);
+        assert_eq!(shares(&[4.0, 6.0], 40), [8, 12]);
         assert_eq!(shares(&[], 5), [] as [usize; 0]);
     }
 
