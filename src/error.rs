@@ -123,6 +123,14 @@ pub enum Error {
         /// What libpcap says.
         what: String,
     },
+    /// An address where nothing can listen.
+    #[error("{address}: cannot listen there: {what}")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why not, and what to do.
+        what: String,
+    },
     /// libpcap cannot list interfaces.
     #[error("the interfaces cannot be listed: {what}; check that libpcap works for you")]
     Interfaces {

@@ -98,6 +98,45 @@ fn a_bad_filter_is_shown_with_its_place() {
 }
 
 #[test]
+fn what_is_configured_wrongly_is_told_of_the_file() {
+    let folder = std::env::temp_dir().join(format!("goawhy-config-{}", std::process::id()));
+    std::fs::create_dir_all(folder.join("goawhy")).unwrap();
+    std::fs::write(folder.join("goawhy/config.toml"), "memory = \"lots\"\n").unwrap();
+    let said = |line: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_goawhy"));
+        let command = command.args(line.split_whitespace()).env("XDG_CONFIG_HOME", &folder);
+        let done = command.output().unwrap();
+        assert_eq!(done.status.code(), Some(2), "{line}");
+        String::from_utf8(done.stderr).unwrap()
+    };
+    let told = said("live -i lo");
+    let file = folder.join("goawhy/config.toml");
+    assert!(told.contains(&format!("{}: memory = \"lots\": a size", file.display())), "{told}");
+    assert!(!told.contains("--memory"), "{told}");
+    let told = said("live -i lo --memory much");
+    assert!(told.contains("'much' for '--memory"), "{told}");
+    let told = said("live - --metrics localhost:9464");
+    assert!(told.contains("127.0.0.1:9464"), "{told}");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn pages_of_the_manual_begin_with_what_can_be_typed() {
+    let page = |command: &[&str]| {
+        let mut goawhy = Command::new(env!("CARGO_BIN_EXE_goawhy"));
+        String::from_utf8(goawhy.arg("man").args(command).output().unwrap().stdout).unwrap()
+    };
+    let synopsis = |page: &str| {
+        let (_, rest) = page.split_once(".SH SYNOPSIS\n").unwrap();
+        rest.split_once("\n.SH ").unwrap().0.replace("\\fB", "").replace("\\fR", "")
+    };
+    let program = synopsis(&page(&[]));
+    assert!(program.starts_with("goawhy [OPTIONS] [FILE]...\n.br\ngoawhy <COMMAND>"), "{program}");
+    assert_eq!(synopsis(&page(&["explain"])), "goawhy explain [OPTIONS] <TOPIC>...");
+    assert!(page(&["check"]).contains(".TH goawhy-check"));
+}
+
+#[test]
 fn what_cannot_be_masked_is_refused_where_all_is_to_be() {
     let folder = std::env::temp_dir().join(format!("goawhy-mask-{}", std::process::id()));
     std::fs::create_dir_all(folder.join("goawhy")).unwrap();

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::builder::{ArgPredicate, OsStr};
+use clap::error::{ContextKind, ErrorKind};
 use clap::{Command, Parser, ValueEnum};
 use serde::Deserialize;
 
@@ -27,6 +28,9 @@ pub(super) struct Config {
     no_tui: Option<bool>,
     no_mouse: Option<bool>,
     no_process: Option<bool>,
+    /// The file that says so.
+    #[serde(skip)]
+    place: PathBuf,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -79,7 +83,8 @@ pub(super) fn place() -> Option<PathBuf> {
 }
 
 fn parse(path: &Path, text: &str) -> Result<Config, String> {
-    toml::from_str(text).map_err(|error| {
+    let known: Result<Config, _> = toml::from_str(text);
+    known.map(|config| Config { place: path.to_owned(), ..config }).map_err(|error| {
         let start = error.span().map_or(0, |span| span.start);
         let before = text.get(..start).unwrap_or(text);
         let line = before.matches('\n').count() + 1;
@@ -96,8 +101,24 @@ impl Config {
 
     /// Parses words; what they do not say, this does.
     pub(super) fn parse<T: Parser>(&self, words: Vec<OsString>) -> Result<T, clap::Error> {
-        let mut matches = self.put(T::command()).try_get_matches_from(words)?;
+        let parsed = self.put(T::command()).try_get_matches_from(words.clone());
+        let mut matches = parsed.map_err(|error| self.blamed(&error, &words).unwrap_or(error))?;
         T::from_arg_matches_mut(&mut matches)
+    }
+
+    /// What is wrong with a value that is configured here, and no option's: nobody typed that one.
+    fn blamed(&self, error: &clap::Error, words: &[OsString]) -> Option<clap::Error> {
+        let context = |kind| Some(error.get(kind)?.to_string());
+        let value = context(ContextKind::InvalidValue)?;
+        let flag = context(ContextKind::InvalidArg)?;
+        let (key, _) = self.values().into_iter().find(|(id, values)| {
+            let name = flag.trim_start_matches('-').split(' ').next().unwrap_or_default();
+            name.replace('-', "_") == *id && values.iter().any(|known| *known == *value)
+        })?;
+        let typed = words.iter().any(|word| word.to_string_lossy().ends_with(&value));
+        let why = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+        let text = format!("{}: {key} = \"{value}\": {why}\n", self.place.display());
+        (!typed).then(|| clap::Error::raw(ErrorKind::ValueValidation, text))
     }
 
     /// Makes what is configured the default of every argument of that name.

@@ -115,7 +115,7 @@ pub(super) struct LiveArgs {
     output: Option<PathBuf>,
     /// Serve metrics for Prometheus at http://ADDR/metrics, as in 127.0.0.1:9464; whoever reaches
     /// the address can read them
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = listens)]
     metrics: Option<SocketAddr>,
     /// Send the same metrics to a collector of OpenTelemetry every 15 s, as in http://127.0.0.1:4318
     #[cfg(feature = "otlp")]
@@ -163,6 +163,15 @@ fn pipe(text: &str) -> Result<String, String> {
         "-" => Ok(text.to_owned()),
         _ => Err("live captures on interfaces (-i) or from a pipe (-)".to_owned()),
     }
+}
+
+/// Where metrics are served. Names may be those of several addresses: none is looked up.
+fn listens(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        let port = text.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+        let port = port.or_else(|| text.parse().ok()).unwrap_or(9464);
+        format!("write an address of this host and a port, as in 127.0.0.1:{port} or [::]:{port}")
+    })
 }
 
 /// `64MB`, `1G`, `1500000`: units are powers of 1,024.

@@ -51,8 +51,36 @@ pub(super) fn man(arguments: &ManArgs) -> Exit {
             }
         },
     };
-    print(|mut out| clap_mangen::Man::new(page).render(&mut out))
+    let synopsis = synopsis(&mut page.clone());
+    let mut text = Vec::new();
+    // Memory does not fail.
+    let _ = clap_mangen::Man::new(page).render(&mut text);
+    let text = String::from_utf8_lossy(&text);
+    // What is generated has options without their values, and commands as one word.
+    let parts = text.split_once(SYNOPSIS).and_then(|(before, rest)| {
+        let at = rest.find("\n.SH ")?;
+        Some((before, rest.get(at..)?))
+    });
+    print(|out| match parts {
+        Some((before, behind)) => write!(out, "{before}{SYNOPSIS}{synopsis}{behind}"),
+        None => out.write_all(text.as_bytes()),
+    })
 }
+
+/// How a command is called, as its help has it, in the language of manual pages.
+fn synopsis(command: &mut Command) -> String {
+    let usage = command.render_usage().to_string();
+    let lines = usage.trim_start_matches("Usage:").lines().map(str::trim);
+    // Without a command an interface may stand in place of files.
+    let live = (cfg!(feature = "live") && command.get_name() == "goawhy").then_some(LIVE);
+    let lines = lines.chain(live);
+    let lines: Vec<String> =
+        lines.map(|line| format!("\\fB{}\\fR", line.replace('-', "\\-"))).collect();
+    lines.join("\n.br\n")
+}
+
+const LIVE: &str = "goawhy -i <IFACE> [OPTIONS]";
+const SYNOPSIS: &str = ".SH SYNOPSIS\n";
 
 /// The page of a command is called `goawhy-report`.
 fn named(command: &Command) -> Command {

@@ -28,8 +28,15 @@ impl Listener {
     /// # Errors
     /// Why that cannot be.
     pub fn bind(address: SocketAddr) -> Result<Self, Error> {
-        let fails =
-            |source| Error::Io { file: address.to_string(), operation: "listen there", source };
+        let fails = |error: io::Error| {
+            let help = match error.kind() {
+                io::ErrorKind::AddrInUse => "; choose another port, or 0 for any that is free",
+                io::ErrorKind::AddrNotAvailable => "; choose an address of this host, or 0.0.0.0",
+                io::ErrorKind::PermissionDenied => "; choose a port from 1024 on",
+                _ => "",
+            };
+            Error::Listen { address, what: format!("{error}{help}") }
+        };
         let listener = TcpListener::bind(address).map_err(fails)?;
         listener.set_nonblocking(true).map_err(fails)?;
         let address = listener.local_addr().map_err(fails)?;
@@ -133,3 +140,17 @@ const ASKING: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Time until another look at what cannot be accepted.
 const BREATH: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_is_taken_is_told_with_what_to_do() {
+        let first = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let told = Listener::bind(first.address).unwrap_err().to_string();
+        assert!(told.contains("choose another port") && told.lines().count() == 1, "{told}");
+        let told = Listener::bind(SocketAddr::from(([192, 0, 2, 1], 0))).unwrap_err().to_string();
+        assert!(told.contains("choose an address of this host"), "{told}");
+    }
+}

@@ -106,7 +106,7 @@ async fn run(
                 Effect::Copy(text) => screen.copy(&text)?,
                 Effect::Write => {
                     let told = written(&feed.latest().board);
-                    app.say(told.unwrap_or_else(|error| format!("nothing written: {error}")));
+                    app.say(told.unwrap_or_else(|error| unwritten(&error)));
                 }
             }
         }
@@ -155,6 +155,21 @@ fn written(board: &Board) -> io::Result<String> {
     done.map(|name| format!("report written to {name}"))
 }
 
+/// Why the report was not written, and what to do: whoever began as root is another user by now.
+fn unwritten(error: &io::Error) -> String {
+    let folder = std::env::current_dir();
+    let here = folder.as_deref().map_or("this folder".into(), |path| path.to_string_lossy());
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            let user = rustix::process::geteuid().as_raw();
+            format!(
+                "not written: user {user} may not write in {here}; start elsewhere, or --no-drop"
+            )
+        }
+        _ => format!("not written in {here}: {error}"),
+    }
+}
+
 fn fill(file: fs::File, board: &Board) -> io::Result<()> {
     let mut out = io::BufWriter::new(file);
     text::write(&mut out, board, &text::Options::default())?;
@@ -177,3 +192,16 @@ fn place(beside: &Path, names: impl Iterator<Item = String>) -> io::Result<Strin
 const TICK: Duration = Duration::from_millis(100);
 /// Names tried for a report.
 const NAMES: u32 = 99;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_not_write_is_told_where_and_what_helps() {
+        let told = unwritten(&io::ErrorKind::PermissionDenied.into());
+        let here = std::env::current_dir().unwrap();
+        assert!(told.contains(here.to_str().unwrap()) && told.contains("--no-drop"), "{told}");
+        assert!(unwritten(&io::Error::other("disk full")).ends_with(": disk full"));
+    }
+}

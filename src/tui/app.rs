@@ -295,7 +295,10 @@ impl App {
 
     /// Tells something for a few seconds.
     pub fn say(&mut self, text: impl Into<String>) {
-        self.toast = Some((text.into(), TOAST_TICKS));
+        let text = text.into();
+        // Long ones take longer to read.
+        let ticks = TOAST_TICKS.max(u32::try_from(text.len()).unwrap_or(u32::MAX));
+        self.toast = Some((text, ticks));
     }
 
     /// What the loop has to do now.
