@@ -406,6 +406,7 @@ fn the_page_needs_nothing_and_a_browser_has_nothing_to_say_about_it() {
         .into_iter()
         .find(|name| Command::new(name).arg("--version").output().is_ok())
     else {
+        eprintln!("skipped: no browser (chromium) is installed to open the page in");
         return;
     };
     let looks = [("0", "1000,1400"), ("1", "1000,1400"), ("0", "360,1400")];
