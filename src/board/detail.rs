@@ -46,6 +46,12 @@ pub struct Gap {
 }
 
 impl Detail {
+    /// Approximate octets in memory.
+    pub fn weight(&self) -> usize {
+        let frames: usize = self.frames.iter().map(FrameRow::weight).sum();
+        frames.saturating_add(self.streams.len().saturating_mul(size_of::<StreamRow>()))
+    }
+
     /// How many frames were left out.
     pub fn frames_beyond(&self) -> u64 {
         self.gaps.iter().map(|gap| gap.frames).sum()

@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::pipeline::detail::{Collector, Marks, Matcher, Wanted};
 use crate::pipeline::{Pipeline, Sink};
 use crate::vocab::address::FlowKey;
+use crate::vocab::limits::Limits;
 use crate::vocab::tls::KeyLines;
 
 use super::offline::Job;
@@ -33,6 +34,14 @@ pub(super) enum Again {
 }
 
 impl Again {
+    fn limits(&self) -> &Limits {
+        match self {
+            Self::Files(job, _) => &job.limits,
+            #[cfg(feature = "live")]
+            Self::Recent(recent) => recent.limits(),
+        }
+    }
+
     fn read(&self, wanted: Wanted, marks: Marks, stop: &AtomicBool) -> Detail {
         match self {
             Self::Files(job, secrets) => {
@@ -77,14 +86,22 @@ impl Again {
 pub(super) struct Details {
     again: Again,
     known: Mutex<VecDeque<Known>>,
-    /// Set when nobody is left to ask.
-    gone: Arc<AtomicBool>,
+    /// Octets that all of them may have.
+    most: usize,
 }
 
 /// A connection that was asked for.
 struct Known {
     wanted: Wanted,
     shown: Arc<Mutex<Shown>>,
+    /// Set when nobody asks any more.
+    gone: Arc<AtomicBool>,
+}
+
+impl Drop for Known {
+    fn drop(&mut self) {
+        self.gone.store(true, Ordering::Relaxed);
+    }
 }
 
 /// What there is of it.
@@ -99,7 +116,8 @@ struct Shown {
 
 impl Details {
     pub(super) fn new(again: Again) -> Self {
-        Self { again, known: Mutex::default(), gone: Arc::default() }
+        let most = again.limits().detail_bytes.saturating_mul(2);
+        Self { again, known: Mutex::default(), most }
     }
 
     /// What is known of a connection by now; what is missing is looked for meanwhile.
@@ -112,7 +130,7 @@ impl Details {
             if shown.read_as != wanted && !rests {
                 shown.is_being_read = true;
                 shown.read_as = wanted;
-                self.begin(row, Arc::clone(&found.shown));
+                self.begin(row, found);
             }
             return Arc::clone(&shown.detail);
         }
@@ -122,18 +140,25 @@ impl Details {
             is_being_read: true,
             rests_until: Instant::now(),
         }));
-        if known.len() >= DETAILS {
-            known.pop_front();
-        }
-        known.push_back(Known { wanted, shown: Arc::clone(&shown) });
-        let detail = Arc::clone(&lock(&shown).detail);
-        self.begin(row, shown);
-        detail
+        // Those that were looked at last stay, as many as there is room for.
+        let mut weight = 0_usize;
+        let heavy = known.iter().rev().position(|of| {
+            weight = weight.saturating_add(lock(&of.shown).detail.weight());
+            weight > self.most
+        });
+        let kept = heavy.unwrap_or(known.len()).min(DETAILS - 1);
+        let gone = known.len().saturating_sub(kept);
+        known.drain(..gone);
+        let asked = Known { wanted, shown, gone: Arc::default() };
+        self.begin(row, &asked);
+        known.push_back(asked);
+        Arc::default()
     }
 
-    fn begin(&self, row: &ConnectionRow, shown: Arc<Mutex<Shown>>) {
+    fn begin(&self, row: &ConnectionRow, known: &Known) {
         let (wanted, marks) = (Wanted::of(row), Marks::of(row));
-        let (again, gone) = (self.again.clone(), Arc::clone(&self.gone));
+        let (again, gone) = (self.again.clone(), Arc::clone(&known.gone));
+        let shown = Arc::clone(&known.shown);
         thread::spawn(move || {
             let begun = Instant::now();
             let detail = Arc::new(again.read(wanted, marks, &gone));
@@ -142,12 +167,6 @@ impl Details {
             shown.is_being_read = false;
             shown.rests_until = Instant::now() + REST.max(begun.elapsed() * SHARE);
         });
-    }
-}
-
-impl Drop for Details {
-    fn drop(&mut self) {
-        self.gone.store(true, Ordering::Relaxed);
     }
 }
 
@@ -206,3 +225,54 @@ const DETAILS: usize = 8;
 const REST: Duration = Duration::from_millis(500);
 /// Reading takes one part in so many of the time.
 const SHARE: u32 = 4;
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::board::Board;
+    use crate::run::offline;
+
+    fn on(detail_bytes: usize) -> (Details, Board) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/servers");
+        let file = folder.join("client-shutdowns.pcap");
+        let limits = Limits { detail_bytes, ..Limits::default() };
+        let job = Job { files: vec![file], limits, ..Job::default() };
+        let board = offline::report(&job).unwrap();
+        (Details::new(Again::Files(Arc::new(job), Arc::default())), board)
+    }
+
+    /// Asks for each connection in turn, and waits for it.
+    fn look_at_all(details: &Details, board: &Board) {
+        for (_, row) in board.rows() {
+            let begun = Instant::now();
+            while details.get(row).state == DetailState::Reading {
+                assert!(begun.elapsed() < Duration::from_secs(60), "nothing came");
+                thread::sleep(Duration::from_millis(2));
+            }
+        }
+    }
+
+    #[test]
+    fn details_of_many_connections_stay_within_memory() {
+        let (details, board) = on(Limits::default().detail_bytes);
+        assert!(board.connections.len() > DETAILS);
+        look_at_all(&details, &board);
+        assert_eq!(lock(&details.known).len(), DETAILS);
+        let (details, board) = on(64);
+        look_at_all(&details, &board);
+        assert_eq!(lock(&details.known).len(), 1, "each is more than all may have");
+    }
+
+    #[test]
+    fn what_nobody_asks_for_any_more_is_read_no_further() {
+        let (details, board) = on(64);
+        let first = board.rows().map(|(_, row)| row).next().unwrap();
+        details.get(first);
+        let gone = Arc::clone(&lock(&details.known)[0].gone);
+        assert!(!gone.load(Ordering::Relaxed));
+        drop(details);
+        assert!(gone.load(Ordering::Relaxed));
+    }
+}

@@ -45,6 +45,10 @@ impl Recent {
         Self { inner: Mutex::default(), most, limits: limits.clone() }
     }
 
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
