@@ -63,6 +63,25 @@ fn a_gateways_timeout_fails_whether_it_cancels_anything_or_not() {
 }
 
 #[test]
+fn what_a_proxy_passed_on_is_supposed_once_and_by_its_own_timeout() {
+    let burst = "captures/servers/client-timeout-burst-nghttp-upstream.pcap";
+    let words = ["report", "--format", "json", "--what-if", "client_request_timeout=280ms", burst];
+    let report: serde_json::Value = serde_json::from_str(&said(0, &words)).unwrap();
+    let connections = report["connections"].as_array().unwrap().iter();
+    let sets = connections.flat_map(|of| of["cancellations"].as_array().unwrap());
+    let own: Vec<_> = sets.filter(|set| set["hop"].is_null()).collect();
+    let streams = |fits: &dyn Fn(f64) -> bool| -> usize {
+        let sets = own.iter().filter(|set| fits(set["timeout"]["seconds"].as_f64().unwrap()));
+        sets.map(|set| set["streams"].as_array().unwrap().len()).sum()
+    };
+    let found = &report["what_if"][0]["cancellations"];
+    assert_eq!(found["seen"], 1800);
+    assert_eq!(found["still"], streams(&|seconds| seconds >= 0.28));
+    assert_eq!(found["unknown"], streams(&|seconds| seconds < 0.28));
+    assert!(found["unknown"].as_u64().unwrap() > 0);
+}
+
+#[test]
 fn a_word_is_found_wherever_it_stands() {
     // A path, a method, a GOAWAY's text, a cause, what is no part of either.
     let of = |word: &str| {
@@ -183,10 +202,10 @@ fn what_another_timeout_would_have_changed() {
     assert_eq!(supposed(SEED, "client_request_timeout=2s")["open_besides"], 49);
     assert_eq!(supposed(SEED, "client_request_timeout=12s")["open_besides"], 0);
     assert_eq!(supposed(SEED, "client_request_timeout=1ms")["ended_besides"], 19);
-    // Between two timeouts that were measured: nobody says which of them a request ran into.
+    // Between two timeouts that were measured, each set is told by its own.
     let several = "captures/servers/client-timeout-direct.pcap";
     let between = of(several, "client_request_timeout=1200ms");
-    assert_eq!(between.map(|[seen, .., unknown]| seen - unknown), [0; 3]);
+    assert_eq!(between, [[2, 0, 1, 1], [3, 0, 0, 3], [3, 0, 0, 3]]);
     assert!(
         of(several, "client_request_timeout=500ms").iter().all(|[seen, _, still, _]| seen == still)
     );

@@ -8,9 +8,10 @@ use serde::Serialize;
 
 use super::{Board, ConnectionRow};
 use crate::vocab::cause::Cause;
+use crate::vocab::hop::Way;
 use crate::vocab::pair::{AgeCount, Timer};
 use crate::vocab::text::span;
-use crate::vocab::verdict::Verdict;
+use crate::vocab::verdict::{Timeout, Verdict};
 
 /// A timer, and the value that is tried.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -78,6 +79,15 @@ impl Spared {
     }
 }
 
+/// A wish beside a timeout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Than {
+    Shorter,
+    Longer,
+    /// Within what was measured.
+    Among,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Spared,
@@ -112,25 +122,26 @@ pub fn suppose(board: &Board, wish: Wish) -> Supposed {
 
 impl Supposed {
     fn of_requests(&mut self, board: &Board) {
-        let sets = board.rows().flat_map(|(_, row)| &row.cancellations);
-        let sets = sets.filter(|set| set.cause == Cause::ClientRequestTimeout);
-        let ended: u64 = sets.map(|set| set.streams.len() as u64).sum();
+        let (mut still, mut ended, mut between) = (0, 0, 0);
+        for set in board.rows().flat_map(|(_, row)| &row.cancellations) {
+            // What a proxy passed on is the same request again.
+            let again = set.hop.as_ref().is_some_and(|hop| hop.way == Way::CancelPassedOn);
+            if set.cause == Cause::ClientRequestTimeout && !again {
+                let part = match self.than(set.timeout.as_ref()) {
+                    Than::Shorter => &mut still,
+                    Than::Longer => &mut ended,
+                    Than::Among => &mut between,
+                };
+                *part += set.streams.len() as u64;
+            }
+        }
         let late = |fits: &dyn Fn(f64) -> bool| sum(&board.ages.late, fits);
         let in_time = late(&|after| after <= self.seconds).min(ended);
         let too_late = late(&|after| after > self.seconds).min(ended.saturating_sub(in_time));
         let unseen = ended.saturating_sub(in_time).saturating_sub(too_late);
-        let longer = self.measured.last().is_none_or(|most| self.seconds > *most);
-        // Whatever ran into a longer timeout runs into a shorter one. Between two that were
-        // measured, which of them a request ran into is not told.
-        let shorter = self.measured.first().is_some_and(|least| self.seconds <= *least);
-        if longer {
-            self.cancellations.add(in_time, Fate::Spared);
-            self.cancellations.add(too_late, Fate::Still);
-            self.cancellations.add(unseen, Fate::Unknown);
-        } else {
-            let fate = if shorter { Fate::Still } else { Fate::Unknown };
-            self.cancellations.add(ended, fate);
-        }
+        self.cancellations.add(in_time, Fate::Spared);
+        self.cancellations.add(too_late.saturating_add(still), Fate::Still);
+        self.cancellations.add(unseen.saturating_add(between), Fate::Unknown);
         if self.measured.first().is_none_or(|least| self.seconds < *least) {
             self.ended_besides = sum(&board.ages.answers, &|after| after > self.seconds);
             // Those that died with a connection whose timeout had run out are told above.
@@ -141,41 +152,70 @@ impl Supposed {
             let open = sum(&board.ages.open, &|after| after > self.seconds);
             self.open_besides = open.saturating_sub(direct);
         }
-        let seconds = self.seconds;
-        self.endings_of(board, Cause::ClientRequestTimeout, |_, verdict| {
-            match verdict.late_answer.as_ref().and_then(|late| late.answered_after) {
-                _ if shorter => Fate::Still,
-                _ if !longer => Fate::Unknown,
-                Some(after) if after <= seconds => Fate::Spared,
-                Some(_) => Fate::Still,
-                None => Fate::Unknown,
-            }
-        });
-        if self.cancellations.unknown > 0 && longer {
+        if unseen > 0 {
             self.unknown.push(format!(
-                "No answer was seen to {} of the requests that were ended: how long they would \
-                 have taken cannot be known.",
-                self.cancellations.unknown
+                "No answer was seen to {unseen} of the requests that were ended: how long they \
+                 would have taken cannot be known."
             ));
         }
-        if self.cancellations.unknown.max(self.endings.unknown) > 0 && !longer {
-            self.unknown.push(
-                "Several timeouts were measured, some above this value and some below it.".into(),
-            );
+        self.of_request_endings(board, between);
+    }
+
+    /// What a wish is beside the timeout that ended something; where that was not measured by
+    /// itself, beside all that were.
+    fn than(&self, timeout: Option<&Timeout>) -> Than {
+        let (least, most) = match timeout {
+            Some(own) => (Some(own.seconds), Some(own.seconds + own.spread_seconds)),
+            None => (self.measured.first().copied(), self.measured.last().copied()),
+        };
+        // Whatever ran into a longer timeout runs into a shorter one.
+        if least.is_some_and(|least| self.seconds <= least) {
+            Than::Shorter
+        } else if most.is_none_or(|most| self.seconds > most) {
+            Than::Longer
+        } else {
+            Than::Among
         }
-        if self.endings.unknown > 0 && longer {
-            self.unknown.push(
-                "An end that followed from many cancelled requests might have come later, from \
-                 those that would still be cancelled."
-                    .into(),
-            );
-        }
-        if self.endings.spared > 0 {
-            self.unknown.push(
-                "A connection that would have lived on might have met another reason to end."
-                    .into(),
-            );
-        }
+    }
+
+    /// The same of connections; of so many requests it is not told which timeout they ran into.
+    fn of_request_endings(&mut self, board: &Board, between: u64) {
+        let (wish, mut among, mut later) = (self.clone(), between, 0);
+        self.endings_of(board, Cause::ClientRequestTimeout, |_, verdict| {
+            let late = verdict.late_answer.as_ref().and_then(|late| late.answered_after);
+            match (wish.than(verdict.timeout.as_ref()), late) {
+                (Than::Shorter, _) => Fate::Still,
+                (Than::Longer, Some(after)) if after <= wish.seconds => Fate::Spared,
+                (Than::Longer, Some(_)) => Fate::Still,
+                (Than::Longer, None) => {
+                    later += 1;
+                    Fate::Unknown
+                }
+                (Than::Among, _) => {
+                    among += 1;
+                    Fate::Unknown
+                }
+            }
+        });
+        let told = [
+            (
+                among,
+                "The value lies among those that were measured: which of them a request ran \
+                     into is not told.",
+            ),
+            (
+                later,
+                "Whether an end that the timeout brought would have come later, or not at all, \
+                 cannot be known.",
+            ),
+            (
+                self.endings.spared,
+                "A connection that would have lived on might have met another \
+                     reason to end.",
+            ),
+        ];
+        let told = told.iter().filter(|(number, _)| *number > 0);
+        self.unknown.extend(told.map(|(_, text)| (*text).to_owned()));
     }
 
     /// A connection that idles longer is of use where its client opened another meanwhile.
@@ -270,7 +310,7 @@ impl Supposed {
         &mut self,
         board: &Board,
         cause: Cause,
-        fate: impl Fn(&ConnectionRow, &Verdict) -> Fate,
+        mut fate: impl FnMut(&ConnectionRow, &Verdict) -> Fate,
     ) {
         for (_, row) in board.rows() {
             for verdict in row.verdicts().filter(|verdict| verdict.cause == cause) {
