@@ -30,8 +30,14 @@ impl Queue {
             Vec::new()
         };
         freed.sort_unstable();
-        let oldest = history.cancels().filter_map(Reset::age).max().unwrap_or_default();
-        Self { freed, oldest: oldest.mul_f64(0.6) }
+        let ages = || history.cancels().filter_map(Reset::age);
+        let oldest = ages().max().unwrap_or_default().mul_f64(0.6);
+        // Of an attack hardly any request waits at all.
+        let waited = ages().filter(|age| *age > oldest).count();
+        if oldest < WAITED || waited * MOST < ages().count() {
+            freed.clear();
+        }
+        Self { freed, oldest }
     }
 
     /// Whether a request was sent as soon as a cancel had made room for it.
@@ -85,6 +91,12 @@ fn doubt_batches(history: &History, groups: &mut [CancelGroup]) {
 
 /// From here on a timer is known.
 const SURE: Confidence = Confidence::LIKELY;
+
+/// Requests younger than this had waited for nothing, however old they look.
+const WAITED: Duration = Duration::from_millis(100);
+
+/// So many queue behind each that runs at most.
+const MOST: usize = 10;
 
 /// Nanoseconds within which the next request is sent when a stream is free.
 const AT_ONCE: i64 = 3_000_000;

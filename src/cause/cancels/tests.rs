@@ -304,3 +304,62 @@ fn a_timer_that_ends_many_in_turn_is_no_decision_of_one_moment() {
     let others = found.iter().filter(|set| set.streams.len() < 12);
     assert!(others.clone().all(|set| set.confidence < Confidence::new(0.6)), "{found:?}");
 }
+
+/// Two requests that run and are given up after 1.3 s, and four that wait for them: each is sent
+/// when a reset makes room, and given up in the moment in which it would have run.
+fn queued() -> Talk {
+    let mut talk = Talk::with_settings("MAX_CONCURRENT_STREAMS=2").get(10.0, 1).get(40.0, 3);
+    let mut free = [(1, 1310.0), (3, 1340.0)].to_vec();
+    for id in [5, 7, 9, 11] {
+        let (old, at) = free.remove(0);
+        talk = talk.cancel(at, old).get(at + 0.4, id);
+        free.push((id, at + 60.0));
+    }
+    free.into_iter().fold(talk, |talk, (id, at)| talk.cancel(at, id))
+}
+
+#[test]
+fn what_waited_for_a_free_stream_is_no_decision() {
+    let row = queued().served(3000.0, 21).c(4000.0, "FIN").row();
+    let sure = row.cancellations.iter().filter(|set| set.confidence >= Confidence::LIKELY);
+    let sure: Vec<_> = sure.map(|set| (set.cause, set.streams.clone())).collect();
+    assert!(sure.iter().all(|(cause, _)| *cause != Cause::ClientCancelBurst), "{sure:?}");
+    // The same without a limit: who resets as soon as it has asked changed its mind.
+    let attack = (0..60_u32).fold(Talk::with_settings("MAX_CONCURRENT_STREAMS=2"), |talk, n| {
+        let at = 10.0 + f64::from(n) * 4.0;
+        talk.get(at, n * 2 + 1).cancel(at + 3.0, n * 2 + 1)
+    });
+    let row = attack.c(400.0, "FIN").row();
+    assert!(row.cancellations.iter().all(|set| set.cause == Cause::ClientCancelBurst));
+}
+
+#[test]
+fn ages_smeared_over_a_range_are_no_timer_of_one_value() {
+    let late = [173, 307, 181, 302, 195, 355, 207, 212, 268, 269, 294, 332, 295, 315, 397, 360];
+    let talk = late.iter().zip(0_u32..).fold(Talk::opened(), |talk, (late, n)| {
+        let at = 10.0 + f64::from(n) * 190.0;
+        talk.get(at, n * 2 + 1).cancel(at + 1000.0 + f64::from(*late), n * 2 + 1)
+    });
+    let row = talk.served(6000.0, 101).c(7000.0, "FIN").row();
+    assert_eq!(row.cancellations.len(), 1, "{:?}", row.cancellations);
+    let set = &row.cancellations[0];
+    assert!(set.confidence.value() < 0.7, "{set:?}");
+    assert_eq!(set.cause, Cause::ClientRequestTimeout);
+}
+
+#[test]
+fn calls_of_the_first_flight_have_the_timer_of_the_others() {
+    let talk = (0..4_u32).fold(Talk::opened(), |talk, n| talk.get(4.0 + f64::from(n), n * 2 + 1));
+    // Begun before the connection was there, they are given up earlier.
+    let talk = [(1, 700.0), (3, 811.0), (5, 1009.0), (7, 1120.0)]
+        .into_iter()
+        .fold(talk, |talk, (id, at)| talk.cancel(at, id));
+    let talk = (0..8_u32).fold(talk, |talk, n| {
+        let at = 150.0 + f64::from(n) * 111.0;
+        talk.get(at, n * 2 + 11).cancel(at + 1300.0, n * 2 + 11)
+    });
+    let row = talk.served(6000.0, 101).c(7000.0, "FIN").row();
+    assert_eq!(row.cancellations.len(), 1, "{:?}", row.cancellations);
+    let timeout = row.cancellations[0].timeout.as_ref().unwrap();
+    assert!((timeout.seconds - 1.3).abs() < 0.01, "{timeout:?}");
+}
