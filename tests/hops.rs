@@ -356,6 +356,16 @@ fn on_one_host_a_request_must_show_that_it_was_forwarded() {
         other(cancels(Leg::new(2, hosts.1), 2.0, &|_| named.into())),
     ];
     assert_eq!(hops(&scripted("another", &[&script(&legs, 0.0)], &[]))[0]["requests"], 3);
+    // Where the name tells nothing, it asks and gives up within a breath of that client.
+    let breath = |late: f64| {
+        let legs = [
+            cancels(Leg::new(1, hosts.0), 0.0, &|_| WORK.into()),
+            other(cancels(Leg::new(2, hosts.1), late, &|_| WORK.into())),
+        ];
+        scripted("breath", &[&script(&legs, 0.0)], &[])
+    };
+    assert_eq!(hops(&breath(0.4))[0]["requests"], 3);
+    is_alone(&breath(40.0));
     // So has one that carries its identifiers on.
     let traced =
         format!("{WORK} traceparent=00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
