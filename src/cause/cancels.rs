@@ -187,7 +187,8 @@ fn blows(history: &History) -> Vec<Stamp> {
 }
 
 fn is_reaction(blows: &[Stamp], reset: &Reset) -> bool {
-    let before = blows.partition_point(|blow| blow.before(reset.stamp));
+    // In one packet they are one act.
+    let before = blows.partition_point(|blow| !reset.stamp.before(*blow));
     let last = before.checked_sub(1).and_then(|place| blows.get(place));
     last.is_some_and(|blow| reset.stamp.since(*blow) <= REACTION)
 }

@@ -6,6 +6,7 @@ use crate::track::history::Ping;
 use crate::vocab::address::Side;
 use crate::vocab::cause::{Blame, Cause, Confidence};
 use crate::vocab::error_code::ErrorCode;
+use crate::vocab::frame::LAST_STREAM_MAX;
 use crate::vocab::rule::Scope;
 use crate::vocab::verdict::Step;
 
@@ -63,6 +64,8 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     let confidence = match (scene.code(), waiting > 0) {
         (Some(code), _) if code != ErrorCode::NO_ERROR && code != ErrorCode::CANCEL => return None,
         _ if lost || offended => 0.5,
+        // It could not have asked for more (RFC 9113 section 5.1.1).
+        _ if scene.history.sides.first.highest_stream >= LAST_STREAM_MAX - 2 => 0.5,
         _ if scene.answered_offence().is_some() => 0.6,
         // It says itself that a timer did it.
         _ if scene.debug().contains("idle") => 0.5,

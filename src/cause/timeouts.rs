@@ -4,6 +4,7 @@
 //! Works on what [`super::pair`] kept, whose order does not matter.
 
 mod closes;
+mod pools;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -19,6 +20,7 @@ use crate::vocab::verdict::{Alternative, Cancellation, ConfiguredIn, Timeout, Ve
 
 use self::closes::Closes;
 pub use self::closes::strangers;
+pub use self::pools::{Pooled, apply_pool, of_pools};
 use super::chance;
 use super::pair::{About, Answered, Doubt, PairFacts, Sample};
 use super::scene::spoken;

@@ -305,6 +305,16 @@ impl Tracker {
         stream.ended.first = Some(request);
         stream.last.first = Some(request);
         self.insert(stream);
+        // That it asked is found out when the answer comes, or none does any more.
+        let open = self.open_streams();
+        let before = |closed: &(Stamp, Side, bool)| request.before(closed.0);
+        let closing = self.history.closing.as_mut().filter(|at| at.open.is_empty());
+        if let Some(closing) = closing.filter(|_| self.history.closed.as_ref().is_some_and(before))
+        {
+            closing.open = open;
+            closing.open_count = 1;
+            closing.idle_since = None;
+        }
         // The 101 response acknowledges HTTP2-Settings (RFC 7540 section 3.2.1).
         self.history.sides.first.settings.push(SettingsSent {
             stamp: request,

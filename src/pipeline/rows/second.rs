@@ -57,6 +57,7 @@ pub(in crate::pipeline) fn second_pass(
         Some(hops)
     });
     guarded(step, || heard.settle(&mut connections));
+    guarded(step, || heard.pool(&mut connections));
     guarded(step, || doubts::after(&mut connections));
     let (clock_offsets, hops) = guarded(step, || {
         let hops = hops?;
@@ -147,6 +148,18 @@ impl Heard {
             if let Some(facts) = of_place(&mut self.facts, place) {
                 facts.samples.retain(|sample| !timeouts::is_lone(sample));
             }
+        }
+    }
+
+    /// What several closes of one client show of its pool.
+    fn pool(&self, connections: &mut [Arc<ConnectionRow>]) {
+        let ended = |place: usize| connections.get(place).and_then(|row| row.end.stamp);
+        for pooled in timeouts::of_pools(&self.facts, ended) {
+            let Some(row) = connections.get_mut(pooled.place) else { continue };
+            let row = Arc::make_mut(row);
+            let goaways = row.goaways.iter_mut().map(|goaway| &mut goaway.verdict);
+            let verdicts = goaways.chain(&mut row.end_verdict);
+            verdicts.for_each(|verdict| timeouts::apply_pool(verdict, &pooled));
         }
     }
 
