@@ -1,7 +1,7 @@
 //! What of a report can be checked and compared: taken from a board, or read back from a report
 //! that was saved as JSON.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
@@ -181,6 +181,8 @@ pub struct Beyond {
     pub way: String,
     /// How many requests were joined.
     pub requests: u64,
+    /// Numbers of those connections.
+    pub connections: Vec<usize>,
 }
 
 /// A rule broken.
@@ -265,7 +267,7 @@ impl Digest {
     pub fn of(board: &Board, wanted: impl Fn(&ConnectionRow) -> bool) -> Self {
         let rows = board.rows().map(|(_, row)| row).filter(|row| wanted(row));
         let hit = |hit: Hit| board.hits.get(&hit).copied().unwrap_or(0);
-        Self {
+        let digest = Self {
             schema: SCHEMA,
             captures: board.captures.iter().map(Taken::of).collect(),
             inferred_timeouts: board.inferred_timeouts.iter().map(Measured::of).collect(),
@@ -273,7 +275,21 @@ impl Digest {
             conflicts: board.conflicts.iter().map(Clash::of).collect(),
             connections: rows.map(Connection::of).collect(),
             left: Left { connections: hit(Hit::Connections), servers: hit(Hit::Servers) },
+        };
+        digest.by_itself()
+    }
+
+    /// What was passed on from connections that are not in it is told here alone.
+    pub fn by_itself(mut self) -> Self {
+        let known: BTreeSet<u64> = self.connections.iter().map(|of| of.id).collect();
+        let sets = self.connections.iter_mut().flat_map(|of| &mut of.cancellations);
+        for hop in sets.filter_map(|set| set.hop.as_mut()) {
+            let here = hop.connections.iter().any(|number| known.contains(&(*number as u64)));
+            if !here {
+                hop.requests = 0;
+            }
         }
+        self
     }
 
     /// One of several reports.
@@ -487,6 +503,7 @@ impl Cancelled {
             hop: set.hop.as_ref().map(|hop| Beyond {
                 way: hop.way.name().to_owned(),
                 requests: hop.requests as u64,
+                connections: hop.connections.clone(),
             }),
         }
     }

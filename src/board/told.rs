@@ -102,7 +102,8 @@ struct Line {
 enum Key {
     Goaway(usize),
     End,
-    Cancellations(Cause, Side),
+    /// Which of those of this cause and side.
+    Cancellations(Cause, Side, usize),
 }
 
 impl Teller {
@@ -201,9 +202,11 @@ fn endings(row: &ConnectionRow) -> Vec<(About, Key, Cause)> {
         // One stream alone shows no more than that it was cancelled: others may tell why.
         let alone = set.cause == Cause::ClientCancelBurst && set.streams.len() < 2;
         if apart && (!alone || row.settled) {
+            let before = row.cancellations.iter().take(index);
+            let nth = before.filter(|of| (of.cause, of.by) == (set.cause, set.by)).count();
             found.push((
                 About::Cancellations(index),
-                Key::Cancellations(set.cause, set.by),
+                Key::Cancellations(set.cause, set.by, nth),
                 set.cause,
             ));
         }

@@ -7,6 +7,7 @@
 //! result, nor are all pairs looked at.
 
 mod clocks;
+mod doubts;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -76,7 +77,10 @@ pub fn candidates(all: &[Ends]) -> Vec<bool> {
 pub fn join(requests: &[Request]) -> (Vec<Joined>, Clocks) {
     let (indices, groups) = groups(requests);
     let group = |range: &Range<usize>| indices.get(range.clone()).unwrap_or_default();
-    let ids = || groups.iter().filter(|(by, _)| *by < JoinedBy::AuthorityAndPath);
+    let is_id = |(by, range): &&(JoinedBy, Range<usize>)| {
+        *by < JoinedBy::AuthorityAndPath && !doubts::is_constant(requests, group(range))
+    };
+    let ids = || groups.iter().filter(is_id);
     let clocks = Clocks::of(requests, ids().map(|(_, range)| group(range)));
     let mut search =
         Search { requests, clocks, joined: FxHashMap::default(), taken: FxHashSet::default() };
@@ -88,6 +92,8 @@ pub fn join(requests: &[Request]) -> (Vec<Joined>, Clocks) {
     }
     let Search { joined, clocks, .. } = search;
     let mut joined: Vec<Joined> = joined.into_values().collect();
+    doubts::leave_out_strangers(requests, &mut joined);
+    doubts::leave_out_own_timers(requests, &mut joined);
     joined.sort_unstable_by_key(|pair| (pair.back, pair.front));
     (joined, clocks)
 }

@@ -52,7 +52,7 @@ fn read(file: &Path) -> Result<Digest, String> {
     let digest: Digest = serde_json::from_reader(reader)
         .map_err(|error| format!("{shown}: is no report of goawhy: {error}"))?;
     match digest.schema {
-        SCHEMA => Ok(digest),
+        SCHEMA => Ok(digest.by_itself()),
         0 => Err(format!("{shown}: is no report of goawhy; save one with --format json")),
         other => Err(format!("{shown}: is a report of schema {other}; this reads {SCHEMA}")),
     }

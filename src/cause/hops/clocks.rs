@@ -50,7 +50,10 @@ impl Clocks {
                 continue;
             };
             let captures = (one.of.opened.capture(), other.of.opened.capture());
-            let same = one.of.mark.path == other.of.mark.path;
+            // Proxies rewrite paths; a trace that occurs twice is one request all the same.
+            let (of_one, of_other) = (&one.of.mark, &other.of.mark);
+            let traced = of_one.trace != 0 && of_one.trace == of_other.trace;
+            let same = of_one.path == of_other.path || traced;
             if captures.0 == captures.1
                 || !same
                 || one.server == other.server
