@@ -202,8 +202,17 @@ fn endings(row: &ConnectionRow) -> Vec<(About, Key, Cause)> {
         // One stream alone shows no more than that it was cancelled: others may tell why.
         let alone = set.cause == Cause::ClientCancelBurst && set.streams.len() < 2;
         if apart && (!alone || row.settled) {
-            let before = row.cancellations.iter().take(index);
-            let nth = before.filter(|of| (of.cause, of.by) == (set.cause, set.by)).count();
+            // Of sets of one kind, which come and go while more is seen, the largest stands for
+            // all until the connection is over.
+            let larger = |(at, of): &(usize, &Cancellation)| {
+                let size = of.streams.len();
+                let first = size == set.streams.len() && *at < index;
+                (of.cause, of.by) == (set.cause, set.by) && (size > set.streams.len() || first)
+            };
+            let nth = row.cancellations.iter().enumerate().filter(larger).count();
+            if nth > 0 && !row.settled {
+                continue;
+            }
             found.push((
                 About::Cancellations(index),
                 Key::Cancellations(set.cause, set.by, nth),

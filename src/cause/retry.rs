@@ -28,7 +28,9 @@ pub fn after_goaway(history: &History, goaway: &Goaway, cancels: &[CancelGroup])
     let mut safe = refused(history);
     let mut maybe = BTreeSet::new();
     let timed_out = |place: usize| {
-        cancels.iter().any(|group| group.timeout.is_some() && group.places.contains(&place))
+        // They are in order.
+        let has = |group: &CancelGroup| group.places.binary_search(&place).is_ok();
+        cancels.iter().any(|group| group.timeout.is_some() && has(group))
     };
     let reset_later = history
         .resets

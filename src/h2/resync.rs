@@ -384,9 +384,19 @@ fn evidence(head: &FrameHead, payload: &[u8], context: Context) -> Option<u32> {
         FrameType::GOAWAY => {
             (head.stream == 0 && head.flags.0 == 0 && (8..=4096).contains(&head.length))
                 .then_some(())?;
-            word(0).is_none_or(|last| last <= LAST_STREAM_MAX).then_some(12 + 8 + 8 + 32)
+            let fits = |last: u32| last <= LAST_STREAM_MAX && context.may_name(last);
+            word(0).is_none_or(fits).then_some(12 + 8 + 8 + 32)
         }
         _ => None,
+    }
+}
+
+impl Context {
+    /// Whether a GOAWAY may have this last stream: a server names none that its client has not
+    /// opened.
+    fn may_name(&self, last: u32) -> bool {
+        let known = self.sender == Some(Side::Server) && !self.uncertain;
+        !known || self.highest_stream == 0 || last == LAST_STREAM_MAX || last <= self.highest_stream
     }
 }
 
@@ -404,6 +414,8 @@ fn block_evidence(first: u8, sender: Option<Side>) -> Option<u32> {
         (0x80, _) => None, // index 0 (RFC 7541 section 6.1)
         (_, Some(Side::Client)) if request => Some(5),
         (_, Some(Side::Server)) if response => Some(5),
+        // Of the other side; an answer of HTTP/2 has no method, a request no status.
+        (_, Some(_)) if request || response => None,
         (_, None) if request || response => Some(4),
         _ => Some(0),
     }

@@ -426,6 +426,24 @@ mod tests {
     }
 
     #[test]
+    fn pieces_of_two_datagrams_are_told_by_the_checksum() {
+        let summed = |octets: &[u8]| {
+            let mut segment = tcp(octets);
+            let header = etherparse::TcpHeaderSlice::from_slice(&segment).unwrap();
+            let sum = header.calc_checksum_ipv4_raw([10, 1, 0, 5], [10, 1, 0, 9], octets);
+            segment[16..18].copy_from_slice(&sum.unwrap().to_be_bytes());
+            segment
+        };
+        let (first, second) = (summed(&body()), summed(&[0xee; 100]));
+        let cuts = [0..40, 40..120];
+        let mut feed = Feed::new(&Limits::default());
+        assert_eq!(feed.all(&four(6, 1, &first, &cuts))[1], Ok((body(), 2)));
+        // The end of the first was not captured, the identification came again.
+        let mixed = [four(6, 2, &first, &cuts).remove(0), four(6, 2, &second, &cuts).remove(1)];
+        assert_eq!(feed.all(&mixed)[1], Err(Skip::Malformed));
+    }
+
+    #[test]
     fn a_cut_first_piece_tells_what_a_cut_segment_tells() {
         let frames = four(6, 1, &tcp(&body()), &[0..80, 80..120]);
         let cut = |octets: usize| {

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use etherparse::checksum::Sum16BitWords;
 use etherparse::err::{ip_auth, ipv4, ipv6, tcp};
 use etherparse::{
     IpAuthHeaderSlice, Ipv4HeaderSlice, Ipv6FragmentHeaderSlice, Ipv6HeaderSlice,
@@ -144,6 +145,31 @@ fn trim<'a>(data: &'a [u8], octets: usize, missing: &mut u32) -> &'a [u8] {
 impl<'a> Payload<'a> {
     /// The TCP segment that this payload is.
     #[inline]
+    /// Whether its TCP checksum is right (RFC 9293 section 3.1). One that a network card was to
+    /// complete holds the sum of the addresses alone, and is not wrong; zero is none at all.
+    pub(super) fn is_sound(&self) -> bool {
+        let Ok(header) = TcpHeaderSlice::from_slice(self.data) else { return false };
+        let payload = self.data.get(header.slice().len()..).unwrap_or_default();
+        let length = u32::try_from(self.data.len()).unwrap_or(u32::MAX);
+        let (whole, addresses) = match (self.source, self.destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                let (source, destination) = (source.octets(), destination.octets());
+                let sum = Sum16BitWords::new().add_4bytes(source).add_4bytes(destination);
+                (header.calc_checksum_ipv4_raw(source, destination, payload), sum)
+            }
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                let (source, destination) = (source.octets(), destination.octets());
+                let sum = Sum16BitWords::new().add_16bytes(source).add_16bytes(destination);
+                (header.calc_checksum_ipv6_raw(source, destination, payload), sum)
+            }
+            _ => return false,
+        };
+        let mut addresses = addresses.add_2bytes([0, TCP]);
+        let partial = !addresses.add_4bytes(length.to_be_bytes()).ones_complement();
+        let told = header.checksum();
+        told == 0 || whole.is_ok_and(|sum| told == sum || told == partial)
+    }
+
     pub(super) fn segment(&self, stamp: Stamp, missing: u32) -> Result<Segment<'a>, Skip> {
         let header = TcpHeaderSlice::from_slice(self.data).map_err(|error| match error {
             tcp::HeaderSliceError::Len(_) => short(missing),

@@ -103,7 +103,7 @@ fn decode_whole<'a>(
     whole: &'a mut Datagram,
 ) -> Result<Segment<'a>, Skip> {
     for _ in 0..=tunnel_depth {
-        let mut walk = Walk::new(stamp, 0, tunnel_depth);
+        let mut walk = Walk { joined: true, ..Walk::new(stamp, 0, tunnel_depth) };
         let inner = match walk.run(Layer::Payload(whole.payload()))? {
             Found::Segment(_) => break,
             Found::Fragment(fragment) => fragments.add(stamp.at, &fragment)?,
@@ -112,7 +112,7 @@ fn decode_whole<'a>(
     }
     // Once more for the caller: a segment found above cannot outlive a loop that may replace
     // what it borrows from.
-    let mut walk = Walk::new(stamp, 0, tunnel_depth);
+    let mut walk = Walk { joined: true, ..Walk::new(stamp, 0, tunnel_depth) };
     match walk.run(Layer::Payload(whole.payload()))? {
         Found::Segment(segment) => Ok(segment),
         Found::Fragment(_) => Err(Skip::TooDeep),
@@ -169,12 +169,15 @@ struct Walk {
     tunnels_left: usize,
     /// IPv6 extension headers that may still be passed.
     extensions_left: usize,
+    /// Whether fragments were put together: of two datagrams, where one's end was not captured and
+    /// its identification came again.
+    joined: bool,
 }
 
 impl Walk {
     #[inline]
     fn new(stamp: Stamp, missing: u32, tunnels_left: usize) -> Self {
-        Self { stamp, missing, tunnels_left, extensions_left: EXTENSIONS_MAX }
+        Self { stamp, missing, tunnels_left, extensions_left: EXTENSIONS_MAX, joined: false }
     }
 
     #[inline]
@@ -219,6 +222,9 @@ impl Walk {
 
     #[inline]
     fn segment<'a>(&self, payload: &ip::Payload<'a>) -> Result<Segment<'a>, Skip> {
+        if self.joined && !payload.is_sound() {
+            return Err(Skip::Malformed);
+        }
         payload.segment(self.stamp, self.missing)
     }
 

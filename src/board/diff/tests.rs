@@ -59,7 +59,11 @@ fn shares_of_requests_change_where_chance_would_not_do_it() {
 #[test]
 fn cancels_that_a_proxy_passed_on_are_counted_once() {
     let mut both = digest(2, 0, 50);
-    let hop = crate::board::digest::Beyond { way: "cancel_passed_on".into(), requests: 50 };
+    let hop = crate::board::digest::Beyond {
+        way: "cancel_passed_on".into(),
+        requests: 50,
+        connections: vec![1],
+    };
     both.connections[1].cancellations[0].hop = Some(hop);
     assert_eq!(both.cancelled(), (50, 150));
     let compared = compare(&both, &digest(2, 0, 25));

@@ -39,18 +39,9 @@ pub(super) fn sent_by(tape: &Tape, mut place: usize) -> Walk {
             return Walk::Sender(if of_client { Side::Server } else { Side::Client });
         }
         match (head.kind, parsed.block.and_then(|block| block.first())) {
-            (FrameType::HEADERS, Some(first)) => {
-                // Static table (RFC 7541 appendix A): 1 to 7 are of requests, 8 to 14 :status.
-                let index = match first {
-                    0x80.. => first & 0x7f,
-                    0x40..=0x7f => first & 0x3f,
-                    0x20..=0x3f => 0, // a size of the table
-                    _ => first & 0x0f,
-                };
-                match index {
-                    1..=7 => return Walk::Sender(Side::Client),
-                    8..=14 => return Walk::Sender(Side::Server),
-                    _ => {}
+            (FrameType::HEADERS, Some(_)) => {
+                if let Some(side) = parsed.block.and_then(named_by) {
+                    return Walk::Sender(side);
                 }
             }
             (FrameType::PUSH_PROMISE, _) => return Walk::Sender(Side::Server),
@@ -64,6 +55,61 @@ pub(super) fn sent_by(tape: &Tape, mut place: usize) -> Walk {
         place = next;
     }
     Walk::Open(place)
+}
+
+/// Who sends such a header block: its first field with a name of the static table (RFC 7541
+/// appendix A, 1 to 7 are of requests, 8 to 14 `:status`) tells.
+fn named_by(mut block: &[u8]) -> Option<Side> {
+    loop {
+        let (index, rest) = match *block.first()? {
+            0x80.. => number(block, 7)?,
+            0x40..=0x7f => number(block, 6)?,
+            // A size of the table.
+            0x20..=0x3f => {
+                block = number(block, 5)?.1;
+                continue;
+            }
+            _ => number(block, 4)?,
+        };
+        match index {
+            1..=7 => return Some(Side::Client),
+            8..=14 => return Some(Side::Server),
+            _ => {}
+        }
+        let literal = *block.first()? < 0x80;
+        block = rest;
+        if literal && index == 0 {
+            block = text(block)?;
+        }
+        if literal {
+            block = text(block)?;
+        }
+    }
+}
+
+/// An integer with a prefix of so many bits (RFC 7541 section 5.1), and what follows.
+fn number(octets: &[u8], prefix: u32) -> Option<(u64, &[u8])> {
+    let (first, mut rest) = octets.split_first()?;
+    let most = (1_u64 << prefix) - 1;
+    let mut value = u64::from(*first) & most;
+    if value < most {
+        return Some((value, rest));
+    }
+    for shift in (0..28).step_by(7) {
+        let (octet, behind) = rest.split_first()?;
+        rest = behind;
+        value += u64::from(octet & 0x7f) << shift;
+        if octet & 0x80 == 0 {
+            return Some((value, rest));
+        }
+    }
+    None
+}
+
+/// What follows a string (RFC 7541 section 5.2).
+fn text(octets: &[u8]) -> Option<&[u8]> {
+    let (length, rest) = number(octets, 7)?;
+    rest.get(usize::try_from(length).ok()?..)
 }
 
 #[cfg(test)]
@@ -110,5 +156,16 @@ mod tests {
         assert_eq!(sender(7), Walk::Sender(Side::Server));
         assert_eq!(sender(4), Walk::Sender(Side::Client));
         assert_eq!((sender(0), sender(LAST_STREAM_MAX)), (Walk::Open(17), Walk::Open(17)));
+    }
+
+    #[test]
+    fn sizes_of_the_table_and_dynamic_fields_do_not_tell_who_sends() {
+        let request = [0x3f, 0xe1, 0x1f, 0x04, 0x02, b'/', b'a', 0x82];
+        assert_eq!(named_by(&request), Some(Side::Client));
+        // Two fields of the dynamic table, a literal with a new name, then `:status: 200`.
+        let answer = [0xbe, 0xbf, 0x40, 0x01, b'x', 0x01, b'y', 0x88];
+        assert_eq!(named_by(&answer), Some(Side::Server));
+        assert_eq!(named_by(&answer[..7]), None);
+        assert_eq!(named_by(&[0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]), None);
     }
 }
