@@ -122,6 +122,16 @@ pub(super) struct HalfReader {
 }
 
 impl HalfReader {
+    /// Octets of memory that it takes beside itself.
+    pub fn weight(&self) -> usize {
+        let block = self.block.as_ref().map_or(0, |block| block.octets.capacity());
+        let searching = match &self.state {
+            State::Searching(searching) => searching.tape.cost() + searching.search.cost(),
+            _ => 0,
+        };
+        self.carry.capacity() + block + searching + self.hpack.weight()
+    }
+
     /// A direction read from its first octet.
     pub fn from_start(by: Side) -> Self {
         let state = if by == Side::Client { State::Preface(0) } else { State::Head };

@@ -78,6 +78,11 @@ impl Default for Decoder {
 }
 
 impl Decoder {
+    /// Octets of memory that it takes beside itself.
+    pub fn weight(&self) -> usize {
+        self.table.weight()
+    }
+
     /// For a direction seen from its first octet: the table is empty.
     pub const fn new() -> Self {
         Self { table: Table::new(), limit: DEFAULT_SIZE, announced: 0, outstanding: 0, due: None }

@@ -60,6 +60,17 @@ enum State {
 }
 
 impl Reader {
+    /// Octets of memory that it takes beside itself.
+    pub fn weight(&self) -> usize {
+        match &self.state {
+            State::Detecting(waiting) => waiting.cost(),
+            State::Open { halves, .. } => {
+                size_of::<Both<HalfReader>>() + halves.first.weight() + halves.second.weight()
+            }
+            State::NotHttp2 => 0,
+        }
+    }
+
     /// A flow of which nothing is known but its endpoints and, where captured, who sent the SYN.
     pub fn new(key: FlowKey, initiator: Option<Half>) -> Self {
         Self {

@@ -25,10 +25,6 @@ const FIRST_OCTETS: usize = 512;
 /// Octets that TCP keeps of a flow, with its places in the tables.
 const FLOW: usize = 1_024;
 
-/// Octets that readers keep of a connection: mostly HPACK tables (RFC 7541 section 4.2: 4,096
-/// octets each by default) and what surrounds them.
-const LANE: usize = 12 * 1_024;
-
 /// A flow that did not become HTTP/2.
 #[derive(Clone, Debug)]
 pub struct OtherFlow {
@@ -408,14 +404,14 @@ impl Lane {
 
     /// Approximate octets in memory.
     pub(super) fn weight(&self) -> usize {
-        let tracker = self.tracker.as_ref().map_or(0, |tracker| LANE + tracker.weight());
+        let tracker = self.tracker.as_ref().map_or(0, |tracker| tracker.weight());
         let other = self.other.as_ref().map_or(0, |other| {
             size_of::<OtherFlow>()
                 + other.first_octets.first.len()
                 + other.first_octets.second.len()
         });
         let session = self.session.as_ref().map_or(0, Session::weight);
-        size_of::<Self>() + FLOW + tracker + other + session
+        size_of::<Self>() + FLOW + tracker + self.reader.weight() + other + session
     }
 
     /// Takes TLS off, where there is any, and reads what is behind it.

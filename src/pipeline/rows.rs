@@ -125,7 +125,7 @@ impl Sink for Rows {
         let mut connection = finished(history, judged, tls);
         connection.answered = self.only.is_some().then(|| Box::new(answered));
         self.beyond += u64::from(!connection.troubled_within(&mut self.room));
-        if let Some(gone) = self.connections.push(connection) {
+        for gone in self.connections.push(connection) {
             self.room += gone.troubled.len();
         }
     }
@@ -148,7 +148,7 @@ impl Rows {
     /// Nothing found yet.
     pub fn within(limits: &Limits) -> Self {
         Self {
-            connections: Kept::within(limits.connections),
+            connections: Kept::within(limits),
             answered: BTreeMap::new(),
             others: Others::within(limits),
             servers: BTreeSet::new(),

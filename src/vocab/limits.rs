@@ -19,6 +19,8 @@ pub struct Limits {
     /// HTTP/2 connections that are over of which more than their number is kept; the untroubled go
     /// first: some 700 MB while they are weighed against each other.
     pub connections: usize,
+    /// Octets of their rows, about: many that are full of trouble are more than many that are not.
+    pub connection_octets: usize,
     /// Servers whose answer times are kept: some 10 MB, and once in each shard.
     pub servers: usize,
     /// Octets that may wait for a missing segment, per half: four full 64 KB windows.
@@ -147,6 +149,7 @@ impl Default for Limits {
             strangers: 1 << 17,
             other_flows: 1 << 17,
             connections: 1 << 17,
+            connection_octets: 1 << 30,
             servers: 1 << 13,
             early_bytes_per_half: 256 * 1024,
             early_bytes: 64 * 1024 * 1024,
@@ -212,6 +215,7 @@ impl Limits {
             strangers: part(self.strangers),
             other_flows: part(self.other_flows),
             connections: part(self.connections),
+            connection_octets: part(self.connection_octets),
             early_bytes: part(self.early_bytes),
             detect_bytes_of_all: part(self.detect_bytes_of_all),
             tls_waiting_flows: part(self.tls_waiting_flows),

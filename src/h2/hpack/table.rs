@@ -105,6 +105,11 @@ pub(super) struct Table {
 }
 
 impl Table {
+    /// Octets of memory that it takes.
+    pub(super) fn weight(&self) -> usize {
+        self.text.capacity() + self.entries.capacity() * size_of::<Entry>()
+    }
+
     /// An empty table of the size that HTTP/2 starts with (RFC 9113 section 6.5.2).
     pub(super) const fn new() -> Self {
         Self {

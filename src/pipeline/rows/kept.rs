@@ -7,6 +7,7 @@ use super::Connection;
 use crate::board::group::Standing;
 use crate::board::{ConnectionRow, Tally};
 use crate::vocab::cause::Blame;
+use crate::vocab::limits::Limits;
 
 /// Connections within [`Limits::connections`](crate::vocab::limits::Limits::connections), in the
 /// order in which they ended, by [`worth`].
@@ -14,27 +15,41 @@ use crate::vocab::cause::Blame;
 pub(super) struct Kept {
     by_worth: [VecDeque<Connection>; 3],
     most: usize,
+    /// Octets that they take, and may.
+    octets: usize,
+    most_octets: usize,
     /// What is left of the others.
     gone: Tally,
 }
 
 impl Kept {
-    pub(super) fn within(most: usize) -> Self {
-        Self { by_worth: Default::default(), most, gone: Tally::default() }
+    pub(super) fn within(limits: &Limits) -> Self {
+        Self {
+            by_worth: Default::default(),
+            most: limits.connections,
+            octets: 0,
+            most_octets: limits.connection_octets,
+            gone: Tally::default(),
+        }
     }
 
-    /// Another one; gives the one that has to go for it, which is counted.
-    pub(super) fn push(&mut self, connection: Connection) -> Option<Connection> {
+    /// Another one; gives those that have to go for it, which are counted.
+    pub(super) fn push(&mut self, connection: Connection) -> Vec<Connection> {
+        self.octets = self.octets.saturating_add(connection.weight());
         if let Some(kind) = self.by_worth.get_mut(worth(&connection.row)) {
             kind.push_back(connection);
         }
-        let kept: usize = self.by_worth.iter().map(VecDeque::len).sum();
-        if kept <= self.most {
-            return None;
+        let mut kept: usize = self.by_worth.iter().map(VecDeque::len).sum();
+        let mut gone = Vec::new();
+        while kept > self.most || (self.octets > self.most_octets && kept > 1) {
+            let least = self.by_worth.iter_mut().find_map(VecDeque::pop_front);
+            let Some(least) = least else { break };
+            self.octets = self.octets.saturating_sub(least.weight());
+            self.gone.add(&least.row);
+            gone.push(least);
+            kept -= 1;
         }
-        let least = self.by_worth.iter_mut().find(|kind| !kind.is_empty())?.pop_front()?;
-        self.gone.add(&least.row);
-        Some(least)
+        gone
     }
 
     /// Takes in those of another shard, which have their share of the bound.
@@ -42,6 +57,7 @@ impl Kept {
         for (kind, others) in self.by_worth.iter_mut().zip(other.by_worth) {
             kind.extend(others);
         }
+        self.octets = self.octets.saturating_add(other.octets);
         self.gone.merge(other.gone);
     }
 
