@@ -213,6 +213,12 @@ fn one_client_with_two_timeouts_shows_both() {
 /// The captures of `servers` whose settings do not fit together, and by which rule; all others
 /// tell none. Those of `stacks` follow from their configuration: see tests/corpus.rs.
 const CONFLICTS: &[(&str, &[&str])] = &[
+    ("answers-lost-few", &["path_stalled"]),
+    ("client-window-used-up", &["window_used_up"]),
+    ("go-server-stopped", &["server_stood_still"]),
+    ("grpcjs-deadline-kept-by-server", &[BELOW, "retry_storm"]),
+    ("path-dies", &["path_stalled"]),
+    ("undici-timeout-closes", &[BELOW]),
     ("client-timeout-burst-nghttp-upstream", &[BELOW]),
     ("client-timeout-direct", &[BELOW]),
     ("client-timeout-haproxy", &[BELOW]),

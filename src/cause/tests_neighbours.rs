@@ -288,3 +288,14 @@ fn connections_of_one_lifetime_say_one_thing_once() {
     }
     assert_eq!(told[4].cause, Cause::IdleTimeout, "{}", told[4].summary);
 }
+
+#[test]
+fn ages_that_a_server_spreads_are_told_on_each_connection() {
+    // Requests at a pace are about as old wherever the age limit falls.
+    let one = |age: f64, since: f64| {
+        Talk::opened().get(age - since, 1).s(age, "GOAWAY 2147483647 NO_ERROR").ok(age + 60.0, 1)
+    };
+    let ages = [(2_799.0, 339.0), (3_076.0, 255.0), (2_748.0, 329.0), (3_157.0, 325.0)];
+    let talk = several(ages.iter().map(|(age, since)| one(*age, *since)).collect(), 4_000.0);
+    all_are(&talk, Cause::MaxConnectionAge, 0.7);
+}
