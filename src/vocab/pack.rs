@@ -2,7 +2,7 @@
 //!
 //! Most of it is nothing at all, small numbers, and stamps close to each other: numbers take as
 //! many octets as they need, stamps tell how far they lie from the one before. What is read is
-//! exactly what was written; [`packs!`] writes both ways from one list of fields, and does not
+//! exactly what was written; `packs!` writes both ways from one list of fields, and does not
 //! compile where one is missing.
 
 use std::collections::{HashMap, HashSet, VecDeque};
