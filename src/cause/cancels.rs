@@ -22,7 +22,7 @@ use crate::vocab::verdict::{Cancellation, Timeout};
 use super::chance::round_value;
 use super::dead_path;
 use deadline::{by_deadline, is_at};
-use queue::{Queue, join_queued};
+use queue::{Queue, is_first, join_first_flight, join_queued};
 use reading::{by_silence, whole_time};
 use turns::Turns;
 
@@ -226,7 +226,7 @@ fn by_age(history: &History, items: Vec<Waited>, groups: &mut Vec<CancelGroup>) 
         groups.push(judge_cluster(history, cluster));
     }
     let lone = join_timers(groups, lone, 1);
-    let lone = rivals::join_first_flight(history, groups, lone);
+    let lone = join_first_flight(history, groups, lone);
     let all = lone.len();
     let (mut round, mut other): (Vec<_>, Vec<_>) =
         lone.into_iter().partition(|item| is_round(item) && item.span >= AT_ONCE * 10);

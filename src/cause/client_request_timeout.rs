@@ -141,14 +141,13 @@ fn gave_up_with_one(scene: &Scene<'_>, open: u32) -> Option<Step> {
         let timed = group.cause == Cause::ClientRequestTimeout && group.timeout.is_some();
         timed && group.by == Side::Client && group.confidence >= Confidence::LIKELY
     };
-    let since = scene.at.since(last.stamp);
+    if scene.goaway.is_some() || scene.at.since(last.stamp) > AT_ONCE {
+        return None;
+    }
     let of_last = |group: &&CancelGroup| {
         group.places.len() >= FEW && group.resets(scene.history).any(|of| of.stamp == last.stamp)
     };
     let group = scene.cancels.iter().filter(sure).find(of_last)?;
-    if since > AT_ONCE || scene.goaway.is_some() {
-        return None;
-    }
     let timeout = group.timeout.clone()?;
     let summary = format!(
         "The client {} in the moment in which its request timeout of {} ended stream {}: {} more \

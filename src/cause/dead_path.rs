@@ -55,9 +55,9 @@ pub fn tell(side: Side, step: &mut Step, stall: &Stall) {
     step.evidence.push(evidence::on_connection(stall.from, side, "retransmission", told));
 }
 
-/// Whether a reset, or its request, left while nothing of its sender arrived, or right after: what
-/// lies between the two on the wire is not how long the request waited.
-/// The same where the answers did not arrive: whose path it was.
+/// Whose octets did not arrive when a reset, or its request, left, or right before: what lies
+/// between the two on the wire is not how long the request waited where they are its sender's, and
+/// where they are its peer's the answer may only have been lost.
 pub fn blurs(history: &History, reset: &Reset) -> Option<Side> {
     let within = |stall: &Stall, at: Stamp| {
         let over = stall.until.unwrap_or(stall.last);

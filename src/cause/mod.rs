@@ -321,13 +321,13 @@ fn root_of_cancels<'a>(
     trigger: &Step,
     streams: &[u32],
 ) -> Option<&'a CancelGroup> {
-    let shared = |group: &&CancelGroup| {
-        let resets = group.resets(scene.history);
-        resets.filter(|reset| streams.contains(&reset.stream)).count()
-    };
+    let mut streams = streams.to_vec();
+    streams.sort_unstable();
+    let has = |reset: &&Reset| streams.binary_search(&reset.stream).is_ok();
+    let shared = |group: &&CancelGroup| group.resets(scene.history).filter(has).count();
     let group = scene.cancels.iter().max_by_key(shared)?;
     // Of a stream that was opened before the capture began the age is not known: the others tell.
-    let aged = |reset: &&Reset| reset.opened.is_some() && streams.contains(&reset.stream);
+    let aged = |reset: &&Reset| reset.opened.is_some() && has(reset);
     let aged = scene.resets.iter().filter(aged).count();
     let known = if scene.history.joined_midway { aged } else { streams.len() };
     let most = shared(&group) * 2 > known;

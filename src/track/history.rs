@@ -495,7 +495,8 @@ impl History {
         };
         let unread = finding.by == Side::Server
             && std::ptr::eq(&rule::RST_THEN_SILENT, finding.rule)
-            && self.stood_still().is_some_and(|still| !still.lasting && at_once(still));
+            && self.still.as_deref().is_some_and(|still| !still.lasting && at_once(still))
+            && self.stood_still().is_some();
         !(unread || rests_on_peer && self.losses.iter().any(lost))
     }
 
@@ -503,22 +504,28 @@ impl History {
     /// sooner; what it answered then was one of those.
     pub fn stood_still(&self) -> Option<&Still> {
         let still = self.still.as_deref()?;
-        let (mut quick, mut slow) = (0, 0);
-        let within = |at: Stamp| still.from.before(at) && !still.until.before(at);
-        for reset in self.cancels().filter(|reset| within(reset.stamp)) {
-            let usual = self.usual(reset.class);
-            let is_quick = usual.is_some_and(|usual| usual * 8 <= still.span());
-            *if is_quick { &mut quick } else { &mut slow } += 1;
-        }
         let usual = self.answers.total().quantile(0.5);
-        let late = still.lasting || still.waited >= (usual * 8).max(WAITED);
-        (late && quick > slow && quick >= GIVEN_UP).then_some(still)
+        if !still.lasting && still.waited < (usual * 8).max(WAITED) {
+            return None;
+        }
+        let is_quick = |answers: &Answers| {
+            answers.count() >= QUICK_ANSWERS && answers.quantile(0.5) * 8 <= still.span()
+        };
+        let kinds = self.answers.classes().iter().filter(|kind| is_quick(&kind.answers));
+        let quick_kinds: Vec<u32> = kinds.map(|kind| kind.id).collect();
+        let within = |at: Stamp| still.from.before(at) && !still.until.before(at);
+        let given_up = || self.cancels().filter(|reset| within(reset.stamp));
+        let quick = given_up().filter(|reset| quick_kinds.contains(&reset.class)).count();
+        (quick >= GIVEN_UP && quick * 2 > given_up().count()).then_some(still)
     }
 
-    /// What half of the answers to a kind of request take at most, where there are enough of them.
-    fn usual(&self, class: u32) -> Option<Duration> {
-        let class = self.answers.classes().iter().find(|of| of.id == class)?;
-        (class.answers.count() >= QUICK_ANSWERS).then(|| class.answers.quantile(0.5))
+    /// Whether the client has had as many streams open at once as the server allows
+    /// (RFC 9113 section 5.1.2): what it asks then waits before it is sent.
+    pub fn reached_stream_limit(&self) -> bool {
+        let most = self.sides.first.most_open.map_or(0, |(most, ..)| most);
+        let settings = self.sides.second.settings.iter().flat_map(|sent| &sent.values);
+        let mut limits = settings.filter(|(id, _)| *id == SettingId::MAX_CONCURRENT_STREAMS);
+        limits.any(|(_, limit)| most >= u64::from(*limit))
     }
 
     /// Cancels: resets by the request's sender before the answer ended.
@@ -559,7 +566,7 @@ const QUICK_ANSWERS: u64 = 5;
 const WAITED: Duration = Duration::from_millis(300);
 
 /// Fewer requests given up show no server that stood still.
-const GIVEN_UP: u32 = 2;
+const GIVEN_UP: usize = 2;
 
 /// Lengths of deadlines that ran out which are told apart.
 const EXPIRED_KEPT: usize = 8;

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::super::chance::round_value;
-use super::{CancelGroup, MILLI, Waited, opened, timed};
+use super::{CancelGroup, MILLI, Waited, is_first, opened, timed};
 use crate::track::history::History;
 use crate::vocab::cause::Confidence;
 
@@ -39,7 +39,7 @@ pub(super) fn by_deadline(history: &History, items: Vec<Waited>, groups: &mut Ve
     mark_rests(&mut items);
     items.sort_by_key(|of| (std::cmp::Reverse(of.deadline), of.item.place));
     let first: Vec<Duration> =
-        items.iter().filter(|of| is_of_first_flight(history, of)).map(|of| of.deadline).collect();
+        items.iter().filter(|of| is_first(history, of.opened)).map(|of| of.deadline).collect();
     let steps = first.chunk_by(|a, b| *b >= a.mul_f64(0.98)).count();
     let mut found: Vec<(Duration, Vec<Waited>, Vec<Waited>)> = Vec::new();
     while let Some(longest) = items.first().copied() {
@@ -47,7 +47,7 @@ pub(super) fn by_deadline(history: &History, items: Vec<Waited>, groups: &mut Ve
             items.into_iter().partition(|of| is_of(history, &longest, of));
         items = rest;
         let odd = steps >= LADDER || round_value(longest.deadline).is_none();
-        let waited = |of: &Left| of.is_rest || is_of_first_flight(history, of);
+        let waited = |of: &Left| of.is_rest || is_first(history, of.opened);
         let fresh = odd && same.iter().all(waited);
         let waited = same.iter().map(|of| of.item);
         match found.last_mut().filter(|_| fresh) {
@@ -100,17 +100,8 @@ fn is_near(longest: &Left, of: &Left) -> bool {
     longest.deadline.saturating_sub(of.deadline) <= longest.deadline.mul_f64(0.05) + MILLI * 20
 }
 
-/// Whether it was sent with the first requests of its connection, which had waited for that.
-fn is_of_first_flight(history: &History, of: &Left) -> bool {
-    let begun = history.sides.first.preface.map(|preface| preface.at.0);
-    begun.zip(of.opened).is_some_and(|(begun, at)| at - begun <= FLIGHT)
-}
-
 /// So many lengths in the first flight are rests, whatever their values.
 const LADDER: usize = 4;
 
 /// Nanoseconds between the ends of two calls of one moment.
 const MOMENT: u128 = 50_000_000;
-
-/// Nanoseconds that the first requests may take to be written.
-const FLIGHT: i64 = 100_000_000;

@@ -1,42 +1,33 @@
-//! Requests that waited inside the client for a free stream (RFC 9113 section 5.1.2): on the wire
-//! they look younger than the client's clock says.
+//! Requests that waited inside the client, for the connection or for a free stream (RFC 9113
+//! section 5.1.2): on the wire they look younger than the client's clock says.
 
 use std::time::Duration;
 
-use super::{CancelGroup, Waited, burst};
+use super::{CancelGroup, Waited, burst, opened};
 use crate::track::history::{History, Reset};
 use crate::vocab::address::Side;
 use crate::vocab::cause::{Cause, Confidence};
-use crate::vocab::setting::SettingId;
 
 /// Streams that were freed by cancels while the server's limit was reached.
 pub(super) struct Queue {
     /// When, ascending; empty where the limit was never reached.
     freed: Vec<i64>,
-    /// Older ones had hardly waited: who asks again when a time is over gives each its whole time.
+    /// Those that grew older hardly waited before: who only asks again when a time is over gives
+    /// each its whole time.
     oldest: Duration,
 }
 
 impl Queue {
     pub fn of(history: &History) -> Self {
-        let settings = history.sides.second.settings.iter().flat_map(|sent| &sent.values);
-        let limits = settings.filter(|(id, _)| *id == SettingId::MAX_CONCURRENT_STREAMS);
-        let least = limits.map(|(_, value)| u64::from(*value)).min();
-        let most = history.sides.first.most_open.map_or(0, |(most, ..)| most);
-        let full = least.is_some_and(|limit| limit > 0 && most >= limit);
-        let mut freed: Vec<i64> = if full {
-            history.cancels().map(|reset| reset.stamp.at.0).collect()
-        } else {
-            Vec::new()
-        };
-        freed.sort_unstable();
         let ages = || history.cancels().filter_map(Reset::age);
         let oldest = ages().max().unwrap_or_default().mul_f64(0.6);
         // Of an attack hardly any request waits at all.
         let waited = ages().filter(|age| *age > oldest).count();
-        if oldest < WAITED || waited * MOST < ages().count() {
-            freed.clear();
-        }
+        let attack = oldest < WAITED || waited * MOST < ages().count();
+        let queues = history.reached_stream_limit() && !attack;
+        let freed = history.cancels().filter(|_| queues).map(|reset| reset.stamp.at.0);
+        let mut freed: Vec<i64> = freed.collect();
+        freed.sort_unstable();
         Self { freed, oldest }
     }
 
@@ -89,10 +80,47 @@ fn doubt_batches(history: &History, groups: &mut [CancelGroup]) {
     }
 }
 
+/// Requests of a connection's first flight had waited for it: those that were given up before they
+/// were as old as a timer that many others show, by which they were begun before they could be
+/// sent, ended by that. Returns the others.
+pub(super) fn join_first_flight(
+    history: &History,
+    groups: &mut [CancelGroup],
+    items: Vec<Waited>,
+) -> Vec<Waited> {
+    let many = |group: &&mut CancelGroup| group.by == Side::Client && group.places.len() >= MANY;
+    let mut timers: Vec<&mut CancelGroup> = groups.iter_mut().filter(many).collect();
+    timers.retain(|group| group.timeout.is_some() && group.confidence >= Confidence::new(0.9));
+    let stays = |item: &Waited| {
+        let fits = |group: &&mut &mut CancelGroup| {
+            let seconds = group.timeout.as_ref().map_or(0.0, |timeout| timeout.seconds);
+            let age = item.span.as_secs_f64();
+            age < seconds && age * 3.0 >= seconds
+        };
+        let first = is_first(history, opened(history, item));
+        match timers.iter_mut().find(fits).filter(|_| first) {
+            Some(group) => group.places.push(item.place),
+            None => return true,
+        }
+        false
+    };
+    items.into_iter().filter(stays).collect()
+}
+
+/// Whether a request was sent with the first ones of its connection, which had waited for that:
+/// `opened` are nanoseconds since 1970.
+pub(super) fn is_first(history: &History, opened: Option<i64>) -> bool {
+    let begun = history.sides.first.preface.map(|preface| preface.at.0);
+    begun.zip(opened).is_some_and(|(begun, at)| at - begun <= FLIGHT)
+}
+
+/// Nanoseconds that the first requests may take to be written.
+const FLIGHT: i64 = 100_000_000;
+
 /// From here on a timer is known.
 const SURE: Confidence = Confidence::LIKELY;
 
-/// Requests younger than this had waited for nothing, however old they look.
+/// Where all were given up younger than this, none waited for another.
 const WAITED: Duration = Duration::from_millis(100);
 
 /// So many queue behind each that runs at most.
@@ -100,3 +128,6 @@ const MOST: usize = 10;
 
 /// Nanoseconds within which the next request is sent when a stream is free.
 const AT_ONCE: i64 = 3_000_000;
+
+/// A timer that so many show.
+const MANY: usize = 5;

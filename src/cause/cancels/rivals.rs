@@ -83,35 +83,6 @@ pub(super) fn is_replaced(history: &History, cluster: &[Waited]) -> bool {
     cluster.iter().filter(near).count() * 5 >= cluster.len() * 3
 }
 
-/// Requests of a connection's first flight had waited for it: those that were given up before they
-/// were as old as a timer that many others show, by which they were begun before they could be
-/// sent, ended by that. Returns the others.
-pub(super) fn join_first_flight(
-    history: &History,
-    groups: &mut [CancelGroup],
-    items: Vec<Waited>,
-) -> Vec<Waited> {
-    let Some(begun) = history.sides.first.preface else { return items };
-    let many = |group: &&mut CancelGroup| group.by == Side::Client && group.places.len() >= MANY;
-    let mut timers: Vec<&mut CancelGroup> = groups.iter_mut().filter(many).collect();
-    timers.retain(|group| group.timeout.is_some() && group.confidence >= Confidence::new(0.9));
-    let stays = |item: &Waited| {
-        let sent = history.resets.get(item.place).and_then(|reset| reset.opened);
-        let first = sent.is_some_and(|sent| sent.since(begun) <= FLIGHT);
-        let fits = |group: &&mut &mut CancelGroup| {
-            let seconds = group.timeout.as_ref().map_or(0.0, |timeout| timeout.seconds);
-            let age = item.span.as_secs_f64();
-            age < seconds && age * 3.0 >= seconds
-        };
-        match timers.iter_mut().find(fits).filter(|_| first) {
-            Some(group) => group.places.push(item.place),
-            None => return true,
-        }
-        false
-    };
-    items.into_iter().filter(stays).collect()
-}
-
 /// Runs of ages, those put together between which there is no more room than within them: ages
 /// that are smeared over a range cluster by chance.
 pub(super) fn smeared(items: &[Waited]) -> Vec<&[Waited]> {
@@ -157,9 +128,3 @@ pub(super) fn jittered(history: &History, cluster: &[Waited]) -> Option<CancelGr
         super::timed(cluster, Confidence::new(0.6), told_by)
     })
 }
-
-/// A timer that so many show.
-const MANY: usize = 5;
-
-/// A connection's first requests are sent within this time.
-const FLIGHT: Duration = Duration::from_millis(100);

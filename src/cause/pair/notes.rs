@@ -5,7 +5,6 @@ use std::time::Duration;
 use crate::track::history::{History, OpenStream, Reset, Still};
 use crate::vocab::address::{Both, Side};
 use crate::vocab::cause::{Blame, Cause};
-use crate::vocab::setting::SettingId;
 use crate::vocab::verdict::{ConfiguredIn, Implementation, Verdict};
 
 use super::super::dead_path::{self, Harm};
@@ -85,12 +84,14 @@ impl Notes {
             repeats: repeats(history, judged),
             held: Both { first: held(history, Side::Client), second: held(history, Side::Server) },
             uploads: uploads(history),
-            still: standstill(history),
+            dead: dead_path::harm(history),
             ..Notes::default()
         };
+        // Where its octets did not arrive, the server may have spoken.
+        notes.still = standstill(history).filter(|_| notes.dead.is_none());
         // A verdict that blames the network says it.
         let told = verdicts(judged).any(|verdict| verdict.blame == Blame::Network);
-        notes.dead = if told { None } else { dead_path::harm(history) };
+        notes.dead = notes.dead.filter(|_| !told);
         let (apart, bare) = pings::distances(history, Side::Client);
         notes.pings = apart.get(apart.len() / 2).filter(|_| bare > 0).map(|middle| (bare, *middle));
         notes.resets_punished =
@@ -149,14 +150,13 @@ fn uploads(history: &History) -> u64 {
 }
 
 /// A server that stood still for far longer than its answers take, with requests given up
-/// meanwhile. Where its octets did not arrive, it may have spoken.
+/// meanwhile.
 fn standstill(history: &History) -> Option<Standstill> {
     let of = *history.stood_still()?;
     let usual = history.answers.total().quantile(0.5);
     let meanwhile = |reset: &&Reset| of.from.before(reset.stamp) && !of.until.before(reset.stamp);
     let given_up = history.cancels().filter(meanwhile).count() as u64;
-    let heard = !history.has_loss() && dead_path::harm(history).is_none();
-    (heard && given_up > 0).then_some(Standstill { of, given_up, usual })
+    (!history.has_loss() && given_up > 0).then_some(Standstill { of, given_up, usual })
 }
 
 fn idle_end(verdict: &Verdict, waiting: u64) -> Option<(Duration, u64)> {
@@ -203,10 +203,7 @@ fn repeats(history: &History, judged: &Judged) -> Option<Repeats> {
         timed_out.extend_from_slice(&set.streams);
     }
     timed_out.sort_unstable();
-    let limit = history.sides.second.settings.iter().flat_map(|sent| &sent.values);
-    let limit = limit.filter(|(id, _)| *id == SettingId::MAX_CONCURRENT_STREAMS);
-    let most = history.sides.first.most_open.map_or(0, |(most, ..)| most);
-    if limit.map(|(_, value)| u64::from(*value)).any(|limit| most >= limit) {
+    if history.reached_stream_limit() {
         return None;
     }
     let waited = |reset: &&Reset| {
