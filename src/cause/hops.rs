@@ -80,11 +80,11 @@ pub fn join(requests: &[Request]) -> (Vec<Joined>, Clocks) {
     let is_id = |(by, range): &&(JoinedBy, Range<usize>)| {
         *by < JoinedBy::AuthorityAndPath && !doubts::is_constant(requests, group(range))
     };
-    let ids = || groups.iter().filter(is_id);
-    let clocks = Clocks::of(requests, ids().map(|(_, range)| group(range)));
+    let ids: Vec<_> = groups.iter().filter(is_id).collect();
+    let clocks = Clocks::of(requests, ids.iter().map(|(_, range)| group(range)));
     let mut search =
         Search { requests, clocks, joined: FxHashMap::default(), taken: FxHashSet::default() };
-    for (by, range) in ids() {
+    for (by, range) in ids {
         search.by_id(*by, group(range));
     }
     for (by, range) in groups.iter().filter(|(by, _)| *by >= JoinedBy::AuthorityAndPath) {

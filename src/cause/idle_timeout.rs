@@ -92,11 +92,8 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
         // Who promises to finish what is open counts streams, not octets.
         (_, _, false) if promises(scene) => 0.5,
         // Something waited: the server may have counted that request's time as well.
-        (_, _, false) if is_timer(span) => match counts_streams(scene) {
-            Some(true) => 0.2,
-            Some(false) => 0.62,
-            None => 0.61,
-        },
+        (_, _, false) if is_timer(span) && counts_streams(scene) => 0.2,
+        (_, _, false) if is_timer(span) => 0.61,
         (_, _, false) if round && span >= LONG && scene.cut_off().is_some() => 0.6,
         (_, _, false) => 0.3,
     };
@@ -108,11 +105,10 @@ fn step(scene: &Scene<'_>) -> Option<Step> {
     Some(told(scene, span, since, confidence))
 }
 
-/// Whether the sender's idle timer runs only while no stream is open; `None` where it is not
-/// recognised.
-fn counts_streams(scene: &Scene<'_>) -> Option<bool> {
-    let speaks = implementation::of_side(scene.history, scene.by)?;
-    implementation::counts_streams(&speaks.name)
+/// Whether the sender is known for an idle timer that runs only while no stream is open.
+fn counts_streams(scene: &Scene<'_>) -> bool {
+    let speaks = implementation::of_side(scene.history, scene.by);
+    speaks.is_some_and(|speaks| implementation::counts_streams(&speaks.name))
 }
 
 /// Whether a client's end may be that of an idle timer of its pool: it had been served, and was

@@ -405,18 +405,12 @@ pub fn idle_setting(name: &str) -> Option<&'static str> {
     look_up(KNOWN, name)
 }
 
-/// Whether an implementation's idle timer runs only while no stream is open, or whenever no octet
-/// comes (causes.md).
-pub fn counts_streams(name: &str) -> Option<bool> {
+/// Whether an implementation's idle timer runs only while no stream is open; those of others count
+/// octets, or are not known.
+pub fn counts_streams(name: &str) -> bool {
     const STREAMS: &[&str] = &["go", "nginx", "apache", "h2o", "haproxy", "grpc", "caddy"];
-    const OCTETS: &[&str] = &["vert", "netty"];
     let name = name.to_ascii_lowercase();
-    let is_of = |list: &[&str]| list.iter().any(|begin| name.starts_with(begin));
-    match (is_of(STREAMS), is_of(OCTETS)) {
-        (true, _) => Some(true),
-        (_, true) => Some(false),
-        _ => None,
-    }
+    STREAMS.iter().any(|begin| name.starts_with(begin))
 }
 
 fn look_up(known: &[(&str, &'static str)], name: &str) -> Option<&'static str> {

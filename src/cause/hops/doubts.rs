@@ -49,7 +49,7 @@ pub(super) fn leave_out_strangers(requests: &[Request], joined: &mut Vec<Joined>
             return false;
         }
         // Two programs on one host, of which nothing but the moment tells.
-        let breath = by_time && pair.by == JoinedBy::AuthorityAndPath && !told_apart(a, b);
+        let breath = pair.by == JoinedBy::AuthorityAndPath && !told_apart(a, b);
         let count = |server| asked.get(&server).copied().unwrap_or(0);
         let least = count(front).min(count(back));
         let most = there >= FEW && there * 20 >= least * 19;
