@@ -195,9 +195,9 @@ fn answered_in_clear(flow: &OtherFlow, tls: &TlsFacts, client: Half, end: End) -
     let answer = flow.first_octets.half(client.other());
     let at = (*flow.spoke.half(client.other()))?;
     let whole = flow.notes.half(client.other()).missing.first().is_none_or(|of| of.offset > 0);
-    let record = |octets: &[u8]| matches!(octets, [20..=24, 3, ..] | [20..=24]);
+    let records = tls.sides.second.records > 0;
     // What came before is a tunnel, not an answer.
-    if answer.is_empty() || record(answer) || !whole || !hello.before(at) {
+    if answer.is_empty() || records || !whole || !hello.before(at) || !at.before(stamp) {
         return None;
     }
     let how =
