@@ -302,6 +302,11 @@ impl ConnectionRow {
         self.own_goaways().map(|goaway| &goaway.verdict).chain(&self.end_verdict)
     }
 
+    /// Its verdicts to change, those of GOAWAYs that follow another among them.
+    pub fn every_verdict_mut(&mut self) -> impl Iterator<Item = &mut Verdict> {
+        self.goaways.iter_mut().map(|goaway| &mut goaway.verdict).chain(&mut self.end_verdict)
+    }
+
     /// Octets that it takes, about.
     pub fn weight(&self) -> usize {
         let goaways = self

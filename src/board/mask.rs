@@ -71,9 +71,8 @@ fn mask_row(row: &mut ConnectionRow, names: &Names) {
         if !goaway.debug.is_empty() {
             goaway.debug = HIDDEN.into();
         }
-        mask_verdict(&mut goaway.verdict, &own, names);
     }
-    row.end_verdict.iter_mut().for_each(|verdict| mask_verdict(verdict, &own, names));
+    row.every_verdict_mut().for_each(|verdict| mask_verdict(verdict, &own, names));
     for set in &mut row.cancellations {
         mask_hop(set.hop.as_deref_mut(), names);
         if let Some(advice) = &mut set.advice {

@@ -135,8 +135,7 @@ impl Hops {
                 |of: &Verdict| of.safe_to_retry_streams.iter().any(|id| streams.contains(id));
             if row.verdicts().any(told) {
                 let row = Arc::make_mut(row);
-                let verdicts = row.goaways.iter_mut().map(|goaway| &mut goaway.verdict);
-                verdicts.chain(&mut row.end_verdict).for_each(|of| unpromise(of, &streams));
+                row.every_verdict_mut().for_each(|of| unpromise(of, &streams));
             }
         }
     }

@@ -140,10 +140,7 @@ impl Heard {
         for (place, why) in timeouts::strangers(&self.facts) {
             if let Some(row) = connections.get_mut(place) {
                 let row = Arc::make_mut(row);
-                let goaways = row.goaways.iter_mut().map(|goaway| &mut goaway.verdict);
-                goaways
-                    .chain(&mut row.end_verdict)
-                    .for_each(|verdict| timeouts::doubt_lone(verdict, why));
+                row.every_verdict_mut().for_each(|verdict| timeouts::doubt_lone(verdict, why));
             }
             if let Some(facts) = of_place(&mut self.facts, place) {
                 facts.samples.retain(|sample| !timeouts::is_lone(sample));
@@ -157,9 +154,7 @@ impl Heard {
         for pooled in timeouts::of_pools(&self.facts, ended) {
             let Some(row) = connections.get_mut(pooled.place) else { continue };
             let row = Arc::make_mut(row);
-            let goaways = row.goaways.iter_mut().map(|goaway| &mut goaway.verdict);
-            let verdicts = goaways.chain(&mut row.end_verdict);
-            verdicts.for_each(|verdict| timeouts::apply_pool(verdict, &pooled));
+            row.every_verdict_mut().for_each(|verdict| timeouts::apply_pool(verdict, &pooled));
         }
     }
 
@@ -254,8 +249,7 @@ fn admit_lost_neighbours(connections: &mut [Arc<ConnectionRow>]) {
         let lone = |verdict: &Verdict| neighbours::is_lone_silence(verdict);
         if row.verdicts().any(lone) {
             let row = Arc::make_mut(row);
-            let goaways = row.goaways.iter_mut().map(|goaway| &mut goaway.verdict);
-            goaways.chain(&mut row.end_verdict).for_each(neighbours::doubt_lone_silence);
+            row.every_verdict_mut().for_each(neighbours::doubt_lone_silence);
         }
     }
 }
