@@ -143,8 +143,6 @@ fn trim<'a>(data: &'a [u8], octets: usize, missing: &mut u32) -> &'a [u8] {
 }
 
 impl<'a> Payload<'a> {
-    /// The TCP segment that this payload is.
-    #[inline]
     /// Whether its TCP checksum is right (RFC 9293 section 3.1). One that a network card was to
     /// complete holds the sum of the addresses alone, and is not wrong; zero is none at all.
     pub(super) fn is_sound(&self) -> bool {
@@ -170,6 +168,8 @@ impl<'a> Payload<'a> {
         told == 0 || whole.is_ok_and(|sum| told == sum || told == partial)
     }
 
+    /// The TCP segment that this payload is.
+    #[inline]
     pub(super) fn segment(&self, stamp: Stamp, missing: u32) -> Result<Segment<'a>, Skip> {
         let header = TcpHeaderSlice::from_slice(self.data).map_err(|error| match error {
             tcp::HeaderSliceError::Len(_) => short(missing),
