@@ -2,7 +2,9 @@
 
 use crate::vocab::address::Side;
 use crate::vocab::frame::{FrameType, LAST_STREAM_MAX, PREFACE, Payload};
+use crate::vocab::header::{Field, Name};
 
+use super::super::hpack::Decoder;
 use super::super::payload;
 use super::super::tape::Tape;
 
@@ -38,15 +40,14 @@ pub(super) fn sent_by(tape: &Tape, mut place: usize) -> Walk {
             let of_client = last % 2 == 1;
             return Walk::Sender(if of_client { Side::Server } else { Side::Client });
         }
-        match (head.kind, parsed.block.and_then(|block| block.first())) {
-            (FrameType::HEADERS, Some(_)) => {
-                if let Some(side) = parsed.block.and_then(named_by) {
-                    return Walk::Sender(side);
-                }
-            }
-            (FrameType::PUSH_PROMISE, _) => return Walk::Sender(Side::Server),
-            (FrameType::PRIORITY, _) => return Walk::Sender(Side::Client),
-            _ => {}
+        let side = match head.kind {
+            FrameType::HEADERS => parsed.block.and_then(named_by),
+            FrameType::PUSH_PROMISE => Some(Side::Server),
+            FrameType::PRIORITY => Some(Side::Client),
+            _ => None,
+        };
+        if let Some(side) = side {
+            return Walk::Sender(side);
         }
         let next = place + payload::HEAD + length;
         if next > octets.len() {
@@ -57,60 +58,25 @@ pub(super) fn sent_by(tape: &Tape, mut place: usize) -> Walk {
     Walk::Open(place)
 }
 
-/// Who sends such a header block: its first field with a name of the static table (RFC 7541
-/// appendix A, 1 to 7 are of requests, 8 to 14 `:status`) tells.
-fn named_by(mut block: &[u8]) -> Option<Side> {
-    loop {
-        let (index, rest) = match *block.first()? {
-            0x80.. => number(block, 7)?,
-            0x40..=0x7f => number(block, 6)?,
-            // A size of the table.
-            0x20..=0x3f => {
-                block = number(block, 5)?.1;
-                continue;
-            }
-            _ => number(block, 4)?,
-        };
-        match index {
-            1..=7 => return Some(Side::Client),
-            8..=14 => return Some(Side::Server),
-            _ => {}
-        }
-        let literal = *block.first()? < 0x80;
-        block = rest;
-        if literal && index == 0 {
-            block = text(block)?;
-        }
-        if literal {
-            block = text(block)?;
-        }
-    }
+/// Who sends such a header block: the pseudo-header fields in front tell (RFC 9113 section 8.3).
+fn named_by(block: &[u8]) -> Option<Side> {
+    let mut side = None;
+    let mut look = |field: Field<'_>| {
+        side = side.or(match field.tag.name {
+            Name::Method | Name::Scheme | Name::Path | Name::Authority => Some(Side::Client),
+            Name::Status => Some(Side::Server),
+            _ => None,
+        });
+    };
+    let front = block.get(..FRONT).unwrap_or(block);
+    // What is wrong with it is told once it is read for good.
+    let _ = Decoder::joined_midway().decode_partial(front, &mut look);
+    side
 }
 
-/// An integer with a prefix of so many bits (RFC 7541 section 5.1), and what follows.
-fn number(octets: &[u8], prefix: u32) -> Option<(u64, &[u8])> {
-    let (first, mut rest) = octets.split_first()?;
-    let most = (1_u64 << prefix) - 1;
-    let mut value = u64::from(*first) & most;
-    if value < most {
-        return Some((value, rest));
-    }
-    for shift in (0..28).step_by(7) {
-        let (octet, behind) = rest.split_first()?;
-        rest = behind;
-        value += u64::from(octet & 0x7f) << shift;
-        if octet & 0x80 == 0 {
-            return Some((value, rest));
-        }
-    }
-    None
-}
-
-/// What follows a string (RFC 7541 section 5.2).
-fn text(octets: &[u8]) -> Option<&[u8]> {
-    let (length, rest) = number(octets, 7)?;
-    rest.get(usize::try_from(length).ok()?..)
-}
+/// Octets of a block in which pseudo-header fields are looked for: it may come in small pieces, and
+/// is looked at with each.
+const FRONT: usize = 512;
 
 #[cfg(test)]
 mod tests {
