@@ -104,14 +104,13 @@ impl Recorder {
         let octets = batch.weight();
         // One has room in any case.
         let waiting = self.waiting.load(Ordering::Relaxed);
-        let sent = match waiting > 0 && waiting.saturating_add(octets) > self.most {
-            true => Err(TrySendError::Full((batch, first))),
-            false => {
-                self.waiting.fetch_add(octets, Ordering::Relaxed);
-                sender.try_send((batch, first)).inspect_err(|_| {
-                    self.waiting.fetch_sub(octets, Ordering::Relaxed);
-                })
-            }
+        let sent = if waiting > 0 && waiting.saturating_add(octets) > self.most {
+            Err(TrySendError::Full((batch, first)))
+        } else {
+            self.waiting.fetch_add(octets, Ordering::Relaxed);
+            sender.try_send((batch, first)).inspect_err(|_| {
+                self.waiting.fetch_sub(octets, Ordering::Relaxed);
+            })
         };
         match sent {
             Ok(()) => None,

@@ -16,12 +16,11 @@ packs!(struct NewSyn { by, stamp, seq, ack });
 impl Flow {
     /// Whether all that it remembers can be packed.
     pub fn may_rest(&self) -> bool {
-        let waits = self.early_bytes() > 0 || self.is_waiting();
-        let early = [&self.halves.first, &self.halves.second].into_iter();
-        !waits
-            && early.map(|half| half.early_segments()).sum::<usize>() == 0
+        let halves = [&self.halves.first, &self.halves.second];
+        halves.iter().all(|half| half.early_segments() == 0)
             && self.far.is_empty()
             && self.opening.is_empty()
+            && !self.is_waiting()
     }
 
     /// What its table looks at.
